@@ -1,0 +1,40 @@
+"""Every error that tinygan raises on purpose.
+
+Each derives from the built-in exception that fits, so ``except ValueError`` keeps working, and from
+`TinyganError`, so that a program can tell our refusals from its own bugs. A message names the operation or
+the file, the argument, what was expected and what came, and says what to do.
+"""
+
+from __future__ import annotations
+
+
+class TinyganError(Exception):
+    """The common ancestor: catch this to catch every refusal of tinygan."""
+
+
+class ShapeError(TinyganError, ValueError):
+    """Shapes do not fit the operation."""
+
+
+class DtypeError(TinyganError, TypeError):
+    """A dtype does not fit the operation: gradients of integers, text in a tensor, ..."""
+
+
+class DeviceError(TinyganError, RuntimeError):
+    """A device is missing, or tensors of two devices met in one operation."""
+
+
+class GradientError(TinyganError, RuntimeError):
+    """The backward pass cannot do what was asked, or a rule broke its promise."""
+
+
+class ConfigError(TinyganError, ValueError):
+    """An experiment's configuration holds an unknown key or a value that does not fit."""
+
+
+class DataError(TinyganError, ValueError):
+    """A data file is missing, damaged or not what its name promises."""
+
+
+class CheckpointError(TinyganError, ValueError):
+    """A checkpoint is damaged, or does not belong to this model or run."""
