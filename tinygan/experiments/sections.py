@@ -1,0 +1,253 @@
+"""What an experiment consists of: one frozen dataclass for each table of the TOML file.
+
+The annotations are the rules (see `tinygan.experiments.schema`); a field with a default is an optional key.
+The ``check`` methods hold the rules that involve more than one key. The shipped files, ``mnist.toml`` first,
+explain every key where it is used.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal, TypeAlias
+
+from tinygan.experiments.refusals import Place
+from tinygan.experiments.schema import Choice, Flag, Integer, ListOf, Number, Section, Tagged
+
+# --- layers ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class LinearConfig(Section):
+    """``units`` affine maps of the input.
+
+    ``weight_range = r`` draws the weights uniformly from (-r, r), as the paper's code does; without it
+    r = 1 / sqrt(inputs). ``bias`` is the initial bias, or "marginal": the logit of each pixel's training
+    mean.
+    """
+
+    type: Annotated[Literal["linear"], Choice("linear")] = "linear"
+    units: Annotated[int, Integer(at_least=1)]
+    weight_range: Annotated[float | None, Number(above=0)] = None
+    bias: Annotated[float | Literal["marginal"], Number(word="marginal")] = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaxoutConfig(Section):
+    """``units`` outputs, each the maximum over its own ``pieces`` affine maps.
+
+    ``weight_range`` and ``bias`` are as in `LinearConfig`, but a maxout bias is always a number.
+    """
+
+    type: Annotated[Literal["maxout"], Choice("maxout")] = "maxout"
+    units: Annotated[int, Integer(at_least=1)]
+    pieces: Annotated[int, Integer(at_least=1)]
+    weight_range: Annotated[float | None, Number(above=0)] = None
+    bias: Annotated[float, Number()] = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReluConfig(Section):
+    """max(0, x)."""
+
+    type: Annotated[Literal["relu"], Choice("relu")] = "relu"
+
+
+@dataclass(frozen=True, kw_only=True)
+class LeakyReluConfig(Section):
+    """x where it is positive, ``slope`` times x elsewhere."""
+
+    type: Annotated[Literal["leaky_relu"], Choice("leaky_relu")] = "leaky_relu"
+    slope: Annotated[float, Number(at_least=0)] = 0.01
+
+
+@dataclass(frozen=True, kw_only=True)
+class SigmoidConfig(Section):
+    """1 / (1 + exp(-x))."""
+
+    type: Annotated[Literal["sigmoid"], Choice("sigmoid")] = "sigmoid"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TanhConfig(Section):
+    """The hyperbolic tangent."""
+
+    type: Annotated[Literal["tanh"], Choice("tanh")] = "tanh"
+
+
+@dataclass(frozen=True, kw_only=True)
+class DropoutConfig(Section):
+    """Each value is zero with probability ``p`` while training; the kept ones are divided by 1 - p."""
+
+    type: Annotated[Literal["dropout"], Choice("dropout")] = "dropout"
+    p: Annotated[float, Number(at_least=0, below=1)]
+
+
+LayerConfig: TypeAlias = (
+    LinearConfig | MaxoutConfig | ReluConfig | LeakyReluConfig | SigmoidConfig | TanhConfig | DropoutConfig
+)
+LAYERS = Tagged(
+    "type", LinearConfig, MaxoutConfig, ReluConfig, LeakyReluConfig, SigmoidConfig, TanhConfig, DropoutConfig
+)
+
+# --- optimizers -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class SgdConfig(Section):
+    """Gradient descent with momentum, as in the paper's code: v = m v - lr g, then w = w + v.
+
+    After update t the learning rate is max(lr_min, lr / lr_decay**t). In epoch e, counted from 1, the
+    momentum is m + (momentum_final - m) min(1, (e - 1) / (momentum_epochs - 1)), where m is ``momentum``; it
+    stays at m when ``momentum_final`` and ``momentum_epochs`` are None. ``max_col_norm`` bounds the norm of
+    each unit's incoming weights.
+    """
+
+    kind: Annotated[Literal["sgd"], Choice("sgd")] = "sgd"
+    lr: Annotated[float, Number(above=0)]
+    lr_decay: Annotated[float, Number(at_least=1)] = 1.0
+    lr_min: Annotated[float, Number(at_least=0)] = 0.0
+    momentum: Annotated[float, Number(at_least=0, below=1)] = 0.0
+    momentum_final: Annotated[float | None, Number(at_least=0, below=1)] = None
+    momentum_epochs: Annotated[int | None, Integer(at_least=2)] = None
+    max_col_norm: Annotated[float | None, Number(above=0)] = None
+
+    def check(self, place: Place) -> None:
+        """Refuse half a momentum ramp, and a floor above the starting learning rate."""
+        if self.momentum_final is not None and self.momentum_epochs is None:
+            raise place.at("momentum_epochs").refuse(
+                "missing; it says in which epoch momentum_final is reached: expected an integer of at least 2"
+            )
+        if self.momentum_epochs is not None and self.momentum_final is None:
+            raise place.at("momentum_final").refuse(
+                "missing; momentum_epochs says when it is reached: add it, or remove momentum_epochs"
+            )
+        if self.lr_min > self.lr:
+            raise place.at("lr_min").refuse(f"expected at most lr, which is {self.lr!r}, got {self.lr_min!r}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdamConfig(Section):
+    """Adam (Kingma and Ba, 2015), younger than the paper: for experiments of your own."""
+
+    kind: Annotated[Literal["adam"], Choice("adam")] = "adam"
+    lr: Annotated[float, Number(above=0)]
+    beta1: Annotated[float, Number(at_least=0, below=1)] = 0.9
+    beta2: Annotated[float, Number(at_least=0, below=1)] = 0.999
+    eps: Annotated[float, Number(above=0)] = 1e-8
+
+
+OptimizerConfig: TypeAlias = SgdConfig | AdamConfig
+OPTIMIZERS = Tagged("kind", SgdConfig, AdamConfig)
+
+# --- the two players ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class GeneratorConfig(Section):
+    """G: its layers from the noise up to the data, and how it is trained."""
+
+    layers: Annotated[tuple[LayerConfig, ...], ListOf(LAYERS)]
+    optimizer: Annotated[OptimizerConfig, OPTIMIZERS]
+
+    def check(self, place: Place) -> None:
+        """Refuse a net with nothing to train, and a marginal bias that no sigmoid turns into the mean."""
+        at_layers = place.at("layers")
+        _last_trainable(self.layers, at_layers)
+        for index, layer in enumerate(self.layers):
+            above = [type(other) for other in self.layers[index + 1 :]]
+            if isinstance(layer, LinearConfig) and layer.bias == "marginal" and above != [SigmoidConfig]:
+                raise at_layers.at(index, "bias").refuse(
+                    '"marginal" makes the sigmoid of the bias the mean training image, so it fits only the '
+                    'last linear layer, with { type = "sigmoid" } after it and nothing else'
+                )
+
+
+@dataclass(frozen=True, kw_only=True)
+class DiscriminatorConfig(Section):
+    """D: its layers from the data up to one logit, and how it is trained."""
+
+    layers: Annotated[tuple[LayerConfig, ...], ListOf(LAYERS)]
+    optimizer: Annotated[OptimizerConfig, OPTIMIZERS]
+
+    def check(self, place: Place) -> None:
+        """Refuse a net that does not end on one logit."""
+        at_layers = place.at("layers")
+        last = len(self.layers) - 1
+        if isinstance(self.layers[last], SigmoidConfig):
+            raise at_layers.at(last).refuse("losses are computed on logits: remove the last sigmoid")
+        logit = _last_trainable(self.layers, at_layers)
+        if logit != last:
+            raise at_layers.at(last).refuse(
+                f"the discriminator ends on its logit: remove the {self.layers[last].type} after it"
+            )
+        for index, layer in enumerate(self.layers):
+            if isinstance(layer, LinearConfig) and layer.bias == "marginal":
+                raise at_layers.at(index, "bias").refuse(
+                    '"marginal" is for the output of the generator; expected a number'
+                )
+            if index == logit and isinstance(layer, LinearConfig | MaxoutConfig) and layer.units != 1:
+                raise at_layers.at(index, "units").refuse(
+                    f"the discriminator ends on one logit: expected 1, got {layer.units}"
+                )
+
+
+def _last_trainable(layers: tuple[LayerConfig, ...], place: Place) -> int:
+    """Return the index of the last layer that owns parameters."""
+    for index in reversed(range(len(layers))):
+        if isinstance(layers[index], LinearConfig | MaxoutConfig):
+            return index
+    raise place.refuse("expected at least one linear or maxout layer: without one there is nothing to train")
+
+
+# --- everything else ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig(Section):
+    """Which data set is learnt."""
+
+    set: Annotated[Literal["digits", "mnist"], Choice("digits", "mnist")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoiseConfig(Section):
+    """The prior p_z at the bottom of G: its shape and its number of dimensions."""
+
+    kind: Annotated[
+        Literal["uniform", "gaussian", "spherical"], Choice("uniform", "gaussian", "spherical")
+    ]
+    size: Annotated[int, Integer(at_least=1)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingConfig(Section):
+    """The game: Algorithm 1 as printed is what the defaults say."""
+
+    epochs: Annotated[int, Integer(at_least=1)]
+    batch: Annotated[int, Integer(at_least=1)]
+    k: Annotated[int, Integer(at_least=1)] = 1
+    schedule: Annotated[Literal["alternating", "simultaneous"], Choice("alternating", "simultaneous")] = (
+        "alternating"
+    )
+    shared_noise: Annotated[bool, Flag()] = False
+    objective: Annotated[Literal["non-saturating", "minimax"], Choice("non-saturating", "minimax")] = (
+        "non-saturating"
+    )
+    discriminator_loss_scale: Annotated[float, Number(above=0)] = 1.0
+
+    def check(self, place: Place) -> None:
+        """Refuse shared noise where each player moves at its own time."""
+        if self.shared_noise and self.schedule == "alternating":
+            raise place.at("shared_noise").refuse(
+                "the alternating schedule draws fresh noise for every step: "
+                'set shared_noise = false, or schedule = "simultaneous"'
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutputConfig(Section):
+    """What a run leaves behind: images on each sample sheet, and epochs between sheets and checkpoints."""
+
+    samples: Annotated[int, Integer(at_least=1)] = 100
+    samples_every: Annotated[int, Integer(at_least=1)] = 1
+    checkpoint_every: Annotated[int, Integer(at_least=1)] = 1
