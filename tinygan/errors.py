@@ -38,3 +38,7 @@ class DataError(TinyganError, ValueError):
 
 class CheckpointError(TinyganError, ValueError):
     """A checkpoint is damaged, or does not belong to this model or run."""
+
+
+class RunError(TinyganError, OSError):
+    """A run folder is missing, taken, in use by another process, or cannot be written."""

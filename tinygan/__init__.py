@@ -1,0 +1,28 @@
+"""tinygan: generative adversarial nets from scratch, on NumPy and CuPy.
+
+>>> import tinygan as tg
+>>> x = tg.tensor([1.0, 2.0, 3.0], requires_grad=True)
+>>> loss = (x * x).sum()
+>>> loss.backward()
+>>> x.grad
+tensor([2., 4., 6.], dtype=float32)
+"""
+
+from tinygan import functional
+from tinygan.backend import manual_seed
+from tinygan.engine import Operation, Tensor, enable_grad, grad, is_grad_enabled, no_grad, tensor
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Operation",
+    "Tensor",
+    "__version__",
+    "enable_grad",
+    "functional",
+    "grad",
+    "is_grad_enabled",
+    "manual_seed",
+    "no_grad",
+    "tensor",
+]

@@ -1,0 +1,73 @@
+"""Where arrays live: one `Backend` a device, and the streams of random numbers.
+
+`Backend` is the readable, portable version of every kernel; `NumpyBackend` and `CupyBackend` override what must be
+fast.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from tinygan.backend.base import Array, Backend, Shape
+from tinygan.backend.cupy import CupyBackend
+from tinygan.backend.numpy import NumpyBackend
+from tinygan.backend.random import Stream, Streams, current_streams, manual_seed
+from tinygan.errors import DeviceError
+
+__all__ = [
+    "Array",
+    "Backend",
+    "CupyBackend",
+    "NumpyBackend",
+    "Shape",
+    "Stream",
+    "Streams",
+    "backend_of",
+    "current_streams",
+    "get_backend",
+    "manual_seed",
+]
+
+_numpy = NumpyBackend()
+
+
+@cache
+def _cupy() -> CupyBackend:
+    return CupyBackend()
+
+
+def get_backend(device: str) -> Backend:
+    """Return the backend of a device.
+
+    Parameters
+    ----------
+    device : {"cpu", "cuda"}
+
+    Raises
+    ------
+    DeviceError
+        The device is unknown, or it is ``"cuda"`` and CuPy or the GPU is missing; the message says which, and how
+        to get it.
+
+    Examples
+    --------
+    >>> get_backend("cpu")
+    NumpyBackend(device='cpu')
+    """
+    if device == "cpu":
+        return _numpy
+    if device == "cuda":
+        return _cupy()
+    raise DeviceError(f"unknown device {device!r}: expected 'cpu' or 'cuda'")
+
+
+def backend_of(array: Any) -> Backend | None:
+    """Return the backend that `array` belongs to, or None when it is no array."""
+    if isinstance(array, np.ndarray):
+        return _numpy
+    if type(array).__module__.partition(".")[0] == "cupy":
+        return _cupy()
+    return None

@@ -1,0 +1,194 @@
+"""`Backend`: what an array library must do for tinygan, in portable and readable form.
+
+A backend is a place where arrays live. One method is one kernel: the things a training step spends its time on
+are methods here, written once with nothing but operators and the functions of `xp`, the array module (NumPy,
+CuPy, ...). `NumpyBackend` and `CupyBackend` override what must be fast; this class stays as the text to read and
+as the oracle the fast kernels are tested against. The long tail of operations needs no method: it uses `xp`.
+
+The formulas use operators only where they can, because they are run on two kinds of operand:
+
+- on arrays, in every forward pass and in an ordinary backward pass;
+- on `Tensor`, in a backward pass with ``create_graph=True``, where `functional.differentiable` puts the
+  differentiable operations in the place of `xp`. So a rule for a gradient is written once, and running it on
+  tensors makes a graph of the gradient, which can be differentiated again.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+Array = Any  # numpy.ndarray or cupy.ndarray: the one place where the two differ is the class of backend
+Shape = tuple[int, ...]
+
+
+class Backend:
+    """The portable backend: complete, readable, and slow only by a constant factor.
+
+    Parameters
+    ----------
+    xp : module
+        An array module with NumPy's interface.
+    device : str
+        The name users know it by, ``"cpu"`` or ``"cuda"``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> Backend(np, "cpu").relu(np.array([-1.0, 2.0]))
+    array([0., 2.])
+    """
+
+    def __init__(self, xp: Any, device: str) -> None:
+        self.xp = xp
+        self.device = device
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(device={self.device!r})"
+
+    # ------------------------------------------------------------------ arrays: making, moving, owning
+
+    def is_array(self, value: Any) -> bool:
+        """Say whether `value` is an array of this backend."""
+        return isinstance(value, self.xp.ndarray)
+
+    def array(self, data: Any, dtype: Any = None) -> Array:
+        """Return a fresh array holding a copy of `data`, in C order."""
+        return self.xp.array(data, dtype=dtype, order="C")
+
+    def asarray(self, data: Any) -> Array:
+        """Return `data` as an array of this backend: a scalar result of a reduction becomes a 0-d array."""
+        return self.xp.asarray(data)
+
+    def to_numpy(self, array: Array) -> Any:
+        """Return the array in host memory as a NumPy array."""
+        return array
+
+    def from_numpy(self, array: Any) -> Array:
+        """Return a NumPy array as an array of this backend, without a copy where that is possible."""
+        return self.xp.asarray(array)
+
+    def owns_memory(self, array: Array) -> bool:
+        """Say whether `array` is no view into another array."""
+        return array.base is None
+
+    # ------------------------------------------------------------------ sums of gradients
+
+    def unbroadcast(self, gradient: Array, shape: Shape) -> Array:
+        """Sum `gradient` over the axes along which an operand of `shape` was repeated.
+
+        If ``y = f(broadcast(x))`` then each element of x reached several elements of y, and its gradient is the
+        sum of theirs.
+        """
+        added = gradient.ndim - len(shape)
+        stretched = tuple(
+            added + axis
+            for axis, size in enumerate(shape)
+            if size == 1 and gradient.shape[added + axis] != 1
+        )
+        axes = tuple(range(added)) + stretched
+        return gradient.sum(axis=axes).reshape(shape) if axes else gradient.reshape(shape)
+
+    def add_into(self, total: Array, term: Array) -> Array:
+        """Add `term` to `total` in place; the caller owns `total`."""
+        total += term
+        return total
+
+    def scatter(self, gradient: Array, index: Any, shape: Shape) -> Array:
+        """Return zeros of `shape` with `gradient` added at `index`: the adjoint of ``x[index]``.
+
+        An element that the index names twice receives both shares.
+        """
+        out = self.xp.zeros(shape, gradient.dtype)
+        self.xp.add.at(out, index, gradient)
+        return out
+
+    # ------------------------------------------------------------------ products
+
+    def linear(self, x: Array, weight: Array, bias: Array | None) -> Array:
+        """Return ``x @ weight + bias`` for x (m, n), weight (n, u), bias (u,)."""
+        y = x @ weight
+        return y if bias is None else y + bias
+
+    # ------------------------------------------------------------------ activations
+
+    def relu(self, x: Array) -> Array:
+        """max(x, 0), keeping nan."""
+        return self.xp.maximum(x, 0)
+
+    def relu_backward(self, gy: Array, y: Array) -> Array:
+        """Gy where y > 0, else 0; in particular relu'(0) = 0."""
+        return self.xp.where(y > 0, gy, 0)
+
+    def sigmoid(self, x: Array) -> Array:
+        """1 / (1 + e^-x), with the exponent never positive so that nothing overflows."""
+        xp = self.xp
+        small = xp.exp(-abs(x))  # in (0, 1]
+        return xp.where(x >= 0, 1, small) / (1 + small)
+
+    def sigmoid_backward(self, gy: Array, y: Array) -> Array:
+        """Gy y (1 - y)."""
+        return gy * y * (1 - y)
+
+    def softplus(self, x: Array) -> Array:
+        """log(1 + e^x) = max(x, 0) + log(1 + e^-|x|)."""
+        xp = self.xp
+        return xp.maximum(x, 0) + xp.log1p(xp.exp(-abs(x)))
+
+    def maxout(self, x: Array, axis: int) -> tuple[Array, Array]:
+        """Return the maximum over `axis` and the piece that won it (the first one at a tie)."""
+        winner = x.argmax(axis=axis)
+        index = self.xp.expand_dims(winner, axis)
+        y = self.xp.take_along_axis(x, index, axis=axis).squeeze(axis)
+        return y, winner.astype(self.xp.int32)
+
+    def maxout_backward(self, gy: Array, winner: Array, pieces: int, axis: int) -> Array:
+        """Send gy to the piece that won, 0 to the others.
+
+        `axis` is negative: counted from the end of the result, which has one axis more than `gy`.
+        """
+        xp = self.xp
+        piece = xp.arange(pieces).reshape((pieces,) + (1,) * (-axis - 1))
+        return xp.where(xp.expand_dims(winner, axis) == piece, xp.expand_dims(gy, axis), 0)
+
+    def dropout_mask(self, stream: Any, shape: Shape, keep: float, dtype: Any) -> Array:
+        """Return an array of `shape` that is 1 / keep with probability `keep` and 0 elsewhere."""
+        kept = self.from_numpy(stream.bernoulli(shape, keep))
+        return kept.astype(dtype) * self.xp.asarray(1 / keep, dtype)
+
+    # ------------------------------------------------------------------ update rules (in place)
+
+    def sgd_step(self, weight: Array, gradient: Array, velocity: Array | None, lr: float, momentum: float) -> None:
+        """V = momentum v - lr g;  w = w + v.  Without a velocity, w = w - lr g."""
+        if velocity is None:
+            weight -= lr * gradient
+            return
+        velocity *= momentum
+        velocity -= lr * gradient
+        weight += velocity
+
+    def adam_step(
+        self,
+        weight: Array,
+        gradient: Array,
+        mean: Array,
+        square: Array,
+        lr: float,
+        betas: tuple[float, float],
+        eps: float,
+        step: int,
+    ) -> None:
+        """Kingma and Ba (2014), algorithm 1; `step` counts from 1."""
+        beta1, beta2 = betas
+        mean *= beta1
+        mean += (1 - beta1) * gradient
+        square *= beta2
+        square += (1 - beta2) * gradient * gradient
+        rate = lr * math.sqrt(1 - beta2**step) / (1 - beta1**step)
+        # eps is scaled so that this is exactly lr m^ / (sqrt(v^) + eps) with the bias-corrected moments
+        weight -= rate * mean / (self.xp.sqrt(square) + eps * math.sqrt(1 - beta2**step))
+
+    def limit_column_norm(self, weight: Array, limit: float) -> None:
+        """Scale each column of `weight` (n, units) whose Euclidean norm exceeds `limit` back to it."""
+        norm = self.xp.sqrt((weight * weight).sum(axis=0))
+        weight *= self.xp.minimum(norm, limit) / self.xp.maximum(norm, self.xp.finfo(weight.dtype).tiny)

@@ -1,0 +1,98 @@
+"""`NumpyBackend`: arrays in host memory, with the kernels that a training step spends its time on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tinygan.backend.base import Array, Backend, Shape
+
+_BASIC_INDEX = (int, slice, type(None), type(Ellipsis))
+
+
+class NumpyBackend(Backend):
+    """The backend of ``device="cpu"``.
+
+    Overrides only what the portable version does slowly; every override is tested against the method it
+    replaces.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(np, "cpu")
+
+    def is_array(self, value: Any) -> bool:
+        """Say whether `value` is a NumPy array."""
+        return isinstance(value, np.ndarray)
+
+    def scatter(self, gradient: Array, index: Any, shape: Shape) -> Array:
+        """As the base class; slices and integers name no element twice, so plain assignment will do."""
+        parts = index if isinstance(index, tuple) else (index,)
+        if all(isinstance(part, _BASIC_INDEX) and not isinstance(part, bool) for part in parts):
+            out = np.zeros(shape, gradient.dtype)
+            out[index] = gradient
+            return out
+        return super().scatter(gradient, index, shape)
+
+    def linear(self, x: Array, weight: Array, bias: Array | None) -> Array:
+        """As the base class, with the bias added in place."""
+        y = x @ weight
+        if bias is not None:
+            y += bias
+        return y
+
+    def relu_backward(self, gy: Array, y: Array) -> Array:
+        """As the base class, without the branch of `where`."""
+        out = np.zeros_like(gy)
+        np.copyto(out, gy, where=y > 0)
+        return out
+
+    def sigmoid_backward(self, gy: Array, y: Array) -> Array:
+        """As the base class, in one temporary."""
+        out = 1 - y
+        out *= y
+        out *= gy
+        return out
+
+    def maxout(self, x: Array, axis: int) -> tuple[Array, Array]:
+        """As the base class, as a running maximum over the pieces.
+
+        Each piece is one slice; when the units lie beside each other in memory (`axis` = -2, the layout of
+        `nn.Maxout`), every comparison is a pass over contiguous floats, 40 times faster than argmax over a last
+        axis of length 5.
+        """
+        slices = np.moveaxis(x, axis, 0)
+        best = slices[0].copy()
+        winner = np.zeros(best.shape, np.uint8 if len(slices) < 256 else np.int32)
+        for piece in range(1, len(slices)):
+            # "not <=" rather than ">" lets nan win, once; a later piece cannot beat a nan
+            better = ~(slices[piece] <= best) & (best == best)
+            np.copyto(winner, winner.dtype.type(piece), where=better)
+            np.maximum(best, slices[piece], out=best)
+        return best, winner
+
+    def maxout_backward(self, gy: Array, winner: Array, pieces: int, axis: int) -> Array:
+        """As the base class, piece by piece into one array."""
+        axis = axis + gy.ndim + 1
+        out = np.zeros((*gy.shape[:axis], pieces, *gy.shape[axis:]), gy.dtype)
+        slices = np.moveaxis(out, axis, 0)
+        for piece in range(pieces):
+            np.copyto(slices[piece], gy, where=winner == piece)
+        return out
+
+    def sgd_step(self, weight: Array, gradient: Array, velocity: Array | None, lr: float, momentum: float) -> None:
+        """As the base class, in blocks that stay in cache between the passes."""
+        if velocity is None or not (weight.flags.c_contiguous and gradient.flags.c_contiguous):
+            super().sgd_step(weight, gradient, velocity, lr, momentum)
+            return
+        w, g, v = weight.reshape(-1), gradient.reshape(-1), velocity.reshape(-1)
+        scratch = np.empty(min(w.size, _BLOCK), w.dtype)
+        for start in range(0, w.size, _BLOCK):
+            block = slice(start, start + _BLOCK)
+            part = v[block]
+            part *= momentum
+            part -= np.multiply(g[block], lr, out=scratch[: part.size])
+            w[block] += part
+
+
+_BLOCK = 16384  # floats: three arrays of it fit a 256 KiB second-level cache

@@ -1,0 +1,22 @@
+"""The engine: tensors, the tape, and the backward pass. It fits in one reading.
+
+Read `tensor` (an array and where it came from), then `tape` (what one operation is and how its call is recorded),
+then `chain_rule` (the backward pass). The formulas themselves are in `tinygan.functional`.
+"""
+
+from tinygan.engine.chain_rule import grad, topological_order
+from tinygan.engine.modes import enable_grad, is_grad_enabled, no_grad
+from tinygan.engine.tape import Elementwise, Operation
+from tinygan.engine.tensor import Tensor, tensor
+
+__all__ = [
+    "Elementwise",
+    "Operation",
+    "Tensor",
+    "enable_grad",
+    "grad",
+    "is_grad_enabled",
+    "no_grad",
+    "tensor",
+    "topological_order",
+]

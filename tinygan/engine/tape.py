@@ -1,0 +1,201 @@
+"""The tape: what an `Operation` is, and how a call of one is recorded.
+
+There is no list called tape. Each tensor that came out of an operation points to that operation, each operation
+points to what its inputs came from, and that graph, followed backwards, is the tape::
+
+    x ─┐
+       ├─► Multiply ─► y        y._operation is the Multiply
+    w ─┘   .edges = (x, w)      edges lead to operations, or to leaves such as x and w
+
+Pointers go from results to inputs only. So there is no cycle, and the graph of a loss dies, by reference count, when
+the loss does.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from tinygan.backend import Array, Backend, Shape, get_backend
+from tinygan.engine import modes
+from tinygan.engine.tensor import Tensor, as_operand
+from tinygan.errors import DeviceError, ShapeError, TinyganError
+
+Edge = "Operation | Tensor"  # what an input came from: an operation, or the tensor itself when it is a leaf
+
+_OUTPUT = -1  # origin of a saved array: the result of the operation itself
+_CONSTANT = -2  # origin of a saved array: neither an input nor the result, so no gradient flows through it
+
+
+class Operation:
+    """One call of a differentiable function: its forward formula, its backward formula, and what they share.
+
+    A subclass writes two methods. ``forward(B, *inputs)`` computes the result from arrays with the backend `B`, and
+    hands what the backward formula will need to `save`. ``backward(B, gy, *saved)`` gets the gradient of the loss by
+    the result and returns the gradients by each input (None for an input that has none; a lone gradient needs no
+    tuple). Options, such as an axis, are arguments of the constructor.
+
+    Nothing else is the subclass's business. The engine checks devices, dtypes and shapes, sums gradients over
+    broadcast axes, casts them to the dtype of the input, adds up those of a value used twice, and frees what was
+    saved. It runs `backward` on arrays, or, with ``create_graph=True``, on tensors: then `B` is a backend whose arrays
+    are tensors, and the same formula records a graph of the gradient.
+
+    Attributes
+    ----------
+    needs : tuple of bool
+        One entry an input: does somebody need its gradient? A rule may skip the work when not.
+
+    Examples
+    --------
+    >>> import tinygan as tg
+    >>> class Cube(tg.Operation):
+    ...     'y = x^3,  gx = 3 x^2 gy'
+    ...     def forward(self, B, x):
+    ...         self.save(x)
+    ...         return x * x * x
+    ...     def backward(self, B, gy, x):
+    ...         return 3 * x * x * gy
+    >>> x = tg.tensor(2.0, requires_grad=True)
+    >>> Cube()(x).backward()
+    >>> x.grad.item()
+    12.0
+    """
+
+    name: ClassVar[str] = "operation"
+
+    needs: tuple[bool, ...] = ()
+    edges: tuple[Any, ...] = ()
+    saved: tuple[Any, ...] | None = ()
+    backend: Backend
+    shape: Shape
+    dtype: Any
+    _origins: tuple[int, ...] = ()
+    _retained: Any = None  # weak reference to the result, when somebody asked to keep its gradient
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "name" not in cls.__dict__:  # SoftmaxCrossEntropy -> softmax_cross_entropy
+            cls.name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", cls.__name__.lstrip("_")).lower()
+
+    # ------------------------------------------------------------------ for subclasses to write
+
+    def check(self, *inputs: Any) -> None:
+        """Raise `ShapeError` if the shapes do not fit; called before `forward` with the same arrays."""
+
+    def forward(self, B: Backend, *inputs: Any) -> Array:
+        """Compute the result from arrays."""
+        raise NotImplementedError(f"{type(self).__name__}.forward is not written")
+
+    def backward(self, B: Backend, gy: Any, *saved: Any) -> Any:
+        """Compute the gradients by the inputs from `gy`, the gradient by the result."""
+        raise NotImplementedError(f"{type(self).__name__}.backward is not written")
+
+    def save(self, *arrays: Any) -> None:
+        """Keep arrays for the backward pass: inputs, the result, or others (None holds a place)."""
+        self.saved = arrays
+
+    # ------------------------------------------------------------------ one call
+
+    def __call__(self, *inputs: Any) -> Tensor:
+        """Apply the operation to tensors, arrays and numbers, and record the call if a gradient is wanted."""
+        backend = self._common_backend(inputs)
+        arrays: list[Any] = []
+        edges: list[Any] = []
+        for value in inputs:
+            array = as_operand(value, backend)
+            if backend.is_array(array) and any(array is earlier for earlier in arrays):
+                array = array[...]  # saved arrays are told apart by identity: see _record
+            arrays.append(array)
+            edges.append(value.edge if isinstance(value, Tensor) else None)
+        recording = modes.is_grad_enabled()
+        self.needs = tuple(recording and edge is not None for edge in edges)
+        self.check(*arrays)
+        try:
+            result = self.forward(backend, *arrays)
+        except TinyganError:
+            raise
+        except ValueError as error:
+            raise ShapeError(f"{self.name}: {error} (inputs: {describe(arrays)})") from error
+        except TypeError as error:
+            raise TypeError(f"{self.name}: {error} (inputs: {describe(arrays)})") from error
+        array = backend.asarray(result)
+        if any(array is operand for operand in arrays):
+            array = array[...]
+        output = Tensor(array)
+        if any(self.needs) and output.is_floating_point:
+            self._record(backend, arrays, result, edges, output)
+        return output
+
+    def _record(
+        self, backend: Backend, arrays: list[Any], result: Any, edges: list[Any], output: Tensor
+    ) -> None:
+        self.backend = backend
+        self.shape, self.dtype = output.shape, output.dtype
+        self.edges = tuple(edge if need else None for edge, need in zip(edges, self.needs, strict=True))
+        self._origins = tuple(_origin(value, arrays, result) for value in self.saved or ())
+        self.saved = tuple(  # a reduction to one number returns a scalar; keep it as the 0-d array it stands for
+            output.data if origin == _OUTPUT else value
+            for value, origin in zip(self.saved or (), self._origins, strict=True)
+        )
+        output._operation = self
+        output._requires_grad = True
+
+    def _common_backend(self, inputs: Sequence[Any]) -> Backend:
+        devices = {value.device for value in inputs if isinstance(value, Tensor)}
+        if len(devices) > 1:
+            raise DeviceError(
+                f"{self.name}: inputs are on different devices ({' and '.join(sorted(devices))}); "
+                "move them to one with .to(device)"
+            )
+        return get_backend(devices.pop() if devices else "cpu")
+
+    # ------------------------------------------------------------------ what the backward pass reads
+
+    def saved_as_tensors(self) -> tuple[Any, ...]:
+        """Return what was saved as tensors with their place in the graph, for a backward pass that is recorded."""
+        assert self.saved is not None
+        return tuple(
+            self._as_tensor(value, origin) for value, origin in zip(self.saved, self._origins, strict=True)
+        )
+
+    def _as_tensor(self, value: Any, origin: int) -> Any:
+        if not self.backend.is_array(value):
+            return value
+        edge = self if origin == _OUTPUT else None if origin == _CONSTANT else self.edges[origin]
+        if isinstance(edge, Tensor):
+            return edge
+        tensor = Tensor(value)
+        if edge is not None:
+            tensor._operation, tensor._requires_grad = edge, True
+        return tensor
+
+
+def _origin(value: Any, arrays: list[Any], result: Any) -> int:
+    for position, array in enumerate(arrays):
+        if value is array:
+            return position
+    return _OUTPUT if value is result else _CONSTANT
+
+
+def describe(arrays: Sequence[Any]) -> str:
+    """Return shapes and dtypes of operands, for an error message."""
+    return ", ".join(
+        f"{array.dtype}{list(array.shape)}" if hasattr(array, "shape") else repr(array) for array in arrays
+    )
+
+
+class Elementwise(Operation):
+    """An operation on operands that broadcast against each other."""
+
+    def check(self, *inputs: Any) -> None:
+        """Refuse shapes that do not broadcast, naming both."""
+        shapes = [array.shape for array in inputs if hasattr(array, "shape")]
+        for axis in range(-max(map(len, shapes), default=0), 0):
+            sizes = {shape[axis] for shape in shapes if len(shape) >= -axis} - {1}
+            if len(sizes) > 1:
+                raise ShapeError(
+                    f"{self.name}: shapes {' and '.join(map(str, shapes))} do not broadcast: "
+                    f"axis {axis} has sizes {' and '.join(map(str, sorted(sizes)))} "
+                    "(sizes must be equal, or one of them 1)"
+                )

@@ -1,0 +1,369 @@
+"""`Tensor`: an array, whether its gradient is wanted, and the operation it came from.
+
+The operators (``+``, ``@``, ``.sum()``, ...) are declared here and attached by `tinygan.functional`, where each has
+its forward and backward formula side by side.
+"""
+
+from __future__ import annotations
+
+import numbers
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from tinygan.backend import Array, Backend, Shape, backend_of, get_backend
+from tinygan.errors import DtypeError, GradientError, ShapeError
+
+if TYPE_CHECKING:
+    from tinygan.engine.tape import Operation
+
+DEFAULT_DTYPE = "float32"  # of a tensor made from Python floats; arrays keep the dtype they have
+
+
+class Tensor:
+    """An n-dimensional array that remembers how it was computed.
+
+    Users make one with `tinygan.tensor`, which copies and converts; this constructor wraps an array as it is.
+
+    Parameters
+    ----------
+    data : array
+        A NumPy or CuPy array; not copied.
+    requires_grad : bool
+        Make this a leaf whose gradient `backward` leaves in `grad`.
+    name : str, optional
+        For error messages, traces and `repr`.
+
+    Attributes
+    ----------
+    data : array
+        The values. Writing into it is invisible to the tape: do so only outside of a forward and backward pass, as
+        the optimisers do.
+    grad : Tensor or None
+        The gradient, summed over backward passes until `zero_grad`; only on leaves, and where `retain_grad` asked.
+
+    Examples
+    --------
+    >>> import tinygan as tg
+    >>> x = tg.tensor([1.0, 2.0, 3.0], requires_grad=True)
+    >>> (x * x).sum().backward()
+    >>> x.grad
+    tensor([2., 4., 6.], dtype=float32)
+    """
+
+    __slots__ = ("__weakref__", "_operation", "_requires_grad", "data", "grad", "name")
+
+    def __init__(self, data: Array, requires_grad: bool = False, name: str | None = None) -> None:
+        if backend_of(data) is None:
+            raise DtypeError(f"Tensor: expected an array, got {type(data).__name__}; use tg.tensor(data)")
+        self.data: Array = data
+        self.grad: Tensor | None = None
+        self.name = name
+        self._operation: Operation | None = None
+        self._requires_grad = False
+        if requires_grad:
+            self.requires_grad = True
+
+    # ------------------------------------------------------------------ what it is
+
+    @property
+    def shape(self) -> Shape:
+        """Sizes of the axes."""
+        return self.data.shape
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return self.data.ndim
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return self.data.size
+
+    @property
+    def dtype(self) -> Any:
+        """Type of the elements."""
+        return self.data.dtype
+
+    @property
+    def backend(self) -> Backend:
+        """The backend that computes with this tensor's array."""
+        backend = backend_of(self.data)
+        assert backend is not None, "a tensor's data is an array"
+        return backend
+
+    @property
+    def device(self) -> str:
+        """``"cpu"`` or ``"cuda"``."""
+        return self.backend.device
+
+    @property
+    def is_floating_point(self) -> bool:
+        """Whether the elements are real floating-point numbers: only these have gradients."""
+        return self.dtype.kind == "f"
+
+    @property
+    def is_leaf(self) -> bool:
+        """Whether this tensor was made by the user rather than by a recorded operation."""
+        return self._operation is None
+
+    @property
+    def operation(self) -> Operation | None:
+        """The operation this tensor is the result of, if that was recorded."""
+        return self._operation
+
+    @property
+    def edge(self) -> Operation | Tensor | None:
+        """Where the gradient of this tensor goes: its operation, itself if it is a leaf, or nowhere."""
+        if not self._requires_grad:
+            return None
+        return self if self._operation is None else self._operation
+
+    @property
+    def requires_grad(self) -> bool:
+        """Whether a gradient will flow to this tensor. Can be set on leaves."""
+        return self._requires_grad
+
+    @requires_grad.setter
+    def requires_grad(self, value: bool) -> None:
+        if self._operation is not None:
+            raise GradientError(
+                f"requires_grad can be set on leaf tensors only, and this is the result of "
+                f"'{self._operation.name}'; call .detach() first to cut it off the graph"
+            )
+        if value and not self.is_floating_point:
+            raise DtypeError(
+                f"requires_grad: a tensor of {self.dtype} has no gradient, since it cannot be changed by a little; "
+                "make it floating point, as in tg.tensor(data, dtype='float32', requires_grad=True)"
+            )
+        self._requires_grad = bool(value)
+
+    # ------------------------------------------------------------------ out of the tape
+
+    def detach(self) -> Tensor:
+        """Return a tensor with the same memory that the tape knows nothing of."""
+        return Tensor(self.data[...])
+
+    def item(self) -> float | int | bool:
+        """Return the only element as a Python number."""
+        if self.size != 1:
+            raise ShapeError(f"item: expected a tensor of one element, got shape {self.shape}")
+        return self.data.item()
+
+    def numpy(self) -> Any:
+        """Return the values as a NumPy array; on the CPU it shares the tensor's memory."""
+        return self.backend.to_numpy(self.data)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
+        if self._requires_grad:
+            raise GradientError(
+                "a tensor that requires a gradient would silently leave the tape by becoming a NumPy array; "
+                "use a function of tinygan.functional, or say so with .detach().numpy()"
+            )
+        if self.device != "cpu":
+            raise GradientError(f"this tensor is on {self.device!r}: copy it to host memory with .numpy()")
+        array = self.data if dtype is None else self.data.astype(dtype)
+        return array.copy() if copy else array
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __int__(self) -> int:
+        return int(self.item())
+
+    def __bool__(self) -> bool:
+        if self.size != 1:
+            raise ShapeError(
+                f"the truth value of a tensor of shape {self.shape} is ambiguous: is it that of all elements or of "
+                "any? Reduce it to one element first, or choose elementwise with F.where"
+            )
+        return bool(self.data.item())
+
+    def __len__(self) -> int:
+        if self.ndim == 0:
+            raise ShapeError("len: a 0-d tensor is one number and has no length")
+        return self.shape[0]
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return (self[row] for row in range(len(self)))
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        raise GradientError(
+            "a tensor cannot be assigned into: the tape may need the value that was there. Build a new tensor with "
+            "F.where, F.concatenate or F.stack, or, outside of any graph, write into tensor.data"
+        )
+
+    __hash__ = object.__hash__  # == compares elements, but a tensor is still found in a dict by identity
+
+    def __repr__(self) -> str:
+        text = repr(self.numpy()).removeprefix("array").replace("\n", "\n ")
+        facts = [f"device={self.device!r}"] if self.device != "cpu" else []
+        if self.name is not None:
+            facts.append(f"name={self.name!r}")
+        if self._operation is not None:
+            facts.append(f"operation={self._operation.name}")
+        elif self._requires_grad:
+            facts.append("requires_grad=True")
+        return f"tensor{text[:-1]}{''.join(', ' + fact for fact in facts)})"
+
+    # ------------------------------------------------------------------ gradients
+
+    def backward(
+        self,
+        gradient: Tensor | Array | None = None,
+        create_graph: bool = False,
+        retain_graph: bool | None = None,
+    ) -> None:
+        """Compute the gradient of this tensor by every leaf it depends on, and add it to each leaf's `grad`.
+
+        Parameters
+        ----------
+        gradient : Tensor or array, optional
+            The gradient of some scalar by this tensor, of the same shape: the vector v of the product v'J. May be
+            left out for a tensor of one element, where it is 1.
+        create_graph : bool
+            Record the backward pass, so that the gradients can be differentiated again.
+        retain_graph : bool, optional
+            Keep what the graph saved for a second backward pass through it; by default `create_graph`.
+
+        Raises
+        ------
+        GradientError
+            This tensor depends on no leaf, holds many elements and `gradient` is missing, or its graph has been
+            freed by an earlier backward pass.
+        """
+        from tinygan.engine.chain_rule import backward
+
+        backward(self, gradient, create_graph=create_graph, retain_graph=retain_graph)
+
+    def retain_grad(self) -> Tensor:
+        """Ask `backward` to leave the gradient in `grad` although this is no leaf; returns the tensor itself."""
+        if self._operation is not None:
+            import weakref
+
+            self._operation._retained = weakref.ref(self)  # weak: results point to operations, never the other way
+        return self
+
+    def zero_grad(self) -> None:
+        """Forget the gradient."""
+        self.grad = None
+
+    # ------------------------------------------------------------------ attached by tinygan.functional
+
+    if TYPE_CHECKING:
+
+        def __add__(self, other: Any) -> Tensor: ...
+        def __radd__(self, other: Any) -> Tensor: ...
+        def __sub__(self, other: Any) -> Tensor: ...
+        def __rsub__(self, other: Any) -> Tensor: ...
+        def __mul__(self, other: Any) -> Tensor: ...
+        def __rmul__(self, other: Any) -> Tensor: ...
+        def __truediv__(self, other: Any) -> Tensor: ...
+        def __rtruediv__(self, other: Any) -> Tensor: ...
+        def __pow__(self, other: Any) -> Tensor: ...
+        def __rpow__(self, other: Any) -> Tensor: ...
+        def __matmul__(self, other: Any) -> Tensor: ...
+        def __rmatmul__(self, other: Any) -> Tensor: ...
+        def __neg__(self) -> Tensor: ...
+        def __pos__(self) -> Tensor: ...
+        def __abs__(self) -> Tensor: ...
+        def __eq__(self, other: Any) -> Tensor: ...  # type: ignore[override]
+        def __ne__(self, other: Any) -> Tensor: ...  # type: ignore[override]
+        def __lt__(self, other: Any) -> Tensor: ...
+        def __le__(self, other: Any) -> Tensor: ...
+        def __gt__(self, other: Any) -> Tensor: ...
+        def __ge__(self, other: Any) -> Tensor: ...
+        def __getitem__(self, index: Any) -> Tensor: ...
+        def sum(self, axis: Any = None, keepdims: bool = False) -> Tensor: ...
+        def mean(self, axis: Any = None, keepdims: bool = False) -> Tensor: ...
+        def max(self, axis: Any = None, keepdims: bool = False) -> Tensor: ...
+        def min(self, axis: Any = None, keepdims: bool = False) -> Tensor: ...
+        def reshape(self, *shape: Any) -> Tensor: ...
+        def transpose(self, *axes: Any) -> Tensor: ...
+        @property
+        def T(self) -> Tensor: ...
+        def exp(self) -> Tensor: ...
+        def log(self) -> Tensor: ...
+        def astype(self, dtype: Any) -> Tensor: ...
+        def to(self, device: str) -> Tensor: ...
+
+
+def tensor(
+    data: Any,
+    dtype: Any = None,
+    device: str = "cpu",
+    requires_grad: bool = False,
+    name: str | None = None,
+) -> Tensor:
+    """Make a tensor by copying numbers, nested lists, an array or a tensor.
+
+    Parameters
+    ----------
+    data : array_like
+    dtype : dtype, optional
+        By default that of an array or tensor, float32 for Python floats, int64 for Python integers.
+    device : {"cpu", "cuda"}
+    requires_grad : bool
+        Make it a leaf whose gradient `Tensor.backward` leaves in ``.grad``.
+    name : str, optional
+        For error messages and traces.
+
+    Returns
+    -------
+    Tensor
+
+    Raises
+    ------
+    DtypeError
+        The data are no numbers, or a gradient is asked of integers.
+    DeviceError
+        The device is unknown or not available.
+
+    Examples
+    --------
+    >>> import tinygan as tg
+    >>> tg.tensor([[1.0, 2.0], [3.0, 4.0]]).shape
+    (2, 2)
+    >>> tg.tensor(0.5, requires_grad=True)
+    tensor(0.5, dtype=float32, requires_grad=True)
+    """
+    backend = get_backend(device)
+    if isinstance(data, Tensor):
+        data = data.data
+    source = backend_of(data)
+    if source is not None and source is not backend:
+        data = source.to_numpy(data)
+    if dtype is None and source is None and not hasattr(data, "dtype"):
+        dtype = DEFAULT_DTYPE if backend.array(data).dtype.kind == "f" else None
+    try:
+        array = backend.array(data, dtype)
+    except (TypeError, ValueError) as error:
+        raise DtypeError(f"tensor: cannot make an array of {type(data).__name__}: {error}") from error
+    if array.dtype.kind not in "fiubc":
+        raise DtypeError(f"tensor: expected numbers, got dtype {array.dtype} from {type(data).__name__}")
+    return Tensor(array, requires_grad, name)
+
+
+def as_operand(value: Any, backend: Backend) -> Any:
+    """Return what an operation's `forward` gets for one of its inputs: an array, a Python number or None.
+
+    NumPy's scalars and 0-d arrays become Python numbers, which never promote: float32 stays float32 when it is
+    multiplied by a ``np.float64``.
+    """
+    if isinstance(value, Tensor):
+        return value.data
+    if value is None or type(value) in (int, float, bool):
+        return value
+    if backend.is_array(value):
+        return value if value.ndim else value.item()
+    if isinstance(value, numbers.Number) and hasattr(value, "item"):
+        return value.item()
+    if isinstance(value, numbers.Number):
+        return value
+    other = backend_of(value)
+    if other is not None:
+        raise DtypeError(
+            f"an array of device {other.device!r} met tensors on {backend.device!r}; "
+            f"move it with tg.tensor(array, device={backend.device!r})"
+        )
+    raise DtypeError(f"expected a tensor, an array or a number, got {type(value).__name__}; use tg.tensor(...)")

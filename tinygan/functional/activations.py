@@ -1,0 +1,237 @@
+"""Activations: the hand-written layers of the paper (ReLU, sigmoid, maxout, dropout) and their relatives."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tinygan.backend import Array, Backend, Stream, current_streams
+from tinygan.engine import Elementwise, Operation, Tensor
+from tinygan.errors import ShapeError
+
+
+class ReLU(Elementwise):
+    """y = max(x, 0);  gx = gy where y > 0, else 0."""
+
+    name = "relu"
+
+    def forward(self, B: Backend, x: Array) -> Array:
+        y = B.relu(x)
+        self.save(y)
+        return y
+
+    def backward(self, B: Backend, gy: Any, y: Any) -> Any:
+        return B.relu_backward(gy, y)
+
+
+class LeakyReLU(Elementwise):
+    """y = x where x > 0, else s x;  gx = gy where x > 0, else s gy."""
+
+    name = "leaky_relu"
+
+    def __init__(self, slope: float) -> None:
+        self.slope = slope
+
+    def forward(self, B: Backend, x: Array) -> Array:
+        positive = x > 0
+        self.save(positive)
+        return B.xp.where(positive, x, self.slope * x)
+
+    def backward(self, B: Backend, gy: Any, positive: Any) -> Any:
+        return B.xp.where(positive, gy, self.slope * gy)
+
+
+class Sigmoid(Elementwise):
+    """y = 1 / (1 + e^-x);  gx = gy y (1 - y)."""
+
+    def forward(self, B: Backend, x: Array) -> Array:
+        y = B.sigmoid(x)
+        self.save(y)
+        return y
+
+    def backward(self, B: Backend, gy: Any, y: Any) -> Any:
+        return B.sigmoid_backward(gy, y)
+
+
+class Tanh(Elementwise):
+    """y = tanh x;  gx = gy (1 - y^2)."""
+
+    def forward(self, B: Backend, x: Array) -> Array:
+        y = B.xp.tanh(x)
+        self.save(y)
+        return y
+
+    def backward(self, B: Backend, gy: Any, y: Any) -> Any:
+        return gy * (1 - y * y)
+
+
+class Softplus(Elementwise):
+    """y = log(1 + e^x);  gx = gy sigmoid(x)."""
+
+    def forward(self, B: Backend, x: Array) -> Array:
+        self.save(x)
+        return B.softplus(x)
+
+    def backward(self, B: Backend, gy: Any, x: Any) -> Any:
+        return gy * B.sigmoid(x)
+
+
+class LogSigmoid(Elementwise):
+    """y = log sigmoid(x) = -softplus(-x);  gx = gy sigmoid(-x)."""
+
+    def forward(self, B: Backend, x: Array) -> Array:
+        self.save(x)
+        return -B.softplus(-x)
+
+    def backward(self, B: Backend, gy: Any, x: Any) -> Any:
+        return gy * B.sigmoid(-x)
+
+
+class Maxout(Operation):
+    """y_u = max over the pieces p of x_up;  gx_up = gy_u for the piece that won, else 0 (Goodfellow et al., 2013).
+
+    The pieces of a unit lie side by side (``piece_major=False``), or the units of a piece do.
+    """
+
+    def __init__(self, pieces: int, axis: int, piece_major: bool) -> None:
+        self.pieces = pieces
+        self.axis = axis
+        self.piece_major = piece_major
+
+    def check(self, x: Array) -> None:
+        if not -x.ndim <= self.axis < x.ndim:
+            raise ShapeError(f"maxout: axis {self.axis} does not exist in an input of shape {x.shape}")
+        if self.pieces < 1 or x.shape[self.axis] % self.pieces:
+            raise ShapeError(
+                f"maxout: axis {self.axis} has {x.shape[self.axis]} elements, which {self.pieces} pieces do not divide"
+            )
+
+    def forward(self, B: Backend, x: Array) -> Array:
+        self.x_shape = x.shape
+        axis = self.axis % x.ndim
+        units = x.shape[axis] // self.pieces
+        split = (self.pieces, units) if self.piece_major else (units, self.pieces)
+        # the axis of the pieces in the array with the split axis, counted from its end
+        self.pieces_axis = axis - x.ndim - (1 if self.piece_major else 0)
+        y, winner = B.maxout(x.reshape(x.shape[:axis] + split + x.shape[axis + 1 :]), self.pieces_axis)
+        self.save(winner)
+        return y
+
+    def backward(self, B: Backend, gy: Any, winner: Any) -> Any:
+        return B.maxout_backward(gy, winner, self.pieces, self.pieces_axis).reshape(self.x_shape)
+
+
+class Dropout(Elementwise):
+    """y = x m, with m = 1 / (1 - p) with probability 1 - p, else 0;  gx = gy m (Srivastava et al., 2014)."""
+
+    def __init__(self, p: float, stream: Stream) -> None:
+        self.p = p
+        self.stream = stream
+
+    def forward(self, B: Backend, x: Array) -> Array:
+        mask = B.dropout_mask(self.stream, x.shape, 1 - self.p, x.dtype)
+        self.save(mask)
+        return x * mask
+
+    def backward(self, B: Backend, gy: Any, mask: Any) -> Any:
+        return gy * mask
+
+
+def relu(x: Any) -> Tensor:
+    """Return max(x, 0) elementwise; the gradient at 0 is 0, relu(-inf) is 0, nan stays nan.
+
+    Examples
+    --------
+    >>> import tinygan as tg
+    >>> tg.functional.relu(tg.tensor([-1.0, 0.0, 2.0]))
+    tensor([0., 0., 2.], dtype=float32)
+    """
+    return ReLU()(x)
+
+
+def leaky_relu(x: Any, negative_slope: float = 0.01) -> Tensor:
+    """Return x where x > 0 and `negative_slope` times x elsewhere."""
+    return LeakyReLU(negative_slope)(x)
+
+
+def sigmoid(x: Any) -> Tensor:
+    """Return 1 / (1 + e^-x) elementwise, exact in both tails.
+
+    Examples
+    --------
+    >>> import tinygan as tg
+    >>> tg.functional.sigmoid(tg.tensor([-1000.0, 0.0, 1000.0]))
+    tensor([0. , 0.5, 1. ], dtype=float32)
+    """
+    return Sigmoid()(x)
+
+
+def tanh(x: Any) -> Tensor:
+    """Return the hyperbolic tangent elementwise."""
+    return Tanh()(x)
+
+
+def softplus(x: Any) -> Tensor:
+    """Return log(1 + e^x) elementwise, without overflow."""
+    return Softplus()(x)
+
+
+def log_sigmoid(x: Any) -> Tensor:
+    """Return log(1 / (1 + e^-x)) elementwise, without taking the logarithm of 0."""
+    return LogSigmoid()(x)
+
+
+def maxout(x: Any, pieces: int, axis: int = -1, piece_major: bool = False) -> Tensor:
+    """Return the maximum over groups of `pieces` elements along `axis`.
+
+    Parameters
+    ----------
+    x : Tensor
+    pieces : int
+        How many elements compete for one unit; must divide the size of the axis.
+    axis : int
+    piece_major : bool
+        False: unit u is the maximum of the consecutive elements ``x[u * pieces : (u + 1) * pieces]``. True: the
+        elements of one piece are consecutive, and unit u is the maximum of ``x[u :: units]``, which is several times
+        faster to compute; `nn.Maxout` keeps its weights so.
+
+    Returns
+    -------
+    Tensor
+        The axis is `pieces` times shorter. At a tie the first piece gets the whole gradient.
+
+    Raises
+    ------
+    ShapeError
+        `pieces` does not divide the axis.
+
+    Examples
+    --------
+    >>> import tinygan as tg
+    >>> tg.functional.maxout(tg.tensor([1.0, 5.0, 3.0, 2.0]), pieces=2)
+    tensor([5., 3.], dtype=float32)
+    """
+    return Maxout(pieces, axis, piece_major)(x)
+
+
+def dropout(x: Any, p: float, training: bool = True, rng: Stream | None = None) -> Tensor:
+    """Zero each element with probability `p` and divide the others by 1 - p, so that the mean stays.
+
+    Parameters
+    ----------
+    x : Tensor
+    p : float
+        Probability of dropping an element, in [0, 1].
+    training : bool
+        False returns `x` unchanged.
+    rng : Stream, optional
+        Where the masks are drawn from; by default the stream ``dropout`` of `tinygan.manual_seed`.
+
+    Returns
+    -------
+    Tensor, of the shape of `x`
+    """
+    if not 0 <= p <= 1:
+        raise ValueError(f"dropout: p is the probability of dropping an element, in [0, 1]; got {p}")
+    if not training or p == 0:
+        return x if isinstance(x, Tensor) else Tensor(x)
+    return Dropout(p, current_streams()["dropout"] if rng is None else rng)(x)

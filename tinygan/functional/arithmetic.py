@@ -1,0 +1,177 @@
+"""Arithmetic: + - * / ** and the matrix product.
+
+In every docstring of this package y is the result, L the loss, and gx stands for dL/dx.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tinygan.backend import Array, Backend
+from tinygan.engine import Elementwise, Operation, Tensor
+from tinygan.errors import ShapeError
+
+
+class Add(Elementwise):
+    """y = a + b;  ga = gy,  gb = gy."""
+
+    def forward(self, B: Backend, a: Array, b: Array) -> Array:
+        return a + b
+
+    def backward(self, B: Backend, gy: Any) -> Any:
+        return gy, gy
+
+
+class Subtract(Elementwise):
+    """y = a - b;  ga = gy,  gb = -gy."""
+
+    def forward(self, B: Backend, a: Array, b: Array) -> Array:
+        return a - b
+
+    def backward(self, B: Backend, gy: Any) -> Any:
+        return gy, -gy if self.needs[1] else None
+
+
+class Negative(Elementwise):
+    """y = -x;  gx = -gy."""
+
+    def forward(self, B: Backend, x: Array) -> Array:
+        return -x
+
+    def backward(self, B: Backend, gy: Any) -> Any:
+        return -gy
+
+
+class Multiply(Elementwise):
+    """y = a b;  ga = gy b,  gb = gy a."""
+
+    def forward(self, B: Backend, a: Array, b: Array) -> Array:
+        self.save(a if self.needs[1] else None, b if self.needs[0] else None)
+        return a * b
+
+    def backward(self, B: Backend, gy: Any, a: Any, b: Any) -> Any:
+        return gy * b if self.needs[0] else None, gy * a if self.needs[1] else None
+
+
+class Divide(Elementwise):
+    """y = a / b;  ga = gy / b,  gb = -gy a / b^2."""
+
+    def forward(self, B: Backend, a: Array, b: Array) -> Array:
+        self.save(a if self.needs[1] else None, b)
+        return a / b
+
+    def backward(self, B: Backend, gy: Any, a: Any, b: Any) -> Any:
+        return gy / b if self.needs[0] else None, -gy * a / (b * b) if self.needs[1] else None
+
+
+class Power(Elementwise):
+    """y = a^b;  ga = gy b a^(b-1),  gb = gy y log a.
+
+    Where b = 0 the first is 0 also at a = 0; where a = 0 and b > 0 the second is 0, its limit.
+    """
+
+    def forward(self, B: Backend, a: Array, b: Array) -> Array:
+        y = a**b
+        self.save(a, b, y if self.needs[1] else None)
+        return y
+
+    def backward(self, B: Backend, gy: Any, a: Any, b: Any, y: Any) -> Any:
+        ga = gb = None
+        if self.needs[0]:
+            if isinstance(b, (int, float)):
+                ga = gy * b * a ** (b - 1) if b != 0 else gy * 0
+            else:
+                ga = gy * b * a ** B.xp.where(b == 0, 0, b - 1)
+        if self.needs[1]:
+            if isinstance(a, (int, float)):
+                a = B.xp.zeros_like(y) + a
+            at_zero = (a == 0) & (b > 0)
+            gb = B.xp.where(at_zero, 0, gy * y * B.xp.log(B.xp.where(at_zero, 1, a)))
+        return ga, gb
+
+
+class Matmul(Operation):
+    """Y = A B for stacks of matrices;  gA = gY B',  gB = A' gY."""
+
+    def check(self, a: Array, b: Array) -> None:
+        if a.shape[-1] != b.shape[-2]:
+            raise ShapeError(
+                f"matmul: the left operand has {a.shape[-1]} columns but the right one has {b.shape[-2]} rows "
+                f"(shapes {a.shape} and {b.shape})"
+            )
+
+    def forward(self, B: Backend, a: Array, b: Array) -> Array:
+        self.save(a if self.needs[1] else None, b if self.needs[0] else None)
+        return a @ b
+
+    def backward(self, B: Backend, gy: Any, a: Any, b: Any) -> Any:
+        ga = gy @ B.xp.swapaxes(b, -1, -2) if self.needs[0] else None
+        gb = B.xp.swapaxes(a, -1, -2) @ gy if self.needs[1] else None
+        return ga, gb
+
+
+def matmul(a: Any, b: Any) -> Tensor:
+    """Multiply matrices, as ``a @ b``: stacks of them broadcast over the leading axes, as in `numpy.matmul`.
+
+    Parameters
+    ----------
+    a : Tensor or array, shape (..., n, k) or (k,)
+    b : Tensor or array, shape (..., k, m) or (k,)
+        A 1-d operand is a row on the left and a column on the right, and its axis is absent from the result.
+
+    Returns
+    -------
+    Tensor, shape (..., n, m)
+
+    Raises
+    ------
+    ShapeError
+        The inner sizes differ, or an operand is a number.
+
+    Examples
+    --------
+    >>> import tinygan as tg
+    >>> tg.functional.matmul(tg.tensor([[1.0, 2.0]]), tg.tensor([3.0, 4.0]))
+    tensor([11.], dtype=float32)
+    """
+    rows, columns = getattr(a, "ndim", 0), getattr(b, "ndim", 0)
+    if rows == 0 or columns == 0:
+        raise ShapeError("matmul: an operand is a single number; multiply by numbers with *")
+    if rows == 1:
+        a = a.reshape(1, -1)
+    if columns == 1:
+        b = b.reshape(-1, 1)
+    y = Matmul()(a, b)
+    if rows == 1:
+        y = y[..., 0, :]
+    return y[..., 0] if columns == 1 else y
+
+
+def add(a: Any, b: Any) -> Tensor:
+    """Add elementwise, broadcasting: ``a + b``."""
+    return Add()(a, b)
+
+
+def subtract(a: Any, b: Any) -> Tensor:
+    """Subtract elementwise, broadcasting: ``a - b``."""
+    return Subtract()(a, b)
+
+
+def negative(x: Any) -> Tensor:
+    """Change the sign: ``-x``."""
+    return Negative()(x)
+
+
+def multiply(a: Any, b: Any) -> Tensor:
+    """Multiply elementwise, broadcasting: ``a * b``."""
+    return Multiply()(a, b)
+
+
+def divide(a: Any, b: Any) -> Tensor:
+    """Divide elementwise, broadcasting: ``a / b``."""
+    return Divide()(a, b)
+
+
+def power(a: Any, b: Any) -> Tensor:
+    """Raise to a power elementwise, broadcasting: ``a ** b``."""
+    return Power()(a, b)

@@ -1,0 +1,75 @@
+"""The affine map, where a network spends its time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tinygan.backend import Array, Backend
+from tinygan.engine import Operation, Tensor
+from tinygan.errors import ShapeError
+
+_IMAGES = {64: "8x8", 784: "28x28", 2304: "48x48", 3072: "32x32x3"}  # sizes a reader will recognise
+
+
+class Linear(Operation):
+    """Y = X W + b;  gX = gY W',  gW = X' gY,  gb = the sum of gY over the rows."""
+
+    def check(self, x: Array, weight: Array, bias: Array | None) -> None:
+        if weight.ndim != 2 or x.shape[1] != weight.shape[0]:
+            columns, rows = x.shape[1], weight.shape[0] if weight.ndim else "no"
+            image = f" ({_IMAGES[columns]})" if columns in _IMAGES else ""
+            raise ShapeError(
+                f"linear: weight has {rows} rows but the input has {columns} columns{image}"
+                + ("" if weight.ndim == 2 else f"; a weight has 2 axes, not the shape {weight.shape}")
+            )
+        if bias is not None and bias.shape != weight.shape[1:]:
+            raise ShapeError(
+                f"linear: bias must have one number for each of the {weight.shape[1]} columns of the weight, "
+                f"but has shape {bias.shape}"
+            )
+
+    def forward(self, B: Backend, x: Array, weight: Array, bias: Array | None) -> Array:
+        self.save(x if self.needs[1] else None, weight if self.needs[0] else None)
+        return B.linear(x, weight, bias)
+
+    def backward(self, B: Backend, gy: Any, x: Any, weight: Any) -> Any:
+        needs_x, needs_weight, needs_bias = self.needs
+        return (
+            gy @ weight.T if needs_x else None,
+            x.T @ gy if needs_weight else None,
+            gy.sum(axis=0) if needs_bias else None,
+        )
+
+
+def linear(x: Any, weight: Any, bias: Any = None) -> Tensor:
+    """Return ``x @ weight + bias``.
+
+    Parameters
+    ----------
+    x : Tensor, shape (..., n)
+    weight : Tensor, shape (n, units)
+        One column a unit (PyTorch keeps the transpose).
+    bias : Tensor, shape (units,), optional
+
+    Returns
+    -------
+    Tensor, shape (..., units)
+
+    Raises
+    ------
+    ShapeError
+        The sizes do not fit; the message names the argument.
+
+    Examples
+    --------
+    >>> import tinygan as tg
+    >>> x, w, b = tg.tensor([[1.0, 2.0]]), tg.tensor([[1.0], [10.0]]), tg.tensor([0.5])
+    >>> tg.functional.linear(x, w, b)
+    tensor([[21.5]], dtype=float32)
+    """
+    if x.ndim == 2:
+        return Linear()(x, weight, bias)
+    if x.ndim == 0:
+        raise ShapeError("linear: the input is a single number; expected an array whose last axis has the features")
+    leading = x.shape[:-1]
+    return Linear()(x.reshape((-1, x.shape[-1])), weight, bias).reshape((*leading, weight.shape[-1]))

@@ -1,0 +1,124 @@
+"""Losses, computed on logits: nothing is clipped, and no logarithm is taken of a rounded 0."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from tinygan.backend import Array, Backend
+from tinygan.engine import Elementwise, Operation, Tensor
+from tinygan.errors import DtypeError, ShapeError
+
+
+class BinaryCrossEntropyWithLogits(Elementwise):
+    """L = mean of t softplus(-a) + (1 - t) softplus(a);  ga = gL (sigmoid(a) - t) / n,  gt = -gL a / n.
+
+    With D = sigmoid(a), softplus(-a) = -log D and softplus(a) = -log(1 - D).
+    """
+
+    def forward(self, B: Backend, a: Array, t: Array) -> Array:
+        self.save(a, t)
+        xp = B.xp
+        if isinstance(t, (int, float)) and t in (0, 1):
+            losses = B.softplus(a if t == 0 else -a)
+        else:  # 0 times infinity is 0 here: a certain and correct answer costs nothing
+            losses = xp.where(t == 0, 0, t * B.softplus(xp.where(t == 0, 0, -a)))
+            losses = losses + xp.where(t == 1, 0, (1 - t) * B.softplus(xp.where(t == 1, 0, a)))
+        self.n = max(math.prod(losses.shape), 1)
+        return losses.mean()
+
+    def backward(self, B: Backend, gy: Any, a: Any, t: Any) -> Any:
+        share = gy / self.n
+        return share * (B.sigmoid(a) - t), -share * a if self.needs[1] else None
+
+
+class SoftmaxCrossEntropy(Operation):
+    """L = -mean of log softmax(A)[label];  gA = gL (softmax(A) - onehot) / m."""
+
+    def __init__(self, labels: Array) -> None:
+        self.labels = labels
+
+    def check(self, logits: Array) -> None:
+        labels = self.labels
+        if logits.ndim != 2 or labels.shape != logits.shape[:1]:
+            raise ShapeError(
+                "softmax_cross_entropy: expected logits of shape (m, classes) and m labels, "
+                f"got shapes {logits.shape} and {labels.shape}"
+            )
+        if labels.dtype.kind not in "iu":
+            raise DtypeError(f"softmax_cross_entropy: labels must be integers, not {labels.dtype}")
+
+    def forward(self, B: Backend, logits: Array) -> Array:
+        self.save(logits)
+        xp = B.xp
+        shifted = logits - logits.max(axis=1, keepdims=True)
+        chosen = shifted[xp.arange(len(logits)), self.labels]
+        return (xp.log(xp.exp(shifted).sum(axis=1)) - chosen).mean()
+
+    def backward(self, B: Backend, gy: Any, logits: Any) -> Any:
+        xp = B.xp
+        powers = xp.exp(logits - logits.max(axis=1, keepdims=True))
+        softmax = powers / powers.sum(axis=1, keepdims=True)
+        onehot = xp.arange(logits.shape[1]) == self.labels[:, None]
+        return gy / logits.shape[0] * xp.where(onehot, softmax - 1, softmax)
+
+
+def binary_cross_entropy_with_logits(logits: Any, targets: Any) -> Tensor:
+    """Return the mean of -t log D - (1 - t) log(1 - D) over all elements, with D = sigmoid(logits).
+
+    Parameters
+    ----------
+    logits : Tensor
+    targets : Tensor, array or number
+        Probabilities in [0, 1], of a shape that broadcasts with the logits.
+
+    Returns
+    -------
+    Tensor, shape ()
+        In nats. Infinite where a certain answer is wrong, 0 where it is right.
+
+    Examples
+    --------
+    >>> import tinygan as tg
+    >>> tg.functional.binary_cross_entropy_with_logits(tg.tensor([0.0, 0.0]), 1)  # log 2
+    tensor(0.6931472, dtype=float32)
+    """
+    return BinaryCrossEntropyWithLogits()(logits, targets)
+
+
+def softmax_cross_entropy(logits: Any, labels: Any) -> Tensor:
+    """Return the mean of -log softmax(logits)[label].
+
+    Parameters
+    ----------
+    logits : Tensor, shape (m, classes)
+    labels : integer array or Tensor, shape (m,)
+        In {0, ..., classes - 1}.
+
+    Returns
+    -------
+    Tensor, shape ()
+        In nats.
+
+    Raises
+    ------
+    ShapeError, DtypeError
+        The labels are not one integer a row.
+
+    Examples
+    --------
+    >>> import numpy as np, tinygan as tg
+    >>> logits = tg.tensor([[0.0, 0.0]])
+    >>> tg.functional.softmax_cross_entropy(logits, np.array([1]))  # log 2
+    tensor(0.6931472, dtype=float32)
+    """
+    if isinstance(labels, Tensor):
+        labels = labels.data
+    elif not hasattr(labels, "dtype"):
+        labels = logits.backend.array(labels)
+    if labels.size and (int(labels.min()) < 0 or int(labels.max()) >= logits.shape[-1]):
+        raise ShapeError(
+            f"softmax_cross_entropy: labels must be in 0 ... {logits.shape[-1] - 1}, the columns of the logits; "
+            f"got {int(labels.min())} ... {int(labels.max())}"
+        )
+    return SoftmaxCrossEntropy(labels)(logits)

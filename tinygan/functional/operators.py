@@ -1,0 +1,165 @@
+"""Attach the operations to `Tensor`: operators, methods, and NumPy functions applied to a tensor."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from typing import Any
+
+from tinygan.engine import Tensor
+from tinygan.engine.tape import describe
+from tinygan.engine.tensor import as_operand
+from tinygan.errors import DtypeError, ShapeError
+from tinygan.functional import activations, arithmetic, elementwise, reductions, shape
+
+
+def _reflected(function: Callable[[Any, Any], Tensor]) -> Callable[[Any, Any], Tensor]:
+    def method(self: Tensor, other: Any) -> Tensor:
+        return function(other, self)
+
+    return method
+
+
+def _comparison(name: str) -> Callable[[Tensor, Any], Tensor]:
+    """Make a comparison: elementwise, of dtype bool, with no gradient."""
+    compare = getattr(operator, name)
+
+    def method(self: Tensor, other: Any) -> Tensor:
+        backend = self.backend
+        right = as_operand(other, backend)
+        try:
+            return Tensor(backend.asarray(compare(self.data, right)))
+        except ValueError as error:
+            raise ShapeError(f"{name}: {error} (inputs: {describe([self.data, right])})") from error
+
+    return method
+
+
+def _logical(name: str) -> Callable[[Tensor, Any], Tensor]:
+    """Make ``&`` or ``|`` of boolean tensors."""
+    combine = getattr(operator, name)
+
+    def method(self: Tensor, other: Any) -> Tensor:
+        return Tensor(self.backend.asarray(combine(self.data, as_operand(other, self.backend))))
+
+    return method
+
+
+def _binary(name: str, reflected: str, function: Callable[[Any, Any], Tensor]) -> None:
+    setattr(Tensor, name, function)
+    setattr(Tensor, reflected, _reflected(function))
+
+
+_binary("__add__", "__radd__", arithmetic.add)
+_binary("__sub__", "__rsub__", arithmetic.subtract)
+_binary("__mul__", "__rmul__", arithmetic.multiply)
+_binary("__truediv__", "__rtruediv__", arithmetic.divide)
+_binary("__pow__", "__rpow__", arithmetic.power)
+_binary("__matmul__", "__rmatmul__", arithmetic.matmul)
+for _name in ("eq", "ne", "lt", "le", "gt", "ge"):
+    setattr(Tensor, f"__{_name}__", _comparison(_name))
+for _name in ("and_", "or_"):
+    setattr(Tensor, f"__{_name.rstrip('_')}__", _logical(_name))
+for _name, _function in {
+    "__neg__": arithmetic.negative,
+    "__pos__": lambda x: x,
+    "__abs__": elementwise.abs,
+    "__getitem__": shape.getitem,
+    "sum": reductions.sum,
+    "mean": reductions.mean,
+    "max": reductions.max,
+    "min": reductions.min,
+    "reshape": shape.reshape,
+    "transpose": shape.transpose,
+    "exp": elementwise.exp,
+    "log": elementwise.log,
+    "astype": shape.astype,
+    "to": shape.to,
+}.items():
+    setattr(Tensor, _name, _function)
+Tensor.T = property(shape.transpose)  # type: ignore[assignment, method-assign]
+
+
+# ---------------------------------------------------------------------- NumPy's functions, applied to a tensor
+
+_UFUNCS: dict[str, Callable[..., Any]] = {
+    "add": arithmetic.add,
+    "subtract": arithmetic.subtract,
+    "multiply": arithmetic.multiply,
+    "divide": arithmetic.divide,
+    "power": arithmetic.power,
+    "matmul": arithmetic.matmul,
+    "negative": arithmetic.negative,
+    "absolute": elementwise.abs,
+    "exp": elementwise.exp,
+    "log": elementwise.log,
+    "sqrt": elementwise.sqrt,
+    "tanh": activations.tanh,
+    "maximum": elementwise.maximum,
+    "minimum": elementwise.minimum,
+    # array < tensor arrives here as less(array, tensor): ask the tensor the mirrored question
+    "equal": lambda a, b: b == a if isinstance(b, Tensor) else a == b,
+    "not_equal": lambda a, b: b != a if isinstance(b, Tensor) else a != b,
+    "less": lambda a, b: b > a if isinstance(b, Tensor) else a < b,
+    "less_equal": lambda a, b: b >= a if isinstance(b, Tensor) else a <= b,
+    "greater": lambda a, b: b < a if isinstance(b, Tensor) else a > b,
+    "greater_equal": lambda a, b: b <= a if isinstance(b, Tensor) else a >= b,
+}
+
+_FUNCTIONS: dict[str, Callable[..., Any]] = {
+    "sum": reductions.sum,
+    "mean": reductions.mean,
+    "max": reductions.max,
+    "amax": reductions.max,
+    "min": reductions.min,
+    "amin": reductions.min,
+    "reshape": shape.reshape,
+    "transpose": shape.transpose,
+    "broadcast_to": shape.broadcast_to,
+    "concatenate": shape.concatenate,
+    "stack": shape.stack,
+    "where": elementwise.where,
+    "clip": elementwise.clip,
+}
+
+
+def _array_ufunc(self: Tensor, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
+    """``np.exp(tensor)``, ``array * tensor``: stay on the tape where the operation exists, else say what to do."""
+    function = _UFUNCS.get(ufunc.__name__)
+    if function is None or method != "__call__" or options:
+        how = f"np.{ufunc.__name__}" + ("" if method == "__call__" else f".{method}")
+        if options:
+            how += f" with {', '.join(options)}="
+        raise DtypeError(
+            f"{how} cannot be recorded on the tape; use an operation of tinygan.functional, "
+            "or leave the tape with tensor.detach().numpy()"
+        )
+    return function(*inputs)
+
+
+def _array_function(self: Tensor, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+    """``np.sum(tensor)``: stay on the tape, compute on plain values if no gradient is wanted, or say what to do."""
+    ours = _FUNCTIONS.get(function.__name__)
+    if ours is not None:
+        return ours(*args, **kwargs)
+    tensors = [value for value in _flatten(args) + _flatten(tuple(kwargs.values())) if isinstance(value, Tensor)]
+    if any(tensor.requires_grad for tensor in tensors):
+        raise DtypeError(
+            f"np.{function.__name__} cannot be recorded on the tape; use an operation of tinygan.functional, "
+            "or leave the tape with tensor.detach().numpy()"
+        )
+    return function(*_to_numpy(args), **{key: _to_numpy(value) for key, value in kwargs.items()})
+
+
+def _flatten(value: Any) -> list[Any]:
+    return [leaf for part in value for leaf in _flatten(part)] if isinstance(value, (list, tuple)) else [value]
+
+
+def _to_numpy(value: Any) -> Any:
+    if isinstance(value, (list, tuple)):
+        return type(value)(_to_numpy(part) for part in value)
+    return value.numpy() if isinstance(value, Tensor) else value
+
+
+Tensor.__array_ufunc__ = _array_ufunc  # type: ignore[attr-defined]
+Tensor.__array_function__ = _array_function  # type: ignore[attr-defined]

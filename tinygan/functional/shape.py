@@ -1,0 +1,234 @@
+"""Moving elements about: shapes, axes, pieces, dtypes, devices. Their backward passes move gradients back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from tinygan.backend import Array, Backend, Shape, get_backend
+from tinygan.engine import Operation, Tensor
+from tinygan.errors import ShapeError
+
+
+class Reshape(Operation):
+    """Y is x in another shape;  gx is gy in the shape of x."""
+
+    def __init__(self, shape: Shape) -> None:
+        self.new_shape = shape
+
+    def forward(self, B: Backend, x: Array) -> Array:
+        self.x_shape = x.shape
+        return x.reshape(self.new_shape)
+
+    def backward(self, B: Backend, gy: Any) -> Any:
+        return gy.reshape(self.x_shape)
+
+
+class Transpose(Operation):
+    """Axis i of y is axis axes[i] of x;  gx is gy with the axes put back."""
+
+    def __init__(self, axes: Sequence[int] | None) -> None:
+        self.axes = None if axes is None else tuple(axes)
+
+    def forward(self, B: Backend, x: Array) -> Array:
+        return x.transpose(self.axes)
+
+    def backward(self, B: Backend, gy: Any) -> Any:
+        if self.axes is None:
+            return gy.transpose()
+        n = len(self.axes)
+        return gy.transpose(sorted(range(n), key=lambda i: self.axes[i] % n))  # type: ignore[index]
+
+
+class BroadcastTo(Operation):
+    """Y repeats x along new and length-1 axes;  gx is the sum over the repeats, which the engine takes."""
+
+    def __init__(self, shape: Shape) -> None:
+        self.new_shape = tuple(shape)
+
+    def forward(self, B: Backend, x: Array) -> Array:
+        return B.xp.broadcast_to(x, self.new_shape)
+
+    def backward(self, B: Backend, gy: Any) -> Any:
+        return gy
+
+
+class GetItem(Operation):
+    """Y = x[index];  gx is 0 except that gy is added at the index, once for each time it names an element."""
+
+    def __init__(self, index: Any) -> None:
+        self.index = index
+
+    def forward(self, B: Backend, x: Array) -> Array:
+        self.x_shape = x.shape
+        return x[self.index]
+
+    def backward(self, B: Backend, gy: Any) -> Any:
+        return B.scatter(gy, self.index, self.x_shape)
+
+
+class Scatter(Operation):
+    """Y is 0 except that x is added at the index: the adjoint of ``[]``, so gx = gy[index]."""
+
+    def __init__(self, index: Any, shape: Shape) -> None:
+        self.index = index
+        self.new_shape = shape
+
+    def forward(self, B: Backend, x: Array) -> Array:
+        return B.scatter(x, self.index, self.new_shape)
+
+    def backward(self, B: Backend, gy: Any) -> Any:
+        return gy[self.index]
+
+
+class Concatenate(Operation):
+    """Y is the inputs end to end along an axis;  each gets back its own stretch of gy."""
+
+    def __init__(self, axis: int) -> None:
+        self.axis = axis
+
+    def forward(self, B: Backend, *inputs: Array) -> Array:
+        y = B.xp.concatenate(inputs, axis=self.axis)
+        self.axis %= y.ndim
+        self.sizes = [array.shape[self.axis] for array in inputs]
+        return y
+
+    def backward(self, B: Backend, gy: Any) -> Any:
+        before = (slice(None),) * self.axis
+        gradients, start = [], 0
+        for size in self.sizes:
+            gradients.append(gy[(*before, slice(start, start + size))])
+            start += size
+        return tuple(gradients)
+
+
+class Pad(Operation):
+    """Y is x with a border;  gx is gy without it."""
+
+    def __init__(self, widths: Sequence[tuple[int, int]], value: float) -> None:
+        self.widths = [tuple(pair) for pair in widths]
+        self.value = value
+
+    def forward(self, B: Backend, x: Array) -> Array:
+        self.inside = tuple(
+            slice(before, before + size) for (before, _), size in zip(self.widths, x.shape, strict=True)
+        )
+        return B.xp.pad(x, self.widths, constant_values=self.value)
+
+    def backward(self, B: Backend, gy: Any) -> Any:
+        return gy[self.inside]
+
+
+class Cast(Operation):
+    """Y is x in another dtype;  gx is gy, which the engine casts back."""
+
+    def __init__(self, dtype: Any) -> None:
+        self.new_dtype = dtype
+
+    def forward(self, B: Backend, x: Array) -> Array:
+        return x.astype(self.new_dtype)
+
+    def backward(self, B: Backend, gy: Any) -> Any:
+        return gy
+
+
+class Transfer(Operation):
+    """Y is x on another device;  gx is gy, copied back."""
+
+    def __init__(self, device: str) -> None:
+        self.device = device
+
+    def forward(self, B: Backend, x: Array) -> Array:
+        return get_backend(self.device).from_numpy(B.to_numpy(x))
+
+    def backward(self, B: Backend, gy: Any) -> Any:
+        if isinstance(gy, Tensor):
+            return gy.to(self.backend.device)
+        return B.from_numpy(get_backend(self.device).to_numpy(gy))
+
+
+def reshape(x: Any, *shape: Any) -> Tensor:
+    """Return the elements in another shape; one size may be -1, to be worked out.
+
+    Examples
+    --------
+    >>> import tinygan as tg
+    >>> tg.functional.reshape(tg.tensor([1.0, 2.0, 3.0, 4.0]), (2, -1)).shape
+    (2, 2)
+    """
+    return Reshape(_one_tuple(shape))(x)
+
+
+def transpose(x: Any, *axes: Any) -> Tensor:
+    """Permute the axes; without arguments, reverse them."""
+    return Transpose(_one_tuple(axes) if axes and axes[0] is not None else None)(x)
+
+
+def broadcast_to(x: Any, shape: Shape) -> Tensor:
+    """Repeat `x` along new leading axes and axes of size 1."""
+    return BroadcastTo(shape)(x)
+
+
+def getitem(x: Any, index: Any) -> Tensor:
+    """Return ``x[index]``: integers, slices, ``...``, None, integer arrays and boolean masks, as in NumPy."""
+    return GetItem(_plain_index(index))(x)
+
+
+def concatenate(inputs: Sequence[Any], axis: int = 0) -> Tensor:
+    """Join tensors end to end along an axis they have; the other axes must agree.
+
+    Examples
+    --------
+    >>> import tinygan as tg
+    >>> tg.functional.concatenate([tg.tensor([1.0]), tg.tensor([2.0, 3.0])])
+    tensor([1., 2., 3.], dtype=float32)
+    """
+    if not len(inputs):
+        raise ShapeError("concatenate: expected at least one tensor, got none")
+    return Concatenate(axis)(*inputs)
+
+
+def stack(inputs: Sequence[Any], axis: int = 0) -> Tensor:
+    """Join tensors of one shape along a new axis."""
+    if not len(inputs):
+        raise ShapeError("stack: expected at least one tensor, got none")
+    shapes = [x.shape for x in inputs]
+    if any(shape != shapes[0] for shape in shapes):
+        raise ShapeError(f"stack: all tensors must have one shape, got {', '.join(map(str, shapes))}")
+    ndim = len(shapes[0]) + 1
+    if not -ndim <= axis < ndim:
+        raise ShapeError(f"stack: axis {axis} does not exist in a result of {ndim} axes")
+    axis %= ndim
+    with_axis = (*shapes[0][:axis], 1, *shapes[0][axis:])
+    return Concatenate(axis)(*(Reshape(with_axis)(x) for x in inputs))
+
+
+def pad(x: Any, widths: Sequence[tuple[int, int]], value: float = 0.0) -> Tensor:
+    """Put a border of `value` around `x`: `widths` holds (before, after) for each axis."""
+    if len(widths) != x.ndim or any(width < 0 for pair in widths for width in pair):
+        raise ShapeError(
+            f"pad: expected a pair (before, after) of non-negative widths for each of {x.ndim} axes, got {widths}"
+        )
+    return Pad(widths, value)(x)
+
+
+def astype(x: Tensor, dtype: Any) -> Tensor:
+    """Return `x` in another dtype; the gradient is cast back on its way."""
+    return x if x.dtype == dtype else Cast(dtype)(x)
+
+
+def to(x: Tensor, device: str) -> Tensor:
+    """Return `x` on ``"cpu"`` or ``"cuda"``; the gradient is copied back on its way."""
+    return x if get_backend(device) is x.backend else Transfer(device)(x)
+
+
+def _one_tuple(sizes: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Accept both ``f(2, 3)`` and ``f((2, 3))``."""
+    return tuple(sizes[0]) if len(sizes) == 1 and not isinstance(sizes[0], int) else sizes
+
+
+def _plain_index(index: Any) -> Any:
+    """Replace tensors in an index by their arrays."""
+    if isinstance(index, tuple):
+        return tuple(_plain_index(part) for part in index)
+    return index.data if isinstance(index, Tensor) else index
