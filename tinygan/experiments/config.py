@@ -88,8 +88,8 @@ def load_experiment(name_or_path: str | Path, overrides: Sequence[str] = ()) -> 
     if path.suffix == ".toml" or path.is_file():
         return parse_experiment(_read_text(path), str(path), overrides)
     raise ConfigError(
-        f"{quote(str(path))}: no such experiment{did_you_mean(str(path), shipped)}; "
-        f"expected one of {', '.join(shipped)}, or the path of a TOML file"
+        f"{quote(str(path))}: no such experiment; expected {', '.join(shipped)} or the path of a TOML file"
+        f"{did_you_mean(str(path), shipped)}"
     )
 
 

@@ -70,7 +70,7 @@ def _step(container: object, name: str, path: KeyPath, override: str) -> str | i
     if isinstance(container, dict):
         return name
     where = f"override {quote(override)}: {dotted(path)}"
-    if not isinstance(container, list):
+    if not isinstance(container, list) or not container:
         raise ConfigError(f"{where}: is {show(container)}{type_name(container)}, which has nothing inside it")
     if not re.fullmatch("[0-9]{1,9}", name) or int(name) >= len(container):
         raise ConfigError(f"{where}: expected an index from 0 to {len(container) - 1}, got {quote(name)}")

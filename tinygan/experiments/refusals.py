@@ -70,9 +70,14 @@ def dotted(path: KeyPath) -> str:
 
 
 def did_you_mean(word: str, candidates: Iterable[str]) -> str:
-    """Return ``; did you mean "..."?`` with the nearest candidate, or nothing when none is near."""
-    matches = difflib.get_close_matches(word.casefold(), list(candidates), n=1, cutoff=0.5)
-    return f"; did you mean {quote(matches[0])}?" if matches else ""
+    """Return ``; did you mean "..."?`` with the nearest candidate (of equals, the first) if one is near."""
+
+    def likeness(candidate: str) -> float:
+        return difflib.SequenceMatcher(None, candidate, word.casefold()).ratio()
+
+    best = max(candidates, key=likeness)
+    near = 0.6 if len(word) > 3 else 0.5  # one wrong letter of two is half the word
+    return f"; did you mean {quote(best)}?" if likeness(best) >= near else ""
 
 
 def show(value: object) -> str:

@@ -250,9 +250,9 @@ def read_section(section: type[SectionT], table: Mapping[str, object], place: Pl
     allowed = kinds(section)
     for key in table:
         if key not in allowed:  # before "missing": a misspelling is both, and this is the helpful half
-            absent = [name for name in allowed if name not in table]
-            hint = did_you_mean(key, absent) or did_you_mean(key, allowed)
-            raise place.at(key).refuse(f"unknown key{hint or '; expected ' + ', '.join(allowed)}")
+            absent_first = sorted(allowed, key=lambda name: name in table)
+            hint = did_you_mean(key, absent_first) or f"; expected {either(allowed)}"
+            raise place.at(key).refuse(f"unknown key{hint}")
     values = {}
     for name, kind in allowed.items():
         if name in table:

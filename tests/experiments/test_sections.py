@@ -1,0 +1,186 @@
+"""The rules that involve more than one key."""
+
+from __future__ import annotations
+
+import pytest
+
+from tinygan.errors import ConfigError
+from tinygan.experiments.refusals import Place
+from tinygan.experiments.schema import read_section
+from tinygan.experiments.sections import (
+    LAYERS,
+    OPTIMIZERS,
+    DiscriminatorConfig,
+    GeneratorConfig,
+    LeakyReluConfig,
+    LinearConfig,
+    MaxoutConfig,
+    OutputConfig,
+    SgdConfig,
+    TrainingConfig,
+)
+
+SGD = {"kind": "sgd", "lr": 0.1}
+RELU, SIGMOID, TANH = {"type": "relu"}, {"type": "sigmoid"}, {"type": "tanh"}
+LOGIT = {"type": "linear", "units": 1}
+MARGINAL = {"type": "linear", "units": 3, "bias": "marginal"}
+
+
+def linear(units):
+    return {"type": "linear", "units": units}
+
+
+def refusal(section, table):
+    with pytest.raises(ConfigError) as caught:
+        read_section(section, table, Place("f"))
+    return str(caught.value).removeprefix("f: ")
+
+
+def generator(*layers):
+    return {"layers": list(layers), "optimizer": SGD}
+
+
+def test_defaults():
+    assert LAYERS.read(linear(3), Place("f")) == LinearConfig(units=3, weight_range=None, bias=0.0)
+    assert LAYERS.read({"type": "leaky_relu"}, Place("f")) == LeakyReluConfig(slope=0.01)
+    assert LAYERS.read({"type": "maxout", "units": 3, "pieces": 2}, Place("f")) == MaxoutConfig(
+        units=3, pieces=2, weight_range=None, bias=0.0
+    )
+    assert read_section(SgdConfig, SGD, Place("f")) == SgdConfig(
+        lr=0.1,
+        lr_decay=1.0,
+        lr_min=0.0,
+        momentum=0.0,
+        momentum_final=None,
+        momentum_epochs=None,
+        max_col_norm=None,
+    )
+    adam = OPTIMIZERS.read({"kind": "adam", "lr": 1}, Place("f"))
+    assert (adam.lr, adam.beta1, adam.beta2, adam.eps) == (1.0, 0.9, 0.999, 1e-8)
+    training = read_section(TrainingConfig, {"epochs": 1, "batch": 1}, Place("f"))
+    assert (training.k, training.schedule, training.shared_noise) == (1, "alternating", False)
+    assert (training.objective, training.discriminator_loss_scale) == ("non-saturating", 1.0)
+    assert OutputConfig() == OutputConfig(samples=100, samples_every=1, checkpoint_every=1)
+
+
+@pytest.mark.parametrize("layers", [[linear(3)], [MARGINAL, SIGMOID], [linear(2), RELU, MARGINAL, SIGMOID]])
+def test_generators_that_are_fine(layers):
+    read_section(GeneratorConfig, generator(*layers), Place("f"))
+
+
+@pytest.mark.parametrize(
+    ("layers", "index"),
+    [
+        ([MARGINAL], 0),
+        ([MARGINAL, RELU], 0),
+        ([MARGINAL, SIGMOID, RELU], 0),
+        ([MARGINAL, RELU, SIGMOID], 0),
+        ([MARGINAL, SIGMOID, linear(3), SIGMOID], 0),
+        ([linear(3), MARGINAL, TANH], 1),
+    ],
+)
+def test_a_marginal_bias_needs_the_last_sigmoid(layers, index):
+    assert refusal(GeneratorConfig, generator(*layers)) == (
+        f'layers[{index}].bias: "marginal" makes the sigmoid of the bias the mean training image, so it fits only '
+        'the last linear layer, with { type = "sigmoid" } after it and nothing else'
+    )
+
+
+@pytest.mark.parametrize("section", [GeneratorConfig, DiscriminatorConfig])
+def test_a_net_has_something_to_train(section):
+    assert refusal(section, generator(RELU)) == (
+        "layers: expected at least one linear or maxout layer: without one there is nothing to train"
+    )
+    assert refusal(section, generator()).startswith("layers: expected a list with at least one entry, each a table")
+
+
+@pytest.mark.parametrize(
+    "layers", [[LOGIT], [{"type": "maxout", "units": 1, "pieces": 2}], [linear(2), SIGMOID, LOGIT]]
+)
+def test_discriminators_that_are_fine(layers):
+    read_section(DiscriminatorConfig, generator(*layers), Place("f"))
+
+
+@pytest.mark.parametrize(
+    ("layers", "message"),
+    [
+        ([LOGIT, SIGMOID], "layers[1]: losses are computed on logits: remove the last sigmoid"),
+        ([linear(2), SIGMOID], "layers[1]: losses are computed on logits: remove the last sigmoid"),
+        ([LOGIT, RELU], "layers[1]: the discriminator ends on its logit: remove the relu after it"),
+        (
+            [LOGIT, SIGMOID, {"type": "dropout", "p": 0.5}],
+            "layers[2]: the discriminator ends on its logit: remove the dropout after it",
+        ),
+        ([LOGIT, linear(2)], "layers[1].units: the discriminator ends on one logit: expected 1, got 2"),
+        (
+            [{"type": "maxout", "units": 4, "pieces": 2}],
+            "layers[0].units: the discriminator ends on one logit: expected 1, got 4",
+        ),
+        ([MARGINAL, LOGIT], 'layers[0].bias: "marginal" is for the output of the generator; expected a number'),
+        (
+            [{"type": "linear", "units": 1, "bias": "marginal"}],
+            'layers[0].bias: "marginal" is for the output of the generator; expected a number',
+        ),
+    ],
+)
+def test_a_discriminator_ends_on_one_logit(layers, message):
+    assert refusal(DiscriminatorConfig, generator(*layers)) == message
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        (
+            {"momentum_final": 0.7},
+            "momentum_epochs: missing; it says in which epoch momentum_final is reached: "
+            "expected an integer of at least 2",
+        ),
+        (
+            {"momentum_epochs": 5},
+            "momentum_final: missing; momentum_epochs says when it is reached: add it, or remove momentum_epochs",
+        ),
+        (
+            {"momentum_final": 0.7, "momentum_epochs": 1},
+            "momentum_epochs: expected an integer of at least 2, got 1",
+        ),
+        ({"momentum": 1}, "momentum: expected a number of at least 0 and below 1, got 1"),
+        ({"lr_decay": 0.9}, "lr_decay: expected a number of at least 1, got 0.9"),
+        ({"lr_min": 0.2}, "lr_min: expected at most lr, which is 0.1, got 0.2"),
+        ({"max_col_norm": 0}, "max_col_norm: expected a number above 0, got 0"),
+        ({"beta1": 0.5}, 'beta1: kind = "sgd" has no such key; it belongs to kind = "adam"'),
+    ],
+)
+def test_sgd_keys_fit_together(keys, message):
+    with pytest.raises(ConfigError) as caught:
+        OPTIMIZERS.read(SGD | keys, Place("f"))
+    assert str(caught.value) == f"f: {message}"
+
+
+def test_adam_refuses_the_keys_of_sgd():
+    for key in ("lr_decay", "lr_min", "momentum", "momentum_final", "momentum_epochs", "max_col_norm"):
+        with pytest.raises(ConfigError) as caught:
+            OPTIMIZERS.read({"kind": "adam", "lr": 0.1, key: 1}, Place("f"))
+        assert str(caught.value) == (
+            f'f: {key}: kind = "adam" has no such key; it belongs to kind = "sgd"'
+        )
+
+
+def test_shared_noise_belongs_to_the_simultaneous_schedule():
+    table = {"epochs": 1, "batch": 1, "shared_noise": True}
+    assert refusal(TrainingConfig, table) == (
+        "shared_noise: the alternating schedule draws fresh noise for every step: "
+        'set shared_noise = false, or schedule = "simultaneous"'
+    )
+    for shared in (True, False):
+        read_section(
+            TrainingConfig, table | {"schedule": "simultaneous", "shared_noise": shared}, Place("f")
+        )
+
+
+def test_an_unknown_layer_type_is_answered_with_all_types_and_the_nearest():
+    with pytest.raises(ConfigError) as caught:
+        LAYERS.read({"type": "liner", "units": 3}, Place("f").at("layers", 0))
+    assert str(caught.value) == (
+        'f: layers[0].type: expected "linear", "maxout", "relu", "leaky_relu", "sigmoid", "tanh" or "dropout", '
+        'got "liner"; did you mean "linear"?'
+    )

@@ -1,0 +1,171 @@
+"""The files that come with tinygan: what they say, and that no slip in editing one of them goes unseen."""
+
+from __future__ import annotations
+
+import copy
+import tomllib
+from importlib import resources
+
+import pytest
+
+from tinygan.errors import ConfigError
+from tinygan.experiments.config import load_experiment, parse_experiment, shipped_experiments
+from tinygan.experiments.sections import (
+    DiscriminatorConfig,
+    DropoutConfig,
+    GeneratorConfig,
+    LinearConfig,
+    MaxoutConfig,
+    NoiseConfig,
+    ReluConfig,
+    SgdConfig,
+    SigmoidConfig,
+    TrainingConfig,
+)
+from tinygan.experiments.toml_writer import dumps
+
+SHIPPED = {
+    file.name.removesuffix(".toml"): tomllib.loads(file.read_text("utf-8"))
+    for file in resources.files("tinygan.experiments").iterdir()
+    if file.name.endswith(".toml")
+}
+
+
+def keys_of(value, path=()):
+    """List the path of every key in a document."""
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [
+        found
+        for key, inner in items
+        for found in ([(*path, key)] if isinstance(key, str) else []) + keys_of(inner, (*path, key))
+    ]
+
+
+def name_of(path):
+    return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path).removeprefix(".")
+
+
+def container_of(document, path):
+    for step in path[:-1]:
+        document = document[step]
+    return document
+
+
+def misspellings(key):
+    """Yield the key with one letter dropped, doubled, replaced, or two swapped, at every position."""
+    for i in range(len(key)):
+        yield key[:i] + key[i] + key[i:]
+        if len(key) > 1:
+            yield key[:i] + key[i + 1 :]
+            yield key[:i] + "q" + key[i + 1 :]
+            yield key[:i] + key[i : i + 2][::-1] + key[i + 2 :]
+
+
+EVERY_KEY = [(name, path) for name in sorted(SHIPPED) for path in keys_of(SHIPPED[name])]
+
+
+@pytest.mark.parametrize(("name", "path"), EVERY_KEY, ids=lambda part: str(part).replace(" ", ""))
+def test_every_misspelled_key_is_refused_with_the_right_suggestion(name, path):
+    key = path[-1]
+    for wrong in set(misspellings(key)) - {key}:
+        document = copy.deepcopy(SHIPPED[name])
+        container = container_of(document, path)
+        container[wrong] = container.pop(key)
+        with pytest.raises(ConfigError) as caught:
+            parse_experiment(dumps(document), "mine.toml")
+        assert str(caught.value) == (
+            f'mine.toml: {name_of((*path[:-1], wrong))}: unknown key; did you mean "{key}"?'
+        )
+
+
+@pytest.mark.parametrize(("name", "path"), EVERY_KEY, ids=lambda part: str(part).replace(" ", ""))
+def test_every_value_of_the_wrong_type_is_refused_by_name(name, path):
+    original = container_of(SHIPPED[name], path)[path[-1]]
+    wrong = ["1", "1.5", "true", "2014-06-10", '"word"', "[1]", "{ word = 1 }"]
+    own = {int: ("1", "1.5"), float: ("1", "1.5"), bool: ("true",), str: ('"word"',), list: (), dict: wrong[-1:]}
+    for value in set(wrong) - set(own[type(original)]):
+        override = f"{name_of(path)}={value}"
+        if path[-1] == "bias" and value in ("1", "1.5"):
+            load_experiment(name, [override])  # a number is as welcome as "marginal"
+            continue
+        with pytest.raises(ConfigError) as caught:
+            load_experiment(name, [override])
+        start = f"override {dumps({'x': override})[4:-1]}: {name_of(path)}"
+        assert str(caught.value).startswith(start)
+        assert ": expected " in str(caught.value)
+
+
+@pytest.mark.parametrize(("name", "path"), EVERY_KEY, ids=lambda part: str(part).replace(" ", ""))
+def test_a_missing_key_is_named_or_has_a_default(name, path):
+    document = copy.deepcopy(SHIPPED[name])
+    del container_of(document, path)[path[-1]]
+    optional = {
+        "description", "seed", "output", "samples", "samples_every", "checkpoint_every", "k", "schedule",
+        "shared_noise", "objective", "discriminator_loss_scale", "weight_range", "bias", "lr_decay", "lr_min",
+        "momentum", "max_col_norm", "slope", "beta1", "beta2", "eps",
+    }  # fmt: skip
+    if path[-1] in optional and (name, path[-1]) != ("mnist", "schedule"):
+        parse_experiment(dumps(document), "mine.toml")
+        return
+    with pytest.raises(ConfigError) as caught:
+        parse_experiment(dumps(document), "mine.toml")
+    if path[-1] == "schedule":  # mnist shares its noise, which the default schedule does not
+        assert str(caught.value).startswith("mine.toml: training.shared_noise: the alternating schedule")
+    else:
+        assert str(caught.value).startswith(f"mine.toml: {name_of(path)}: missing; ")
+
+
+def test_shipped_experiments_are_sorted_and_named_after_their_files():
+    shipped = shipped_experiments()
+    names = [config.name for config in shipped]
+    assert names == sorted(SHIPPED)
+    assert {"digits", "mnist"} <= set(names)
+    assert all(load_experiment(config.name) == config for config in shipped)
+    assert all(config.description for config in shipped)
+
+
+def test_mnist_is_the_configuration_of_the_released_code():
+    config = load_experiment("mnist")
+    sgd = SgdConfig(
+        lr=0.1, lr_decay=1.000004, lr_min=1e-6, momentum=0.5, momentum_final=0.7, momentum_epochs=250
+    )
+    assert config.noise == NoiseConfig(kind="uniform", size=100)
+    assert config.generator == GeneratorConfig(
+        layers=(
+            LinearConfig(units=1200, weight_range=0.05),
+            ReluConfig(),
+            LinearConfig(units=1200, weight_range=0.05),
+            ReluConfig(),
+            LinearConfig(units=784, weight_range=0.05, bias="marginal"),
+            SigmoidConfig(),
+        ),
+        optimizer=sgd,
+    )
+    assert config.discriminator == DiscriminatorConfig(
+        layers=(
+            DropoutConfig(p=0.2),
+            MaxoutConfig(units=240, pieces=5, weight_range=0.005),
+            DropoutConfig(p=0.5),
+            MaxoutConfig(units=240, pieces=5, weight_range=0.005),
+            DropoutConfig(p=0.5),
+            LinearConfig(units=1, weight_range=0.005),
+        ),
+        optimizer=sgd,
+    )
+    assert config.training == TrainingConfig(
+        epochs=1000,
+        batch=100,
+        k=1,
+        schedule="simultaneous",
+        shared_noise=True,
+        objective="non-saturating",
+        discriminator_loss_scale=0.5,
+    )
+
+
+def test_digits_is_algorithm_1_as_printed():
+    config = load_experiment("digits")
+    assert config.training.schedule == "alternating"
+    assert not config.training.shared_noise
+    assert config.training.discriminator_loss_scale == 1.0
+    assert [layer for layer in config.generator.layers if layer.type == "linear"][-1].units == 64
