@@ -8,7 +8,7 @@
 tensor([2., 4., 6.], dtype=float32)
 """
 
-from tinygan import functional
+from tinygan import functional, gan, nn, optim
 from tinygan.backend import manual_seed
 from tinygan.engine import Operation, Tensor, enable_grad, grad, is_grad_enabled, no_grad, tensor
 
@@ -20,9 +20,12 @@ __all__ = [
     "__version__",
     "enable_grad",
     "functional",
+    "gan",
     "grad",
     "is_grad_enabled",
     "manual_seed",
+    "nn",
     "no_grad",
+    "optim",
     "tensor",
 ]

@@ -1,0 +1,68 @@
+"""The two players' losses, on logits.
+
+With a the logit of the discriminator, D = sigmoid(a), -log D = softplus(-a) and -log(1 - D) = softplus(a). So neither
+player ever takes the logarithm of a probability that has been rounded to 0.
+"""
+
+from __future__ import annotations
+
+import tinygan.functional as F
+from tinygan.engine import Tensor
+
+OBJECTIVES = ("non-saturating", "minimax")
+
+
+def discriminator_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+    """Return -E log D(x) - E log(1 - D(G(z))), the negative of V(D, G) in equation 1 of the paper.
+
+    Parameters
+    ----------
+    real_logits, fake_logits : Tensor
+        The discriminator's logits for data and for samples; the two may differ in number.
+
+    Returns
+    -------
+    Tensor, shape ()
+        In nats; log 4 = 1.386 when D answers 1/2 to everything.
+
+    Examples
+    --------
+    >>> import tinygan as tg
+    >>> undecided = tg.tensor([0.0, 0.0])
+    >>> round(discriminator_loss(undecided, undecided).item(), 4)
+    1.3863
+    """
+    return F.binary_cross_entropy_with_logits(real_logits, 1) + F.binary_cross_entropy_with_logits(fake_logits, 0)
+
+
+def generator_loss(fake_logits: Tensor, kind: str = "non-saturating") -> Tensor:
+    """Return what the generator minimises.
+
+    Parameters
+    ----------
+    fake_logits : Tensor
+        The discriminator's logits for samples.
+    kind : {"non-saturating", "minimax"}
+        ``minimax`` is E log(1 - D(G(z))), equation 1. ``non-saturating`` is -E log D(G(z)), which section 3 recommends
+        in practice: it has the same fixed point, and a gradient by the logit of -(1 - D) instead of -D, so that it
+        does not vanish while the discriminator rejects every sample.
+
+    Returns
+    -------
+    Tensor, shape ()
+        In nats.
+
+    Examples
+    --------
+    >>> import tinygan as tg
+    >>> rejected = tg.tensor([-20.0], requires_grad=True)
+    >>> tg.grad(generator_loss(rejected), rejected).item()
+    -1.0
+    >>> abs(tg.grad(generator_loss(rejected, "minimax"), rejected).item()) < 1e-8
+    True
+    """
+    if kind == "non-saturating":
+        return F.binary_cross_entropy_with_logits(fake_logits, 1)
+    if kind == "minimax":
+        return -F.binary_cross_entropy_with_logits(fake_logits, 0)
+    raise ValueError(f"generator_loss: kind must be one of {', '.join(OBJECTIVES)}; got {kind!r}")

@@ -1,0 +1,70 @@
+"""Initialisers: how weights and biases start."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from tinygan.backend import Array, Shape, Stream
+
+Initializer = Callable[[Shape, Stream], Array]
+
+
+def uniform(half_range: float) -> Initializer:
+    """Draw from U(-r, r), as every weight of the paper's experiments.
+
+    Parameters
+    ----------
+    half_range : float
+        r, at least 0.
+
+    Returns
+    -------
+    callable
+        Takes a shape and a `tinygan.backend.Stream`, returns a float32 array.
+
+    Examples
+    --------
+    >>> from tinygan.backend import Stream
+    >>> bool(abs(uniform(0.05)((100,), Stream(0, "weights"))).max() <= 0.05)
+    True
+    """
+    if half_range < 0:
+        raise ValueError(f"uniform: the range (-r, r) needs r of at least 0, got {half_range}")
+    return lambda shape, stream: stream.uniform(shape, -half_range, half_range)
+
+
+def fan_in() -> Initializer:
+    """Draw from U(-1/sqrt(n), 1/sqrt(n)) for n inputs a unit: the default of `nn.Linear` here and in PyTorch."""
+    return lambda shape, stream: uniform(1 / math.sqrt(max(shape[0], 1)))(shape, stream)
+
+
+def constant(value: float) -> Initializer:
+    """Fill with one value."""
+    return lambda shape, stream: np.full(shape, value, np.float32)
+
+
+def marginal_bias(images: Any) -> Array:
+    """Return the bias with which a sigmoid output starts at the mean of the training data.
+
+    The released code's "marginal bias": the logit of each pixel's mean, the mean clipped to [1e-7, 1 - 1e-7].
+
+    Parameters
+    ----------
+    images : array, shape (N, d)
+        Pixels in [0, 1].
+
+    Returns
+    -------
+    array, shape (d,), float32
+
+    Examples
+    --------
+    >>> marginal_bias(np.array([[0.0, 0.5], [0.0, 0.5]])).round(2)
+    array([-16.12,   0.  ], dtype=float32)
+    """
+    mean = np.asarray(images).mean(axis=0, dtype=np.float64).clip(1e-7, 1 - 1e-7)
+    return np.log(mean / (1 - mean)).astype(np.float32)

@@ -1,0 +1,64 @@
+"""How the learning rate and the momentum change in the course of training.
+
+A schedule of the learning rate is a function of the number of updates made so far; a schedule of the momentum is a
+function of the epoch, counted from 1. A plain number is the schedule that never changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+Schedule = Callable[[int], float]
+
+
+@dataclass(frozen=True)
+class ExponentialDecay:
+    """The released code's learning rate after t updates: ``max(minimum, initial / factor ** t)``.
+
+    Examples
+    --------
+    >>> lr = ExponentialDecay(initial=0.1, factor=1.000004, minimum=1e-6)
+    >>> lr(0), round(lr(25_000), 4)  # at the start, and after 50 epochs of 500 updates
+    (0.1, 0.0905)
+    """
+
+    initial: float
+    factor: float = 1.000004
+    minimum: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.initial <= 0 or self.factor < 1 or self.minimum < 0:
+            raise ValueError(f"{self}: expected initial > 0, factor >= 1 and minimum >= 0")
+
+    def __call__(self, updates: int) -> float:
+        return max(self.minimum, self.initial * self.factor**-updates)
+
+
+@dataclass(frozen=True)
+class LinearMomentum:
+    """The released code's momentum in epoch e, from 1: linear from `initial` to `final`, reached in epoch `epochs`.
+
+    Examples
+    --------
+    >>> momentum = LinearMomentum(0.5, 0.7, epochs=250)
+    >>> momentum(1), round(momentum(250), 6), round(momentum(1000), 6)
+    (0.5, 0.7, 0.7)
+    """
+
+    initial: float = 0.5
+    final: float = 0.7
+    epochs: int = 250
+
+    def __post_init__(self) -> None:
+        if self.epochs < 2 or not 0 <= self.initial < 1 or not 0 <= self.final < 1:
+            raise ValueError(f"{self}: expected epochs >= 2 and momenta in [0, 1)")
+
+    def __call__(self, epoch: int) -> float:
+        progress = min(1.0, max(0, epoch - 1) / (self.epochs - 1))
+        return self.initial + (self.final - self.initial) * progress
+
+
+def as_schedule(value: float | Schedule) -> Schedule:
+    """Return a schedule: `value` itself, or the one that always returns it."""
+    return value if callable(value) else lambda _: value
