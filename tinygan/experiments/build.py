@@ -1,0 +1,122 @@
+"""From a configuration to networks, optimisers and the game."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from tinygan import gan, nn, optim
+from tinygan.backend import Stream, Streams
+from tinygan.data.dataset import Dataset
+from tinygan.errors import ConfigError
+from tinygan.experiments.config import ExperimentConfig
+from tinygan.experiments.sections import (
+    AdamConfig,
+    DropoutConfig,
+    LayerConfig,
+    LeakyReluConfig,
+    LinearConfig,
+    MaxoutConfig,
+    OptimizerConfig,
+    ReluConfig,
+    SigmoidConfig,
+)
+
+
+def build_generator(config: ExperimentConfig, pixels: int, stream: Stream) -> nn.Sequential:
+    """Build G with freshly drawn weights; "marginal" biases are 0 until `set_marginal_bias`.
+
+    Parameters
+    ----------
+    config : ExperimentConfig
+    pixels : int
+        The size of a sample.
+    stream : Stream
+        Where the weights are drawn from.
+
+    Raises
+    ------
+    ConfigError
+        The generator's output is not an image of the data set.
+    """
+    network, outputs = _stack(config.generator.layers, config.noise.size, stream)
+    if outputs != pixels:
+        raise ConfigError(
+            f"{config.name}: the generator's last layer has {outputs} units, but an image of "
+            f"{config.data.set!r} has {pixels} pixels: set its units to {pixels}"
+        )
+    return network
+
+
+def build_discriminator(config: ExperimentConfig, pixels: int, stream: Stream) -> nn.Sequential:
+    """Build D with freshly drawn weights: from `pixels` inputs to one logit."""
+    return _stack(config.discriminator.layers, pixels, stream)[0]
+
+
+def set_marginal_bias(config: ExperimentConfig, generator: nn.Sequential, images: Any) -> None:
+    """Set the bias of each layer declared ``bias = "marginal"`` to the logit of the mean training image."""
+    for layer_config, layer in zip(config.generator.layers, generator, strict=True):
+        if isinstance(layer_config, LinearConfig) and layer_config.bias == "marginal":
+            assert isinstance(layer, nn.Linear)
+            assert layer.bias is not None
+            layer.bias.data[...] = layer.bias.backend.from_numpy(nn.init.marginal_bias(images))
+
+
+def build_optimizer(config: OptimizerConfig, network: nn.Module) -> optim.Optimizer:
+    """Build the update rule of one player."""
+    if isinstance(config, AdamConfig):
+        return optim.Adam(network.parameters(), config.lr, (config.beta1, config.beta2), config.eps)
+    momentum: Any = config.momentum
+    if config.momentum_final is not None and config.momentum_epochs is not None:
+        momentum = optim.LinearMomentum(config.momentum, config.momentum_final, config.momentum_epochs)
+    lr = optim.ExponentialDecay(config.lr, config.lr_decay, config.lr_min)
+    return optim.SGD(network.parameters(), lr, momentum, config.max_col_norm)
+
+
+def build_game(config: ExperimentConfig, dataset: Dataset, streams: Streams, device: str) -> gan.Algorithm1:
+    """Build everything that plays: both networks on `device`, their optimisers, Algorithm 1."""
+    pixels = dataset.train.images.shape[1]
+    generator = build_generator(config, pixels, streams["weights"])
+    discriminator = build_discriminator(config, pixels, streams["weights"])
+    set_marginal_bias(config, generator, dataset.train.images)
+    generator.to(device)
+    discriminator.to(device)
+    training = config.training
+    return gan.Algorithm1(
+        generator,
+        discriminator,
+        noise=gan.Noise(config.noise.kind, config.noise.size),
+        k=training.k,
+        schedule=training.schedule,
+        shared_noise=training.shared_noise,
+        objective=training.objective,
+        discriminator_loss_scale=training.discriminator_loss_scale,
+        generator_optimizer=build_optimizer(config.generator.optimizer, generator),
+        discriminator_optimizer=build_optimizer(config.discriminator.optimizer, discriminator),
+        streams=streams,
+    )
+
+
+def _stack(layers: Sequence[LayerConfig], inputs: int, stream: Stream) -> tuple[nn.Sequential, int]:
+    """Return the layers one on the other, and the width of the last."""
+    built = []
+    for layer in layers:
+        built.append(_layer(layer, inputs, stream))
+        inputs = layer.units if isinstance(layer, LinearConfig | MaxoutConfig) else inputs
+    return nn.Sequential(*built), inputs
+
+
+def _layer(config: LayerConfig, inputs: int, stream: Stream) -> nn.Module:
+    if isinstance(config, LinearConfig | MaxoutConfig):
+        weights = nn.init.fan_in() if config.weight_range is None else nn.init.uniform(config.weight_range)
+        bias = nn.init.constant(0.0 if config.bias == "marginal" else config.bias)
+        if isinstance(config, MaxoutConfig):
+            return nn.Maxout(inputs, config.units, config.pieces, weights, bias, stream)
+        return nn.Linear(inputs, config.units, True, weights, bias, stream)
+    if isinstance(config, DropoutConfig):
+        return nn.Dropout(config.p)
+    if isinstance(config, LeakyReluConfig):
+        return nn.LeakyReLU(config.slope)
+    if isinstance(config, ReluConfig):
+        return nn.ReLU()
+    return nn.Sigmoid() if isinstance(config, SigmoidConfig) else nn.Tanh()

@@ -1,0 +1,171 @@
+"""`Training`: one experiment in memory, advanced step by step, with a state that can be saved and restored.
+
+It knows nothing of files, clocks or screens: see `tinygan.experiments.running` for those.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from tinygan import gan
+from tinygan.backend import Streams
+from tinygan.data.dataset import Dataset
+from tinygan.engine import Tensor
+from tinygan.errors import CheckpointError, ConfigError
+from tinygan.experiments.build import build_game
+from tinygan.experiments.config import ExperimentConfig
+
+SHEET_NOISE = "sheet"  # the stream of the fixed noise behind every sample sheet
+
+
+class Training:
+    """Algorithm 1 on a data set: batches in a fresh order each epoch, schedules, monitors.
+
+    An epoch is one pass over the training images; the images left over when the rows of an iteration do not divide
+    them are left out of that epoch.
+
+    Parameters
+    ----------
+    config : ExperimentConfig
+    dataset : Dataset
+    device : {"cpu", "cuda"}
+
+    Attributes
+    ----------
+    game : gan.Algorithm1
+    epoch : int
+        The epoch in progress, from 1.
+    position : int
+        Iterations done in this epoch.
+    steps : int
+        Iterations done in all.
+    steps_per_epoch : int
+
+    Examples
+    --------
+    >>> from tinygan.data import load
+    >>> from tinygan.experiments.config import load_experiment
+    >>> training = Training(load_experiment("digits"), load("digits"))
+    >>> training.step()
+    >>> training.steps
+    1
+    """
+
+    def __init__(self, config: ExperimentConfig, dataset: Dataset, device: str = "cpu") -> None:
+        self.config = config
+        self.images = dataset.train.images
+        self.streams = Streams(config.seed)
+        self.game = build_game(config, dataset, self.streams, device)
+        self.backend = self.game.generator.parameters()[0].backend
+        self.rows = config.training.batch * config.training.k
+        self.steps_per_epoch = len(self.images) // self.rows
+        if self.steps_per_epoch == 0:
+            raise ConfigError(
+                f"{config.name}: training.batch x training.k = {self.rows} rows an iteration, but "
+                f"{config.data.set!r} has only {len(self.images)} training images; choose a smaller batch"
+            )
+        self.epoch = 1
+        self.position = 0
+        self.steps = 0
+        self.monitor = gan.Monitor(self.backend)
+        self.order = self.streams["order"].permutation(len(self.images))
+
+    @property
+    def epoch_is_over(self) -> bool:
+        """Whether every batch of the epoch has been used; then `next_epoch` comes before another `step`."""
+        return self.position == self.steps_per_epoch
+
+    def step(self) -> None:
+        """Run one iteration of Algorithm 1 on the next rows of the epoch."""
+        self.game.start_epoch(self.epoch)
+        rows = self.order[self.position * self.rows : (self.position + 1) * self.rows]
+        batch = Tensor(self.backend.from_numpy(self.images[rows]))
+        self.monitor.add(self.game.step(batch))
+        self.position += 1
+        self.steps += 1
+
+    def next_epoch(self) -> None:
+        """Begin the next epoch: a fresh permutation, fresh monitors."""
+        self.epoch += 1
+        self.position = 0
+        self.monitor.reset()
+        self.order = self.streams["order"].permutation(len(self.images))
+
+    def metrics(self) -> dict[str, Any]:
+        """Return what an epoch is judged by: means over its steps so far, gradient norms of the last one, rates."""
+        game = self.game
+        return {
+            "epoch": self.epoch,
+            "steps": self.steps,
+            **self.monitor.means(),
+            "value_at_equilibrium": gan.VALUE_AT_EQUILIBRIUM,
+            "generator_gradient_norm": gan.gradient_norm(game.generator),
+            "discriminator_gradient_norm": gan.gradient_norm(game.discriminator),
+            "generator_lr": game.generator_optimizer.lr,
+            "discriminator_lr": game.discriminator_optimizer.lr,
+            "momentum": getattr(game.generator_optimizer, "momentum", None),
+        }
+
+    def sheet(self) -> Any:
+        """Return the samples of the sample sheet, from the same noise whenever it is asked for: (count, pixels)."""
+        stream = Streams(self.config.seed)[SHEET_NOISE]
+        return gan.sample(self.game.generator, self.config.output.samples, self.game.noise, stream)
+
+    # ------------------------------------------------------------------ state
+
+    def state(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return the whole state, as NumPy arrays by name and as plain values."""
+        game = self.game
+        arrays: dict[str, Any] = {"order": np.asarray(self.order)}
+        plain: dict[str, Any] = {
+            "epoch": self.epoch,
+            "position": self.position,
+            "steps": self.steps,
+            "streams": self.streams.state_dict(),
+            "monitor": self.monitor.state_dict(),
+        }
+        for player, network, optimizer in (
+            ("generator", game.generator, game.generator_optimizer),
+            ("discriminator", game.discriminator, game.discriminator_optimizer),
+        ):
+            arrays |= {f"{player}.{name}": array for name, array in network.state_dict().items()}
+            rule = optimizer.state_dict()
+            arrays |= {f"{player}_optimizer.{name}": array for name, array in rule.pop("arrays").items()}
+            plain[f"{player}_optimizer"] = rule
+        return arrays, plain
+
+    def load_state(self, arrays: Mapping[str, Any], plain: Mapping[str, Any]) -> None:
+        """Continue from a state that `state` returned.
+
+        Raises
+        ------
+        CheckpointError
+            The state belongs to another configuration or data set.
+        """
+        order = arrays.get("order")
+        if order is None or order.shape != self.order.shape:
+            found = "none" if order is None else len(order)
+            raise CheckpointError(
+                f"the checkpoint holds an order of {found} training images, but {self.config.data.set!r} has "
+                f"{len(self.images)}: give --data the files the run began with"
+            )
+        game = self.game
+        for player, network, optimizer in (
+            ("generator", game.generator, game.generator_optimizer),
+            ("discriminator", game.discriminator, game.discriminator_optimizer),
+        ):
+            network.load_state_dict(_under(f"{player}.", arrays))
+            optimizer.load_state_dict(
+                {**plain[f"{player}_optimizer"], "arrays": _under(f"{player}_optimizer.", arrays)}
+            )
+        self.order = order
+        self.epoch, self.position, self.steps = plain["epoch"], plain["position"], plain["steps"]
+        self.streams.load_state_dict(plain["streams"])
+        self.monitor.load_state_dict(plain["monitor"])
+
+
+def _under(prefix: str, arrays: Mapping[str, Any]) -> dict[str, Any]:
+    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
