@@ -1,0 +1,216 @@
+from __future__ import annotations
+
+import hashlib
+import logging.handlers
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pooch
+import pytest
+
+from tinygan.data.files import find_or_download
+from tinygan.errors import DataError
+
+FILES = {"one.gz": b"the first file", "two.gz": b"the second file"}
+CHECKSUMS = {name: hashlib.sha256(content).hexdigest() for name, content in FILES.items()}
+Mirror = tuple[str, list[str]]  # its address, and the paths it was asked for
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache of this test's own, no folder named, and no proxy between the test and its mirrors."""
+    monkeypatch.delenv("TINYGAN_DATA", raising=False)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setattr(pooch, "os_cache", lambda project: tmp_path / "cache" / project)
+    return tmp_path / "cache" / "tinygan" / "toys"
+
+
+@pytest.fixture
+def mirror() -> Iterator[Callable[..., Mirror]]:
+    """Starts web servers on this machine; `short` makes one promise a byte more than it sends."""
+    servers = []
+
+    def start(files: dict[str, bytes], short: bool = False) -> Mirror:
+        asked: list[str] = []
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                asked.append(self.path)
+                content = files.get(self.path.removeprefix("/toys/"))
+                if content is None:
+                    self.send_error(404)
+                    return
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(content) + short))
+                self.end_headers()
+                self.wfile.write(content)
+
+            def log_message(self, format: str, *arguments: object) -> None:
+                pass
+
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}).start()
+        servers.append(server)
+        return f"http://127.0.0.1:{server.server_port}/toys/", asked
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.fixture
+def nobody() -> str:
+    """An address where no server listens."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return f"http://127.0.0.1:{free.getsockname()[1]}/toys/"
+
+
+def fill(folder: Path, files: dict[str, bytes] = FILES) -> Path:
+    folder.mkdir(parents=True)
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+    return folder
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def refusal(**arguments: object) -> str:
+    with pytest.raises(DataError) as caught:
+        find_or_download("toys", CHECKSUMS, **{"mirrors": [], **arguments})  # type: ignore[arg-type]
+    return str(caught.value)
+
+
+def test_order_of_places(
+    tmp_path: Path, cache: Path, nobody: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def find(folder: Path | None = None) -> Path:
+        return find_or_download("toys", CHECKSUMS, [nobody], folder)
+
+    argument, variable = fill(tmp_path / "argument" / "toys"), fill(tmp_path / "variable" / "toys")
+    fill(cache)
+    assert find() == cache
+    monkeypatch.setenv("TINYGAN_DATA", "")
+    assert find() == cache
+    monkeypatch.setenv("TINYGAN_DATA", str(variable.parent))
+    assert find() == variable
+    assert find(argument.parent) == argument
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    assert find(Path("~/argument")) == argument
+
+
+def test_a_named_folder_is_taken_as_it_is_and_never_filled(
+    tmp_path: Path, mirror: Callable[..., Mirror]
+) -> None:
+    url, asked = mirror(FILES)
+    fill(tmp_path / "toys", {"one.gz": b"gzipped by someone else"})
+    message = refusal(mirrors=[url], folder=tmp_path)
+    home = tmp_path / "toys"
+    assert message == (
+        f"toys: {home} has no two.gz. Put one.gz and two.gz into {home}, or into toys/ in a folder that you "
+        "name with --data (in Python: folder=) or in the environment variable TINYGAN_DATA; or omit the "
+        "folder and unset TINYGAN_DATA to download them."
+    )
+    (home / "two.gz").write_bytes(b"this too")
+    assert find_or_download("toys", CHECKSUMS, [url], tmp_path) == home
+    assert asked == []
+
+
+def test_a_folder_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TINYGAN_DATA", str(tmp_path / "typo"))
+    message = refusal()
+    assert f"{tmp_path / 'typo' / 'toys'} has no one.gz and two.gz (there is no such folder)" in message
+
+
+def test_a_file_in_place_of_the_folder(tmp_path: Path) -> None:
+    (tmp_path / "toys").touch()
+    message = refusal(folder=tmp_path)
+    assert f"expected the folder {tmp_path / 'toys'}, but the system says: Not a dir" in message
+
+
+def test_download_fills_the_cache_once_and_in_silence(
+    cache: Path, mirror: Callable[..., Mirror], capfd: pytest.CaptureFixture[str]
+) -> None:
+    url, asked = mirror(FILES)
+    logger, spoken = pooch.get_logger(), logging.handlers.BufferingHandler(100)
+    logger.addHandler(spoken)
+    logger.setLevel(logging.INFO)
+    for _ in range(2):
+        assert find_or_download("toys", CHECKSUMS, [url]) == cache
+        assert contents(cache) == FILES
+        assert asked == ["/toys/one.gz", "/toys/two.gz"]
+    assert capfd.readouterr() == ("", "")
+    assert (logger.level, spoken.buffer) == (logging.INFO, [])
+    logger.removeHandler(spoken)
+
+
+def test_progress_is_shown_when_asked(
+    mirror: Callable[..., Mirror], capfd: pytest.CaptureFixture[str]
+) -> None:
+    find_or_download("toys", CHECKSUMS, [mirror(FILES)[0]], progress=True)
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert "100%" in err
+
+
+@pytest.mark.parametrize("trouble", ["nobody", "not found", "other bytes", "cut short"])
+def test_the_second_mirror_helps_when_the_first_fails(
+    trouble: str, cache: Path, nobody: str, mirror: Callable[..., Mirror]
+) -> None:
+    first = {
+        "nobody": lambda: nobody,
+        "not found": lambda: mirror({})[0],
+        "other bytes": lambda: mirror(dict.fromkeys(FILES, b"a login page"))[0],
+        "cut short": lambda: mirror(FILES, short=True)[0],
+    }[trouble]()
+    second, asked = mirror(FILES)
+    assert find_or_download("toys", CHECKSUMS, [first, second]) == cache
+    assert contents(cache) == FILES
+    assert asked == ["/toys/one.gz", "/toys/two.gz"]
+
+
+def test_when_no_mirror_helps_the_error_says_what_to_do_and_nothing_is_left(
+    cache: Path, nobody: str, mirror: Callable[..., Mirror]
+) -> None:
+    empty, wrong = mirror({})[0], mirror(dict.fromkeys(FILES, b"a login page"))[0]
+    assert refusal(mirrors=[nobody, empty, wrong]).splitlines() == [
+        "toys: one.gz could not be downloaded.",
+        f"  {nobody}one.gz: ConnectionError",
+        f"  {empty}one.gz: 404 Client Error: Not Found for url: {empty}one.gz",
+        f"  {wrong}one.gz: what it sends does not have the known SHA-256 checksum",
+        f"Put one.gz and two.gz into {cache}, or into toys/ in a folder that you name with --data "
+        "(in Python: folder=) or in the environment variable TINYGAN_DATA; "
+        "or try again when the network is there.",
+    ]
+    assert contents(cache) == {}
+
+
+def test_a_damaged_file_in_the_cache_is_fetched_again(cache: Path, mirror: Callable[..., Mirror]) -> None:
+    url, asked = mirror(FILES)
+    fill(cache, {**FILES, "two.gz": b"damaged"})
+    find_or_download("toys", CHECKSUMS, [url])
+    assert contents(cache) == FILES
+    assert asked == ["/toys/two.gz"]
+
+
+def test_without_download_the_cache_must_be_full(cache: Path, mirror: Callable[..., Mirror]) -> None:
+    url, asked = mirror(FILES)
+    assert "or allow the download, which was switched off" in refusal(mirrors=[url], download=False)
+    assert not cache.exists()
+    fill(cache)
+    assert find_or_download("toys", CHECKSUMS, [url], download=False) == cache
+    assert asked == []
+
+
+def test_a_cache_that_cannot_be_made_is_named(cache: Path) -> None:
+    cache.parent.parent.touch()
+    message = refusal()
+    assert f"the cache folder {cache} cannot be made" in message
+    assert "Set TINYGAN_DATA to a folder that has toys/ with one.gz and two.gz in it" in message

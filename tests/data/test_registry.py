@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tinygan.data import LOADERS, Dataset, load, load_digits
+from tinygan.errors import DataError
+
+
+def test_digits_need_no_folder_and_no_network(tmp_path: Path) -> None:
+    assert load("digits", folder=tmp_path / "nothing", download=False).name == "digits"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "nearest"), [("minst", "mnist"), ("MNIST", "mnist"), ("digit", "digits"), ("DIGITS", "digits")]
+)
+def test_a_misspelt_name_is_answered_with_the_nearest(wrong: str, nearest: str) -> None:
+    with pytest.raises(DataError, match=f"'{wrong}': did you mean '{nearest}'.*{', '.join(LOADERS)}"):
+        load(wrong)
+
+
+@given(st.text(max_size=20).filter(lambda name: name not in LOADERS))
+def test_any_unknown_name_is_refused(name: str) -> None:
+    with pytest.raises(DataError, match=f"unknown data set .* did you mean '({'|'.join(LOADERS)})'"):
+        load(name)
+
+
+def test_one_line_adds_a_data_set_and_it_gets_all_arguments(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+
+    def load_toys(folder: object, download: bool, progress: bool) -> Dataset:
+        calls.append((folder, download, progress))
+        return load_digits()
+
+    monkeypatch.setitem(LOADERS, "toys", load_toys)
+    load("toys", folder="here", download=False, progress=True)
+    load("toys")
+    assert calls == [("here", False, True), (None, True, False)]
+    with pytest.raises(DataError, match="did you mean 'toys'"):
+        load("toy")

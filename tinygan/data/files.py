@@ -1,0 +1,164 @@
+"""Where the files of a data set are: in a folder the user names, or in a cache that is filled by download.
+
+The order is: the folder given; the folder in the environment variable ``TINYGAN_DATA``; the cache of this
+user, downloaded on first use. A folder that was named is never written to and never passed over in silence:
+if a file is missing there, that is an error.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from tinygan.errors import DataError
+
+VARIABLE = "TINYGAN_DATA"
+
+
+def find_or_download(
+    dataset: str,
+    checksums: Mapping[str, str],
+    mirrors: Sequence[str],
+    folder: str | os.PathLike[str] | None = None,
+    download: bool = True,
+    progress: bool = False,
+) -> Path:
+    """The folder that holds all files of a data set.
+
+    Files in a folder the user named are taken as they are, only their presence is checked; files in the cache
+    are compared with their checksums, unless `download` is off, and fetched again if they differ.
+
+    Parameters
+    ----------
+    dataset : str
+        Name of the data set and of its subfolder: the files are ``FOLDER/<dataset>/<file>``.
+    checksums : mapping of str to str
+        The SHA-256 in hexadecimal of each file, by file name.
+    mirrors : sequence of str
+        Addresses to which a file name is appended, ending in a slash; tried in this order.
+    folder : str or path, optional
+        FOLDER. Without it, ``TINYGAN_DATA``; without that, the cache.
+    download : bool
+        Whether files missing from the cache may be downloaded.
+    progress : bool
+        Show the progress of each download on stderr.
+
+    Returns
+    -------
+    Path
+        A folder in which every file of `checksums` is present.
+
+    Raises
+    ------
+    DataError
+        Files are missing, or no mirror could deliver one; names them and where they may be put.
+
+    Examples
+    --------
+    >>> find_or_download("mnist", {"images.gz": "01"}, [], folder="no/such/folder")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    tinygan.errors.DataError: mnist: no/such/folder/mnist has no images.gz (there is no such folder). Put ...
+    """
+    named = folder if folder is not None else os.environ.get(VARIABLE) or None
+    if named is not None:
+        home = Path(named).expanduser() / dataset
+        _require_all(dataset, checksums, home, f"or omit the folder and unset {VARIABLE} to download them")
+        return home
+
+    import pooch  # Here, because it imports requests, which costs more time than reading the digits.
+
+    home = Path(pooch.os_cache("tinygan")) / dataset
+    if download:
+        _download_all(dataset, checksums, mirrors, home, progress)
+    else:
+        _require_all(dataset, checksums, home, "or allow the download, which was switched off")
+    return home
+
+
+def _require_all(dataset: str, checksums: Mapping[str, str], home: Path, otherwise: str) -> None:
+    try:
+        present, why = os.listdir(home), ""
+    except FileNotFoundError:
+        present, why = [], " (there is no such folder)"
+    except OSError as error:
+        raise DataError(
+            f"{dataset}: expected the folder {home}, but the system says: {error.strerror}; check what the "
+            "path names and who may read it"
+        ) from error
+    missing = [name for name in checksums if name not in present]
+    if missing:
+        raise DataError(
+            f"{dataset}: {home} has no {_list(missing)}{why}. {_advice(checksums, home, otherwise)}"
+        )
+
+
+def _download_all(
+    dataset: str, checksums: Mapping[str, str], mirrors: Sequence[str], home: Path, progress: bool
+) -> None:
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(
+            f"{dataset}: the cache folder {home} cannot be made: {error.strerror}. "
+            f"Set {VARIABLE} to a folder that has {dataset}/ with {_list(checksums)} in it."
+        ) from error
+    for name, checksum in checksums.items():
+        failures = []
+        for mirror in mirrors:
+            try:
+                _download(mirror + name, checksum, home, name, progress)
+                break
+            except (OSError, ValueError) as error:  # What requests raises is an OSError.
+                failures.append(f"  {mirror}{name}: {_reason(error)}")
+        else:
+            advice = _advice(checksums, home, "or try again when the network is there")
+            raise DataError("\n".join([f"{dataset}: {name} could not be downloaded.", *failures, advice]))
+
+
+def _download(url: str, checksum: str, home: Path, name: str, progress: bool) -> None:
+    """Fetch one file, unless it is there. Pooch gives it its name only once the checksum is right."""
+    import pooch
+
+    with _quiet(pooch.get_logger()):
+        pooch.retrieve(
+            url,
+            known_hash=f"sha256:{checksum}",
+            fname=name,
+            path=home,
+            downloader=pooch.HTTPDownloader(progressbar=progress),
+        )
+
+
+@contextmanager
+def _quiet(logger: logging.Logger) -> Iterator[None]:
+    """Keep pooch from announcing each file on stderr: a library does not print."""
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+def _reason(error: OSError | ValueError) -> str:
+    if not isinstance(error, OSError):
+        return "what it sends does not have the known SHA-256 checksum"
+    if getattr(error, "response", None) is not None:
+        return str(error)  # The server answered, and said what is wrong.
+    # The text of a failed connection is a paragraph of library internals; its type says the same.
+    return error.strerror or type(error).__name__
+
+
+def _advice(checksums: Mapping[str, str], home: Path, otherwise: str) -> str:
+    return (
+        f"Put {_list(checksums)} into {home}, or into {home.name}/ in a folder that you name with --data "
+        f"(in Python: folder=) or in the environment variable {VARIABLE}; {otherwise}."
+    )
+
+
+def _list(names: Sequence[str] | Mapping[str, str]) -> str:
+    *most, last = names
+    return f"{', '.join(most)} and {last}" if most else last
