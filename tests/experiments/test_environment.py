@@ -1,0 +1,164 @@
+"""The environment names what changes bits, and nobody's name or folder."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tinygan.experiments import environment
+from tinygan.experiments.environment import describe_environment, differences
+
+
+def test_it_is_json_and_names_this_process():
+    described = describe_environment()
+    assert json.loads(json.dumps(described)) == described
+    assert described["python"] == platform.python_version()
+    assert described["numpy"] == np.__version__
+    assert described["scipy"]
+    assert described["cpus"] >= 1
+    assert described["blas"]
+    assert described["blas_threads"] >= 1
+    assert set(described["thread_variables"]) == {"OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"}
+
+
+def test_it_tells_nothing_about_whose_machine_it_is():
+    words = json.dumps(describe_environment()).split('"')
+    assert not any(word.startswith("/") for word in words)
+    secrets = [platform.node(), os.environ.get("USER"), str(Path.home()), os.getcwd()]
+    for secret in filter(None, secrets):
+        assert secret not in words
+        assert len(secret) < 8 or not any(secret in word for word in words)
+
+
+@pytest.mark.parametrize(
+    ("blas", "variables", "expected"),
+    [
+        ("scipy-openblas", {}, 8),
+        ("scipy-openblas", {"OMP_NUM_THREADS": "3"}, 3),
+        ("scipy-openblas", {"OMP_NUM_THREADS": "3", "OPENBLAS_NUM_THREADS": "2"}, 2),
+        ("scipy-openblas", {"MKL_NUM_THREADS": "2"}, 8),
+        ("mkl-sdl", {"MKL_NUM_THREADS": "2", "OMP_NUM_THREADS": "3", "OPENBLAS_NUM_THREADS": "4"}, 2),
+        ("scipy-openblas", {"OMP_NUM_THREADS": "4,2"}, 4),
+        ("scipy-openblas", {"OMP_NUM_THREADS": "100"}, 8),
+        ("scipy-openblas", {"OMP_NUM_THREADS": "0"}, 8),
+        ("scipy-openblas", {"OMP_NUM_THREADS": "many"}, 8),
+        ("scipy-openblas", {"OPENBLAS_NUM_THREADS": "", "OMP_NUM_THREADS": "2"}, 2),
+    ],
+)
+def test_threads_follow_the_variables(monkeypatch, blas, variables, expected):
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(environment, "_usable_cpus", lambda: 8)
+    monkeypatch.setattr(environment, "_build_info", lambda _section: {"blas": {"name": blas}})
+    described = describe_environment()
+    assert described["blas_threads"] == expected
+    assert {k: v for k, v in described["thread_variables"].items() if v is not None} == variables
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [FileNotFoundError("git"), subprocess.TimeoutExpired("git", 5), subprocess.CalledProcessError(128, "git")],
+)
+def test_a_git_that_fails_leaves_no_commit(monkeypatch, failure):
+    def fail(*_, **__):
+        raise failure
+
+    monkeypatch.setattr(subprocess, "run", fail)
+    assert describe_environment()["commit"] is None
+
+
+@pytest.fixture
+def checkout(tmp_path, monkeypatch):
+    """A checkout that holds a package, and a function that asks for its commit."""
+
+    def git(*arguments):
+        done = subprocess.run(["git", "-C", tmp_path, *arguments], check=True, capture_output=True, text=True)
+        return done.stdout.strip()
+
+    monkeypatch.delenv("GIT_DIR", raising=False)
+    try:
+        git("init", "-q")
+    except FileNotFoundError:
+        pytest.skip("git is not installed")
+    package = tmp_path / "tinygan" / "experiments"
+    package.mkdir(parents=True)
+    (package / "environment.py").write_text("one")
+    git("add", ".")
+    git("-c", "user.name=a", "-c", "user.email=a@b", "commit", "-q", "-m", "one")
+    git("tag", "v1")
+    monkeypatch.setattr(environment, "__file__", str(package / "environment.py"))
+    return package, git
+
+
+def test_the_commit_is_the_checkouts(checkout, monkeypatch, tmp_path):
+    package, git = checkout
+    head = git("rev-parse", "HEAD")
+    assert describe_environment()["commit"] == head
+    (package / "new.py").touch()
+    assert describe_environment()["commit"] == head
+    (package / "environment.py").write_text("changed")
+    assert describe_environment()["commit"] == head + "-dirty"
+    monkeypatch.setenv("GIT_DIR", str(tmp_path / "elsewhere"))
+    assert describe_environment()["commit"] == head + "-dirty"
+
+
+def test_a_package_installed_inside_another_checkout_has_no_commit(checkout, monkeypatch):
+    package, _ = checkout
+    inside = package / "site-packages" / "tinygan" / "experiments"
+    inside.mkdir(parents=True)
+    monkeypatch.setattr(environment, "__file__", str(inside / "environment.py"))
+    assert describe_environment()["commit"] is None
+
+
+def test_a_package_that_is_not_installed_gives_its_own_version_or_none(monkeypatch):
+    class Module:
+        __version__ = "1.2.3"
+
+    monkeypatch.setitem(environment.sys.modules, "no_such_package", Module)
+    assert environment._version("no_such_package") == "1.2.3"
+    assert environment._version("none_such_either") is None
+
+
+def test_the_same_environment_differs_in_nothing():
+    described = describe_environment()
+    assert differences(described, described) == []
+    assert differences(json.loads(json.dumps(described)), described) == []
+
+
+@pytest.mark.parametrize(
+    ("key", "recorded", "current", "sentence"),
+    [
+        ("numpy", "2.3.0", "2.4.0", "NumPy was 2.3.0 and is now 2.4.0"),
+        ("scipy", "1.11", None, "SciPy was 1.11 and is now unknown"),
+        ("python", "3.11.7", "3.12.0", "Python was 3.11.7 and is now 3.12.0"),
+        ("implementation", "CPython", "PyPy", "the Python implementation was CPython and is now PyPy"),
+        ("machine", "x86_64", "arm64", "the machine's architecture was x86_64 and is now arm64"),
+        ("simd", ["A", "B"], [], "the processor's vector instructions was A B and is now none"),
+        ("tinygan", "0.1.0", "0.2.0", "tinygan was 0.1.0 and is now 0.2.0"),
+        ("commit", "ab", "cd", "tinygan's commit was ab and is now cd"),
+        ("blas", "openblas", "mkl", "the BLAS library was openblas and is now mkl"),
+        ("blas_version", "0.3.30", "0.3.31", "the version of BLAS was 0.3.30 and is now 0.3.31"),
+        ("blas_threads", 2, 4, "the number of BLAS threads was 2 and is now 4"),
+    ],
+)
+def test_each_decisive_difference_has_its_sentence(key, recorded, current, sentence):
+    described = describe_environment()
+    assert differences({**described, key: recorded}, {**described, key: current}) == [sentence]
+
+
+def test_other_differences_are_not_mentioned():
+    described = describe_environment()
+    other = {**described, "platform": "x", "processor": "y", "cpus": 77, "thread_variables": {}, "more": 1}
+    assert differences(described, other) == []
+
+
+def test_a_description_without_anything_differs_in_everything_known():
+    assert len(differences({}, dict.fromkeys(environment._DECISIVE, "x"))) == len(environment._DECISIVE)

@@ -1,0 +1,300 @@
+"""A run folder refuses to be overwritten and goes back in time exactly."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+
+import numpy as np
+import pytest
+
+from tinygan.errors import CheckpointError, DtypeError, RunError
+from tinygan.experiments.checkpoint import read_checkpoint, write_checkpoint
+from tinygan.experiments.run_folder import POSITION, RunFolder
+
+
+@pytest.fixture
+def run(tmp_path):
+    return RunFolder.create(tmp_path / "run", "seed = 1\n", {"python": "3.11", "cpus": np.int64(2)})
+
+
+def train(run, steps, best=()):
+    """Leave behind what a run leaves: a line of metrics and timing a step, a checkpoint a step."""
+    for step in steps:
+        run.append_metrics({"step": step, "loss": 1 / (step + 1)})
+        run.append_timing({"step": step, "seconds": 0.5})
+        run.save_checkpoint(step, {"w": np.full(3, step, np.float32)}, {"seed": 1}, best=step in best)
+
+
+# --- making and opening ----------------------------------------------------------------------------------
+
+
+def test_a_new_run_has_what_it_was_given(run):
+    assert run.config_path.read_bytes() == b"seed = 1\n"
+    assert run.environment() == {"python": "3.11", "cpus": 2}
+    assert run.environment_path.read_text().endswith('"cpus": 2\n}\n')
+    assert sorted(os.listdir(run.path)) == [
+        "checkpoints", "config.toml", "environment.json", "run.lock", "samples",
+    ]  # fmt: skip
+    assert run.metrics() == run.timing() == []
+    assert run.latest_checkpoint() is None
+    assert run.best_checkpoint() is None
+
+
+def test_parents_are_made_and_an_empty_folder_is_used(tmp_path):
+    RunFolder.create(tmp_path / "a" / "b", "", {})
+    (tmp_path / "empty").mkdir()
+    assert RunFolder.create(str(tmp_path / "empty"), "", {}).path == tmp_path / "empty"
+
+
+def test_an_earlier_run_is_not_overwritten(run):
+    before = run.config_path.stat().st_mtime_ns
+    expected = rf"found an earlier run; choose another --out, or go on with that run: tinygan resume {run.path}"
+    with pytest.raises(RunError, match=expected):
+        RunFolder.create(run.path, "seed = 2\n", {})
+    assert run.config_path.stat().st_mtime_ns == before
+
+
+def test_a_folder_with_other_things_is_left_alone(tmp_path):
+    for name in "dbca":
+        (tmp_path / name).touch()
+    with pytest.raises(RunError, match=r"expected an empty folder, found a, b, c, \.\.\.; choose another --out"):
+        RunFolder.create(tmp_path, "", {})
+    assert sorted(os.listdir(tmp_path)) == ["a", "b", "c", "d"]
+
+
+def test_a_file_in_the_way_is_named(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(RunError, match="file: expected a folder, found a file; choose another --out"):
+        RunFolder.create(tmp_path / "file", "", {})
+    with pytest.raises(RunError, match="cannot make the run folder: Not a directory"):
+        RunFolder.create(tmp_path / "file" / "below", "", {})
+
+
+def test_an_environment_that_is_not_json_is_refused_before_a_folder_is_made(tmp_path):
+    with pytest.raises(DtypeError, match=r"environment\['cpus'\] is a set"):
+        RunFolder.create(tmp_path / "run", "", {"cpus": {1}})
+    assert os.listdir(tmp_path) == []
+
+
+def test_the_folder_is_a_run_only_when_everything_else_is_there(tmp_path, monkeypatch):
+    written = []
+    replace = os.replace
+    monkeypatch.setattr(os, "replace", lambda a, b: (written.append(b.name), replace(a, b))[1])
+    RunFolder.create(tmp_path / "run", "", {})
+    assert written == ["environment.json", "config.toml"]
+
+
+def test_a_disk_that_is_full_from_the_start_is_named(tmp_path, monkeypatch):
+    write, writes = os.write, []
+
+    def full(descriptor, view):
+        writes.append(1)
+        if len(writes) > 1:  # the number in the lock file still fits
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return write(descriptor, view)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", full)
+        with pytest.raises(RunError, match="cannot make the run folder: No space left on device; free space"):
+            RunFolder.create(tmp_path / "run", "", {})
+
+
+def test_opening_finds_everything_again(run):
+    train(run, [1, 2], best=[1])
+    again = RunFolder.open(str(run.path))
+    assert again.environment() == run.environment()
+    assert [record["step"] for record in again.metrics()] == [1, 2]
+    assert again.timing() == [{"step": 1, "seconds": 0.5}, {"step": 2, "seconds": 0.5}]
+    assert again.latest_checkpoint().state["seed"] == 1
+    assert again.best_checkpoint().state[POSITION]["step"] == 1
+
+
+def test_opening_what_is_no_run_says_what_is_missing(tmp_path, run):
+    with pytest.raises(RunError, match="nowhere: expected a run folder, found no folder of this name; give the"):
+        RunFolder.open(tmp_path / "nowhere")
+    with pytest.raises(RunError, match=r"found one without config\.toml and environment\.json"):
+        RunFolder.open(tmp_path)
+    run.environment_path.unlink()
+    with pytest.raises(RunError, match=r"found one without environment\.json; give the folder"):
+        RunFolder.open(run.path)
+
+
+@pytest.mark.parametrize("content", [b"{", b"\xff", b"[]"])
+def test_a_spoilt_environment_is_named(run, content):
+    run.environment_path.write_bytes(content)
+    with pytest.raises(RunError, match=r"environment\.json: "):
+        run.environment()
+
+
+# --- checkpoints and going back --------------------------------------------------------------------------
+
+
+def test_a_checkpoint_records_where_the_records_were(run):
+    train(run, [1, 2])
+    assert run.latest_checkpoint().state == {
+        "seed": 1,
+        POSITION: {
+            "step": 2,
+            "metrics_bytes": run.metrics_path.stat().st_size,
+            "timing_bytes": run.timing_path.stat().st_size,
+        },
+    }
+
+
+def test_steps_and_keys_that_do_not_fit_are_refused(run):
+    with pytest.raises(CheckpointError, match="step is -1; expected 0 or more"):
+        run.save_checkpoint(-1, {}, {})
+    with pytest.raises(CheckpointError, match="has the key 'run_folder', which the run folder writes itself"):
+        run.save_checkpoint(1, {}, {POSITION: {}})
+    run.save_checkpoint(np.int64(1), {}, {})
+    assert run.latest_checkpoint().state[POSITION]["step"] == 1
+
+
+def test_the_best_has_the_same_bytes(run):
+    train(run, [1], best=[1])
+    files = [path.read_bytes() for path in run.checkpoints_path.iterdir()]
+    assert len(files) == 2
+    assert files[0] == files[1]
+
+
+def test_a_resumed_run_leaves_the_same_bytes_as_an_undisturbed_one(run, tmp_path):
+    undisturbed = RunFolder.create(tmp_path / "undisturbed", "", {})
+    train(undisturbed, range(1, 9), best=[3, 6])
+
+    train(run, range(1, 6), best=[3])
+    (run.samples_path / "000005.png").touch()
+    run.append_metrics({"step": 6, "loss": 0.125})  # got further than its last checkpoint
+    run.append_timing({"step": 6, "seconds": 0.5})
+    run.metrics_path.write_bytes(run.metrics_path.read_bytes() + b'{"step": 7, "lo')  # and was killed here
+    again = RunFolder.open(run.path)
+    again.rewind(again.latest_checkpoint())
+    train(again, range(6, 9), best=[3, 6])
+
+    for name in ["metrics.jsonl", "timing.jsonl"]:
+        assert (run.path / name).read_bytes() == (undisturbed.path / name).read_bytes()
+    for path in undisturbed.checkpoints_path.iterdir():
+        assert path.read_bytes() == (run.checkpoints_path / path.name).read_bytes()
+    assert len(os.listdir(run.checkpoints_path)) == 3
+    assert os.listdir(run.samples_path) == ["000005.png"]
+
+
+def test_rewinding_to_each_kept_checkpoint(run):
+    train(run, [1, 2, 3], best=[1])
+    paths = sorted(run.checkpoints_path.iterdir(), reverse=True)
+    for path, steps in zip(paths, ([1, 2, 3], [1, 2], [1]), strict=True):
+        run.rewind(read_checkpoint(path))
+        assert [record["step"] for record in run.metrics()] == steps
+        assert [record["step"] for record in run.timing()] == steps
+
+
+def test_a_run_killed_before_its_first_checkpoint_starts_again(run):
+    run.append_metrics({"step": 1})
+    run.rewind(run.latest_checkpoint())
+    assert run.metrics() == []
+
+
+def test_lost_records_are_named_and_nothing_is_cut(run):
+    train(run, [1, 2])
+    checkpoint = run.latest_checkpoint()
+    run.append_metrics({"step": 3})
+    metrics = run.metrics_path.read_bytes()
+    os.truncate(run.timing_path, 10)
+    with pytest.raises(RunError, match=r"timing\.jsonl: expected at least the 56 bytes .* found 10"):
+        run.rewind(checkpoint)
+    assert run.metrics_path.read_bytes() == metrics
+
+
+def test_edited_records_are_named(run):
+    train(run, [1])
+    run.metrics_path.write_text(json.dumps({"step": 1, "loss": 0.123456789}) + "\n")
+    with pytest.raises(RunError, match=r"metrics\.jsonl: expected the end of a line at byte 25"):
+        run.rewind(run.latest_checkpoint())
+
+
+@pytest.mark.parametrize(
+    "state", [{}, {POSITION: 1}, {POSITION: {}}, {POSITION: {"metrics_bytes": -1}}, {POSITION: {"metrics_bytes": True}}]
+)
+def test_a_checkpoint_from_elsewhere_is_refused(run, tmp_path, state):
+    write_checkpoint(tmp_path / "a.tgn", {}, state)
+    with pytest.raises(CheckpointError, match=r"a\.tgn: expected metrics_bytes under 'run_folder' in the state"):
+        run.rewind(read_checkpoint(tmp_path / "a.tgn"))
+
+
+def test_records_are_on_the_disk_before_the_checkpoint_that_counts_them(run, monkeypatch):
+    run.append_metrics({"step": 1})
+    run.append_timing({"step": 1})
+    done = []
+    real_sync, real_replace = os.fsync, os.replace
+
+    def sync(descriptor):
+        done.append(os.fstat(descriptor).st_ino)
+        real_sync(descriptor)
+
+    def replace(source, target):
+        done.append(target.name)
+        real_replace(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", sync)
+        patch.setattr(os, "replace", replace)
+        run.save_checkpoint(1, {}, {})
+    before = done[: done.index("step-000000001.tgn")]
+    for needed in (run.metrics_path, run.timing_path, run.path):
+        assert needed.stat().st_ino in before
+
+
+def test_a_checkpoint_folder_that_a_copy_dropped_is_made_again(run):
+    run.checkpoints_path.rmdir()
+    train(RunFolder.open(run.path), [1])
+    assert run.latest_checkpoint().state[POSITION]["step"] == 1
+
+
+# --- one writer ------------------------------------------------------------------------------------------
+
+
+def test_a_writer_clears_what_a_killed_one_left_and_a_reader_does_not(run):
+    train(run, [1])
+    leftovers = [
+        run.path / ".config.toml.01234567.tmp",
+        run.samples_path / ".a.png.01234567.tmp",
+        run.checkpoints_path / ".best.tgn.01234567.tmp",
+    ]
+    for leftover in leftovers:
+        leftover.touch()
+    assert run.latest_checkpoint().state["seed"] == 1
+    assert all(leftover.exists() for leftover in leftovers)  # they might be a live writer's
+    with run.lock():
+        assert not any(leftover.exists() for leftover in leftovers)
+        assert run.latest_checkpoint().state["seed"] == 1
+
+
+def test_a_leftover_that_cannot_be_removed_is_named(run, monkeypatch):
+    (run.path / ".config.toml.01234567.tmp").touch()
+
+    def refuse(*_, **__):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "unlink", refuse)
+        expected = "cannot be cleared of half-written files: Permission denied"
+        with pytest.raises(RunError, match=expected), run.lock():
+            pass
+    with run.lock():
+        pass
+
+
+def test_two_writers_are_refused(run):
+    pytest.importorskip("fcntl")
+    other = RunFolder.open(run.path)
+    with run.lock(), pytest.raises(RunError, match=f"in use by process {os.getpid()}"), other.lock():
+        pytest.fail("two writers")
+
+
+def test_a_folder_taken_while_it_is_made_is_refused(tmp_path):
+    pytest.importorskip("fcntl")
+    first = RunFolder(tmp_path)
+    with first.lock(), pytest.raises(RunError, match="in use by process"):
+        RunFolder.create(tmp_path, "", {})
+    RunFolder.create(tmp_path, "", {})  # a lock file alone is no obstacle

@@ -1,0 +1,175 @@
+"""What the bits of a run depend on besides its configuration: versions, libraries, threads, the machine.
+
+The same configuration and seed give the same bytes only on the same arithmetic. A BLAS that splits a product
+among other threads, or a processor with other vector instructions, adds in another order and rounds
+otherwise. So each run records where it was made, and a resumed run says what has changed.
+
+The description names no host, no user and no folder: run folders are meant to be shown around.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+_THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+# What can change the bits of a result, and what to call it. The platform string, which names every update of
+# the system, the name of the processor and the thread variables, which `blas_threads` sums up, are left out.
+_DECISIVE = {
+    "python": "Python",
+    "implementation": "the Python implementation",
+    "machine": "the machine's architecture",
+    "simd": "the processor's vector instructions",
+    "numpy": "NumPy",
+    "scipy": "SciPy",
+    "tinygan": "tinygan",
+    "commit": "tinygan's commit",
+    "blas": "the BLAS library",
+    "blas_version": "the version of BLAS",
+    "blas_threads": "the number of BLAS threads",
+}
+
+
+def describe_environment() -> dict[str, Any]:
+    """Describe this process: versions, BLAS, threads and processor, as plain JSON values.
+
+    Returns
+    -------
+    dict
+        ``python``, ``implementation``, ``platform``, ``machine``, ``processor``, ``simd`` (list of str),
+        ``cpus`` (int: those this process may use), ``numpy``, ``scipy``, ``tinygan`` (versions), ``commit``
+        (of the checkout that holds the package, with "-dirty" when tracked files were changed; None when
+        there is none), ``blas``, ``blas_version``, ``blas_threads`` (int: what the variables and the number
+        of processors lead to; a limit set by a program at run time is not seen), ``thread_variables``.
+        What cannot be found out is None.
+
+    Examples
+    --------
+    >>> describe_environment()["numpy"] == np.__version__
+    True
+    """
+    blas = _build_info("Build Dependencies").get("blas", {})
+    cpus = _usable_cpus()
+    return {
+        "python": platform.python_version(),
+        "implementation": platform.python_implementation(),
+        "platform": platform.platform(),
+        "machine": platform.machine(),
+        "processor": _processor(),
+        "simd": _build_info("SIMD Extensions").get("found"),
+        "cpus": cpus,
+        "numpy": np.__version__,
+        "scipy": _version("scipy"),
+        "tinygan": _version("tinygan"),
+        "commit": _commit(),
+        "blas": blas.get("name"),
+        "blas_version": blas.get("version"),
+        "blas_threads": _blas_threads(str(blas.get("name")), cpus),
+        "thread_variables": {name: os.environ.get(name) for name in _THREAD_VARIABLES},
+    }
+
+
+def differences(recorded: Mapping[str, Any], current: Mapping[str, Any]) -> list[str]:
+    """Say what differs between two environments and can change the bits of a run.
+
+    Parameters
+    ----------
+    recorded, current : mapping
+        What `describe_environment` said when the run was made, and says now.
+
+    Returns
+    -------
+    list of str
+        One sentence a difference, without a full stop; empty when the bits should agree.
+
+    Examples
+    --------
+    >>> differences({"numpy": "2.3.0", "cpus": 2}, {"numpy": "2.4.0", "cpus": 4})
+    ['NumPy was 2.3.0 and is now 2.4.0']
+    """
+    return [
+        f"{what} was {_said(recorded.get(key))} and is now {_said(current.get(key))}"
+        for key, what in _DECISIVE.items()
+        if recorded.get(key) != current.get(key)
+    ]
+
+
+def _said(value: object) -> str:
+    if value is None:
+        return "unknown"
+    return " ".join(map(str, value)) or "none" if isinstance(value, list) else str(value)
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        # Run from a source tree that was never installed.
+        return getattr(sys.modules.get(package), "__version__", None)
+
+
+def _usable_cpus() -> int | None:
+    # A container or a batch system often grants fewer processors than the machine has.
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count()
+
+
+def _build_info(section: str) -> dict[str, Any]:
+    found: Any = np.show_config(mode="dicts")
+    return dict(found.get(section, {}))
+
+
+def _blas_threads(blas: str, cpus: int | None) -> int | None:
+    """Follow OpenBLAS and MKL: the library's own variable, else OpenMP's, else all processors."""
+    own = "MKL_NUM_THREADS" if "mkl" in blas.lower() else "OPENBLAS_NUM_THREADS"
+    for name in (own, "OMP_NUM_THREADS"):
+        # OMP_NUM_THREADS may list one number a level of nesting; the first counts.
+        first = os.environ.get(name, "").split(",")[0].strip()
+        if first.isdecimal() and int(first) > 0:
+            return min(int(first), cpus) if cpus else int(first)
+    return cpus
+
+
+def _processor() -> str | None:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return platform.processor() or None
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else None
+
+
+def _commit() -> str | None:
+    """Name the commit, if the package lies at the top of a checkout, not in some environment inside it."""
+    if _git("rev-parse", "--show-prefix") != "tinygan/":
+        return None
+    return _git("describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
+
+
+def _git(*arguments: str) -> str | None:
+    # The GIT_ variables of a hook would lead to another repository, and no lock of a working one is wanted.
+    variables = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    try:
+        done = subprocess.run(
+            ["git", *arguments],
+            cwd=Path(__file__).parents[1],
+            env={**variables, "GIT_OPTIONAL_LOCKS": "0"},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=5,
+            check=True,
+            encoding="utf-8",
+        )
+    except (OSError, ValueError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip() or None

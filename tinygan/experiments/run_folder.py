@@ -1,0 +1,300 @@
+"""A run folder: everything that one training run leaves behind, in a form that a kill cannot spoil.
+
+::
+
+    config.toml        the resolved configuration; the folder is a run once this file is there
+    environment.json   machine, versions, threads: what the bits depend on
+    metrics.jsonl      one record a line, no wall-clock fields: two runs can be compared byte for byte
+    timing.jsonl       one record a line: the wall clock
+    samples/*.png      pictures drawn on the way
+    checkpoints/       step-000001200.tgn: the last two; best.tgn: the best by validation
+    report.html        the report
+    run.lock           held by the process that is training
+
+Whatever must be whole is written by `atomic_write`. A checkpoint names the lengths of the two record files
+at its moment; `RunFolder.rewind` cuts them back to it, so that a resumed run goes on as if it had never been
+interrupted.
+"""
+
+from __future__ import annotations
+
+import json
+import operator
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tinygan.errors import CheckpointError, RunError
+from tinygan.experiments.atomic import atomic_write, remove_temporaries, sync_folder
+from tinygan.experiments.checkpoint import Checkpoint
+from tinygan.experiments.checkpoint_folder import CheckpointFolder
+from tinygan.experiments.checkpoint_layout import Array
+from tinygan.experiments.json_lines import append_record, check_length, cut, read_records, synced_length
+from tinygan.experiments.json_values import json_value
+from tinygan.experiments.lock import exclusive_lock
+
+# Under this key a checkpoint's state says which step it is and how long the record files were.
+POSITION = "run_folder"
+
+
+class RunFolder:
+    r"""One run on disk. Get one from `create` or `open`; hold `lock` while writing.
+
+    Parameters
+    ----------
+    path : path
+        The folder. The constructor itself neither reads nor writes.
+
+    Attributes
+    ----------
+    path, config_path, environment_path, metrics_path, timing_path : Path
+    samples_path, checkpoints_path, report_path : Path
+        Where each thing lies.
+
+    Examples
+    --------
+    >>> import numpy as np, tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     run = RunFolder.create(Path(folder, "run"), "seed = 1\n", {"python": "3.11"})
+    ...     with run.lock():
+    ...         run.append_metrics({"step": 1, "loss": 0.5})
+    ...         run.save_checkpoint(1, {"weight": np.zeros(2)}, {"seed": 1}, best=True)
+    ...         run.append_metrics({"step": 2, "loss": 0.25})
+    ...         checkpoint = run.latest_checkpoint()
+    ...         run.rewind(checkpoint)
+    ...     run.metrics(), checkpoint.path.name
+    ([{'step': 1, 'loss': 0.5}], 'step-000000001.tgn')
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        self.config_path = self.path / "config.toml"
+        self.environment_path = self.path / "environment.json"
+        self.metrics_path = self.path / "metrics.jsonl"
+        self.timing_path = self.path / "timing.jsonl"
+        self.samples_path = self.path / "samples"
+        self.checkpoints_path = self.path / "checkpoints"
+        self.report_path = self.path / "report.html"
+        self._checkpoints = CheckpointFolder(self.checkpoints_path)
+
+    @classmethod
+    def create(
+        cls, path: str | os.PathLike[str], config_text: str, environment: Mapping[str, Any]
+    ) -> RunFolder:
+        """Make a new run folder, or use an empty one.
+
+        Parameters
+        ----------
+        path : path
+            Missing, or an empty folder; parents are made.
+        config_text : str
+            The resolved configuration, for ``config.toml``.
+        environment : mapping
+            What `tinygan.experiments.environment.describe_environment` says, for ``environment.json``.
+
+        Raises
+        ------
+        RunError
+            When something is there already, or the system refuses.
+        """
+        run = cls(path)
+        described = json.dumps(json_value(environment, "environment"), indent=2) + "\n"
+        try:
+            run.path.mkdir(parents=True, exist_ok=True)
+            run._refuse_unless_empty()
+            with run.lock():
+                run._refuse_unless_empty()  # nobody else got in between
+                run.samples_path.mkdir()
+                run.checkpoints_path.mkdir()
+                atomic_write(run.environment_path, [described.encode()])
+                atomic_write(run.config_path, [config_text.encode()])
+                sync_folder(run.path.parent)
+        except FileExistsError as error:
+            raise RunError(f"{run.path}: expected a folder, found a file; choose another --out") from error
+        except RunError:
+            raise
+        except OSError as error:
+            raise RunError(
+                f"{run.path}: cannot make the run folder: {error.strerror}; free space, correct the "
+                "permissions, or choose another --out"
+            ) from error
+        return run
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str]) -> RunFolder:
+        """Open the folder of an earlier run.
+
+        Raises
+        ------
+        RunError
+            When the folder, or a file that makes it a run, is missing.
+        """
+        run = cls(path)
+        if not run.path.is_dir():
+            raise RunError(
+                f"{run.path}: expected a run folder, found no folder of this name; give the folder that "
+                "`tinygan train` named as its --out"
+            )
+        needed = (run.config_path, run.environment_path)
+        missing = [file.name for file in needed if not file.is_file()]
+        if missing:
+            raise RunError(
+                f"{run.path}: expected a run folder, found one without {' and '.join(missing)}; give the "
+                "folder that `tinygan train` named as its --out"
+            )
+        return run
+
+    def _refuse_unless_empty(self) -> None:
+        found = sorted(set(os.listdir(self.path)) - {"run.lock"})
+        if self.config_path.name in found:
+            raise RunError(
+                f"{self.path}: expected an empty folder, found an earlier run; choose another --out, or go "
+                f"on with that run: tinygan resume {self.path}"
+            )
+        if found:
+            shown = ", ".join(found[:3]) + (", ..." if len(found) > 3 else "")
+            raise RunError(f"{self.path}: expected an empty folder, found {shown}; choose another --out")
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Keep every other process from writing here, and clear away what a killed one left half-written.
+
+        Raises
+        ------
+        RunError
+            When another process is writing; the message names it.
+        """
+        with exclusive_lock(self.path / "run.lock"):
+            # Only now is every temporary file known to be a leftover and not the work of a live writer.
+            try:
+                for folder in (self.path, self.samples_path, self.checkpoints_path):
+                    remove_temporaries(folder)
+            except OSError as error:
+                raise _refused(self.path, "cannot be cleared of half-written files", error) from error
+            yield
+
+    def environment(self) -> dict[str, Any]:
+        """Read ``environment.json``.
+
+        Raises
+        ------
+        RunError
+            When it is missing or not a JSON object.
+        """
+        try:
+            recorded = json.loads(self.environment_path.read_bytes())
+        except (OSError, ValueError) as error:
+            raise RunError(
+                f"{self.environment_path}: cannot be read: {error}; put it back from a copy"
+            ) from error
+        if not isinstance(recorded, dict):
+            raise RunError(f"{self.environment_path}: expected an object, found {recorded!r:.60}")
+        return recorded
+
+    # --- records -------------------------------------------------------------------------------------------
+
+    def append_metrics(self, record: Mapping[str, Any]) -> None:
+        """Add a line to ``metrics.jsonl``; put no clock in it. See `json_lines.append_record`."""
+        append_record(self.metrics_path, record)
+
+    def append_timing(self, record: Mapping[str, Any]) -> None:
+        """Add a line to ``timing.jsonl``. See `json_lines.append_record`."""
+        append_record(self.timing_path, record)
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """Read ``metrics.jsonl``; a torn last line is ignored, any other damage raises `RunError`."""
+        return read_records(self.metrics_path)
+
+    def timing(self) -> list[dict[str, Any]]:
+        """Read ``timing.jsonl``; a torn last line is ignored, any other damage raises `RunError`."""
+        return read_records(self.timing_path)
+
+    # --- checkpoints ---------------------------------------------------------------------------------------
+
+    def save_checkpoint(
+        self, step: int, arrays: Mapping[str, Array], state: Mapping[str, Any], best: bool = False
+    ) -> None:
+        """Write ``checkpoints/step-….tgn`` and forget all but the last two; see `CheckpointFolder.save`.
+
+        Parameters
+        ----------
+        step : int
+            How many steps are done, 0 or more.
+        arrays, state
+            See `tinygan.experiments.checkpoint.write_checkpoint`. The key "run_folder" of the state is taken:
+            it gets the step and the lengths in bytes of the two record files.
+        best : bool
+            Write ``checkpoints/best.tgn`` as well, with the same bytes.
+
+        Raises
+        ------
+        DtypeError
+            When an array or a value cannot be stored.
+        CheckpointError, RunError
+            When the step or the key does not fit, or the system refuses; earlier checkpoints are whole.
+        """
+        step = operator.index(step)
+        if step < 0:
+            raise CheckpointError(f"save_checkpoint: step is {step}; expected 0 or more")
+        if POSITION in state:
+            raise CheckpointError(
+                f"save_checkpoint: the state has the key {POSITION!r}, which the run folder writes itself; "
+                "leave it out, or use another name"
+            )
+        # The records a checkpoint names must be on the disk before it is; their names in this folder are
+        # forced there by `CheckpointFolder.save`.
+        position = {
+            "step": step,
+            "metrics_bytes": synced_length(self.metrics_path),
+            "timing_bytes": synced_length(self.timing_path),
+        }
+        self._checkpoints.save(step, arrays, {**state, POSITION: position}, best=best)
+
+    def latest_checkpoint(self) -> Checkpoint | None:
+        """Read the newest whole checkpoint; see `CheckpointFolder.latest` for what is done about damage."""
+        return self._checkpoints.latest()
+
+    def best_checkpoint(self) -> Checkpoint | None:
+        """Read ``best.tgn``; None when there is none, `CheckpointError` when it is damaged."""
+        return self._checkpoints.best()
+
+    def rewind(self, checkpoint: Checkpoint | None) -> None:
+        """Cut ``metrics.jsonl`` and ``timing.jsonl`` back to where they were at a checkpoint of this run.
+
+        None, which `latest_checkpoint` gives for a run killed before its first one, means the beginning.
+        Nothing else is removed: the next steps overwrite their samples and checkpoints.
+
+        Raises
+        ------
+        CheckpointError
+            When the checkpoint was not saved by a run folder.
+        RunError
+            When a file is shorter than it was or was edited; then neither is touched.
+        """
+        lengths = {
+            self.metrics_path: _recorded_length(checkpoint, "metrics_bytes"),
+            self.timing_path: _recorded_length(checkpoint, "timing_bytes"),
+        }
+        for path, length in lengths.items():
+            check_length(path, length)
+        for path, length in lengths.items():
+            cut(path, length)
+
+
+def _recorded_length(checkpoint: Checkpoint | None, key: str) -> int:
+    if checkpoint is None:
+        return 0
+    position = checkpoint.state.get(POSITION)
+    length = position.get(key) if isinstance(position, dict) else None
+    if type(length) is not int or length < 0:
+        raise CheckpointError(
+            f"{checkpoint.path}: expected {key} under {POSITION!r} in the state, found {length!r}; take a "
+            "checkpoint from the folder checkpoints/ of a run"
+        )
+    return length
+
+
+def _refused(path: Path, what: str, error: OSError) -> RunError:
+    return RunError(f"{path}: {what}: {error.strerror}; free space or correct the permissions, then resume")
