@@ -114,9 +114,9 @@ def test_a_named_folder_is_taken_as_it_is_and_never_filled(
     message = refusal(mirrors=[url], folder=tmp_path)
     home = tmp_path / "toys"
     assert message == (
-        f"toys: {home} has no two.gz. Put one.gz and two.gz into {home}, or into toys/ in a folder that you "
-        "name with --data (in Python: folder=) or in the environment variable TINYGAN_DATA; or omit the "
-        "folder and unset TINYGAN_DATA to download them."
+        f"toys: {home} has no two.gz. Put one.gz and two.gz into {home}, and name {tmp_path} with --data "
+        "(in Python: folder=) or in the environment variable TINYGAN_DATA; or name none, and they are "
+        "downloaded"
     )
     (home / "two.gz").write_bytes(b"this too")
     assert find_or_download("toys", CHECKSUMS, [url], tmp_path) == home
@@ -126,7 +126,7 @@ def test_a_named_folder_is_taken_as_it_is_and_never_filled(
 def test_a_folder_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TINYGAN_DATA", str(tmp_path / "typo"))
     message = refusal()
-    assert f"{tmp_path / 'typo' / 'toys'} has no one.gz and two.gz (there is no such folder)" in message
+    assert f"{tmp_path / 'typo' / 'toys'} has no file of the data set (there is no such folder)" in message
 
 
 def test_a_file_in_place_of_the_folder(tmp_path: Path) -> None:
@@ -185,9 +185,8 @@ def test_when_no_mirror_helps_the_error_says_what_to_do_and_nothing_is_left(
         f"  {nobody}one.gz: ConnectionError",
         f"  {empty}one.gz: 404 Client Error: Not Found for url: {empty}one.gz",
         f"  {wrong}one.gz: what it sends does not have the known SHA-256 checksum",
-        f"Put one.gz and two.gz into {cache}, or into toys/ in a folder that you name with --data "
-        "(in Python: folder=) or in the environment variable TINYGAN_DATA; "
-        "or try again when the network is there.",
+        "Put one.gz and two.gz into FOLDER/toys, and name FOLDER with --data (in Python: folder=) "
+        "or in the environment variable TINYGAN_DATA; or try again when the network is there",
     ]
     assert contents(cache) == {}
 

@@ -60,12 +60,13 @@ def find_or_download(
     --------
     >>> find_or_download("mnist", {"images.gz": "01"}, [], folder="no/such/folder")  # doctest: +ELLIPSIS
     Traceback (most recent call last):
-    tinygan.errors.DataError: mnist: no/such/folder/mnist has no images.gz (there is no such folder). Put ...
+    tinygan.errors.DataError: mnist: no/such/folder/mnist has no file of the data set (there is ...
     """
     named = folder if folder is not None else os.environ.get(VARIABLE) or None
     if named is not None:
         home = Path(named).expanduser() / dataset
-        _require_all(dataset, checksums, home, f"or omit the folder and unset {VARIABLE} to download them")
+        advice = f"{_advice(checksums, home)}; or name none, and they are downloaded"
+        _require_all(dataset, checksums, home, advice)
         return home
 
     import pooch  # Here, because it imports requests, which costs more time than reading the digits.
@@ -74,11 +75,12 @@ def find_or_download(
     if download:
         _download_all(dataset, checksums, mirrors, home, progress)
     else:
-        _require_all(dataset, checksums, home, "or allow the download, which was switched off")
+        advice = f"{_advice(checksums, Path('FOLDER', dataset))}; or allow the download, which was switched off"
+        _require_all(dataset, checksums, home, advice)
     return home
 
 
-def _require_all(dataset: str, checksums: Mapping[str, str], home: Path, otherwise: str) -> None:
+def _require_all(dataset: str, checksums: Mapping[str, str], home: Path, advice: str) -> None:
     try:
         present, why = os.listdir(home), ""
     except FileNotFoundError:
@@ -90,9 +92,8 @@ def _require_all(dataset: str, checksums: Mapping[str, str], home: Path, otherwi
         ) from error
     missing = [name for name in checksums if name not in present]
     if missing:
-        raise DataError(
-            f"{dataset}: {home} has no {_list(missing)}{why}. {_advice(checksums, home, otherwise)}"
-        )
+        lacks = _list(missing) if len(missing) < len(checksums) else "file of the data set"
+        raise DataError(f"{dataset}: {home} has no {lacks}{why}. {advice}")
 
 
 def _download_all(
@@ -114,7 +115,8 @@ def _download_all(
             except (OSError, ValueError) as error:  # What requests raises is an OSError.
                 failures.append(f"  {mirror}{name}: {_reason(error)}")
         else:
-            advice = _advice(checksums, home, "or try again when the network is there")
+            # Not into the cache: there, other people's gzip of the same numbers would fail the checksum.
+            advice = f"{_advice(checksums, Path('FOLDER', dataset))}; or try again when the network is there"
             raise DataError("\n".join([f"{dataset}: {name} could not be downloaded.", *failures, advice]))
 
 
@@ -152,10 +154,10 @@ def _reason(error: OSError | ValueError) -> str:
     return error.strerror or type(error).__name__
 
 
-def _advice(checksums: Mapping[str, str], home: Path, otherwise: str) -> str:
+def _advice(checksums: Mapping[str, str], place: Path) -> str:
     return (
-        f"Put {_list(checksums)} into {home}, or into {home.name}/ in a folder that you name with --data "
-        f"(in Python: folder=) or in the environment variable {VARIABLE}; {otherwise}."
+        f"Put {_list(checksums)} into {place}, and name {place.parent} with --data (in Python: folder=) or in "
+        f"the environment variable {VARIABLE}"
     )
 
 

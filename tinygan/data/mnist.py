@@ -70,7 +70,7 @@ def load_mnist(
     --------
     >>> load_mnist("no/such/folder")  # doctest: +ELLIPSIS
     Traceback (most recent call last):
-    tinygan.errors.DataError: mnist: no/such/folder/mnist has no train-images-idx3-ubyte.gz, ...
+    tinygan.errors.DataError: mnist: no/such/folder/mnist has no file of the data set (there is ...
     """
     home = find_or_download("mnist", CHECKSUMS, MIRRORS, folder, download, progress)
     # The small files first: a wrong folder is then refused at once.
