@@ -69,7 +69,7 @@ def find_or_download(
         _require_all(dataset, checksums, home, advice)
         return home
 
-    import pooch  # Here, because it imports requests, which costs more time than reading the digits.
+    import pooch  # Here, because importing it takes longer than reading the digits, which do not need it.
 
     home = Path(pooch.os_cache("tinygan")) / dataset
     if download:
