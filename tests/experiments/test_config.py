@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 
 import pytest
 from hypothesis import given
@@ -202,6 +203,10 @@ def test_overrides():
             "mnist.toml: training.shared_noise: the alternating schedule draws fresh noise for every step: "
             'set shared_noise = false, or schedule = "simultaneous"',
         ),
+        (
+            "trainig.epochs=5",
+            'override "trainig.epochs=5": trainig: unknown key; did you mean "training"?',
+        ),
         ("seed=-1", 'override "seed=-1": seed: expected an integer of at least 0, got -1'),
         ("seed=1.0", 'override "seed=1.0": seed: expected an integer of at least 0, got 1.0 (a float)'),
         ("seed=true", 'override "seed=true": seed: expected an integer of at least 0, got true (a boolean)'),
@@ -280,12 +285,17 @@ def test_a_file_that_is_no_page_is_not_read_whole(mine):
 
 def test_what_is_not_there(tmp_path):
     missing = tmp_path / "missing.toml"
-    assert refusal(missing) == f"{missing}: no such file; check the path, or give a shipped name"
+    expected = f"expected {', '.join(config.name for config in shipped_experiments())} or the path of a TOML file"
+    assert refusal(missing) == f"{missing}: no such file; {expected}"
+    assert refusal(tmp_path) == f"{tmp_path}: is a folder; {expected}"
     folder = tmp_path / "folder.toml"
     folder.mkdir()
-    assert refusal(folder).startswith(f"{folder}: cannot be read: ")
-    listed = ", ".join(config.name for config in shipped_experiments())
+    assert re.fullmatch(rf"{re.escape(str(folder))}: cannot be read: .+; {expected}", refusal(folder))
+    assert refusal("a\0.toml") == f'"a\\u0000.toml": no path; {expected}'
+    assert refusal("") == f'"": no such experiment; {expected}'
+    assert refusal("a\0") == f'"a\\u0000": no such experiment; {expected}'
+    assert refusal("x" * 9000) == f'"{"x" * 57}...": no such experiment; {expected}'
     assert refusal("mnits") == (
-        f'"mnits": no such experiment; expected {listed} or the path of a TOML file; did you mean "mnist"?'
+        f'"mnits": no such experiment; {expected}; did you mean "mnist"?'
     )
-    assert refusal("zzz") == f'"zzz": no such experiment; expected {listed} or the path of a TOML file'
+    assert refusal("zzz") == f'"zzz": no such experiment; {expected}'

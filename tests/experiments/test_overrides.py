@@ -48,6 +48,11 @@ def test_list_items_go_by_their_index(key):
     assert table["layers"] == [{"units": 4}, {"units": 6}]
 
 
+def test_a_table_made_on_the_way_is_blamed_on_the_override():
+    assert list(apply_overrides(document(), ["trainig.a.b=1"])) == [("trainig",)]
+    assert list(apply_overrides(document(), ["training.a.b=1"])) == [("training", "a")]
+
+
 def test_a_whole_list_item_can_be_replaced():
     table = document()
     apply_overrides(table, ['layers.0={type="relu"}'])

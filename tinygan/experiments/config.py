@@ -7,6 +7,7 @@ paper, or which habit of the released code, every number comes from.
 from __future__ import annotations
 
 import dataclasses
+import os
 import re
 import tomllib
 from collections.abc import Sequence
@@ -17,7 +18,7 @@ from typing import Annotated, Any
 
 from tinygan.errors import ConfigError
 from tinygan.experiments.overrides import apply_overrides
-from tinygan.experiments.refusals import Place, did_you_mean
+from tinygan.experiments.refusals import Place, did_you_mean, show
 from tinygan.experiments.schema import Integer, Name, Section, Text, read_section
 from tinygan.experiments.sections import (
     DataConfig,
@@ -27,7 +28,7 @@ from tinygan.experiments.sections import (
     OutputConfig,
     TrainingConfig,
 )
-from tinygan.experiments.toml_writer import dumps, quote
+from tinygan.experiments.toml_writer import dumps
 
 LARGEST_FILE = 2**20  # bytes; an experiment is a page of text, and a data set given by mistake is not
 
@@ -85,12 +86,13 @@ def load_experiment(name_or_path: str | Path, overrides: Sequence[str] = ()) -> 
     if isinstance(name_or_path, str) and name_or_path in shipped:
         return parse_experiment(shipped[name_or_path], f"{name_or_path}.toml", overrides)
     path = Path(name_or_path)
-    if path.suffix == ".toml" or path.is_file():
-        return parse_experiment(_read_text(path), str(path), overrides)
-    raise ConfigError(
-        f"{quote(str(path))}: no such experiment; expected {', '.join(shipped)} or the path of a TOML file"
-        f"{did_you_mean(str(path), shipped)}"
-    )
+    expected = f"expected {', '.join(shipped)} or the path of a TOML file"
+    if path.suffix == ".toml" or os.path.isfile(path):
+        return parse_experiment(_read_text(path, expected), str(path), overrides)
+    if str(name_or_path) and os.path.isdir(path):
+        raise ConfigError(f"{path}: is a folder; {expected}")
+    name = str(name_or_path)
+    raise ConfigError(f"{show(name)}: no such experiment; {expected}{did_you_mean(name, shipped)}")
 
 
 def parse_experiment(text: str, file: str, overrides: Sequence[str] = ()) -> ExperimentConfig:
@@ -178,14 +180,16 @@ def _shipped_texts() -> dict[str, str]:
     }
 
 
-def _read_text(path: Path) -> str:
+def _read_text(path: Path, expected: str) -> str:
     try:
         with path.open("rb") as file:
             content = file.read(LARGEST_FILE + 1)
     except FileNotFoundError:
-        raise ConfigError(f"{path}: no such file; check the path, or give a shipped name") from None
+        raise ConfigError(f"{path}: no such file; {expected}") from None
     except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}; {expected}") from error
+    except ValueError:  # a null character, which the operating system would take for the end of the path
+        raise ConfigError(f"{show(str(path))}: no path; {expected}") from None
     if len(content) > LARGEST_FILE:
         raise ConfigError(f"{path}: expected an experiment, a page of TOML, more than 1 MiB came")
     try:

@@ -13,7 +13,6 @@ from typing import Any
 
 from tinygan.errors import ConfigError
 from tinygan.experiments.refusals import KeyPath, dotted, show, type_name
-from tinygan.experiments.toml_writer import quote
 
 
 def apply_overrides(table: dict[str, Any], overrides: Sequence[str]) -> dict[KeyPath, str]:
@@ -31,7 +30,7 @@ def apply_overrides(table: dict[str, Any], overrides: Sequence[str]) -> dict[Key
     Returns
     -------
     dict
-        For each path that was set, the override as typed.
+        For each path that was set (or the table that had to be made for it), the override as typed.
 
     Raises
     ------
@@ -42,7 +41,7 @@ def apply_overrides(table: dict[str, Any], overrides: Sequence[str]) -> dict[Key
     --------
     >>> table = {"seed": 1, "layers": [{"units": 4}]}
     >>> apply_overrides(table, ["layers.0.units=8", "training.schedule=alternating"])
-    {('layers', 0, 'units'): 'layers.0.units=8', ('training', 'schedule'): 'training.schedule=alternating'}
+    {('layers', 0, 'units'): 'layers.0.units=8', ('training',): 'training.schedule=alternating'}
     >>> table
     {'seed': 1, 'layers': [{'units': 8}], 'training': {'schedule': 'alternating'}}
     """
@@ -53,27 +52,30 @@ def _apply(table: dict[str, Any], override: str) -> KeyPath:
     key, equals, text = override.partition("=")
     names = [name.strip() for name in re.sub(r"\[(\d+)\]", r".\1", key).split(".")]
     if not equals or not all(names):
-        raise ConfigError(f"override {quote(override)}: expected KEY=VALUE, as in training.epochs=5")
+        raise ConfigError(f"override {show(override)}: expected KEY=VALUE, as in training.epochs=5")
     container: Any = table
     path: KeyPath = ()
+    made: KeyPath | None = None
     for name in names[:-1]:
         step = _step(container, name, path, override)
-        # A table that is absent may be an optional one; if it is misspelled, the reader will say so.
-        container = container.setdefault(step, {}) if isinstance(container, dict) else container[step]
         path = (*path, step)
+        if isinstance(container, dict) and step not in container:
+            container[step] = {}  # it may be optional; if it is misspelled, the reader will say so
+            made = made or path
+        container = container[step]
     step = _step(container, names[-1], path, override)
     container[step] = _parse(text.strip())
-    return (*path, step)
+    return made or (*path, step)
 
 
 def _step(container: object, name: str, path: KeyPath, override: str) -> str | int:
     if isinstance(container, dict):
         return name
-    where = f"override {quote(override)}: {dotted(path)}"
+    where = f"override {show(override)}: {dotted(path)}"
     if not isinstance(container, list) or not container:
         raise ConfigError(f"{where}: is {show(container)}{type_name(container)}, which has nothing inside it")
     if not re.fullmatch("[0-9]{1,9}", name) or int(name) >= len(container):
-        raise ConfigError(f"{where}: expected an index from 0 to {len(container) - 1}, got {quote(name)}")
+        raise ConfigError(f"{where}: expected an index from 0 to {len(container) - 1}, got {show(name)}")
     return int(name)
 
 

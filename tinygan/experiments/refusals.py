@@ -51,7 +51,7 @@ class Place:
         source = self.file
         for length in range(len(self.path) + 1):
             if self.path[:length] in self.overrides:
-                source = f"override {quote(self.overrides[self.path[:length]])}"
+                source = f"override {show(self.overrides[self.path[:length]])}"
         return ConfigError(": ".join(filter(None, (source, dotted(self.path), reason))))
 
     def wrong_type(self, expected: str, value: object) -> ConfigError:
