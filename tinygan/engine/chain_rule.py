@@ -17,8 +17,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from tinygan.backend import Backend, backend_of
-from tinygan.engine.modes import _recording_set_to
+from tinygan.backend import Backend, Shape, backend_of
+from tinygan.engine.modes import Recording
 from tinygan.engine.tape import Operation
 from tinygan.engine.tensor import Tensor
 from tinygan.errors import GradientError, ShapeError
@@ -83,8 +83,8 @@ def grad(
     """
     wanted = [inputs] if isinstance(inputs, Tensor) else list(inputs)
     for position, tensor in enumerate(wanted):
-        if tensor.edge is None:
-            raise GradientError(f"grad: input {position} does not require a gradient")
+        if getattr(tensor, "edge", None) is None:
+            raise GradientError(f"grad: input {position} is not a tensor that requires a gradient")
     chain = _Pass("grad", output, grad_output, create_graph, retain_graph)
     found = chain.run(wanted={tensor.edge for tensor in wanted})
     results = []
@@ -143,7 +143,9 @@ class _Total:
     def as_tensor(self) -> Tensor:
         if isinstance(self.value, Tensor):
             return self.value
-        return Tensor(self.value if self.owned else self.value.copy())
+        value = self.value if self.owned else self.value.copy()
+        self.owned = False  # from here on it is the caller's
+        return Tensor(value)
 
 
 class _Pass:
@@ -152,9 +154,9 @@ class _Pass:
     def __init__(
         self, caller: str, output: Tensor, gradient: Any, create_graph: bool, retain_graph: bool | None
     ) -> None:
-        if output.edge is None:
+        if getattr(output, "edge", None) is None:
             raise GradientError(
-                f"{caller}: this tensor does not depend on any tensor with requires_grad=True, or was computed "
+                f"{caller}: the output does not depend on any tensor with requires_grad=True, or was computed "
                 "under no_grad(), so there is nothing to differentiate"
             )
         self.caller = caller
@@ -169,7 +171,7 @@ class _Pass:
         useful = None if wanted is None else _leading_to(wanted, order)
         totals: dict[Any, _Total] = {self.root: _Total(self.seed, owned=False)}
         results: dict[Any, _Total] = {}
-        with _recording_set_to(self.create_graph):
+        with Recording(self.create_graph):
             while order:
                 operation = order.pop()
                 total = totals.pop(operation, None)
@@ -202,24 +204,40 @@ class _Pass:
         if not self.retain_graph:
             operation.saved = None
         gradients = operation.backward(B, gy, *saved)
-        del saved
-        if not isinstance(gradients, tuple):
+        if not isinstance(gradients, (tuple, list)):
             gradients = (gradients,)
+        shared = _shared_memory((gy, *saved, *vars(operation).values(), *gradients))
+        del saved
         if len(gradients) != len(operation.edges):
             raise GradientError(
                 f"{operation.name}: its backward returned {len(gradients)} gradients for "
                 f"{len(operation.edges)} inputs"
             )
-        handed_on: list[Any] = [gy]
         for position, (edge, gradient) in enumerate(zip(operation.edges, gradients, strict=True)):
             if not operation.needs[position] or gradient is None:
                 continue
-            gradient = _fitted(gradient, edge, operation, position, B)
+            term = self._fitted(gradient, edge, operation, position, B)
             if edge in totals:
-                totals[edge].add(gradient)
+                totals[edge].add(term)
             else:
-                totals[edge] = _Total(gradient, owned=_is_fresh(gradient, handed_on, operation.backend))
-            handed_on.append(gradient)
+                fresh = not self.create_graph and operation.backend.owns_memory(term) and id(gradient) not in shared
+                totals[edge] = _Total(term, owned=fresh)
+
+    def _fitted(self, gradient: Any, edge: Any, operation: Operation, position: int, B: Backend) -> Any:
+        """Give a gradient the form, shape and dtype of what it is the gradient of."""
+        if isinstance(gradient, Tensor) and not self.create_graph:
+            gradient = gradient.data
+        if not isinstance(gradient, Tensor):  # a scalar; or, in a pass that is recorded, a constant such as zeros
+            gradient = operation.backend.asarray(gradient)
+            gradient = Tensor(gradient) if self.create_graph else gradient
+        if gradient.shape != edge.shape:
+            if not _broadcasts_to(edge.shape, gradient.shape):
+                raise GradientError(
+                    f"{operation.name}: its backward returned a gradient of shape {gradient.shape} "
+                    f"for input {position} of shape {edge.shape}"
+                )
+            gradient = B.unbroadcast(gradient, edge.shape)
+        return gradient if gradient.dtype == edge.dtype else gradient.astype(edge.dtype)
 
     def _keep_if_retained(self, operation: Operation, total: _Total) -> None:
         tensor = None if operation._retained is None else operation._retained()
@@ -242,6 +260,8 @@ def _seed_gradient(caller: str, output: Tensor, gradient: Any, create_graph: boo
         raise ShapeError(
             f"{caller}: the gradient must have the shape of the output, {output.shape}, not {gradient.shape}"
         )
+    if gradient.dtype != output.dtype:
+        gradient = gradient.astype(output.dtype)
     if create_graph:
         return gradient if isinstance(gradient, Tensor) else Tensor(gradient)
     return gradient.data if isinstance(gradient, Tensor) else gradient
@@ -256,26 +276,24 @@ def _leading_to(wanted: set[Any], order: Iterable[Operation]) -> set[Any]:
     return useful
 
 
-def _fitted(gradient: Any, edge: Any, operation: Operation, position: int, B: Backend) -> Any:
-    """Give a gradient the shape and dtype of what it is the gradient of."""
-    if not isinstance(gradient, Tensor) and not operation.backend.is_array(gradient):
-        gradient = operation.backend.asarray(gradient)
-    if gradient.shape != edge.shape:
-        try:
-            gradient = B.unbroadcast(gradient, edge.shape)
-        except (ValueError, IndexError):
-            raise GradientError(
-                f"{operation.name}: its backward returned a gradient of shape {gradient.shape} "
-                f"for input {position} of shape {edge.shape}"
-            ) from None
-    return gradient if gradient.dtype == edge.dtype else gradient.astype(edge.dtype)
+def _broadcasts_to(shape: Shape, larger: Shape) -> bool:
+    added = len(larger) - len(shape)
+    return added >= 0 and all(size in (1, other) for size, other in zip(shape, larger[added:], strict=True))
 
 
-def _is_fresh(gradient: Any, others: list[Any], backend: Backend) -> bool:
-    """Say whether nobody else can hold this memory, so that later terms may be added in place."""
-    if isinstance(gradient, Tensor):
-        return False
-    return backend.owns_memory(gradient) and not any(gradient is other for other in others)
+def _shared_memory(values: Iterable[Any]) -> set[int]:
+    """Return the identities of the arrays whose memory more than one of `values` uses.
+
+    A gradient is written to only if it is not among them: a rule may return one array twice, a view of another
+    gradient, or an array that it saved, which may be the user's own data.
+    """
+    once: set[int] = set()
+    again: set[int] = set()
+    for value in values:
+        base = getattr(value, "base", None)
+        owner = id(value if base is None else base)
+        (again if owner in once else once).add(owner)
+    return again
 
 
 def _accumulate_into(tensor: Tensor, total: _Total, create_graph: bool) -> None:

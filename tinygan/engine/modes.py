@@ -5,11 +5,45 @@ A mode is a context variable, so it nests, survives exceptions, and belongs to o
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+import inspect
+from collections.abc import Callable
 from contextvars import ContextVar
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 _recording: ContextVar[bool] = ContextVar("tinygan_recording", default=True)
+
+
+class Recording:
+    """Recording is `value` inside a ``with`` block, or inside the function that this decorates."""
+
+    def __init__(self, value: bool) -> None:
+        self._value = value
+        self._before: list[bool] = []
+
+    def __enter__(self) -> None:
+        self._before.append(_recording.get())
+        _recording.set(self._value)
+
+    def __exit__(self, *error: Any) -> None:
+        _recording.set(self._before.pop())
+
+    def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
+        if inspect.isgeneratorfunction(function) or inspect.iscoroutinefunction(function):
+            raise TypeError(
+                f"{function.__name__} runs only after the call of it has returned, when this decorator has no effect "
+                "any more; put the ``with`` block inside it, around the computation"
+            )
+
+        @wraps(function)
+        def inside(*args: P.args, **kwargs: P.kwargs) -> R:
+            with Recording(self._value):
+                return function(*args, **kwargs)
+
+        return inside
 
 
 def is_grad_enabled() -> bool:
@@ -17,19 +51,10 @@ def is_grad_enabled() -> bool:
     return _recording.get()
 
 
-@contextmanager
-def _recording_set_to(value: bool) -> Iterator[None]:
-    token = _recording.set(value)
-    try:
-        yield
-    finally:
-        _recording.reset(token)
-
-
-def no_grad() -> AbstractContextManager[None]:
+def no_grad() -> Recording:
     """Record nothing inside the block: results need no gradient, and nothing is kept for a backward pass.
 
-    Also works as a decorator.
+    Also works as a decorator. A block that contains a ``yield`` holds for the caller too until the generator goes on.
 
     Examples
     --------
@@ -40,9 +65,9 @@ def no_grad() -> AbstractContextManager[None]:
     >>> y.requires_grad
     False
     """
-    return _recording_set_to(False)
+    return Recording(False)
 
 
-def enable_grad() -> AbstractContextManager[None]:
+def enable_grad() -> Recording:
     """Record inside the block, even within `no_grad`."""
-    return _recording_set_to(True)
+    return Recording(True)

@@ -20,7 +20,7 @@ from typing import Any, ClassVar
 from tinygan.backend import Array, Backend, Shape, get_backend
 from tinygan.engine import modes
 from tinygan.engine.tensor import Tensor, as_operand
-from tinygan.errors import DeviceError, ShapeError, TinyganError
+from tinygan.errors import DeviceError, DtypeError, GradientError, ShapeError, TinyganError
 
 Edge = "Operation | Tensor"  # what an input came from: an operation, or the tensor itself when it is a leaf
 
@@ -92,20 +92,31 @@ class Operation:
         raise NotImplementedError(f"{type(self).__name__}.backward is not written")
 
     def save(self, *arrays: Any) -> None:
-        """Keep arrays for the backward pass: inputs, the result, or others (None holds a place)."""
+        """Keep arrays for the backward pass: inputs, the result, or others (None holds a place).
+
+        Inputs and the result keep their place in the graph. Anything else, ``2 * x`` say, is a constant to a pass
+        with ``create_graph=True``: save x itself and let `backward` compute from it.
+        """
         self.saved = arrays
 
     # ------------------------------------------------------------------ one call
 
     def __call__(self, *inputs: Any) -> Tensor:
         """Apply the operation to tensors, arrays and numbers, and record the call if a gradient is wanted."""
+        if self.edges:
+            raise GradientError(
+                f"{self.name}: this object has recorded a call already, and it holds the state of one call only; "
+                f"make a new one for each, as in {type(self).__name__}(...)(x)"
+            )
         backend = self._common_backend(inputs)
         arrays: list[Any] = []
         edges: list[Any] = []
-        for value in inputs:
-            array = as_operand(value, backend)
-            if backend.is_array(array) and any(array is earlier for earlier in arrays):
-                array = array[...]  # saved arrays are told apart by identity: see _record
+        positions: dict[int, int] = {}  # by identity, by which _record tells saved arrays apart
+        for position, value in enumerate(inputs):
+            array = as_operand(value, backend, self.name)
+            if id(array) in positions and backend.is_array(array):
+                array = array[...]
+            positions[id(array)] = position
             arrays.append(array)
             edges.append(value.edge if isinstance(value, Tensor) else None)
         recording = modes.is_grad_enabled()
@@ -120,20 +131,23 @@ class Operation:
         except TypeError as error:
             raise TypeError(f"{self.name}: {error} (inputs: {describe(arrays)})") from error
         array = backend.asarray(result)
-        if any(array is operand for operand in arrays):
-            array = array[...]
-        output = Tensor(array)
-        if any(self.needs) and output.is_floating_point:
-            self._record(backend, arrays, result, edges, output)
+        output = Tensor(array[...] if id(array) in positions else array)
+        if any(self.needs):
+            if output.dtype.kind == "c":
+                raise DtypeError(f"{self.name}: the result is {output.dtype}, and gradients are of real numbers only")
+            if output.is_floating_point:
+                self._record(backend, positions, result, edges, output)
         return output
 
     def _record(
-        self, backend: Backend, arrays: list[Any], result: Any, edges: list[Any], output: Tensor
+        self, backend: Backend, positions: dict[int, int], result: Any, edges: list[Any], output: Tensor
     ) -> None:
         self.backend = backend
         self.shape, self.dtype = output.shape, output.dtype
         self.edges = tuple(edge if need else None for edge, need in zip(edges, self.needs, strict=True))
-        self._origins = tuple(_origin(value, arrays, result) for value in self.saved or ())
+        self._origins = tuple(
+            positions.get(id(value), _OUTPUT if value is result else _CONSTANT) for value in self.saved or ()
+        )
         self.saved = tuple(  # a reduction to one number returns a scalar; keep it as the 0-d array it stands for
             output.data if origin == _OUTPUT else value
             for value, origin in zip(self.saved or (), self._origins, strict=True)
@@ -169,13 +183,6 @@ class Operation:
         if edge is not None:
             tensor._operation, tensor._requires_grad = edge, True
         return tensor
-
-
-def _origin(value: Any, arrays: list[Any], result: Any) -> int:
-    for position, array in enumerate(arrays):
-        if value is array:
-            return position
-    return _OUTPUT if value is result else _CONSTANT
 
 
 def describe(arrays: Sequence[Any]) -> str:

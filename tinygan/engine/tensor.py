@@ -7,11 +7,12 @@ its forward and backward formula side by side.
 from __future__ import annotations
 
 import numbers
+import weakref
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from tinygan.backend import Array, Backend, Shape, backend_of, get_backend
-from tinygan.errors import DtypeError, GradientError, ShapeError
+from tinygan.errors import DeviceError, DtypeError, GradientError, ShapeError
 
 if TYPE_CHECKING:
     from tinygan.engine.tape import Operation
@@ -55,6 +56,8 @@ class Tensor:
     def __init__(self, data: Array, requires_grad: bool = False, name: str | None = None) -> None:
         if backend_of(data) is None:
             raise DtypeError(f"Tensor: expected an array, got {type(data).__name__}; use tg.tensor(data)")
+        if data.dtype.kind not in "fiubc":
+            raise DtypeError(f"tensor: expected numbers, got an array of dtype {data.dtype}")
         self.data: Array = data
         self.grad: Tensor | None = None
         self.name = name
@@ -206,6 +209,17 @@ class Tensor:
             facts.append("requires_grad=True")
         return f"tensor{text[:-1]}{''.join(', ' + fact for fact in facts)})"
 
+    def __format__(self, spec: str) -> str:
+        return format(self.item(), spec) if spec else repr(self)  # f"{loss:.3f}" is that of a number
+
+    def __getstate__(self) -> Any:  # what copy.copy, copy.deepcopy and pickle ask for
+        if self._operation is not None:
+            raise GradientError(
+                f"a copy of the result of '{self._operation.name}' would take the whole graph along; "
+                "copy it without its past, as in copy.deepcopy(tensor.detach()) or tg.tensor(tensor)"
+            )
+        return super().__getstate__()
+
     # ------------------------------------------------------------------ gradients
 
     def backward(
@@ -238,9 +252,9 @@ class Tensor:
 
     def retain_grad(self) -> Tensor:
         """Ask `backward` to leave the gradient in `grad` although this is no leaf; returns the tensor itself."""
+        if not self._requires_grad:
+            raise GradientError("retain_grad: this tensor requires no gradient, so backward will leave none")
         if self._operation is not None:
-            import weakref
-
             self._operation._retained = weakref.ref(self)  # weak: results point to operations, never the other way
         return self
 
@@ -315,7 +329,7 @@ def tensor(
     Raises
     ------
     DtypeError
-        The data are no numbers, or a gradient is asked of integers.
+        The data are no numbers or lists of unequal lengths, or a gradient is asked of integers.
     DeviceError
         The device is unknown or not available.
 
@@ -333,18 +347,16 @@ def tensor(
     source = backend_of(data)
     if source is not None and source is not backend:
         data = source.to_numpy(data)
-    if dtype is None and source is None and not hasattr(data, "dtype"):
-        dtype = DEFAULT_DTYPE if backend.array(data).dtype.kind == "f" else None
     try:
         array = backend.array(data, dtype)
+        if dtype is None and source is None and not hasattr(data, "dtype") and array.dtype.kind == "f":
+            array = array.astype(DEFAULT_DTYPE)
     except (TypeError, ValueError) as error:
         raise DtypeError(f"tensor: cannot make an array of {type(data).__name__}: {error}") from error
-    if array.dtype.kind not in "fiubc":
-        raise DtypeError(f"tensor: expected numbers, got dtype {array.dtype} from {type(data).__name__}")
     return Tensor(array, requires_grad, name)
 
 
-def as_operand(value: Any, backend: Backend) -> Any:
+def as_operand(value: Any, backend: Backend, caller: str) -> Any:
     """Return what an operation's `forward` gets for one of its inputs: an array, a Python number or None.
 
     NumPy's scalars and 0-d arrays become Python numbers, which never promote: float32 stays float32 when it is
@@ -354,16 +366,19 @@ def as_operand(value: Any, backend: Backend) -> Any:
         return value.data
     if value is None or type(value) in (int, float, bool):
         return value
-    if backend.is_array(value):
-        return value if value.ndim else value.item()
-    if isinstance(value, numbers.Number) and hasattr(value, "item"):
-        return value.item()
-    if isinstance(value, numbers.Number):
-        return value
-    other = backend_of(value)
-    if other is not None:
-        raise DtypeError(
-            f"an array of device {other.device!r} met tensors on {backend.device!r}; "
+    owner = backend_of(value)
+    if owner is not None and owner is not backend:
+        raise DeviceError(
+            f"{caller}: an array of device {owner.device!r} met tensors on {backend.device!r}; "
             f"move it with tg.tensor(array, device={backend.device!r})"
         )
-    raise DtypeError(f"expected a tensor, an array or a number, got {type(value).__name__}; use tg.tensor(...)")
+    if owner is not None and value.ndim:
+        return value
+    number = value.item() if hasattr(value, "item") else value
+    if isinstance(number, (int, float, complex)):
+        return number
+    if isinstance(number, numbers.Number):  # a Fraction, a Decimal, NumPy's long double
+        return float(number)  # type: ignore[arg-type]
+    raise DtypeError(
+        f"{caller}: expected a tensor, an array or a number, got {type(value).__name__}; use tg.tensor(...)"
+    )

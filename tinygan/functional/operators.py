@@ -26,7 +26,7 @@ def _comparison(name: str) -> Callable[[Tensor, Any], Tensor]:
 
     def method(self: Tensor, other: Any) -> Tensor:
         backend = self.backend
-        right = as_operand(other, backend)
+        right = as_operand(other, backend, name)
         try:
             return Tensor(backend.asarray(compare(self.data, right)))
         except ValueError as error:
@@ -40,7 +40,7 @@ def _logical(name: str) -> Callable[[Tensor, Any], Tensor]:
     combine = getattr(operator, name)
 
     def method(self: Tensor, other: Any) -> Tensor:
-        return Tensor(self.backend.asarray(combine(self.data, as_operand(other, self.backend))))
+        return Tensor(self.backend.asarray(combine(self.data, as_operand(other, self.backend, name.rstrip("_")))))
 
     return method
 
