@@ -13,7 +13,7 @@ import numpy as np
 
 from tinygan.backend.base import Array, Backend, Shape
 from tinygan.backend.cupy import CupyBackend
-from tinygan.backend.numpy import NumpyBackend
+from tinygan.backend.numpy import NumpyBackend, keep_freed_memory
 from tinygan.backend.random import Stream, Streams, current_streams, manual_seed
 from tinygan.errors import DeviceError
 
@@ -28,6 +28,7 @@ __all__ = [
     "backend_of",
     "current_streams",
     "get_backend",
+    "keep_freed_memory",
     "manual_seed",
 ]
 

@@ -57,6 +57,7 @@ class Training:
     def __init__(self, config: ExperimentConfig, dataset: Dataset, device: str = "cpu") -> None:
         self.config = config
         self.images = dataset.train.images
+        self.image_shape = dataset.image_shape
         self.streams = Streams(config.seed)
         self.game = build_game(config, dataset, self.streams, device)
         self.backend = self.game.generator.parameters()[0].backend
@@ -124,6 +125,7 @@ class Training:
             "epoch": self.epoch,
             "position": self.position,
             "steps": self.steps,
+            "image_shape": list(self.image_shape),
             "streams": self.streams.state_dict(),
             "monitor": self.monitor.state_dict(),
         }
@@ -157,9 +159,9 @@ class Training:
             ("generator", game.generator, game.generator_optimizer),
             ("discriminator", game.discriminator, game.discriminator_optimizer),
         ):
-            network.load_state_dict(_under(f"{player}.", arrays))
+            network.load_state_dict(arrays_under(f"{player}.", arrays))
             optimizer.load_state_dict(
-                {**plain[f"{player}_optimizer"], "arrays": _under(f"{player}_optimizer.", arrays)}
+                {**plain[f"{player}_optimizer"], "arrays": arrays_under(f"{player}_optimizer.", arrays)}
             )
         self.order = order
         self.epoch, self.position, self.steps = plain["epoch"], plain["position"], plain["steps"]
@@ -167,5 +169,6 @@ class Training:
         self.monitor.load_state_dict(plain["monitor"])
 
 
-def _under(prefix: str, arrays: Mapping[str, Any]) -> dict[str, Any]:
+def arrays_under(prefix: str, arrays: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arrays whose names begin with `prefix`, by the rest of their names."""
     return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}

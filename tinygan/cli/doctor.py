@@ -1,0 +1,56 @@
+"""``tinygan doctor``: what is here, what is missing, and how to get it."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from tinygan import data
+from tinygan.backend import get_backend
+from tinygan.cli.arguments import add_data_option
+from tinygan.errors import DataError, DeviceError
+from tinygan.experiments.environment import describe_environment
+
+
+def add_commands(commands: Any) -> None:
+    """Add the command to the parser."""
+    parser = commands.add_parser(
+        "doctor",
+        help="say what works on this machine, and what is missing",
+        description="Say what works on this machine, what is missing, and how to get it.",
+    )
+    add_data_option(parser)
+    parser.set_defaults(run=doctor)
+
+
+def doctor(arguments: argparse.Namespace) -> int:
+    """Run ``tinygan doctor``."""
+    for key, value in describe_environment().items():
+        print(f"{key:15} {_flat(value)}")
+    print()
+    for device in ("cpu", "cuda"):
+        print(f"{'device ' + device:15} {_state_of_device(device)}")
+    for name in data.LOADERS:
+        print(f"{'data ' + name:15} {_state_of_data(name, arguments)}")
+    return 0
+
+
+def _state_of_device(device: str) -> str:
+    try:
+        get_backend(device)
+    except DeviceError as error:
+        return f"missing: {error}"
+    return "works"
+
+
+def _state_of_data(name: str, arguments: argparse.Namespace) -> str:
+    try:
+        return f"works: {data.load(name, arguments.data, download=False)}"
+    except DataError as error:
+        return f"missing: {error}"
+
+
+def _flat(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_flat(item)}" for key, item in value.items())
+    return "unknown" if value is None else str(value)

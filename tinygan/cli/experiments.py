@@ -1,0 +1,25 @@
+"""``tinygan experiments``."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from tinygan.experiments.config import shipped_experiments
+
+
+def add_commands(commands: Any) -> None:
+    """Add the command to the parser."""
+    parser = commands.add_parser(
+        "experiments", help="list the shipped experiments", description="List the shipped experiments."
+    )
+    parser.set_defaults(run=experiments)
+
+
+def experiments(arguments: argparse.Namespace) -> int:
+    """Run ``tinygan experiments``."""
+    shipped = shipped_experiments()
+    width = max(len(config.name) for config in shipped)
+    for config in shipped:
+        print(f"{config.name:{width}}  {config.description}")
+    return 0

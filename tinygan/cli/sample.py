@@ -1,0 +1,61 @@
+"""``tinygan sample``."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tinygan import gan
+from tinygan.backend import Stream
+from tinygan.cli.arguments import positive
+from tinygan.errors import TinyganError
+from tinygan.experiments.pictures import save_sheet
+from tinygan.experiments.run_folder import RunFolder
+from tinygan.experiments.running import load_generator
+
+LARGEST_SHEET = 10_000  # samples in one picture
+
+
+def add_commands(commands: Any) -> None:
+    """Add the command to the parser."""
+    parser = commands.add_parser(
+        "sample",
+        help="draw samples from the generator of a run",
+        description="Draw fair samples from the newest checkpoint of a run; its data are not needed.",
+    )
+    parser.add_argument("folder", type=Path, metavar="RUN", help="the run folder")
+    parser.add_argument("--count", type=positive, default=100, metavar="N", help="how many (default: 100)")
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="FILE", help="FILE.png for a picture, FILE.npy for the numbers"
+    )
+    parser.add_argument("--seed", type=int, default=0, metavar="S", help="the seed of the noise (default: 0)")
+    parser.set_defaults(run=sample)
+
+
+def sample(arguments: argparse.Namespace) -> int:
+    """Run ``tinygan sample``."""
+    out: Path = arguments.out
+    if out.suffix not in (".png", ".npy"):
+        raise SampleError(f"--out {out}: expected a name that ends in .png (a picture) or .npy (the numbers)")
+    if not out.parent.is_dir():
+        raise SampleError(f"--out {out}: there is no folder {out.parent}; make it first")
+    if arguments.seed < 0:
+        raise SampleError(f"--seed {arguments.seed}: expected 0 or more")
+    if out.suffix == ".png" and arguments.count > LARGEST_SHEET:
+        raise SampleError(f"--count {arguments.count}: a picture holds at most {LARGEST_SHEET}; use --out FILE.npy")
+    generator, config, image_shape = load_generator(RunFolder.open(arguments.folder))
+    noise = gan.Noise(config.noise.kind, config.noise.size)
+    images = gan.sample(generator, arguments.count, noise, Stream(arguments.seed, "samples"))
+    if out.suffix == ".png":
+        save_sheet(out, images, image_shape)
+    else:
+        np.save(out, images.reshape(len(images), *image_shape), allow_pickle=False)
+    print(out)
+    return 0
+
+
+class SampleError(TinyganError, ValueError):
+    """The options of ``tinygan sample`` do not fit."""

@@ -1,0 +1,132 @@
+"""``tinygan train`` and ``tinygan resume``."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from tinygan import data
+from tinygan.cli.arguments import add_data_option, add_device_option, positive
+from tinygan.cli.progress import Progress
+from tinygan.data.dataset import Dataset
+from tinygan.experiments.config import ExperimentConfig, load_experiment
+from tinygan.experiments.run_folder import RunFolder
+from tinygan.experiments.running import Limits, is_done, reopen, run, start
+from tinygan.experiments.training import Training
+from tinygan.study.report import write_report
+
+
+def add_commands(commands: Any) -> None:
+    """Add both commands to the parser."""
+    parser = commands.add_parser(
+        "train",
+        help="train an experiment in a new run folder",
+        description="Train an experiment in a new run folder.",
+    )
+    parser.add_argument(
+        "experiment", metavar="EXPERIMENT", help="a shipped name (see `tinygan experiments`) or a TOML file"
+    )
+    parser.add_argument("--out", type=Path, metavar="RUN", help="the run folder to make (default: runs/NAME)")
+    parser.add_argument("--epochs", type=positive, metavar="N", help="passes over the data: --set training.epochs=N")
+    parser.add_argument("--seed", type=int, metavar="S", help="the seed of every random number: --set seed=S")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        dest="overrides",
+        help="change a key of the experiment, such as training.batch=50; may be repeated",
+    )
+    _add_shared_options(parser)
+    parser.set_defaults(run=train)
+
+    parser = commands.add_parser(
+        "resume",
+        help="go on with a run that was stopped",
+        description="Go on with a run that was stopped, from its newest checkpoint.",
+    )
+    parser.add_argument("folder", type=Path, metavar="RUN", help="the run folder")
+    _add_shared_options(parser)
+    parser.set_defaults(run=resume)
+
+
+def _add_shared_options(parser: argparse.ArgumentParser) -> None:
+    add_data_option(parser)
+    add_device_option(parser)
+    parser.add_argument(
+        "--steps", type=positive, metavar="N", help="stop after N iterations, counted from the beginning"
+    )
+    parser.add_argument("--quiet", action="store_true", help="show no progress")
+
+
+def train(arguments: argparse.Namespace) -> int:
+    """Run ``tinygan train``."""
+    overrides = list(arguments.overrides)
+    if arguments.epochs is not None:
+        overrides.append(f"training.epochs={arguments.epochs}")
+    if arguments.seed is not None:
+        overrides.append(f"seed={arguments.seed}")
+    config = load_experiment(arguments.experiment, overrides)
+    dataset = _load(config, arguments)
+    out = arguments.out or _free_folder(Path("runs"), config.name)
+    folder, training = start(config, dataset, out, arguments.device)
+    return _play(folder, training, arguments)
+
+
+def resume(arguments: argparse.Namespace) -> int:
+    """Run ``tinygan resume``."""
+    folder, training = reopen(arguments.folder, lambda config: _load(config, arguments), arguments.device)
+    if is_done(training):
+        print(f"{folder.path}: all {training.epoch} epochs are done", file=sys.stderr)
+    return _play(folder, training, arguments)
+
+
+def _load(config: ExperimentConfig, arguments: argparse.Namespace) -> Dataset:
+    return data.load(config.data.set, arguments.data, progress=not arguments.quiet)
+
+
+def _free_folder(parent: Path, name: str) -> Path:
+    """Return parent/name, or with the first number from 2 that makes it a new folder."""
+    candidate, number = parent / name, 2
+    while candidate.exists():
+        candidate, number = parent / f"{name}-{number}", number + 1
+    return candidate
+
+
+def _play(folder: RunFolder, training: Training, arguments: argparse.Namespace) -> int:
+    with _graceful_stop() as stop, Progress(quiet=arguments.quiet) as progress:
+        done = run(folder, training, Limits(arguments.steps, lambda: bool(stop)), progress)
+    report = write_report(folder)
+    print(f"samples  {folder.samples_path}")
+    print(f"report   {report}")
+    if not done:
+        print(f"saved after step {training.steps}; go on with: tinygan resume {folder.path}")
+    return 130 if stop else 0
+
+
+@contextmanager
+def _graceful_stop() -> Iterator[list[int]]:
+    """Let the first Ctrl-C (or SIGTERM) end the run between two steps; the second one ends it at once.
+
+    Yields a list that is empty until the signal comes.
+    """
+    received: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        if received:
+            raise KeyboardInterrupt
+        received.append(number)
+        print("\nfinishing this step, then saving; Ctrl-C again stops at once", file=sys.stderr)
+
+    previous = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield received
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

@@ -1,0 +1,201 @@
+"""Run an experiment in a run folder: train, record, draw, save, and go on where a run stopped.
+
+The files of a run are described in `tinygan.experiments.run_folder`. What decides the bits of a run is its
+configuration, its data and the machine; so ``metrics.jsonl`` and the checkpoints of two runs can be compared byte for
+byte, and a run that was interrupted ends as one that was not.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from tinygan import nn
+from tinygan.backend import Stream, keep_freed_memory
+from tinygan.data.dataset import Dataset
+from tinygan.errors import CheckpointError
+from tinygan.experiments.build import build_generator
+from tinygan.experiments.config import ExperimentConfig, load_experiment, to_toml
+from tinygan.experiments.environment import describe_environment, differences
+from tinygan.experiments.pictures import save_sheet, sheet_path
+from tinygan.experiments.run_folder import RunFolder
+from tinygan.experiments.training import Training, arrays_under
+
+
+@dataclass
+class Limits:
+    """When to stop: the configuration's last epoch, a number of steps in all, or when somebody asks.
+
+    Attributes
+    ----------
+    steps : int, optional
+        Stop after this many iterations, counted from the beginning of the run.
+    asked : callable
+        Asked between any two steps; True stops the run after a checkpoint.
+    """
+
+    steps: int | None = None
+    asked: Callable[[], bool] = lambda: False
+
+
+class Watcher:
+    """What `run` tells of its progress; the command line makes a progress bar or plain lines of it."""
+
+    def begin(self, training: Training) -> None:
+        """The run starts, or goes on."""
+
+    def step(self, training: Training) -> None:
+        """One iteration is done."""
+
+    def epoch(self, training: Training, seconds: float) -> None:
+        """One epoch is done and recorded; it took so many seconds."""
+
+    def saved(self, folder: RunFolder) -> None:
+        """A checkpoint has been written, and with it everything up to this moment."""
+
+
+def start(config: ExperimentConfig, dataset: Dataset, out: Path, device: str = "cpu") -> tuple[RunFolder, Training]:
+    """Make a run folder and the training that belongs to it.
+
+    The training is built first, so a configuration that does not fit leaves no folder behind.
+
+    Raises
+    ------
+    RunError
+        Something is at `out` already.
+    ConfigError, DeviceError
+        The experiment cannot be built.
+    """
+    training = Training(config, dataset, device)
+    return RunFolder.create(out, to_toml(config), describe_environment()), training
+
+
+def reopen(
+    path: Path, load_data: Callable[[ExperimentConfig], Dataset], device: str = "cpu"
+) -> tuple[RunFolder, Training]:
+    """Open a run folder and rebuild its training as it was at the newest checkpoint.
+
+    Warns, by name, of every difference between the recorded machine and this one that can change bits.
+
+    Raises
+    ------
+    RunError
+        The folder is no run.
+    CheckpointError
+        No checkpoint can be read, or it does not belong to this configuration.
+    """
+    folder = RunFolder.open(path)
+    config = load_experiment(folder.config_path)
+    training = Training(config, load_data(config), device)
+    for difference in differences(folder.environment(), describe_environment()):
+        warnings.warn(f"{folder.path}: {difference}; the run may not end in the same bits", stacklevel=2)
+    checkpoint = folder.latest_checkpoint()
+    if checkpoint is not None:
+        try:
+            training.load_state(checkpoint.arrays, checkpoint.state)
+        except (KeyError, TypeError) as error:
+            raise CheckpointError(
+                f"{checkpoint.path}: the state lacks {error}: it was not written by this version of tinygan"
+            ) from error
+    return folder, training
+
+
+def load_generator(folder: RunFolder) -> tuple[nn.Sequential, ExperimentConfig, tuple[int, ...]]:
+    """Return the generator of a run's newest checkpoint, without the data it was trained on.
+
+    Returns
+    -------
+    generator : nn.Sequential
+        In evaluation mode.
+    config : ExperimentConfig
+    image_shape : tuple of int
+
+    Raises
+    ------
+    CheckpointError
+        There is no checkpoint yet, or it does not belong to the configuration.
+    """
+    config = load_experiment(folder.config_path)
+    checkpoint = folder.latest_checkpoint()
+    if checkpoint is None:
+        raise CheckpointError(
+            f"{folder.path}: there is no checkpoint yet; let the run reach one: tinygan resume {folder.path}"
+        )
+    image_shape = tuple(checkpoint.state["image_shape"])
+    generator = build_generator(config, math.prod(image_shape), Stream(config.seed, "weights"))
+    generator.load_state_dict(arrays_under("generator.", checkpoint.arrays))
+    generator.eval()
+    return generator, config, image_shape
+
+
+def run(folder: RunFolder, training: Training, limits: Limits | None = None, watcher: Watcher | None = None) -> bool:
+    """Train until the last epoch or a limit, then save.
+
+    Parameters
+    ----------
+    folder, training
+        From `start` or `reopen`.
+    limits, watcher
+        See `Limits` and `Watcher`.
+
+    Returns
+    -------
+    bool
+        Whether the last epoch is done.
+    """
+    limits, watcher = limits or Limits(), watcher or Watcher()
+    keep_freed_memory()
+    with folder.lock():
+        folder.rewind(folder.latest_checkpoint())
+        if training.steps == 0:
+            draw_sheet(folder, training, epoch=0)
+        watcher.begin(training)
+        stopped = False
+        while not (stopped or is_done(training)):
+            stopped = not _run_epoch(folder, training, limits, watcher)
+    return is_done(training)
+
+
+def is_done(training: Training) -> bool:
+    """Say whether the last epoch of the configuration is over."""
+    return training.epoch == training.config.training.epochs and training.epoch_is_over
+
+
+def _run_epoch(folder: RunFolder, training: Training, limits: Limits, watcher: Watcher) -> bool:
+    """Train to the end of the epoch and record it; return False, after saving, if a limit came first."""
+    if training.epoch_is_over:
+        training.next_epoch()
+    began = time.perf_counter()
+    while not training.epoch_is_over:
+        if limits.asked() or (limits.steps is not None and training.steps >= limits.steps):
+            save(folder, training)
+            watcher.saved(folder)
+            return False
+        training.step()
+        watcher.step(training)
+    metrics, seconds = training.metrics(), time.perf_counter() - began
+    folder.append_metrics(metrics)
+    folder.append_timing({"epoch": training.epoch, "seconds": seconds})
+    output = training.config.output
+    if training.epoch % output.samples_every == 0 or is_done(training):
+        draw_sheet(folder, training, training.epoch)
+    watcher.epoch(training, seconds)
+    if training.epoch % output.checkpoint_every == 0 or is_done(training):
+        save(folder, training)
+        watcher.saved(folder)
+    return True
+
+
+def save(folder: RunFolder, training: Training) -> None:
+    """Write a checkpoint of the whole state."""
+    arrays, plain = training.state()
+    folder.save_checkpoint(training.steps, arrays, plain)
+
+
+def draw_sheet(folder: RunFolder, training: Training, epoch: int) -> None:
+    """Draw the sample sheet of an epoch; 0 is before training."""
+    save_sheet(sheet_path(folder, epoch), training.sheet(), training.image_shape)
