@@ -154,7 +154,7 @@ class Backend:
     def dropout_mask(self, stream: Any, shape: Shape, keep: float, dtype: Any) -> Array:
         """Return an array of `shape` that is 1 / keep with probability `keep` and 0 elsewhere."""
         kept = self.from_numpy(stream.bernoulli(shape, keep))
-        return kept.astype(dtype) * self.xp.asarray(1 / keep, dtype)
+        return kept.astype(dtype) * self.xp.asarray(1 / keep if keep else 0, dtype)
 
     # ------------------------------------------------------------------ update rules (in place)
 
@@ -189,6 +189,6 @@ class Backend:
         weight -= rate * mean / (self.xp.sqrt(square) + eps * math.sqrt(1 - beta2**step))
 
     def limit_column_norm(self, weight: Array, limit: float) -> None:
-        """Scale each column of `weight` (n, units) whose Euclidean norm exceeds `limit` back to it."""
+        """Scale each column of `weight` (n, units) whose Euclidean norm exceeds `limit` > 0 back to it."""
         norm = self.xp.sqrt((weight * weight).sum(axis=0))
-        weight *= self.xp.minimum(norm, limit) / self.xp.maximum(norm, self.xp.finfo(weight.dtype).tiny)
+        weight *= limit / self.xp.maximum(norm, limit)  # exactly 1 for the others

@@ -40,7 +40,7 @@ class NumpyBackend(Backend):
         """As the base class, with the bias added in place."""
         y = x @ weight
         if bias is not None:
-            y += bias
+            y = np.add(y, bias, out=y if bias.dtype == y.dtype else None)
         return y
 
     def relu_backward(self, gy: Array, y: Array) -> Array:
@@ -64,7 +64,7 @@ class NumpyBackend(Backend):
         axis of length 5.
         """
         slices = np.moveaxis(x, axis, 0)
-        best = slices[0].copy()
+        best = slices[0, ...].copy()
         winner = np.zeros(best.shape, np.uint8 if len(slices) < 256 else np.int32)
         for piece in range(1, len(slices)):
             # "not <=" rather than ">" lets nan win, once; a later piece cannot beat a nan
@@ -84,7 +84,8 @@ class NumpyBackend(Backend):
 
     def sgd_step(self, weight: Array, gradient: Array, velocity: Array | None, lr: float, momentum: float) -> None:
         """As the base class, in blocks that stay in cache between the passes."""
-        if velocity is None or not (weight.flags.c_contiguous and gradient.flags.c_contiguous):
+        arrays = (weight, gradient, velocity)
+        if velocity is None or not all(array.flags.c_contiguous for array in arrays):
             super().sgd_step(weight, gradient, velocity, lr, momentum)
             return
         w, g, v = weight.reshape(-1), gradient.reshape(-1), velocity.reshape(-1)

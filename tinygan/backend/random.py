@@ -11,6 +11,7 @@ and n alone.
 
 from __future__ import annotations
 
+import operator
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -119,7 +120,9 @@ class Streams:
     """
 
     def __init__(self, seed: int) -> None:
-        self.seed = seed
+        self.seed = operator.index(seed)
+        if self.seed < 0:
+            raise ValueError(f"a seed is a non-negative integer, not {seed}")
         self._streams: dict[str, Stream] = {}
 
     def __getitem__(self, name: str) -> Stream:
