@@ -84,8 +84,9 @@ class NumpyBackend(Backend):
 
     def sgd_step(self, weight: Array, gradient: Array, velocity: Array | None, lr: float, momentum: float) -> None:
         """As the base class, in blocks that stay in cache between the passes."""
-        arrays = (weight, gradient, velocity)
-        if velocity is None or not all(array.flags.c_contiguous for array in arrays):
+        if velocity is None or not (
+            weight.flags.c_contiguous and gradient.flags.c_contiguous and velocity.flags.c_contiguous
+        ):
             super().sgd_step(weight, gradient, velocity, lr, momentum)
             return
         w, g, v = weight.reshape(-1), gradient.reshape(-1), velocity.reshape(-1)
