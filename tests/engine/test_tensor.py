@@ -1,0 +1,392 @@
+"""A tensor by itself: how it is made, what it says it is, and how it leaves the tape."""
+
+from __future__ import annotations
+
+import copy
+import gc
+import pickle
+import weakref
+from collections.abc import Callable
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any
+
+import hypothesis.extra.numpy as hnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import tinygan as tg
+from tinygan.errors import DeviceError, DtypeError, GradientError, ShapeError, TinyganError
+
+
+@pytest.fixture
+def vector() -> tg.Tensor:
+    return tg.tensor([1.0, 2.0, 3.0], requires_grad=True)
+
+
+# ---------------------------------------------------------------------- creation
+
+
+@pytest.mark.parametrize(
+    ("data", "dtype"),
+    [
+        (1.5, "float32"),
+        ([1.0, 2.0], "float32"),
+        ([[1, 2.5]], "float32"),
+        ([], "float32"),
+        (3, "int64"),
+        ([[1, 2], [3, 4]], "int64"),
+        (True, "bool"),
+        ([True, False], "bool"),
+        (np.float64(2.0), "float64"),
+        (np.zeros(2), "float64"),
+        (np.zeros(2, np.float16), "float16"),
+        (np.zeros(2, np.uint8), "uint8"),
+        (np.array(1.0), "float64"),
+        (tg.tensor(np.zeros(2)), "float64"),
+        (range(3), "int64"),
+    ],
+)
+def test_dtype_of_a_new_tensor(data: Any, dtype: str) -> None:
+    assert tg.tensor(data).dtype == dtype
+
+
+@given(hnp.arrays(st.sampled_from(["f2", "f4", "f8", "i4", "i8", "u1", "?"]), hnp.array_shapes(min_dims=0, min_side=0)))
+def test_an_array_is_copied_with_its_dtype_and_shape(array: np.ndarray) -> None:
+    t = tg.tensor(array)
+    assert (t.dtype, t.shape, t.ndim, t.size) == (array.dtype, array.shape, array.ndim, array.size)
+    np.testing.assert_array_equal(t.numpy(), array)
+    assert not np.shares_memory(t.data, array)
+    assert t.data.flags.c_contiguous
+    assert t.device == "cpu"
+
+
+def test_a_dtype_asked_for_is_given() -> None:
+    assert tg.tensor([1, 2], dtype="float64").dtype == "float64"
+    assert tg.tensor(np.zeros(2), dtype=np.float32).dtype == "float32"
+    assert tg.tensor(tg.tensor([1.5]), dtype="int32").data.tolist() == [1]
+
+
+def test_a_non_contiguous_array_is_copied_in_c_order() -> None:
+    array = np.arange(12.0).reshape(3, 4).T[::2]
+    t = tg.tensor(array)
+    assert t.data.flags.c_contiguous
+    np.testing.assert_array_equal(t.data, array)
+
+
+def test_a_list_of_tensors_becomes_one_tensor() -> None:
+    assert tg.tensor([tg.tensor(1.0), tg.tensor(2.0)]).data.tolist() == [1.0, 2.0]
+
+
+def test_a_list_of_tensors_with_gradients_would_lose_them(vector: tg.Tensor) -> None:
+    with pytest.raises(GradientError, match="silently leave the tape"):
+        tg.tensor([vector, vector])
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ("abc", "tensor: expected numbers, got an array of dtype <U3"),
+        (None, "tensor: expected numbers, got an array of dtype object"),
+        ({"a": 1}, "tensor: expected numbers, got an array of dtype object"),
+        (2**64, "tensor: expected numbers, got an array of dtype object"),
+        (np.array(["2020-01-01"], "datetime64[D]"), "tensor: expected numbers, got an array of dtype datetime64"),
+        ([[1.0], [1.0, 2.0]], "tensor: cannot make an array of list: .*inhomogeneous"),
+    ],
+)
+def test_what_is_no_number_is_refused(data: Any, message: str) -> None:
+    with pytest.raises(DtypeError, match=message):
+        tg.tensor(data)
+
+
+def test_an_unknown_dtype_or_device_is_refused() -> None:
+    with pytest.raises(DtypeError, match="data type 'nonsense' not understood"):
+        tg.tensor([1.0], dtype="nonsense")
+    with pytest.raises(DeviceError, match="unknown device 'tpu': expected 'cpu' or 'cuda'"):
+        tg.tensor([1.0], device="tpu")
+
+
+def test_the_constructor_wraps_an_array_and_nothing_else() -> None:
+    array = np.zeros(2)
+    assert tg.Tensor(array).data is array
+    with pytest.raises(DtypeError, match=r"Tensor: expected an array, got list; use tg.tensor\(data\)"):
+        tg.Tensor([1.0])  # type: ignore[arg-type]
+    with pytest.raises(DtypeError, match="expected numbers, got an array of dtype object"):
+        tg.Tensor(np.array([object()]))
+
+
+@pytest.mark.parametrize("data", [[1, 2], [True], np.zeros(2, np.uint8)])
+def test_integers_have_no_gradient(data: Any) -> None:
+    with pytest.raises(DtypeError, match=r"has no gradient, since it cannot be changed .*dtype='float32'"):
+        tg.tensor(data, requires_grad=True)
+    t = tg.tensor(data)
+    with pytest.raises(DtypeError, match="has no gradient"):
+        t.requires_grad = True
+    assert not t.requires_grad
+
+
+def test_requires_grad_can_be_switched_on_leaves_only(vector: tg.Tensor) -> None:
+    vector.requires_grad = False
+    assert not (vector * 2).requires_grad
+    vector.requires_grad = True
+    y = vector * 2
+    with pytest.raises(GradientError, match=r"leaf tensors only, and this is the result of 'multiply'; call \.det"):
+        y.requires_grad = False
+
+
+def test_a_result_knows_its_operation_and_a_leaf_has_none(vector: tg.Tensor) -> None:
+    y = vector * 2
+    assert vector.is_leaf
+    assert vector.operation is None
+    assert not y.is_leaf
+    assert y.operation is not None
+    assert y.operation.name == "multiply"
+    assert tg.tensor(1.0).edge is None
+    assert vector.edge is vector
+    assert y.edge is y.operation
+
+
+# ---------------------------------------------------------------------- float32 stays float32
+
+_PARTNERS = [
+    2,
+    0.5,
+    True,
+    np.float64(0.5),
+    np.float32(0.5),
+    np.longdouble(0.5),
+    np.int64(2),
+    np.uint8(2),
+    np.bool_(True),
+    np.array(0.5),
+    np.array(2),
+    np.array(0.5, np.longdouble),
+    Fraction(1, 2),
+    Decimal("0.5"),
+]
+_OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
+    "+": lambda a, b: a + b,
+    "-": lambda a, b: a - b,
+    "*": lambda a, b: a * b,
+    "/": lambda a, b: a / b,
+    "**": lambda a, b: a**b,
+}
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+@pytest.mark.parametrize("symbol", _OPERATORS)
+@pytest.mark.parametrize("number", _PARTNERS, ids=lambda n: f"{type(n).__name__}({n})")
+def test_a_number_never_promotes(number: Any, symbol: str, dtype: str) -> None:
+    x = tg.tensor([0.5, 1.0, 2.0], dtype=dtype, requires_grad=True)
+    apply = _OPERATORS[symbol]
+    value = float(number)
+    for y, expected in (
+        (apply(x, number), apply(x.data.astype(float), value)),
+        (apply(number, x), apply(value, x.data.astype(float))),
+    ):
+        assert isinstance(y, tg.Tensor)
+        assert y.dtype == dtype
+        np.testing.assert_allclose(y.data, expected, rtol=1e-2 if dtype == "float16" else 1e-6)
+        y.sum().backward()
+        assert x.grad is not None
+        assert x.grad.dtype == dtype
+
+
+def test_arrays_do_promote() -> None:
+    x = tg.tensor([1.0, 2.0], requires_grad=True)
+    for y in (x * np.ones(2), np.ones(2) * x):
+        assert isinstance(y, tg.Tensor)
+        assert y.dtype == "float64"
+        (slope,) = tg.grad(y.sum(), [x])
+        assert slope.dtype == "float32"
+
+
+@pytest.mark.parametrize("other", ["a", [1.0, 2.0, 3.0], np.datetime64("2020-01-01"), object()])
+@pytest.mark.parametrize("swap", [False, True])
+def test_an_operand_that_is_no_number_is_refused_by_name(vector: tg.Tensor, other: Any, swap: bool) -> None:
+    with pytest.raises(DtypeError, match=f"add: expected a tensor, an array or a number, got {type(other).__name__}; "):
+        _ = other + vector if swap else vector + other
+    with pytest.raises(DtypeError, match="eq: expected a tensor"):
+        _ = vector == other
+
+
+def test_object_arrays_and_complex_numbers_do_not_lose_the_gradient_in_silence(vector: tg.Tensor) -> None:
+    with pytest.raises(DtypeError, match="expected numbers, got an array of dtype object"):
+        vector * np.array([1, 2, 3], object)
+    with pytest.raises(DtypeError, match="multiply: the result is complex64, and gradients are of real numbers only"):
+        vector * 1j
+
+
+# ---------------------------------------------------------------------- out of the tape
+
+
+def test_item_float_int_bool() -> None:
+    t = tg.tensor([[2.75]], requires_grad=True)
+    assert t.item() == 2.75
+    assert type(t.item()) is float
+    assert float(t) == 2.75
+    assert int(t) == 2
+    assert bool(t)
+    assert not tg.tensor(0)
+    assert type(tg.tensor(3).item()) is int
+
+
+@pytest.mark.parametrize("shape", [(3,), (0,), (2, 2)])
+def test_many_values_are_no_number(shape: tuple[int, ...]) -> None:
+    t = tg.tensor(np.zeros(shape))
+    for convert in (float, int, tg.Tensor.item):
+        with pytest.raises(ShapeError, match="item: expected a tensor of one element, got shape"):
+            convert(t)
+    with pytest.raises(ShapeError, match=r"truth value of a tensor of shape .* ambiguous.*F\.where"):
+        bool(t)
+
+
+def test_len_and_iteration(vector: tg.Tensor) -> None:
+    assert len(vector) == 3
+    assert [row.item() for row in vector] == [1.0, 2.0, 3.0]
+    sum(vector * vector).backward()
+    assert vector.grad is not None
+    assert vector.grad.data.tolist() == [2.0, 4.0, 6.0]
+    assert list(tg.tensor(np.zeros((0, 3)))) == []
+    for use in (len, iter):
+        with pytest.raises(ShapeError, match="len: a 0-d tensor is one number and has no length"):
+            use(vector.sum())
+
+
+def test_in_asks_for_a_value(vector: tg.Tensor) -> None:
+    assert 2.0 in vector
+    assert 5.0 not in vector
+
+
+def test_a_tensor_is_a_key_by_identity(vector: tg.Tensor) -> None:
+    twin = tg.tensor(vector)
+    table = {vector: "a", twin: "b"}
+    assert table[vector] == "a"
+    assert table[twin] == "b"
+    assert len({vector, twin, vector}) == 2
+
+
+def test_detach_shares_memory_and_no_history(vector: tg.Tensor) -> None:
+    y = vector * 2
+    d = y.detach()
+    assert np.shares_memory(d.data, y.data)
+    assert d.is_leaf
+    assert not d.requires_grad
+    d.data[0] = 7
+    assert y.data[0] == 7
+
+
+def test_array_conversion(vector: tg.Tensor) -> None:
+    with pytest.raises(GradientError, match=r"silently leave the tape .* \.detach\(\)\.numpy\(\)"):
+        np.asarray(vector)
+    plain = vector.detach()
+    assert np.shares_memory(np.asarray(plain), vector.data)
+    assert np.asarray(plain, dtype="float64").dtype == "float64"
+    assert not np.shares_memory(np.array(plain), vector.data)
+    np.testing.assert_allclose(plain, [1, 2, 3])  # type: ignore[arg-type]
+    assert np.shares_memory(vector.numpy(), vector.data)
+
+
+def test_assignment_into_a_tensor_teaches(vector: tg.Tensor) -> None:
+    for t in (vector, vector * 2, tg.tensor([1.0])):
+        with pytest.raises(GradientError, match=r"cannot be assigned into: the tape .*F\.where, F\.concatenate"):
+            t[0] = 5.0
+
+
+def test_augmented_assignment_makes_a_new_tensor(vector: tg.Tensor) -> None:
+    x = before = vector
+    x += 1
+    x *= 2
+    assert before.data.tolist() == [1, 2, 3]
+    assert x.data.tolist() == [4, 6, 8]
+    tg.grad(x.sum(), before)
+
+
+def test_an_array_is_not_updated_by_a_tensor_in_place(vector: tg.Tensor) -> None:
+    array = np.zeros(3)
+    with pytest.raises(DtypeError, match=r"np\.add with out= cannot be recorded .*\.detach\(\)\.numpy"):
+        array += vector
+    assert array.tolist() == [0, 0, 0]
+
+
+# ---------------------------------------------------------------------- text
+
+
+def test_repr() -> None:
+    x = tg.tensor([1.0, 2.0], requires_grad=True, name="x")
+    assert repr(x) == "tensor([1., 2.], dtype=float32, name='x', requires_grad=True)"
+    assert repr(x * 2) == "tensor([2., 4.], dtype=float32, operation=multiply)"
+    assert repr(tg.tensor([[1], [2]])) == "tensor([[1],\n        [2]])"
+    assert repr(tg.tensor(np.zeros((0, 3)))) == "tensor([], shape=(0, 3), dtype=float64)"
+
+
+def test_format_is_that_of_a_number() -> None:
+    loss = tg.tensor([3.0, 4.0], requires_grad=True).sum()
+    assert f"{loss:.3f}" == "7.000"
+    assert f"{loss}" == repr(loss)
+    with pytest.raises(ShapeError, match="item: expected a tensor of one element"):
+        f"{tg.tensor([1.0, 2.0]):.3f}"
+
+
+# ---------------------------------------------------------------------- copies
+
+_COPIERS = [copy.copy, copy.deepcopy, lambda t: pickle.loads(pickle.dumps(t))]
+
+
+@pytest.mark.parametrize("copier", _COPIERS)
+def test_a_leaf_can_be_copied(vector: tg.Tensor, copier: Callable[[Any], Any]) -> None:
+    vector.name = "w"
+    (vector * vector).sum().backward()
+    twin = copier(vector)
+    assert (twin.name, twin.requires_grad, twin.is_leaf) == ("w", True, True)
+    np.testing.assert_array_equal(twin.grad.data, [2, 4, 6])
+    assert np.shares_memory(twin.data, vector.data) == (copier is copy.copy)
+    (twin * 2).sum().backward()
+    assert vector.grad is not None
+    assert vector.grad.data.tolist() == [2, 4, 6]
+
+
+@pytest.mark.parametrize("copier", _COPIERS)
+def test_the_result_of_an_operation_cannot(vector: tg.Tensor, copier: Callable[[Any], Any]) -> None:
+    with pytest.raises(GradientError, match=r"a copy of the result of 'multiply' would take the whole graph .*detach"):
+        copier(vector * 2)
+
+
+def test_a_tensor_dies_by_reference_count() -> None:
+    gc.disable()
+    try:
+        t = tg.tensor([1.0], requires_grad=True)
+        dead = weakref.ref(t)
+        (t * t).sum().backward()
+        del t
+        assert dead() is None
+    finally:
+        gc.enable()
+
+
+def test_retain_grad_needs_a_gradient(vector: tg.Tensor) -> None:
+    assert vector.retain_grad() is vector
+    with pytest.raises(GradientError, match="retain_grad: this tensor requires no gradient"):
+        vector.detach().retain_grad()
+
+
+@settings(deadline=None)
+@given(
+    st.sampled_from([None, "a", [1.0], (), {}, 1j, 2, 0.5, np.ones(3), np.ones((2, 2)), np.array("a"), True, b"x"]),
+    st.sampled_from(list(_OPERATORS)),
+    st.sampled_from(["f4", "f8", "i8", "u1", "?"]),
+)
+def test_any_pair_of_operands_gives_a_tensor_or_a_clear_refusal(other: Any, symbol: str, dtype: str) -> None:
+    x = tg.tensor(np.ones(3), dtype=dtype)
+    names = {"+": "add", "-": "subtract", "*": "multiply", "/": "divide", "**": "power"}
+    outcome: Any
+    try:
+        outcome = _OPERATORS[symbol](x, other)
+    except (TinyganError, TypeError) as error:  # a TypeError is NumPy's own, with the operation's name before it
+        outcome = error
+    if isinstance(outcome, tg.Tensor):
+        assert outcome.dtype.kind in "fiubc"
+    else:
+        assert str(outcome).startswith((f"{names[symbol]}: ", "tensor: expected numbers"))
