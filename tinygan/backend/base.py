@@ -87,7 +87,8 @@ class Backend:
             if size == 1 and gradient.shape[added + axis] != 1
         )
         axes = tuple(range(added)) + stretched
-        return gradient.sum(axis=axes).reshape(shape) if axes else gradient.reshape(shape)
+        # keepdims: a sum over all axes would leave the arrays and come back as a scalar
+        return gradient.sum(axis=axes, keepdims=True).reshape(shape) if axes else gradient.reshape(shape)
 
     def add_into(self, total: Array, term: Array) -> Array:
         """Add `term` to `total` in place; the caller owns `total`."""
@@ -102,6 +103,19 @@ class Backend:
         out = self.xp.zeros(shape, gradient.dtype)
         self.xp.add.at(out, index, gradient)
         return out
+
+    def first_non_finite(self, array: Array) -> tuple[int, ...] | None:
+        """Return the index of the first nan or infinity, in C order, or None; this waits for the device."""
+        if array.dtype.kind not in "fc":
+            return None
+        broken = ~self.xp.isfinite(array)
+        if not broken.any():
+            return None
+        flat, index = int(broken.argmax()), []
+        for size in reversed(array.shape):
+            flat, position = divmod(flat, size)
+            index.append(position)
+        return tuple(reversed(index))
 
     # ------------------------------------------------------------------ products
 
