@@ -32,7 +32,7 @@ def uniform(half_range: float) -> Initializer:
     >>> bool(abs(uniform(0.05)((100,), Stream(0, "weights"))).max() <= 0.05)
     True
     """
-    if half_range < 0:
+    if not half_range >= 0:
         raise ValueError(f"uniform: the range (-r, r) needs r of at least 0, got {half_range}")
     return lambda shape, stream: stream.uniform(shape, -half_range, half_range)
 

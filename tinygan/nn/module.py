@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import numpy as np
+
 from tinygan.backend import get_backend
 from tinygan.engine import Tensor
 from tinygan.errors import CheckpointError
@@ -65,14 +67,15 @@ class Module:
     # ------------------------------------------------------------------ what it is made of
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
-        """Yield (name, module) for the modules directly inside this one; those in a list are numbered."""
-        for name, value in vars(self).items():
+        """Yield (name, module) for the modules directly inside this one; those in a list or dict as ``name.key``."""
+        for name, value in self._members():
             if isinstance(value, Module):
                 yield name, value
-            elif isinstance(value, (list, tuple)):
-                for i, item in enumerate(value):
-                    if isinstance(item, Module):
-                        yield f"{name}.{i}", item
+
+    def _members(self) -> Iterator[tuple[str, Module | Tensor]]:
+        """Yield (name, value) for the modules and tensors among the attributes, also those in lists in lists."""
+        for name, value in vars(self).items():
+            yield from _inside(name, value)
 
     def modules(self) -> Iterator[Module]:
         """Yield this module and every module inside it."""
@@ -89,7 +92,7 @@ class Module:
                 yield name, tensor
 
     def _named_tensors(self, prefix: str) -> Iterator[tuple[str, Tensor]]:
-        for name, value in vars(self).items():
+        for name, value in self._members():
             if isinstance(value, Tensor):
                 yield prefix + name, value
         for name, child in self.named_children():
@@ -137,7 +140,7 @@ class Module:
         Raises
         ------
         CheckpointError
-            A name is missing or unknown, or a shape differs; then nothing has been changed.
+            A name is missing or unknown, a shape differs or a dtype does not fit; then nothing has been changed.
         """
         own = dict(self._named_tensors(""))
         problems = [f"{name} is missing" for name in own if name not in state]
@@ -146,6 +149,11 @@ class Module:
             f"{name} has shape {tuple(state[name].shape)}, expected {tensor.shape}"
             for name, tensor in own.items()
             if name in state and tuple(state[name].shape) != tensor.shape
+        ]
+        problems += [
+            f"{name} has dtype {state[name].dtype}, expected {tensor.dtype}"
+            for name, tensor in own.items()
+            if name in state and not np.can_cast(state[name].dtype, tensor.dtype, "same_kind")
         ]
         if problems:
             raise CheckpointError(
@@ -164,6 +172,15 @@ class Module:
         children = [f"  ({name}): " + repr(child).replace("\n", "\n  ") for name, child in self.named_children()]
         inside = "\n" + "\n".join(children) + "\n" if children else self.extra_repr()
         return f"{type(self).__name__}({inside})"
+
+
+def _inside(name: str, value: Any) -> Iterator[tuple[str, Module | Tensor]]:
+    """Yield the modules and tensors in an attribute: itself, or the items of a list, tuple or dict at any depth."""
+    if isinstance(value, (Module, Tensor)):
+        yield name, value
+    elif isinstance(value, (list, tuple, dict)):
+        for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from _inside(f"{name}.{key}", item)
 
 
 class Sequential(Module):
@@ -189,8 +206,8 @@ class Sequential(Module):
         self.layers = list(layers)
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
-        """Yield the layers under their positions."""
-        return ((str(position), layer) for position, layer in enumerate(self.layers))
+        """Yield the layers under their positions, and what a subclass has added under its name."""
+        return ((name.removeprefix("layers."), child) for name, child in super().named_children())
 
     def forward(self, x: Tensor) -> Tensor:
         """Apply the layers in order."""

@@ -1,0 +1,76 @@
+"""How weights start."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from tinygan.backend import Stream
+from tinygan.nn import init
+
+seeds = st.integers(0, 2**32 - 1)
+
+
+@given(st.floats(1e-6, 1e6), seeds)
+def test_uniform_fills_its_range_evenly(r, seed):
+    draws = init.uniform(r)((100, 100), Stream(seed, "weights"))
+    assert draws.shape == (100, 100)
+    assert draws.dtype == np.float32
+    u = draws / np.float32(r)
+    assert abs(u).max() <= 1 + 1e-6
+    assert u.min() < -0.995
+    assert u.max() > 0.995
+    assert abs(u.mean()) < 6 / math.sqrt(3 * u.size)
+    assert abs((u**2).mean() - 1 / 3) < 6 * math.sqrt(4 / 45 / u.size)
+
+
+def test_a_range_of_nothing():
+    assert not init.uniform(0)((3, 3), Stream(0, "weights")).any()
+
+
+@pytest.mark.parametrize("r", [-0.1, math.nan])
+def test_a_range_below_nothing(r):
+    with pytest.raises(ValueError, match=rf"uniform: the range \(-r, r\) needs r of at least 0, got {r}"):
+        init.uniform(r)
+
+
+@given(st.integers(1, 1000), seeds)
+def test_fan_in_is_uniform_up_to_one_over_the_root_of_the_inputs(inputs, seed):
+    shape = (inputs, 3)
+    expected = init.uniform(1 / math.sqrt(inputs))(shape, Stream(seed, "weights"))
+    assert np.array_equal(init.fan_in()(shape, Stream(seed, "weights")), expected)
+
+
+@given(st.floats(-1e30, 1e30))
+def test_constant(value):
+    filled = init.constant(value)((2, 3), Stream(0, "weights"))
+    assert filled.dtype == np.float32
+    assert np.array_equal(filled, np.full((2, 3), value, np.float32))
+
+
+@given(arrays(np.float32, st.tuples(st.integers(1, 20), st.integers(1, 6)), elements=st.floats(0, 1, width=32)))
+def test_the_sigmoid_of_the_marginal_bias_is_the_mean_image(images):
+    bias = init.marginal_bias(images)
+    assert bias.dtype == np.float32
+    assert bias.shape == images.shape[1:]
+    for b, mean in zip(bias.tolist(), images.astype(np.float64).mean(axis=0), strict=True):
+        mean = min(max(mean, 1e-7), 1 - 1e-7)
+        assert math.isclose(b, math.log(mean / (1 - mean)), rel_tol=1e-6, abs_tol=1e-6)
+
+
+def test_pixels_that_are_always_black_or_white_are_clipped():
+    black, white, grey = init.marginal_bias(np.array([[0, 1, 1], [0, 1, 0]], np.uint8))
+    assert black == np.float32(math.log(1e-7 / (1 - 1e-7)))
+    assert white == -black
+    assert grey == 0
+
+
+def test_the_mean_of_many_float32_pixels_is_not_rounded():
+    images = np.full((70_000, 1), 0.1, np.float32)  # in float32, a running sum of these drifts
+    expected = math.log(float(np.float32(0.1)) / (1 - float(np.float32(0.1))))
+    assert init.marginal_bias(images)[0] == np.float32(expected)

@@ -1,0 +1,257 @@
+"""A module finds what it is made of, and keeps it."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import tinygan as tg
+from tinygan import nn
+from tinygan.engine import Tensor
+from tinygan.errors import CheckpointError
+from tinygan.nn import Parameter
+
+# --- trees of modules, described by plain values: an int is a Linear of that many outputs, "p" a parameter, a list or
+# --- dict holds more of them, and a tuple (of name, value pairs) is a module with these attributes
+
+leaves = st.integers(1, 4) | st.just("p") | st.just("buffer") | st.just("something else") | st.none()
+names = st.sampled_from("abcde")
+trees = st.recursive(
+    leaves,
+    lambda inner: st.lists(inner, max_size=3)
+    | st.dictionaries(names, inner, max_size=3)
+    | st.dictionaries(names, inner, max_size=3).map(lambda attributes: tuple(attributes.items())),
+    max_leaves=12,
+)
+modules = st.dictionaries(names, trees, max_size=4).map(lambda attributes: tuple(attributes.items()))
+
+
+def build(tree):
+    if isinstance(tree, int):
+        return nn.Linear(2, tree)
+    if tree == "p":
+        return Parameter(np.zeros(3, np.float32))
+    if tree == "buffer":
+        return Tensor(np.zeros(2))
+    if isinstance(tree, list):
+        return [build(item) for item in tree]
+    if isinstance(tree, dict):
+        return {name: build(item) for name, item in tree.items()}
+    if isinstance(tree, tuple):
+        module = nn.Module()
+        for name, item in tree:
+            setattr(module, name, build(item))
+        return module
+    return tree
+
+
+def expected_names(tree, prefix=""):
+    """Yield (name, whether it is trained) in order: what a module holds itself, then what its children hold."""
+    own = [(name, item) for name, part in tree for name, item in unpack(prefix + name, part)]
+    for name, item in own:
+        if item in ("p", "buffer"):
+            yield name, item == "p"
+    for name, item in own:
+        if isinstance(item, tuple):
+            yield from expected_names(item, name + ".")
+        elif isinstance(item, int):
+            yield name + ".weight", True
+            yield name + ".bias", True
+
+
+def unpack(name, item):
+    if isinstance(item, list | dict):
+        for key, part in item.items() if isinstance(item, dict) else enumerate(item):
+            yield from unpack(f"{name}.{key}", part)
+    else:
+        yield name, item
+
+
+@given(modules)
+def test_everything_is_found_once_in_order_wherever_it_lies(tree):
+    module, expected = build(tree), list(expected_names(tree))
+    assert [name for name, _ in module.named_parameters()] == [name for name, trained in expected if trained]
+    assert list(module.state_dict()) == [name for name, _ in expected]
+    named = [parameter for _, parameter in module.named_parameters()]
+    assert all(ours is theirs for ours, theirs in zip(module.parameters(), named, strict=True))
+    assert all(isinstance(parameter, Parameter) for parameter in named)
+
+
+@given(modules, st.booleans())
+def test_modes_reach_every_module(tree, mode):
+    module = build(tree)
+    everyone = list(module.modules())
+    inside = sum(not name.endswith(".bias") for name, _ in expected_names(tree) if name.endswith((".weight", ".bias")))
+    assert sum(isinstance(one, nn.Linear) for one in everyone) == inside
+    assert all(one.training for one in everyone)
+    assert module.train(mode) is module
+    assert all(one.training is mode for one in everyone)
+    assert module.eval() is module
+    assert not any(one.training for one in everyone)
+
+
+@given(modules, st.integers(0, 2**32 - 1))
+def test_a_state_comes_back_bit_for_bit(tree, seed):
+    module, other = build(tree), build(tree)
+    rng = np.random.default_rng(seed)
+    for _, tensor in module._named_tensors(""):
+        tensor.data[...] = rng.normal(size=tensor.shape)
+    state = module.state_dict()
+    arrays = [tensor.data for _, tensor in other._named_tensors("")]
+    other.load_state_dict(state)
+    after = other.state_dict()
+    assert list(after) == list(state)
+    assert all(np.array_equal(after[name], state[name]) and after[name].dtype == state[name].dtype for name in state)
+    # written in place: an optimiser that holds the parameters, or a shared parameter, sees the new values
+    assert all(tensor.data is array for (_, tensor), array in zip(other._named_tensors(""), arrays, strict=True))
+
+
+def test_a_state_is_a_copy_both_ways():
+    layer = nn.Linear(2, 3)
+    state = layer.state_dict()
+    before = copy.deepcopy(state)
+    layer.weight.data += 1
+    assert np.array_equal(state["weight"], before["weight"])
+    layer.load_state_dict(state)
+    layer.weight.data += 1
+    assert np.array_equal(state["weight"], before["weight"])
+
+
+def test_a_shared_layer_counts_once_and_is_kept_under_both_names():
+    class Tied(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.up = nn.Linear(3, 3)
+            self.again = self.up
+            self.own = self.up.bias
+
+    net = Tied()
+    assert [name for name, _ in net.named_parameters()] == ["own", "up.weight"]
+    assert list(net.state_dict()) == ["own", "up.weight", "up.bias", "again.weight", "again.bias"]
+    other = Tied()
+    other.load_state_dict(net.state_dict())
+    assert np.array_equal(other.up.weight.data, net.up.weight.data)
+    assert other.own is other.again.bias
+
+
+# --- refusals --------------------------------------------------------------------------------------------
+
+
+def net():
+    return nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 1))
+
+
+@given(st.data())
+def test_a_state_that_does_not_fit_is_refused_by_name_and_changes_nothing(data):
+    module = net()
+    state = {name: array + 1 for name, array in module.state_dict().items()}
+    before = module.state_dict()
+    name = data.draw(st.sampled_from(sorted(state)))
+    fault = data.draw(st.sampled_from(["missing", "unknown", "shape", "rank", "text", "complex"]))
+    if fault == "missing":
+        del state[name]
+        expected = f"{name} is missing"
+    elif fault == "unknown":
+        state["9." + name] = state[name]
+        expected = f"9.{name} is unknown to this module"
+    elif fault in ("shape", "rank"):
+        old = state[name]
+        state[name] = np.zeros((*old.shape[:-1], old.shape[-1] + 1) if fault == "shape" else (1, *old.shape))
+        expected = f"{name} has shape {state[name].shape}, expected {old.shape}"
+    else:
+        state[name] = state[name].astype("U5" if fault == "text" else np.complex64)
+        expected = f"{name} has dtype {state[name].dtype}, expected float32"
+    with pytest.raises(CheckpointError) as error:
+        module.load_state_dict(state)
+    assert str(error.value) == f"load_state_dict: the arrays do not belong to this Sequential: {expected}"
+    assert all(np.array_equal(array, before[key]) for key, array in module.state_dict().items())
+
+
+def test_every_misfit_is_named_at_once():
+    with pytest.raises(CheckpointError, match=r"0\.bias is missing; 2\.weight is missing; .*; extra is unknown"):
+        net().load_state_dict({"0.weight": np.zeros((2, 3)), "extra": np.zeros(1)})
+
+
+def test_sequential_refuses_what_is_no_layer():
+    with pytest.raises(TypeError, match=r"Sequential: layer 0 is list, expected a Module \(give the layers as"):
+        nn.Sequential([nn.ReLU()])
+    with pytest.raises(TypeError, match="Sequential: layer 1 is type, expected a Module"):
+        nn.Sequential(nn.ReLU(), nn.ReLU)
+
+
+def test_a_module_without_a_forward_says_so():
+    class Unfinished(nn.Module):
+        pass
+
+    with pytest.raises(NotImplementedError, match=r"Unfinished\.forward is not written"):
+        Unfinished()(tg.tensor([1.0]))
+
+
+# --- the rest --------------------------------------------------------------------------------------------
+
+
+@given(st.lists(st.integers(1, 5), min_size=1, max_size=4), st.integers(0, 2**32 - 1))
+def test_sequential_applies_its_layers_in_order(widths, seed):
+    rng = np.random.default_rng(seed)
+    layers = [nn.Linear(a, b) for a, b in zip([2, *widths], widths, strict=False)]
+    x = expected = rng.normal(size=(3, 2)).astype(np.float32)
+    for layer in layers:
+        expected = expected @ layer.weight.data + layer.bias.data
+    sequential = nn.Sequential(*layers)
+    assert np.allclose(sequential(Tensor(x)).data, expected, rtol=1e-5, atol=1e-6)
+    assert len(sequential) == len(layers)
+    assert list(sequential) == layers
+    assert [sequential[i] for i in range(len(layers))] == layers
+
+
+def test_a_subclass_of_sequential_may_own_more():
+    class Headed(nn.Sequential):
+        def __init__(self):
+            super().__init__(nn.Linear(2, 3))
+            self.head = nn.Linear(3, 1)
+
+    assert [name for name, _ in Headed().named_parameters()] == ["0.weight", "0.bias", "head.weight", "head.bias"]
+
+
+def test_zero_grad_forgets_all_gradients():
+    module = net()
+    module(tg.tensor([[1.0, 2.0]])).sum().backward()
+    assert all(parameter.grad is not None for parameter in module.parameters())
+    module.zero_grad()
+    assert all(parameter.grad is None for parameter in module.parameters())
+
+
+def test_moving_to_the_device_it_is_on_changes_nothing():
+    module = net()
+    arrays = [parameter.data for parameter in module.parameters()]
+    assert module.to("cpu") is module
+    assert all(parameter.data is array for parameter, array in zip(module.parameters(), arrays, strict=True))
+
+
+def test_what_a_network_looks_like():
+    inner = nn.Sequential(nn.Maxout(784, 240, 5), nn.Dropout(0.5))
+    everything = nn.Sequential(
+        inner, nn.Linear(240, 2), nn.Linear(2, 4, bias=False), nn.LeakyReLU(0.2), nn.ReLU(), nn.Reshape(2, 2),
+        nn.Flatten(), nn.Sigmoid(), nn.Tanh(),
+    )  # fmt: skip
+    assert repr(everything) == (
+        "Sequential(\n"
+        "  (0): Sequential(\n"
+        "    (0): Maxout(784, 240, pieces=5)\n"
+        "    (1): Dropout(p=0.5)\n"
+        "  )\n"
+        "  (1): Linear(240, 2)\n"
+        "  (2): Linear(2, 4, bias=False)\n"
+        "  (3): LeakyReLU(0.2)\n"
+        "  (4): ReLU()\n"
+        "  (5): Reshape(2, 2)\n"
+        "  (6): Flatten()\n"
+        "  (7): Sigmoid()\n"
+        "  (8): Tanh()\n"
+        ")"
+    )
+    assert repr(nn.Sequential()) == "Sequential()"
