@@ -1,0 +1,1 @@
+"""Looking inside: sample sheets, and the report of a training run."""

@@ -1,0 +1,191 @@
+"""One chart as SVG for the middle of an HTML page: no fonts, no colours, no names of its own.
+
+matplotlib draws it. Then whatever belongs to a file of its own is taken out, the colours become variables of the
+page's style sheet, so that one drawing suits light and dark, and every id gets the chart's name in front, because
+ids must differ across the page. The key to the lines is left to the page, which wraps text where a picture cannot.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+
+import numpy as np
+from numpy.typing import NDArray
+
+WIDTH, HEIGHT = 400, 210  # units of the drawing; a phone shows about one to a pixel
+MOST_POINTS = 1000  # in one line: more cannot be told apart, even on a wide screen
+
+# What the page calls a colour -> how it is written while matplotlib has the drawing.
+_COLOURS = {"ink": "#010101", "grid": "#010102", "d": "#010103", "g": "#010104", "value": "#010105"}
+
+_drawing = threading.Lock()  # matplotlib reads how to write SVG from settings of the whole process
+
+
+@dataclass(frozen=True, eq=False)
+class Line:
+    """A curve.
+
+    Attributes
+    ----------
+    label : str
+    colour : {"d", "g", "value"}
+    y : array of float
+        One value at each x of the chart; the line has a gap where one is nan.
+    """
+
+    label: str
+    colour: str
+    y: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A level to compare with, drawn across the chart as a dashed line; `name` becomes part of its id."""
+
+    name: str
+    label: str
+    colour: str
+    level: float
+
+
+@dataclass(frozen=True, eq=False)
+class Chart:
+    """What is on a chart, and what stands beside it.
+
+    Attributes
+    ----------
+    name : str
+        Letters and hyphens, unique on the page.
+    title, reading : str
+        Heading, and how to read the chart.
+    x : array of float
+        Epochs, increasing.
+    lines : sequence of Line
+    references : sequence of Reference
+    logarithmic : bool
+        Whether y is; values of 0 and below are then left out.
+    limits : (bottom, top)
+        Ends of the y axis; None leaves an end to the data.
+    """
+
+    name: str
+    title: str
+    reading: str
+    x: NDArray[np.float64]
+    lines: Sequence[Line]
+    references: Sequence[Reference] = ()
+    logarithmic: bool = False
+    limits: tuple[float | None, float | None] = (None, None)
+
+
+def draw_chart(chart: Chart, description: str) -> str:
+    """Draw a chart.
+
+    Parameters
+    ----------
+    chart : Chart
+    description : str
+        What somebody hears who cannot see it.
+
+    Returns
+    -------
+    str
+        An ``<svg>`` element; the same chart gives the same text. Its colours are the CSS variables ``--ink``,
+        ``--grid``, ``--d``, ``--g`` and ``--value``.
+
+    Examples
+    --------
+    >>> x = np.array([1.0, 2.0, 3.0])
+    >>> chart = Chart("loss", "Loss", "Lower is better.", x, [Line("D", "d", 1 / x)])
+    >>> draw_chart(chart, "The loss falls.")[:67]
+    '<svg viewBox="0 0 400 210" role="img" aria-label="The loss falls."'
+    """
+    svg = _matplotlib_svg(chart)
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"<!--.*?-->|<metadata>.*?</metadata>|<style.*?</style>", "", svg, flags=re.DOTALL)
+    svg = svg.replace("xlink:href=", "href=")
+    svg = re.sub(r'(\bid="|\bhref="#|url\(#)', rf"\g<1>{chart.name}-", svg)
+    for name, colour in _COLOURS.items():
+        svg = svg.replace(colour, f"var(--{name})")
+    # The root names a size in points and two namespaces; HTML knows the namespaces, and the page gives the size.
+    root = f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(description)}">'
+    svg = re.sub(r"<svg[^>]*>", lambda _: root, svg, count=1)
+    return re.sub(r"\s*\n\s*", "\n", svg).strip()
+
+
+def thinned(x: NDArray[np.float64], y: NDArray[np.float64], most: int) -> tuple[NDArray[np.float64], ...]:
+    """Leave points out of a long line, keeping its ends, every peak and every trough, and its gaps.
+
+    Parameters
+    ----------
+    x, y : array of float, shape (n,)
+    most : int
+        About as many points remain: the lowest and the highest of each of `most` / 2 stretches.
+
+    Returns
+    -------
+    x, y : array of float
+
+    Examples
+    --------
+    >>> x = np.arange(10_000.0)
+    >>> y = np.where(x == 1234, 5.0, 0.0)
+    >>> x, y = thinned(x, y, 100)
+    >>> len(x) <= 102, y.max(), x[y.argmax()], x[0], x[-1]
+    (True, np.float64(5.0), np.float64(1234.0), np.float64(0.0), np.float64(9999.0))
+    """
+    if len(x) <= most:
+        return x, y
+    kept = {0, len(x) - 1}
+    for stretch in np.array_split(np.arange(len(x)), max(most // 2, 1)):
+        values = y[stretch]
+        gaps = np.isnan(values)
+        if gaps.any():
+            kept.add(int(stretch[gaps.argmax()]))
+        if not gaps.all():
+            kept |= {int(stretch[np.nanargmin(values)]), int(stretch[np.nanargmax(values)])}
+    order = sorted(kept)
+    return x[order], y[order]
+
+
+def _matplotlib_svg(chart: Chart) -> str:
+    # Only drawing needs matplotlib, which takes longer to import than all of tinygan.
+    import matplotlib
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+
+    buffer = io.StringIO()
+    with _drawing, matplotlib.rc_context():
+        matplotlib.rcdefaults()  # a user's own settings would change the drawing, or call LaTeX
+        matplotlib.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": chart.name, "font.size": 11})
+        figure = Figure(figsize=(WIDTH / 72, HEIGHT / 72))
+        axes = figure.add_axes((0.12, 0.17, 0.86, 0.78))
+        figure.patch.set_visible(False)
+        axes.patch.set_visible(False)
+        axes.spines[["top", "right", "left"]].set_visible(False)
+        axes.spines["bottom"].set_color(_COLOURS["ink"])
+        axes.grid(axis="y", color=_COLOURS["grid"], linewidth=0.7)
+        axes.tick_params(colors=_COLOURS["ink"], length=0)
+        axes.set_xlabel("epoch", color=_COLOURS["ink"], loc="right", labelpad=1)
+        axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+        axes.set_yscale("log" if chart.logarithmic else "linear")
+        for reference in chart.references:
+            colour = _COLOURS[reference.colour]
+            drawn = axes.axhline(reference.level, color=colour, linewidth=1.2, linestyle=(0, (5, 4)))
+            drawn.set_gid(f"reference-{reference.name}")
+        for line in chart.lines:
+            y = np.where(line.y > 0, line.y, np.nan) if chart.logarithmic else line.y
+            # Between two gaps a lone point would be no line at all.
+            marker = "o" if len(chart.x) <= 20 else None
+            x, y = thinned(chart.x, y, MOST_POINTS)
+            axes.plot(x, y, color=_COLOURS[line.colour], linewidth=1.6, marker=marker, markersize=3.5)
+        axes.set_ylim(*chart.limits)
+        if len(chart.x) > 1:
+            axes.set_xlim(0, chart.x[-1])
+        figure.savefig(buffer, format="svg", metadata={"Date": None})
+    return buffer.getvalue()
