@@ -250,7 +250,7 @@ def test_a_rule_may_return_none_for_an_input(x: tg.Tensor) -> None:
     _returning(lambda gy: (None, gy))()(inner, y).sum().backward()
     assert x.grad is None
     assert y.grad is not None
-    assert _returning(None)()(x).sum().backward() is None
+    _returning(None)()(x).sum().backward()
     assert x.grad is None
 
 
@@ -318,7 +318,7 @@ def test_errors_of_a_users_operation_pass_through(x: tg.Tensor) -> None:
 
 def test_inputs_on_two_devices_are_refused(x: tg.Tensor) -> None:
     class Elsewhere(tg.Tensor):
-        device = "cuda"  # type: ignore[assignment]
+        device = "cuda"
 
     other = Elsewhere(np.ones(3))
     with pytest.raises(

@@ -1,0 +1,199 @@
+"""Recording on and off: nested, restored after errors, one state a thread and a task."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import tinygan as tg
+
+
+@pytest.fixture
+def x() -> tg.Tensor:
+    return tg.tensor([1.0, 2.0], requires_grad=True)
+
+
+def test_recording_is_on_at_first(x: tg.Tensor) -> None:
+    assert tg.is_grad_enabled()
+    assert (x * 2).requires_grad
+
+
+def test_no_grad_records_nothing(x: tg.Tensor) -> None:
+    with tg.no_grad():
+        y = x * 2
+        assert not tg.is_grad_enabled()
+    assert not y.requires_grad
+    assert y.operation is None
+    assert (y * x).requires_grad
+
+
+@given(st.lists(st.booleans(), max_size=8))
+def test_blocks_nest(values: list[bool]) -> None:
+    def descend(rest: list[bool]) -> None:
+        if rest:
+            before = tg.is_grad_enabled()
+            with tg.enable_grad() if rest[0] else tg.no_grad():
+                assert tg.is_grad_enabled() == rest[0]
+                descend(rest[1:])
+                assert tg.is_grad_enabled() == rest[0]
+            assert tg.is_grad_enabled() == before
+
+    descend(values)
+    assert tg.is_grad_enabled()
+
+
+def test_an_exception_restores_the_mode() -> None:
+    for _ in range(3):
+        with pytest.raises(KeyError), tg.no_grad(), tg.enable_grad(), tg.no_grad():
+            raise KeyError
+        assert tg.is_grad_enabled()
+
+
+def test_one_object_may_be_used_again_and_within_itself() -> None:
+    off = tg.no_grad()
+    for _ in range(2):
+        with off:
+            with off:
+                assert not tg.is_grad_enabled()
+            assert not tg.is_grad_enabled()
+        assert tg.is_grad_enabled()
+
+
+def test_decorator(x: tg.Tensor) -> None:
+    @tg.no_grad()
+    def double(value: tg.Tensor, depth: int = 3) -> tg.Tensor:
+        """Twice."""
+        assert not tg.is_grad_enabled()
+        return value * 2 if depth == 0 else double(value, depth - 1)
+
+    assert not double(x).requires_grad
+    assert tg.is_grad_enabled()
+    assert (double.__name__, double.__doc__) == ("double", "Twice.")
+
+    @tg.no_grad()
+    @tg.enable_grad()
+    def inner_wins() -> bool:
+        return tg.is_grad_enabled()
+
+    assert inner_wins()
+
+    @tg.no_grad()
+    def fails() -> None:
+        raise ValueError
+
+    with pytest.raises(ValueError):  # noqa: PT011
+        fails()
+    assert tg.is_grad_enabled()
+
+
+def test_a_function_whose_body_runs_later_is_not_decorated() -> None:
+    def rows() -> Iterator[int]:
+        yield 1
+
+    async def fetch() -> None: ...
+
+    for function in (rows, fetch):
+        with pytest.raises(TypeError, match=f"{function.__name__} runs only after the call of it has returned, .*with"):
+            tg.no_grad()(function)
+
+
+def test_a_generator_that_is_closed_or_finished_restores_the_mode() -> None:
+    def rows() -> Iterator[bool]:
+        with tg.no_grad():
+            yield tg.is_grad_enabled()
+            yield tg.is_grad_enabled()
+
+    assert list(rows()) == [False, False]
+    assert tg.is_grad_enabled()
+    generator = rows()
+    next(generator)
+    generator.close()  # type: ignore[attr-defined]
+    assert tg.is_grad_enabled()
+
+
+def test_a_thread_has_its_own_mode(x: tg.Tensor) -> None:
+    inside, leave = threading.Event(), threading.Event()
+    seen: list[bool] = []
+
+    def worker() -> None:
+        seen.append(tg.is_grad_enabled())
+        with tg.no_grad():
+            inside.set()
+            leave.wait(10)
+            seen.append(tg.is_grad_enabled())
+
+    thread = threading.Thread(target=worker)
+    thread.start()
+    assert inside.wait(10)
+    assert tg.is_grad_enabled()
+    assert (x * 2).requires_grad
+    with tg.no_grad():
+        second = threading.Thread(target=lambda: seen.append(tg.is_grad_enabled()))
+        second.start()
+        second.join(10)
+    leave.set()
+    thread.join(10)
+    assert seen == [True, True, False]
+
+
+def test_a_decorated_function_may_run_in_many_threads_at_once() -> None:
+    barrier = threading.Barrier(4, timeout=10)
+
+    @tg.no_grad()
+    def inside() -> bool:
+        barrier.wait()
+        return tg.is_grad_enabled()
+
+    def call(_: int) -> tuple[bool, bool]:
+        return inside(), tg.is_grad_enabled()
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(call, range(4))) == [(False, True)] * 4
+
+
+def test_a_task_has_its_own_mode() -> None:
+    async def off() -> bool:
+        with tg.no_grad():
+            await asyncio.sleep(0)
+            return tg.is_grad_enabled()
+
+    async def on() -> bool:
+        await asyncio.sleep(0)
+        return tg.is_grad_enabled()
+
+    async def both() -> list[bool]:
+        return list(await asyncio.gather(off(), on(), off(), on()))
+
+    assert asyncio.run(both()) == [False, True, False, True]
+
+
+def test_a_backward_pass_leaves_the_mode_as_it_was(x: tg.Tensor) -> None:
+    y = (x * x).sum()
+    with tg.no_grad():
+        slope = tg.grad(y, x, create_graph=True)
+        assert not tg.is_grad_enabled()
+    assert slope.requires_grad
+    y.backward()
+    assert tg.is_grad_enabled()
+    assert x.grad is not None
+    assert not x.grad.requires_grad
+
+
+def test_a_rule_that_fails_leaves_the_mode_as_it_was(x: tg.Tensor) -> None:
+    class Fails(tg.Operation):
+        def forward(self, B: object, value: object) -> object:
+            return value
+
+        def backward(self, B: object, gy: object, *saved: object) -> object:
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        Fails()(x).sum().backward()
+    assert tg.is_grad_enabled()
+    assert x.grad is None
