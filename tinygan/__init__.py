@@ -10,7 +10,7 @@ tensor([2., 4., 6.], dtype=float32)
 
 from tinygan import functional, gan, nn, optim
 from tinygan.backend import manual_seed
-from tinygan.engine import Operation, Tensor, enable_grad, grad, is_grad_enabled, no_grad, tensor
+from tinygan.engine import Operation, Tensor, detect_anomaly, enable_grad, grad, is_grad_enabled, no_grad, tensor
 
 __version__ = "0.1.0"
 
@@ -18,6 +18,7 @@ __all__ = [
     "Operation",
     "Tensor",
     "__version__",
+    "detect_anomaly",
     "enable_grad",
     "functional",
     "gan",

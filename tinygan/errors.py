@@ -28,6 +28,10 @@ class GradientError(TinyganError, RuntimeError):
     """The backward pass cannot do what was asked, or a rule broke its promise."""
 
 
+class AnomalyError(TinyganError, FloatingPointError):
+    """A nan or an infinity appeared where `tinygan.detect_anomaly` was looking."""
+
+
 class ConfigError(TinyganError, ValueError):
     """An experiment's configuration holds an unknown key or a value that does not fit."""
 

@@ -150,9 +150,9 @@ class Streams:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Continue from a state that `state_dict` returned."""
+        """Continue from a state that `state_dict` returned; whoever holds one of the streams goes on with it."""
         self.seed = state["seed"]
-        self._streams = {}
+        self._streams = {name: self[name] for name in state["streams"]}
         for name, stream in state["streams"].items():
             self[name].load_state_dict(stream)
 

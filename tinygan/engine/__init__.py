@@ -5,6 +5,7 @@ then `chain_rule` (the backward pass). The formulas themselves are in `tinygan.f
 """
 
 from tinygan.engine.chain_rule import grad, topological_order
+from tinygan.engine.checking.anomaly import detect_anomaly
 from tinygan.engine.modes import enable_grad, is_grad_enabled, no_grad
 from tinygan.engine.tape import Elementwise, Operation
 from tinygan.engine.tensor import Tensor, tensor
@@ -13,6 +14,7 @@ __all__ = [
     "Elementwise",
     "Operation",
     "Tensor",
+    "detect_anomaly",
     "enable_grad",
     "grad",
     "is_grad_enabled",

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from tinygan.backend import Backend, Shape, backend_of
-from tinygan.engine.modes import Recording
+from tinygan.engine import modes
 from tinygan.engine.tape import Operation
 from tinygan.engine.tensor import Tensor
 from tinygan.errors import GradientError, ShapeError
@@ -171,7 +171,7 @@ class _Pass:
         useful = None if wanted is None else _leading_to(wanted, order)
         totals: dict[Any, _Total] = {self.root: _Total(self.seed, owned=False)}
         results: dict[Any, _Total] = {}
-        with Recording(self.create_graph):
+        with modes.Recording(self.create_graph):
             while order:
                 operation = order.pop()
                 total = totals.pop(operation, None)
@@ -213,6 +213,8 @@ class _Pass:
                 f"{operation.name}: its backward returned {len(gradients)} gradients for "
                 f"{len(operation.edges)} inputs"
             )
+        if (observer := modes.observer()) is not None:
+            observer.backward(operation, gy, gradients)
         for position, (edge, gradient) in enumerate(zip(operation.edges, gradients, strict=True)):
             if not operation.needs[position] or gradient is None:
                 continue

@@ -1,4 +1,4 @@
-"""Modes that hold for a block of code: recording on or off.
+"""Modes that hold for a block of code: recording on or off, and who is looking on.
 
 A mode is a context variable, so it nests, survives exceptions, and belongs to one thread or task.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from contextvars import ContextVar
+from contextvars import ContextVar, Token
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
@@ -71,3 +71,28 @@ def no_grad() -> Recording:
 def enable_grad() -> Recording:
     """Record inside the block, even within `no_grad`."""
     return Recording(True)
+
+
+class Observer:
+    """Somebody who looks on at every operation: anomaly detection, a trace. Holds inside ``with observer:``."""
+
+    def forward(self, operation: Any, inputs: Any, result: Any) -> None:
+        """The `operation` computed the array `result` from the operands `inputs`."""
+
+    def backward(self, operation: Any, gy: Any, gradients: Any) -> None:
+        """The rule of `operation` turned the gradient `gy` into `gradients`, one an input (None: not wanted)."""
+
+    def __enter__(self) -> Any:
+        self._tokens: list[Token[Observer | None]] = [*getattr(self, "_tokens", ()), _observer.set(self)]
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        _observer.reset(self._tokens.pop())
+
+
+_observer: ContextVar[Observer | None] = ContextVar("tinygan_observer", default=None)
+
+
+def observer() -> Observer | None:
+    """Return who is looking on, if anybody."""
+    return _observer.get()

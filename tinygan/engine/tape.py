@@ -132,6 +132,8 @@ class Operation:
             raise TypeError(f"{self.name}: {error} (inputs: {describe(arrays)})") from error
         array = backend.asarray(result)
         output = Tensor(array[...] if id(array) in positions else array)
+        if (observer := modes.observer()) is not None:
+            observer.forward(self, arrays, output.data)
         if any(self.needs):
             if output.dtype.kind == "c":
                 raise DtypeError(f"{self.name}: the result is {output.dtype}, and gradients are of real numbers only")

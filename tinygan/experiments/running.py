@@ -17,13 +17,14 @@ from pathlib import Path
 from tinygan import nn
 from tinygan.backend import Stream, keep_freed_memory
 from tinygan.data.dataset import Dataset
-from tinygan.errors import CheckpointError
+from tinygan.engine import detect_anomaly
+from tinygan.errors import AnomalyError, CheckpointError
 from tinygan.experiments.build import build_generator
 from tinygan.experiments.config import ExperimentConfig, load_experiment, to_toml
 from tinygan.experiments.environment import describe_environment, differences
-from tinygan.experiments.pictures import save_sheet, sheet_path
 from tinygan.experiments.run_folder import RunFolder
 from tinygan.experiments.training import Training, arrays_under
+from tinygan.study.pictures import save_sheet, sheet_path
 
 
 @dataclass
@@ -156,7 +157,10 @@ def run(folder: RunFolder, training: Training, limits: Limits | None = None, wat
         watcher.begin(training)
         stopped = False
         while not (stopped or is_done(training)):
-            stopped = not _run_epoch(folder, training, limits, watcher)
+            try:
+                stopped = not _run_epoch(folder, training, limits, watcher)
+            except AnomalyError as error:
+                raise _explained(error, folder, training) from None
     return is_done(training)
 
 
@@ -188,6 +192,31 @@ def _run_epoch(folder: RunFolder, training: Training, limits: Limits, watcher: W
         save(folder, training)
         watcher.saved(folder)
     return True
+
+
+def _explained(error: AnomalyError, folder: RunFolder, failed: Training) -> AnomalyError:
+    """Find the operation at fault: train again from the last checkpoint, whose bits will be the same, and look on."""
+    again = Training(failed.config, failed.dataset, failed.backend.device)
+    checkpoint = folder.latest_checkpoint()
+    if checkpoint is not None:
+        again.load_state(checkpoint.arrays, checkpoint.state)
+    kept = "there is no checkpoint yet" if checkpoint is None else f"the last good checkpoint is {checkpoint.path}"
+    while again.steps < failed.steps:
+        if again.epoch_is_over:
+            again.next_epoch()
+        again.step()
+    if again.epoch_is_over:
+        again.next_epoch()
+    culprit = "no operation produced it: it came with the update of the weights"
+    try:
+        with detect_anomaly():
+            again.step()
+    except AnomalyError as found:
+        culprit = str(found)
+    return AnomalyError(
+        f"{folder.path}: training stopped: {error}\n{culprit}\n"
+        f"{kept}; look at the data, or train with a smaller learning rate"
+    )
 
 
 def save(folder: RunFolder, training: Training) -> None:

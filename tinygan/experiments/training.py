@@ -14,7 +14,7 @@ from tinygan import gan
 from tinygan.backend import Streams
 from tinygan.data.dataset import Dataset
 from tinygan.engine import Tensor
-from tinygan.errors import CheckpointError, ConfigError
+from tinygan.errors import AnomalyError, CheckpointError, ConfigError
 from tinygan.experiments.build import build_game
 from tinygan.experiments.config import ExperimentConfig
 
@@ -56,6 +56,7 @@ class Training:
 
     def __init__(self, config: ExperimentConfig, dataset: Dataset, device: str = "cpu") -> None:
         self.config = config
+        self.dataset = dataset
         self.images = dataset.train.images
         self.image_shape = dataset.image_shape
         self.streams = Streams(config.seed)
@@ -80,13 +81,33 @@ class Training:
         return self.position == self.steps_per_epoch
 
     def step(self) -> None:
-        """Run one iteration of Algorithm 1 on the next rows of the epoch."""
+        """Run one iteration of Algorithm 1 on the next rows of the epoch.
+
+        Raises
+        ------
+        AnomalyError
+            A loss or a gradient is nan or infinite. The update has been made: nothing of this state is worth saving.
+        """
         self.game.start_epoch(self.epoch)
         rows = self.order[self.position * self.rows : (self.position + 1) * self.rows]
         batch = Tensor(self.backend.from_numpy(self.images[rows]))
-        self.monitor.add(self.game.step(batch))
+        step = self.game.step(batch)
+        self._refuse_non_finite(step)
+        self.monitor.add(step)
         self.position += 1
         self.steps += 1
+
+    def _refuse_non_finite(self, step: gan.Step) -> None:
+        """Look at both losses and at the gradients of the biases: sums of what flows back through each layer."""
+        suspects = {"the discriminator's loss": step.discriminator_loss, "the generator's loss": step.generator_loss}
+        for player, network in (("generator", self.game.generator), ("discriminator", self.game.discriminator)):
+            for name, parameter in network.named_parameters():
+                if parameter.ndim == 1 and parameter.grad is not None:
+                    suspects[f"the gradient of the {player}'s {name}"] = parameter.grad
+        for what, tensor in suspects.items():
+            index = self.backend.first_non_finite(tensor.data)
+            if index is not None:
+                raise AnomalyError(f"step {self.steps + 1}, epoch {self.epoch}: {what} is {float(tensor.data[index])}")
 
     def next_epoch(self) -> None:
         """Begin the next epoch: a fresh permutation, fresh monitors."""
