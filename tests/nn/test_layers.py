@@ -134,11 +134,11 @@ def test_sizes_are_positive_integers(size):
         nn.Linear(size, 1)
     with pytest.raises(ValueError, match=f"Linear: out_features must be an integer of at least 1, got {size!r}"):
         nn.Linear(1, size)
-    for sizes in ((size, 1, 1), (1, size, 1), (1, 1, size)):
-        name = ["in_features", "units", "pieces"][sizes.index(size) if size is not True else 0]
-        if size is not True:  # which equals 1, so its place cannot be looked up
-            with pytest.raises(ValueError, match=f"Maxout: {name} must be an integer of at least 1, got {size!r}"):
-                nn.Maxout(*sizes)
+    for place, name in enumerate(("in_features", "units", "pieces")):
+        sizes: list = [2, 2, 2]
+        sizes[place] = size
+        with pytest.raises(ValueError, match=f"Maxout: {name} must be an integer of at least 1, got {size!r}"):
+            nn.Maxout(*sizes)
 
 
 # --- seeds -----------------------------------------------------------------------------------------------
@@ -159,6 +159,17 @@ def test_one_seed_one_network_and_one_set_of_masks(seed):
     assert np.array_equal(output, same)
     assert not np.array_equal(state["1.weight"], other["1.weight"])
     assert not np.array_equal(output, different)
+
+
+def test_a_layer_draws_from_the_stream_it_is_given_and_from_no_other():
+    untouched = tg.manual_seed(1).state_dict()
+    for layer in (nn.Linear, lambda *sizes, rng: nn.Maxout(*sizes, 1, rng=rng)):
+        first, second = (layer(3, 4, rng=Stream(8, "mine")).weight.data for _ in range(2))
+        assert np.array_equal(first, second)
+    x = Tensor(np.ones((9, 9), np.float32))
+    first, second = (nn.Dropout(0.5, Stream(8, "mine"))(x).data for _ in range(2))
+    assert np.array_equal(first, second)
+    assert tg.backend.current_streams().state_dict() == untouched
 
 
 def test_two_layers_of_one_seed_differ():

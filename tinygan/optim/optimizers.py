@@ -47,6 +47,12 @@ class Optimizer:
         for position, parameter in enumerate(self.params):
             if not isinstance(parameter, Tensor) or not parameter.requires_grad or not parameter.is_leaf:
                 raise ValueError(f"{name}: parameter {position} is not a leaf tensor with requires_grad=True")
+        first: dict[Tensor, int] = {}
+        for position, parameter in enumerate(self.params):
+            if first.setdefault(parameter, position) != position:
+                raise ValueError(
+                    f"{name}: parameter {position} is parameter {first[parameter]} once more; it would be updated twice"
+                )
         if not callable(lr) and not lr > 0:
             raise ValueError(f"{name}: the learning rate must be positive, got {lr}")
         if max_col_norm is not None and not max_col_norm > 0:
@@ -106,18 +112,26 @@ class Optimizer:
         CheckpointError
             The state belongs to another rule or other parameters; then nothing has been changed.
         """
+        name = type(self).__name__
+        for key in ("updates", "epoch", "arrays"):
+            if key not in saved:
+                raise CheckpointError(f"{name}: the saved state lacks {key}")
         states: list[dict[str, Any]] = [{} for _ in self.params]
         for key, array in saved["arrays"].items():
             slot, _, number = key.partition(".")
             position = int(number) if number.isdecimal() else len(self.params)
             if slot not in self.slots or position >= len(self.params):
-                raise CheckpointError(f"{type(self).__name__}: the saved array {key!r} does not belong to this rule")
+                raise CheckpointError(f"{name}: the saved array {key!r} does not belong to this rule")
             parameter = self.params[position]
             if tuple(array.shape) != parameter.shape:
                 raise CheckpointError(
-                    f"{type(self).__name__}: saved {key} has shape {tuple(array.shape)}, expected {parameter.shape}"
+                    f"{name}: saved {key} has shape {tuple(array.shape)}, expected {parameter.shape}"
                 )
-            states[position][slot] = parameter.backend.array(array)
+            states[position][slot] = parameter.backend.array(array, parameter.dtype)
+        for position, state in enumerate(states):
+            lacking = [f"{slot}.{position}" for slot in self.slots if slot not in state]
+            if state and lacking:  # a parameter that never had a gradient has none of them
+                raise CheckpointError(f"{name}: the saved state lacks {' and '.join(lacking)}")
         self._state = states
         self.updates = saved["updates"]
         self.epoch = saved["epoch"]

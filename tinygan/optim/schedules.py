@@ -28,7 +28,7 @@ class ExponentialDecay:
     minimum: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.initial <= 0 or self.factor < 1 or self.minimum < 0:
+        if not (self.initial > 0 and self.factor >= 1 and self.minimum >= 0):  # nan fails too
             raise ValueError(f"{self}: expected initial > 0, factor >= 1 and minimum >= 0")
 
     def __call__(self, updates: int) -> float:

@@ -1,0 +1,344 @@
+"""The update rules against their formulas, written once more here, step by step in float64."""
+
+from __future__ import annotations
+
+import copy
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import tinygan as tg
+from tinygan.engine import Tensor
+from tinygan.errors import CheckpointError
+from tinygan.optim import SGD, Adam, ExponentialDecay, LinearMomentum, Optimizer
+
+seeds = st.integers(0, 2**32 - 1)
+shapes = st.lists(st.lists(st.integers(1, 4), max_size=3).map(tuple), min_size=1, max_size=4)
+rates = st.floats(1e-4, 1.0)
+momenta = st.floats(0, 0.99)
+dtypes = st.sampled_from([np.float64, np.float32])
+
+
+def leaves(shapes, rng, dtype=np.float64):
+    return [Tensor(np.asarray(rng.normal(size=shape), dtype), requires_grad=True) for shape in shapes]
+
+
+def give_gradients(params, rng):
+    """Put a random gradient on every parameter and return them all in float64."""
+    for parameter in params:
+        parameter.grad = Tensor(np.asarray(rng.normal(size=parameter.shape), parameter.dtype))
+    return [parameter.grad.data.astype(np.float64) for parameter in params]
+
+
+def values(params):
+    return [parameter.data.astype(np.float64) for parameter in params]
+
+
+def assert_close(params, expected, dtype):
+    tolerance = 1e-10 if dtype == np.float64 else 1e-4
+    for parameter, value in zip(params, expected, strict=True):
+        assert parameter.dtype == dtype
+        assert np.allclose(parameter.data, value, rtol=tolerance, atol=tolerance)
+
+
+# --- SGD -------------------------------------------------------------------------------------------------
+
+
+@given(shapes, rates, st.floats(1, 1.01), momenta, momenta, st.integers(1, 8), dtypes, seeds)
+def test_sgd_is_the_released_code_s_rule(shapes, lr, decay, first, last, steps, dtype, seed):
+    rng = np.random.default_rng(seed)
+    params = leaves(shapes, rng, dtype)
+    sgd = SGD(params, ExponentialDecay(lr, decay, 1e-6), LinearMomentum(first, last, epochs=4))
+    w, v = values(params), [np.zeros(shape) for shape in shapes]
+    for t in range(steps):
+        epoch = 1 + t // 2
+        sgd.epoch = epoch
+        m = first + (last - first) * min(1, (epoch - 1) / 3)
+        rate = max(1e-6, lr / decay**t)
+        assert math.isclose(sgd.lr, rate, rel_tol=1e-9)
+        assert math.isclose(sgd.momentum, m, rel_tol=1e-9, abs_tol=1e-12)
+        gradients = give_gradients(params, rng)
+        sgd.step()
+        v = [m * velocity - rate * g for velocity, g in zip(v, gradients, strict=True)]
+        w = [weight + velocity for weight, velocity in zip(w, v, strict=True)]
+        assert_close(params, w, dtype)
+        assert sgd.updates == t + 1
+
+
+@given(shapes, rates, momenta, st.integers(1, 6), seeds)
+def test_at_a_constant_learning_rate_sgd_is_pytorch_s_rule(shapes, lr, momentum, steps, seed):
+    rng = np.random.default_rng(seed)
+    params = leaves(shapes, rng)
+    sgd = SGD(params, lr, momentum)
+    w, buffers = values(params), [np.zeros(shape) for shape in shapes]
+    for _ in range(steps):
+        gradients = give_gradients(params, rng)
+        sgd.step()
+        buffers = [momentum * buffer + g for buffer, g in zip(buffers, gradients, strict=True)]
+        w = [weight - lr * buffer for weight, buffer in zip(w, buffers, strict=True)]
+    assert_close(params, w, np.float64)
+
+
+def test_sgd_on_arrays_of_every_size_and_memory_order():
+    """Large enough for several blocks and a rest, and not in C order."""
+    rng = np.random.default_rng(0)
+    arrays = [rng.normal(size=(211, 157)), rng.normal(size=(50, 60)).T, rng.normal(size=(40, 40))[::2, 1:]]
+    expected = [array.copy() for array in arrays]
+    params = [Tensor(array, requires_grad=True) for array in arrays]
+    sgd = SGD(params, 0.1, 0.9)
+    v = [np.zeros(array.shape) for array in arrays]
+    for _ in range(3):
+        for i, g in enumerate(give_gradients(params, rng)):
+            v[i] = 0.9 * v[i] - 0.1 * g
+            expected[i] += v[i]
+        sgd.step()
+    assert_close(params, expected, np.float64)
+    assert all(parameter.data is array for parameter, array in zip(params, arrays, strict=True))
+
+
+def test_without_momentum_there_is_no_velocity_to_keep():
+    params = leaves([(2,)], np.random.default_rng(0))
+    sgd = SGD(params, 0.1)
+    give_gradients(params, np.random.default_rng(1))
+    sgd.step()
+    assert sgd.state_dict()["arrays"] == {}
+
+
+# --- Adam ------------------------------------------------------------------------------------------------
+
+
+@given(shapes, rates, momenta, st.floats(0, 0.9999), st.floats(1e-10, 1e-2), st.integers(1, 6), dtypes, seeds)
+def test_adam_is_algorithm_1_of_its_paper(shapes, lr, beta1, beta2, eps, steps, dtype, seed):
+    rng = np.random.default_rng(seed)
+    params = leaves(shapes, rng, dtype)
+    adam = Adam(params, ExponentialDecay(lr, 1.01), (beta1, beta2), eps)
+    w, m, v = values(params), [np.zeros(shape) for shape in shapes], [np.zeros(shape) for shape in shapes]
+    for t in range(1, steps + 1):
+        for i, g in enumerate(give_gradients(params, rng)):
+            m[i] = beta1 * m[i] + (1 - beta1) * g
+            v[i] = beta2 * v[i] + (1 - beta2) * g**2
+            corrected_m, corrected_v = m[i] / (1 - beta1**t), v[i] / (1 - beta2**t)
+            w[i] = w[i] - lr / 1.01 ** (t - 1) * corrected_m / (np.sqrt(corrected_v) + eps)
+        adam.step()
+        assert_close(params, w, dtype)
+
+
+def test_adam_stands_still_where_there_never_was_a_slope():
+    weight = Tensor(np.ones(3, np.float32), requires_grad=True)
+    adam = Adam([weight], 0.1)
+    weight.grad = Tensor(np.zeros(3, np.float32))
+    adam.step()
+    assert np.array_equal(weight.data, np.ones(3, np.float32))
+
+
+# --- max_col_norm ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rule", [SGD, Adam])
+@given(rows=st.integers(1, 6), columns=st.integers(1, 6), limit=st.floats(0.1, 3), dtype=dtypes, seed=seeds)
+def test_the_weights_into_a_unit_are_shortened_to_the_limit(rule, rows, columns, limit, dtype, seed):
+    rng = np.random.default_rng(seed)
+    bounded = leaves([(rows, columns), (columns,), (rows, columns, 1)], rng, dtype)
+    free = [Tensor(parameter.data.copy(), requires_grad=True) for parameter in bounded]
+    give_gradients(bounded, rng)
+    for ours, theirs in zip(bounded, free, strict=True):
+        theirs.grad = ours.grad
+    rule(bounded, lr=0.1, max_col_norm=limit).step()
+    rule(free, lr=0.1).step()
+    matrix, before = bounded[0].data, free[0].data
+    norms = np.sqrt((before.astype(np.float64) ** 2).sum(axis=0))
+    expected = before * np.minimum(1, limit / norms)
+    assert matrix.dtype == dtype
+    assert np.allclose(matrix, expected, rtol=1e-5)  # the direction stays
+    short = norms < limit * (1 - 1e-5)
+    assert np.array_equal(matrix[:, short], before[:, short])  # to the last bit
+    assert np.array_equal(bounded[1].data, free[1].data)  # biases and kernels have no columns
+    assert np.array_equal(bounded[2].data, free[2].data)
+
+
+# --- what the rules share --------------------------------------------------------------------------------
+
+rules = st.sampled_from(
+    [
+        lambda params: SGD(params, 0.1),
+        lambda params: SGD(params, ExponentialDecay(0.1, 1.1), LinearMomentum(0.3, 0.9, 3)),
+        lambda params: SGD(params, 0.1, 0.9, max_col_norm=0.5),
+        lambda params: Adam(params, ExponentialDecay(0.1, 1.1)),
+    ]
+)
+
+
+@given(rules, shapes, st.integers(0, 4), st.integers(1, 4), dtypes, seeds)
+def test_a_saved_state_goes_on_to_the_same_bits(rule, shapes, before, after, dtype, seed):
+    rng = np.random.default_rng(seed)
+    params = leaves(shapes, rng, dtype)
+    optimizer = rule(params)
+
+    def advance(optimizer, steps, rng):
+        for _ in range(steps):
+            optimizer.epoch += 1
+            give_gradients(optimizer.params, rng)
+            optimizer.step()
+
+    advance(optimizer, before, rng)
+    saved = optimizer.state_dict()
+    kept = copy.deepcopy(saved)
+    twin = rule([Tensor(parameter.data.copy(), requires_grad=True) for parameter in params])
+    twin.load_state_dict(saved)
+    advance(optimizer, after, np.random.default_rng(seed + 1))
+    advance(twin, after, np.random.default_rng(seed + 1))
+    for ours, theirs in zip(optimizer.params, twin.params, strict=True):
+        assert ours.data.tobytes() == theirs.data.tobytes()
+    assert (twin.updates, twin.epoch, twin.lr) == (optimizer.updates, optimizer.epoch, optimizer.lr)
+    # what was saved is a copy: neither the one nor the other has written into it
+    assert (saved["updates"], saved["epoch"]) == (kept["updates"], kept["epoch"]) == (before, before + 1)
+    assert all(np.array_equal(saved["arrays"][name], kept["arrays"][name]) for name in kept["arrays"])
+    assert all(array.dtype == dtype for array in saved["arrays"].values())
+
+
+@given(rules, shapes, st.sets(st.integers(0, 3)), seeds)
+def test_parameters_without_a_gradient_are_left_alone(rule, shapes, without, seed):
+    rng = np.random.default_rng(seed)
+    params, twins = leaves(shapes, rng), leaves(shapes, np.random.default_rng(seed))
+    optimizer, other = rule(params), rule(twins)
+
+    def step(without):
+        for parameter, twin in zip(params, twins, strict=True):
+            parameter.grad = twin.grad = Tensor(rng.normal(size=parameter.shape))
+        for position in without:
+            params[position].grad = None
+        optimizer.step()
+        other.step()
+
+    step(set())
+    step(set())  # now there is a velocity, which would carry the weight on
+    before = values(params)
+    without &= set(range(len(params)))
+    step(without)
+    for position, (parameter, twin) in enumerate(zip(params, twins, strict=True)):
+        expected = before[position] if position in without else twin.data
+        assert np.array_equal(parameter.data, expected)
+
+
+def test_gradients_stay_until_they_are_forgotten_and_are_never_written_into():
+    params = leaves([(3,), (2, 2)], np.random.default_rng(0))
+    for optimizer in (SGD(params, 0.1, 0.5), Adam(params, 0.1)):
+        gradients = give_gradients(params, np.random.default_rng(1))
+        optimizer.step()
+        assert all(np.array_equal(p.grad.data, g) for p, g in zip(params, gradients, strict=True))
+        optimizer.zero_grad()
+        assert all(parameter.grad is None for parameter in params)
+
+
+def test_the_learning_rate_can_be_changed_on_the_way():
+    weight = Tensor(np.zeros(1), requires_grad=True)
+    weight.grad = Tensor(np.ones(1))
+    sgd = SGD([weight], 0.5)
+    sgd.lr = 2.0
+    sgd.step()
+    assert weight.data[0] == -2
+    sgd.lr = lambda updates: 10.0 * updates
+    assert sgd.lr == 10
+    sgd.step()
+    assert weight.data[0] == -12
+
+
+def test_a_rule_without_an_update_says_so():
+    class Unfinished(Optimizer):
+        pass
+
+    params = leaves([(1,)], np.random.default_rng(0))
+    give_gradients(params, np.random.default_rng(0))
+    with pytest.raises(NotImplementedError, match=r"Unfinished\.update is not written"):
+        Unfinished(params, 0.1).step()
+
+
+# --- refusals --------------------------------------------------------------------------------------------
+
+
+def leaf():
+    return tg.tensor([1.0], requires_grad=True)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: SGD([], 0.1), "SGD: got no parameters to optimise"),
+        (lambda: Adam(iter([]), 0.1), "Adam: got no parameters to optimise"),
+        (lambda: SGD([leaf(), tg.tensor([1.0])], 0.1), "SGD: parameter 1 is not a leaf tensor with requires_grad=True"),
+        (lambda: SGD([leaf() * 2], 0.1), "SGD: parameter 0 is not a leaf tensor with requires_grad=True"),
+        (lambda: SGD([np.ones(1)], 0.1), "SGD: parameter 0 is not a leaf tensor with requires_grad=True"),
+        (lambda: SGD([leaf()], 0.0), "SGD: the learning rate must be positive, got 0.0"),
+        (lambda: Adam([leaf()], -1.0), "Adam: the learning rate must be positive, got -1.0"),
+        (lambda: SGD([leaf()], math.nan), "SGD: the learning rate must be positive, got nan"),
+        (lambda: SGD([leaf()], 0.1, 1.0), "SGD: momentum must be in [0, 1), got 1.0"),
+        (lambda: SGD([leaf()], 0.1, -0.1), "SGD: momentum must be in [0, 1), got -0.1"),
+        (lambda: SGD([leaf()], 0.1, max_col_norm=0.0), "SGD: max_col_norm must be positive, got 0.0"),
+        (lambda: Adam([leaf()], 0.1, (1.0, 0.9)), "Adam: betas must be in [0, 1), got (1.0, 0.9)"),
+        (lambda: Adam([leaf()], 0.1, (0.9, -0.1)), "Adam: betas must be in [0, 1), got (0.9, -0.1)"),
+        (lambda: Adam([leaf()], 0.1, eps=0.0), "Adam: eps must be positive, got 0.0"),
+    ],
+)
+def test_arguments_that_make_no_sense_are_refused(make, message):
+    with pytest.raises(ValueError) as error:  # noqa: PT011 - the whole message is compared
+        make()
+    assert str(error.value) == message
+
+
+def test_a_parameter_given_twice_is_refused():
+    weight = leaf()
+    with pytest.raises(ValueError, match="SGD: parameter 2 is parameter 0 once more; it would be updated twice"):
+        SGD([weight, leaf(), weight], 0.1)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda s: s["arrays"].update({"speed.0": np.zeros((2, 3))}), "'speed.0' does not belong to this rule"),
+        (lambda s: s["arrays"].update({"mean.2": np.zeros((2, 3))}), "'mean.2' does not belong to this rule"),
+        (lambda s: s["arrays"].update({"mean.-1": np.zeros((2, 3))}), "'mean.-1' does not belong to this rule"),
+        (lambda s: s["arrays"].update({"mean": np.zeros((2, 3))}), "'mean' does not belong to this rule"),
+        (
+            lambda s: s["arrays"].update({"square.1": np.zeros(4)}),
+            r"saved square\.1 has shape \(4,\), expected \(3,\)",
+        ),
+        (lambda s: s["arrays"].pop("square.1"), r"the saved state lacks square\.1"),
+        (lambda s: s.pop("updates"), "the saved state lacks updates"),
+        (lambda s: s.pop("epoch"), "the saved state lacks epoch"),
+        (lambda s: s.pop("arrays"), "the saved state lacks arrays"),
+    ],
+)
+def test_a_state_that_does_not_fit_is_refused_and_changes_nothing(change, message):
+    rng = np.random.default_rng(0)
+    params = leaves([(2, 3), (3,)], rng)
+    adam = Adam(params, 0.1)
+    give_gradients(params, rng)
+    adam.step()
+    before = adam.state_dict()
+    state = copy.deepcopy(before)
+    state["updates"] += 7
+    for array in state["arrays"].values():
+        array += 1
+    change(state)
+    with pytest.raises(CheckpointError, match=message):
+        adam.load_state_dict(state)
+    after = adam.state_dict()
+    assert (after["updates"], after["epoch"]) == (before["updates"], before["epoch"])
+    assert after["arrays"].keys() == before["arrays"].keys()
+    assert all(np.array_equal(after["arrays"][name], before["arrays"][name]) for name in before["arrays"])
+
+
+def test_the_state_of_another_rule_is_refused():
+    rng = np.random.default_rng(0)
+    params = leaves([(2,)], rng)
+    adam, sgd = Adam(params, 0.1), SGD(params, 0.1, 0.5)
+    give_gradients(params, rng)
+    adam.step()
+    sgd.step()
+    with pytest.raises(CheckpointError, match=r"SGD: the saved array 'mean\.0' does not belong to this rule"):
+        sgd.load_state_dict(adam.state_dict())
+    with pytest.raises(CheckpointError, match=r"SGD: the saved array 'velocity\.0' does not belong to this rule"):
+        SGD(params, 0.1).load_state_dict(sgd.state_dict())

@@ -1,0 +1,78 @@
+"""The learning rate and the momentum follow the released code."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tinygan.optim import ExponentialDecay, LinearMomentum
+from tinygan.optim.schedules import as_schedule
+
+
+@pytest.mark.parametrize(
+    ("epoch", "expected"), [(0, "0.1000"), (50, "0.0905"), (250, "0.0607"), (500, "0.0368"), (1000, "0.0135")]
+)
+def test_the_paper_s_learning_rate(epoch, expected):
+    lr = ExponentialDecay(0.1, 1.000004, 1e-6)
+    assert f"{lr(500 * epoch):.4f}" == expected  # 50,000 images in minibatches of 100
+
+
+@given(st.floats(1e-6, 10), st.floats(1, 1.1), st.floats(0, 1e-3), st.integers(0, 10_000))
+def test_the_rate_is_divided_by_the_factor_after_each_update_down_to_a_floor(initial, factor, minimum, updates):
+    lr = ExponentialDecay(initial, factor, minimum)
+    expected = max(minimum, initial / factor ** min(updates, 5000)) if updates <= 5000 else lr(updates)
+    assert math.isclose(lr(updates), expected, rel_tol=1e-9)
+    assert lr(0) == max(minimum, initial)
+    assert minimum <= lr(updates + 1) <= lr(updates)
+
+
+def test_a_rate_never_falls_through_the_floor_however_late():
+    assert ExponentialDecay(0.1, 1.000004, 1e-6)(10**9) == 1e-6
+    assert ExponentialDecay(0.1, 2.0)(10**6) == 0.0  # where 2.0**(10**6) would overflow
+
+
+@pytest.mark.parametrize(
+    ("epoch", "expected"), [(1, 0.5), (2, 0.5 + 0.2 / 249), (125, 0.5 + 0.2 * 124 / 249), (250, 0.7), (9999, 0.7)]
+)
+def test_the_paper_s_momentum(epoch, expected):
+    assert math.isclose(LinearMomentum(0.5, 0.7, 250)(epoch), expected, rel_tol=1e-12)
+    assert LinearMomentum() == LinearMomentum(0.5, 0.7, 250)
+
+
+momenta = st.floats(0, 1, exclude_max=True)
+
+
+@given(momenta, momenta, st.integers(2, 1000), st.integers(0, 2000))
+def test_momentum_goes_along_a_straight_line_and_stays(initial, final, epochs, epoch):
+    momentum = LinearMomentum(initial, final, epochs)
+    assert momentum(1) == initial
+    assert math.isclose(momentum(epochs), final, abs_tol=1e-12)
+    assert momentum(epochs + epoch) == momentum(epochs)
+    share = min(1, max(0, (epoch - 1) / (epochs - 1)))
+    assert math.isclose(momentum(epoch), (1 - share) * initial + share * final, abs_tol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [(0.0,), (-0.1,), (math.nan,), (0.1, 0.9), (0.1, math.nan), (0.1, 1.0, -1e-9), (0.1, 1.0, math.nan)],
+)
+def test_impossible_decays_are_refused(arguments):
+    with pytest.raises(ValueError, match=r"ExponentialDecay\(.*\): expected initial > 0, factor >= 1 and minimum >= 0"):
+        ExponentialDecay(*arguments)
+
+
+@pytest.mark.parametrize(
+    "arguments", [(-0.1,), (1.0,), (0.5, 1.0), (0.5, -0.1), (0.5, 0.7, 1), (math.nan,), (0.5, math.nan)]
+)
+def test_impossible_momenta_are_refused(arguments):
+    with pytest.raises(ValueError, match=r"LinearMomentum\(.*\): expected epochs >= 2 and momenta in \[0, 1\)"):
+        LinearMomentum(*arguments)
+
+
+@given(st.floats(0, 1), st.integers(0, 10**9))
+def test_a_number_is_the_schedule_that_never_changes(value, when):
+    assert as_schedule(value)(when) == value
+    assert as_schedule(lambda t: t + 1)(when) == when + 1
