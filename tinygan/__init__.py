@@ -11,10 +11,14 @@ tensor([2., 4., 6.], dtype=float32)
 from tinygan import functional, gan, nn, optim
 from tinygan.backend import manual_seed
 from tinygan.engine import Operation, Tensor, detect_anomaly, enable_grad, grad, is_grad_enabled, no_grad, tensor
+from tinygan.engine.checking import GradcheckReport, gradcheck, gradcheck_function
+from tinygan.errors import GradcheckError
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "GradcheckError",
+    "GradcheckReport",
     "Operation",
     "Tensor",
     "__version__",
@@ -23,6 +27,8 @@ __all__ = [
     "functional",
     "gan",
     "grad",
+    "gradcheck",
+    "gradcheck_function",
     "is_grad_enabled",
     "manual_seed",
     "nn",

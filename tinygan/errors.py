@@ -7,6 +7,8 @@ the file, the argument, what was expected and what came, and says what to do.
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class TinyganError(Exception):
     """The common ancestor: catch this to catch every refusal of tinygan."""
@@ -32,6 +34,19 @@ class AnomalyError(TinyganError, FloatingPointError):
     """A nan or an infinity appeared where `tinygan.detect_anomaly` was looking."""
 
 
+class GradcheckError(TinyganError, AssertionError):
+    """A gradient is not what the function's own values say, or its rule broke a promise; `report` says which.
+
+    Attributes
+    ----------
+    report : GradcheckReport
+    """
+
+    def __init__(self, report: Any) -> None:
+        super().__init__(str(report))
+        self.report = report
+
+
 class ConfigError(TinyganError, ValueError):
     """An experiment's configuration holds an unknown key or a value that does not fit."""
 
@@ -46,3 +61,7 @@ class CheckpointError(TinyganError, ValueError):
 
 class RunError(TinyganError, OSError):
     """A run folder is missing, taken, in use by another process, or cannot be written."""
+
+
+class DistributionError(TinyganError, ValueError):
+    """What was given as a probability distribution, or as a discriminator over one, is none."""

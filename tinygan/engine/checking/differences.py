@@ -30,7 +30,7 @@ COMPLEX_STEP = 1e-20
 ROUNDING = 8.0  # units in the last place that a value of f may be off by
 SMOOTH = 1e-4  # relative disagreement of the estimates within one stencil above which a smaller step is tried
 KINK = 1e-4  # relative difference of the slopes above which a point counts as a kink
-DIVERGING = 1.2  # growth of a slope, as the step is halved, above which it has no finite limit (a root: 1.41, a jump: 2)
+DIVERGING = 1.2  # growth of a slope as the step is halved; if more, it has no limit (that of a root is 1.41, a jump 2)
 
 
 @dataclass
@@ -43,8 +43,10 @@ class Slopes:
         The derivative.
     left, right : array
         The one-sided slopes at a kink; elsewhere `value`.
+    noise : array
+        The error that rounding can have made.
     doubt : array
-        By how much `value` may be wrong, by its own account.
+        The error, truncation included, that the estimate suspects itself of.
     kink : array of bool
     undefined : array of bool
         g is not finite in any neighbourhood that was tried, or its slope has no limit; compare nothing here.
@@ -53,33 +55,40 @@ class Slopes:
     value: Array
     left: Array
     right: Array
+    noise: Array
     doubt: Array
     kink: Array
     undefined: Array
 
     @classmethod
-    def empty(cls, size: int | tuple[int, ...]) -> Slopes:
+    def empty(cls, shape: int | tuple[int, ...]) -> Slopes:
         """Slopes of which nothing is known yet."""
-        nan = np.full(size, np.nan)
-        no = np.zeros(size, bool)
-        return cls(nan, nan.copy(), nan.copy(), np.full(size, np.inf), no, ~no)
+        value, left, right = (np.full(shape, np.nan) for _ in range(3))
+        noise, doubt = (np.full(shape, np.inf) for _ in range(2))
+        return cls(value, left, right, noise, doubt, np.zeros(shape, bool), np.ones(shape, bool))
 
     def take(self, other: Slopes, where: Array) -> None:
         """Copy the elements of `other` for which `where` is true."""
         for name, mine in vars(self).items():
             np.copyto(mine, getattr(other, name), where=where)
 
-    def put_column(self, j: int, column: Slopes) -> None:
-        """Write `column` as column j of a Jacobian."""
-        for name, mine in vars(self).items():
-            mine[:, j] = getattr(column, name)
+    def put_column(self, j: int, column: Slopes, scale: float) -> None:
+        """Write `column`, taken along `scale` times the j-th unit vector, as column j of a Jacobian."""
+        for name in ("value", "left", "right", "noise", "doubt"):
+            getattr(self, name)[:, j] = getattr(column, name) / scale
+        self.kink[:, j], self.undefined[:, j] = column.kink, column.undefined
+
+    def block(self, rows: slice, columns: slice) -> Slopes:
+        """Return a part of a Jacobian."""
+        return Slopes(*(array[rows, columns] for array in vars(self).values()))
 
 
 def complex_step(g: Line, g0: Array) -> Slopes:
-    """Return the derivative by a complex step; not finite, it is undefined."""
+    """Return the derivative by a complex step; where it is not finite, it is undefined."""
     value = np.imag(g(1j * COMPLEX_STEP)) / COMPLEX_STEP
-    doubt = ROUNDING * np.finfo(np.float64).eps * (np.abs(g0) + np.abs(value))
-    return Slopes(value, value, value, doubt, np.zeros(value.shape, bool), ~(np.isfinite(value) & np.isfinite(g0)))
+    noise = ROUNDING * np.finfo(np.float64).eps * (np.abs(g0) + np.abs(value))
+    undefined = ~(np.isfinite(value) & np.isfinite(g0))
+    return Slopes(value, value, value, noise, noise, np.zeros(value.shape, bool), undefined)
 
 
 def central_difference(
@@ -100,51 +109,52 @@ def central_difference(
     precision : float
         The distance between 1 and the next number of the dtype that g is computed in.
     agrees : callable, optional
-        Says of which elements the slopes are what was expected; others are refined by smaller steps until their own
-        error estimates get no better. The expected value never enters the estimate.
+        Says of which elements the slopes are what was expected. Others are estimated again with every smaller step,
+        and the estimate that doubts itself least is kept; the expected value never enters the estimate.
     first_step : float, optional
         By default the fifth root of `precision`, which balances h^4 against rounding over h.
     """
-    step = precision**0.2 if first_step is None else first_step
-    smallest = min(4 * precision**0.5, step)
+    h = precision**0.2 if first_step is None else first_step
+    smallest = min(4 * precision**0.5, h)
     best = Slopes.empty(g0.shape)
     settled = np.zeros(g0.shape, bool)
-    while step >= smallest and not settled.all():
-        level, smooth, outcome = _stencil(g, g0, step, precision)
-        best.take(level, where=~settled & (level.doubt < best.doubt) & ~level.undefined)
-        settled |= smooth & ~level.undefined & (True if agrees is None else agrees(level))
-        step /= 8
-        last = outcome
-    if not settled.all():
-        best.take(last, where=~settled & (last.kink | (last.undefined & np.isfinite(last.doubt))))
+    while True:
+        smooth, guess, rough = _stencil(g, g0, h, precision)
+        best.take(guess, where=~settled & ~guess.undefined & (guess.doubt < best.doubt))
+        settled |= smooth & (True if agrees is None else agrees(guess))
+        h /= 8
+        if settled.all() or h < smallest:
+            break
+    best.take(rough, where=~settled & (rough.kink | rough.undefined))
     return best
 
 
-def _stencil(g: Line, g0: Array, h: float, precision: float) -> tuple[Slopes, Array, Slopes]:
-    """Estimate from g(-h), g(-h/2), g(0), g(h/2), g(h).
+def _stencil(g: Line, g0: Array, h: float, precision: float) -> tuple[Array, Slopes, Slopes]:
+    """Estimate slopes from g(-h), g(-h/2), g(0), g(h/2), g(h).
 
-    Returns the slopes as if g were smooth; where that is believed; and what to make of the rest.
+    Returns where g looks smooth; its slopes if it is; and what they are if it is not.
     """
     ahead, near_ahead, near_behind, behind = g(h), g(h / 2), g(-h / 2), g(-h)
-    finite = np.isfinite(g0) & np.isfinite(ahead) & np.isfinite(near_ahead) & np.isfinite(near_behind)
-    finite &= np.isfinite(behind)
+    finite = np.isfinite(g0 + ahead + near_ahead + near_behind + behind)
     outer, inner = (ahead - behind) / (2 * h), (near_ahead - near_behind) / h
     value = (4 * inner - outer) / 3
-    size = np.maximum(np.abs(g0), np.maximum(np.abs(ahead), np.abs(behind)))
-    noise = ROUNDING * precision * size / h
+    noise = ROUNDING * precision * np.maximum(np.abs(g0), np.maximum(np.abs(ahead), np.abs(behind))) / h
 
     right, near_right = (ahead - g0) / h, (near_ahead - g0) / (h / 2)
     left, near_left = (g0 - behind) / h, (g0 - near_behind) / (h / 2)
-    jump = np.abs(2 * (near_right - near_left) - (right - left))  # of the slope at 0, less the curvature's share
     bend = np.abs(inner - outer)
-    smooth = (bend <= SMOOTH * np.abs(value) + noise) & (jump <= SMOOTH * np.abs(value) + 4 * noise)
-    guess = Slopes(value, value, value, noise + bend / 3 + jump, np.zeros(g0.shape, bool), ~finite)
+    jump = np.abs(2 * (near_right - near_left) - (right - left))  # of the slope at 0, less the share of the curvature
+    smooth = finite & (bend <= SMOOTH * np.abs(value) + noise) & (jump <= SMOOTH * np.abs(value) + noise)
+    no = np.zeros(g0.shape, bool)
+    guess = Slopes(value, value, value, noise, noise + bend / 3 + jump, no, ~finite)
 
     steepest = np.maximum(np.abs(near_left), np.abs(near_right))
-    kink = finite & (jump > KINK * steepest + 8 * noise)
-    diverging = kink & (
-        (np.abs(near_right) > DIVERGING * np.abs(right) + 4 * noise)
-        | (np.abs(near_left) > DIVERGING * np.abs(left) + 4 * noise)
+    broken = finite & (jump > KINK * steepest + noise)
+    diverging = broken & (
+        (np.abs(near_right) > DIVERGING * np.abs(right) + noise)
+        | (np.abs(near_left) > DIVERGING * np.abs(left) + noise)
     )
-    slopes = Slopes(value, 2 * near_left - left, 2 * near_right - right, 4 * noise, kink & ~diverging, diverging)
-    return guess, smooth, slopes
+    rough = Slopes(
+        value, 2 * near_left - left, 2 * near_right - right, noise, noise, broken & ~diverging, diverging
+    )
+    return smooth, guess, rough

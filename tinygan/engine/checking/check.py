@@ -1,0 +1,284 @@
+"""`gradcheck` and `gradcheck_function`: is a gradient what the function's own values say it is?"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from typing import Any
+
+import numpy as np
+
+from tinygan.engine.checking import report as kinds
+from tinygan.engine.checking.arrays import ArraySubject
+from tinygan.engine.checking.directions import compare_directions
+from tinygan.engine.checking.jacobian import compare_jacobian
+from tinygan.engine.checking.numerical import Differentiator, Settings, random_weights
+from tinygan.engine.checking.promises import check_promises, differs, say_random
+from tinygan.engine.checking.report import GradcheckReport
+from tinygan.engine.checking.subject import Stopped, Subject
+from tinygan.engine.checking.surroundings import (
+    RandomState,
+    modules_kept,
+    name_of,
+    names_of_arguments,
+    parameters_of,
+    quiet,
+)
+from tinygan.engine.checking.tensors import TensorSubject, chosen
+from tinygan.engine.modes import Observer, Recording
+from tinygan.engine.tensor import Tensor
+from tinygan.errors import DtypeError, GradcheckError
+
+RTOL = {"float64": 1e-6, "float32": 1e-4, "float16": 2e-2}
+
+
+def gradcheck(
+    fn: Callable[..., Any],
+    inputs: Tensor | Sequence[Any],
+    *,
+    parameters: Any = None,
+    order: int = 1,
+    dtype: Any = "float64",
+    rtol: float | None = None,
+    atol: float | None = None,
+    eps: float | None = None,
+    complex_step: bool = True,
+    full_limit: int = 4096,
+    directions: int = 3,
+    seed: int = 0,
+    frozen: bool = False,
+    name: str | None = None,
+    raise_exception: bool = True,
+) -> GradcheckReport:
+    """Check the gradients of a function of tensors against its values.
+
+    The whole Jacobian is compared when it is small, and sums u'Jv along random directions when it is large. The
+    numerical derivative is always taken in float64: by the complex step where the function is analytic and computes
+    with complex numbers, by central differences with Richardson extrapolation elsewhere. At a kink, such as relu at 0
+    or a tie of a maximum, any gradient between the slopes to the left and to the right is right, provided that shares
+    of a maximum add up. (At points where several kinks of one function meet, the gradient that backpropagation finds
+    need not lie between them: move such inputs a little.)
+
+    Beside the numbers, it is checked that two calls agree, that nobody changes an input, the upstream gradient or
+    what was saved for the backward pass, that gradients share no memory, that they have the shape, dtype and device of
+    their inputs, and that an upstream gradient of 0 gives 0. Afterwards the inputs, every ``.grad``, the state of
+    modules and of random streams are what they were.
+
+    Parameters
+    ----------
+    fn : callable or Module
+        Called as ``fn(*inputs)``; returns a tensor, or tensors in tuples, lists and dictionaries.
+    inputs : Tensor, or sequence of Tensor and other arguments
+        The tensors that require a gradient are checked; if none does, all of floating point are. They are copied to
+        `dtype`, with their layout in memory.
+    parameters : Module, or mapping or sequence of Tensor, optional
+        Tensors that `fn` uses besides its inputs. Those of a module that is `fn`, or whose method it is, are found.
+    order : int
+        2 checks the gradient of the gradient too, and so on.
+    dtype : {"float64", "float32", "float16"}
+        In which the gradients are computed.
+    rtol, atol : float, optional
+        An analytical value a and a numerical one n are equal when |a - n| <= rtol max(|a|, |n|) + atol + the error
+        that the numerical derivative suspects itself of. By default `rtol` is 1e-6, 1e-4 or 2e-2 by `dtype`, and `atol`
+        a hundredth of that times the largest derivative of the same output by the same input.
+    eps : float, optional
+        First step of central differences; by default 7e-4 times the size of the element, or times 1 if that is larger.
+    complex_step : bool
+        False never tries the complex step.
+    full_limit : int
+        The largest Jacobian that is compared as a whole, in elements.
+    directions : int
+        How many random directions to try for each input of a larger one.
+    seed : int
+        Of the random upstream gradients and directions.
+    frozen : bool
+        Start every call of `fn` from the same state of the random streams, so that dropout keeps its mask.
+    name : str, optional
+        Of the function, for the report.
+    raise_exception : bool
+        False returns a report that is false instead of raising.
+
+    Returns
+    -------
+    GradcheckReport
+        ``print(report)`` shows a table.
+
+    Raises
+    ------
+    GradcheckError
+        Something is wrong; its ``report`` and its message say what, with the worst element.
+    DtypeError
+        There is no floating-point tensor to check, or `dtype` is not one of the three.
+
+    Examples
+    --------
+    >>> import tinygan as tg
+    >>> x = tg.tensor([-1.0, 0.0, 2.0])
+    >>> report = tg.gradcheck(tg.functional.relu, [x])  # at 0 too
+    >>> report.ok, report.comparisons[0].kinks
+    (True, 1)
+    """
+    given = [inputs] if isinstance(inputs, Tensor) else list(inputs)
+    found = parameters_of(fn) | _named(parameters)
+    found = {key: tensor for key, tensor in found.items() if tensor.requires_grad}
+    if not chosen(given) and not found:
+        raise DtypeError(
+            "gradcheck: none of the inputs is a floating-point tensor, so there is nothing to check; make them with "
+            "tg.tensor(..., requires_grad=True), or use gradcheck_function for a function of plain arrays"
+        )
+    if order < 1:
+        raise ValueError(f"gradcheck: order must be at least 1, got {order}")
+    settings = _settings(dtype, rtol, atol, eps, complex_step, full_limit, directions, seed)
+    report = GradcheckReport(name or name_of(fn), str(np.dtype(dtype)), seed, settings.rtol, atol)
+
+    def prepare(before_call: Callable[[], None]) -> TensorSubject:
+        return TensorSubject(fn, given, names_of_arguments(fn, given), found, report, before_call)
+
+    return _check(fn, prepare, settings, order, frozen, raise_exception)
+
+
+def gradcheck_function(
+    forward: Callable[..., Any],
+    gradient: Callable[..., Any],
+    inputs: Any,
+    *,
+    dtype: Any = "float64",
+    rtol: float | None = None,
+    atol: float | None = None,
+    eps: float | None = None,
+    complex_step: bool = True,
+    full_limit: int = 4096,
+    directions: int = 3,
+    seed: int = 0,
+    frozen: bool = False,
+    name: str | None = None,
+    raise_exception: bool = True,
+) -> GradcheckReport:
+    """Check anyone's gradient of anyone's function of NumPy arrays.
+
+    Parameters
+    ----------
+    forward : callable
+        Called as ``forward(*inputs)``; returns an array, or a tuple of arrays.
+    gradient : callable
+        Called as ``gradient(upstream, *inputs)``, where `upstream` is the gradient of some number by the output (a
+        tuple for several outputs). Returns the gradients of that number by the inputs: a tuple with None for those
+        that have none, or the only one.
+    inputs : array or sequence of arrays
+        Those of floating point are checked.
+    dtype, rtol, atol, eps, complex_step, full_limit, directions, seed, frozen, name, raise_exception
+        As in `gradcheck`.
+
+    Returns
+    -------
+    GradcheckReport
+
+    Raises
+    ------
+    GradcheckError, DtypeError
+        As `gradcheck`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tinygan import gradcheck_function
+    >>> report = gradcheck_function(np.sin, lambda upstream, x: upstream * np.cos(x), np.linspace(-1, 1, 5))
+    >>> report.ok, report.comparisons[0].method
+    (True, 'complex step')
+    """
+    given = list(inputs) if isinstance(inputs, (list, tuple)) else [inputs]
+    if not any(np.asarray(value).dtype.kind == "f" for value in given):
+        raise DtypeError("gradcheck_function: no input is a floating-point array, so there is nothing to check")
+    settings = _settings(dtype, rtol, atol, eps, complex_step, full_limit, directions, seed)
+    report = GradcheckReport(name or name_of(forward), str(np.dtype(dtype)), seed, settings.rtol, atol)
+
+    def prepare(before_call: Callable[[], None]) -> ArraySubject:
+        return ArraySubject(forward, gradient, given, names_of_arguments(forward, given), report, before_call)
+
+    return _check(forward, prepare, settings, 1, frozen, raise_exception)
+
+
+def _settings(
+    dtype: Any,
+    rtol: float | None,
+    atol: float | None,
+    eps: float | None,
+    complex_step: bool,
+    full_limit: int,
+    directions: int,
+    seed: int,
+) -> Settings:
+    name = str(np.dtype(dtype))
+    if name not in RTOL:
+        raise DtypeError(f"gradcheck: dtype must be one of {', '.join(RTOL)}, not {name}")
+    return Settings(RTOL[name] if rtol is None else rtol, atol, eps, complex_step, full_limit, directions, seed)
+
+
+def _check(
+    fn: Callable[..., Any],
+    prepare: Callable[[Callable[[], None]], Subject],
+    settings: Settings,
+    order: int,
+    frozen: bool,
+    raise_exception: bool,
+) -> GradcheckReport:
+    """Examine a subject, and what it becomes when it is differentiated, in a world that is put back afterwards."""
+    start = time.perf_counter()
+    randomness = RandomState(fn)
+    subject = prepare(randomness.restore if frozen else lambda: None)
+    report = subject.report
+    with ExitStack() as stack:
+        for context in (quiet(), modules_kept(fn), randomness.kept(), Recording(True), Observer()):
+            stack.enter_context(context)
+        rng = np.random.default_rng(settings.seed)
+        try:
+            while True:
+                stack.enter_context(subject.active())
+                _examine(subject, settings, rng)
+                if report.failures or subject.order == order:
+                    break
+                subject = subject.gradient([random_weights(rng, output.shape) for output in subject.outputs])
+        except Stopped:
+            pass
+    report.seconds = time.perf_counter() - start
+    if raise_exception and not report.ok:
+        raise GradcheckError(report)
+    return report
+
+
+def _examine(subject: Subject, settings: Settings, rng: np.random.Generator) -> None:
+    """Check one order: first the promises, then the numbers."""
+    report = subject.report
+    check_promises(subject, rng)
+    if report.failures:
+        return
+    differentiator = Differentiator(subject, settings, rng)
+    done = len(report.comparisons)
+    if sum(variable.point.size for variable in subject.inputs) * subject.size <= settings.full_limit:
+        compare_jacobian(differentiator, settings)
+    else:
+        report.mode = "random directions"
+        compare_directions(differentiator, settings, rng)
+    new = report.comparisons[done:]
+    if any(c.undefined for c in new) and not any(c.compared for c in new):
+        subject.fail(
+            kinds.NOTHING_COMPARED,
+            f"{subject.name}: nothing could be compared, since the function is not finite, or has no finite slope, at "
+            "any of these inputs",
+        )
+    outputs = [output.point for output in subject.outputs]
+    if report.failures and any(differs(outputs, subject.run()) for _ in range(8)):
+        report.failures.clear()
+        say_random(subject, "function")
+
+
+def _named(parameters: Any) -> dict[str, Tensor]:
+    if parameters is None:
+        return {}
+    if hasattr(parameters, "named_parameters"):
+        return dict(parameters.named_parameters())
+    if isinstance(parameters, Mapping):
+        return dict(parameters)
+    tensors = [parameters] if isinstance(parameters, Tensor) else list(parameters)
+    return {tensor.name or f"parameter {k}": tensor for k, tensor in enumerate(tensors)}

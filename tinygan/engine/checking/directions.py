@@ -1,0 +1,104 @@
+"""Comparing a large Jacobian J along random directions: u'Jv, one number at a time."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tinygan.engine.checking.differences import Slopes
+from tinygan.engine.checking.judging import Judgement, conclude, judge
+from tinygan.engine.checking.numerical import Differentiator, Settings, random_weights
+from tinygan.engine.checking.report import Index
+from tinygan.engine.checking.subject import Array, Variable
+
+
+def compare_directions(differentiator: Differentiator, settings: Settings, rng: np.random.Generator) -> None:
+    """Compare u'Jv for random u and v, with v in one input at a time, and note the result in the report."""
+    subject = differentiator.subject
+    outputs = subject.outputs
+    output = outputs[0] if len(outputs) == 1 else Variable(0, "all outputs", (subject.size,), differentiator.f0)
+    for index, variable in enumerate(subject.inputs):
+        differentiator.used.clear()
+        probe = _Probe(differentiator, settings, index)
+        trials: list[Judgement] = []
+        where: Index | None = None
+        for _ in range(settings.directions if variable.point.size and subject.size else 0):
+            v = differentiator.scales(index) * random_weights(rng, variable.shape)
+            u = random_weights(rng, (subject.size,))
+            trials.append(probe.compare(u, v))
+            if trials[-1].wrong.any():
+                worst, where = probe.localise(u, v)
+                trials = [worst]
+                break
+        conclude(subject, _joined(trials), output, variable, differentiator.method(), (None, where))
+
+
+class _Probe:
+    """Compares u'Jv for directions v of one input."""
+
+    def __init__(self, differentiator: Differentiator, settings: Settings, index: int) -> None:
+        self.differentiator = differentiator
+        self.settings = settings
+        self.index = index
+
+    def compare(self, u: Array, v: Array) -> Judgement:
+        """Compare, and if the values differ, again with smaller steps."""
+        slopes = self._along(v)
+        gradient = self._pull(u, slopes)
+        if slopes.undefined.any() and not np.isfinite(gradient).all():  # leave out what has no finite slope
+            v = np.where(np.isfinite(gradient), v, 0)
+            slopes = self._along(v)
+        analytical = np.array([[np.where(v == 0, 0, gradient * v).sum()]])
+        judgement = judge(_weighted(slopes, u), analytical, self.settings.rtol, self.settings.atol)
+        if judgement.wrong.any():
+            judgement = judge(
+                _weighted(self._along(v, closely=True), u), analytical, self.settings.rtol, self.settings.atol
+            )
+        return judgement
+
+    def localise(self, u: Array, v: Array) -> tuple[Judgement, Index]:
+        """Halve v, again and again, keeping the half that is further off: that leads to an element that is wrong."""
+        active = np.arange(v.size)
+        while active.size > 1:
+            halves = np.array_split(active, 2)
+            errors = [np.nan_to_num(self.compare(u, _only(v, half)).error.item(), nan=np.inf) for half in halves]
+            active = halves[int(np.argmax(errors))]
+        unit = _only(np.ones(v.shape), active)
+        return self.compare(u, unit), tuple(int(i) for i in np.unravel_index(int(active[0]), v.shape))
+
+    def _along(self, v: Array, closely: bool = False) -> Slopes:
+        direction = self.differentiator.zeros()
+        direction[self.index] = v
+        return self.differentiator.along(direction, _never if closely else None)
+
+    def _pull(self, u: Array, slopes: Slopes) -> Array:
+        subject = self.differentiator.subject
+        return subject.pull(subject.split(np.where(slopes.undefined, 0, u)))[self.index]
+
+
+def _never(found: Slopes) -> Array:
+    return np.zeros(found.value.shape, bool)
+
+
+def _only(v: Array, elements: Array) -> Array:
+    kept = np.zeros(v.size)
+    kept[elements] = v.reshape(-1)[elements]
+    return kept.reshape(v.shape)
+
+
+def _weighted(slopes: Slopes, u: Array) -> Slopes:
+    """Return the slopes of u'g as a Jacobian of one element; outputs without a slope are left out."""
+    u = np.where(slopes.undefined, 0, u)
+    known = Slopes(*(np.where(slopes.undefined, 0, array) for array in vars(slopes).values()))
+    low, high = np.minimum(u * known.left, u * known.right), np.maximum(u * known.left, u * known.right)
+    sums = [u @ known.value, low.sum(), high.sum(), np.abs(u) @ known.noise, np.abs(u) @ known.doubt]
+    flags = [known.kink.any(), slopes.undefined.all()]
+    return Slopes(*(np.array([[x]]) for x in sums + flags))
+
+
+def _joined(trials: list[Judgement]) -> Judgement:
+    """Put comparisons along several directions side by side, as columns."""
+    if not trials:
+        return judge(Slopes.empty((1, 0)), np.zeros((1, 0)), 0.0, 0.0)
+    slopes = Slopes(*(np.hstack(arrays) for arrays in zip(*(vars(t.slopes).values() for t in trials), strict=True)))
+    parts = {name: np.hstack([getattr(t, name) for t in trials]) for name in vars(trials[0]) if name != "slopes"}
+    return Judgement(**parts, slopes=slopes)

@@ -1,0 +1,111 @@
+"""The numerical derivative of a subject along any direction, by the best method that it allows."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from tinygan.engine.checking.differences import Line, Slopes, central_difference, complex_step
+from tinygan.engine.checking.subject import Array, Stopped, Subject
+
+COMPLEX, CENTRAL = "complex step", "central differences"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the user asked for: see `tinygan.gradcheck`."""
+
+    rtol: float
+    atol: float | None
+    eps: float | None
+    complex_step: bool
+    full_limit: int
+    directions: int
+    seed: int
+
+
+class Differentiator:
+    """Differentiates a subject numerically.
+
+    Attributes
+    ----------
+    analytic : bool
+        Whether the complex step may be used.
+    used : set of str
+        The methods that have been used since it was last cleared.
+    """
+
+    def __init__(self, subject: Subject, settings: Settings, rng: np.random.Generator) -> None:
+        self.subject = subject
+        self.eps = settings.eps
+        self.points = [variable.point for variable in subject.inputs]
+        self.f0 = subject.values(self.points)
+        self.analytic = settings.complex_step and self._complex_works(rng)
+        self.used: set[str] = set()
+
+    def line(self, direction: Sequence[Array]) -> Line:
+        """Return the function of t that gives the values at point + t direction."""
+
+        def g(t: complex) -> Array:
+            return self.subject.values([x + t * d for x, d in zip(self.points, direction, strict=True)])
+
+        return g
+
+    def along(self, direction: Sequence[Array], agrees: Callable[[Slopes], Array] | None = None) -> Slopes:
+        """Return the slopes of every output element; an element that does not agree is looked at more closely."""
+        line = self.line(direction)
+        if self.analytic:
+            self.used.add(COMPLEX)
+            slopes = complex_step(line, self.f0)
+            if not slopes.undefined.any() and (agrees is None or agrees(slopes).all()):
+                return slopes
+        self.used.add(CENTRAL)
+        return central_difference(line, self.f0, self.subject.precision, agrees, self.eps)
+
+    def zeros(self) -> list[Array]:
+        """Return the direction that leads nowhere, to be filled in."""
+        return [np.zeros(point.shape) for point in self.points]
+
+    def scales(self, index: int) -> Array:
+        """Return by how much elements of an input can be expected to vary: their own size, but at least 1."""
+        size = np.abs(self.points[index])
+        return np.where(np.isfinite(size), np.maximum(size, 1), 1)
+
+    def method(self) -> str:
+        """Return the names of the methods used since `used` was cleared."""
+        return " and ".join(sorted(self.used, reverse=True))
+
+    def _complex_works(self, rng: np.random.Generator) -> bool:
+        """Say whether complex steps along two random directions agree with central differences.
+
+        A function may refuse complex numbers, or drop the imaginary part somewhere as |x| does, in which case the
+        complex step is wrong without a word.
+        """
+        if not self.f0.size or any(variable.size == 0 for variable in self.points):
+            return False
+        noted = len(self.subject.report.failures)
+        for _ in range(2):
+            direction = [self.scales(k) * random_weights(rng, x.shape) for k, x in enumerate(self.points)]
+            try:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("error", np.exceptions.ComplexWarning)
+                    trial = complex_step(self.line(direction), self.f0)
+            except Stopped:
+                del self.subject.report.failures[noted:]
+                return False
+            except Exception:  # whatever the function has against complex numbers
+                return False
+            true = central_difference(self.line(direction), self.f0, self.subject.precision, None, self.eps)
+            close = np.abs(trial.value - true.value) <= 1e-5 * np.abs(true.value) + true.noise
+            if not np.all(close & ~true.kink & ~true.undefined):
+                return False
+        return True
+
+
+def random_weights(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
+    """Return numbers of both signs, none of them near 0 and none equal."""
+    return rng.uniform(0.5, 1, shape) * rng.choice([-1.0, 1.0], shape)
+

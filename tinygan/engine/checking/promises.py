@@ -1,0 +1,56 @@
+"""What a function and its gradient promise before any number is compared."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tinygan.engine.checking import report as kinds
+from tinygan.engine.checking.numerical import random_weights
+from tinygan.engine.checking.subject import Array, Subject
+
+_SAME = 64  # units in the last place: two runs on a GPU may add in another order
+
+
+def check_promises(subject: Subject, rng: np.random.Generator) -> None:
+    """Note in the report what is broken.
+
+    Two calls give the same; nobody changes an array of somebody else or shares it; a gradient has the shape, dtype and
+    device of what it belongs to; and it is 0 when the upstream gradient is 0.
+    """
+    first = subject.run()
+    if differs(first, subject.run()):
+        say_random(subject, "function")
+        return
+    upstream = [random_weights(rng, output.shape) for output in subject.outputs]
+    gradients = subject.pull(upstream, watch=True)
+    if differs(gradients, subject.pull(upstream, watch=True)):
+        say_random(subject, "backward pass")
+    nothing = subject.pull([np.zeros(output.shape) for output in subject.outputs])
+    for variable, gradient, zero in zip(subject.inputs, gradients, nothing, strict=True):
+        if np.any((zero != 0) & np.isfinite(gradient)):
+            subject.fail(
+                kinds.UPSTREAM_IGNORED,
+                f"{subject.name}: when the gradient by the output is 0, the one by {variable} must be 0 too, but is "
+                "not: the backward pass does not multiply by its upstream gradient everywhere",
+            )
+
+
+def differs(first: list[Array], second: list[Array]) -> bool:
+    """Say whether two runs disagree by more than rounding."""
+    return [a.shape for a in first] != [b.shape for b in second] or not all(map(_same, first, second))
+
+
+def _same(a: Array, b: Array) -> bool:
+    slack = _SAME * np.finfo(np.float64).eps
+    largest = np.max(np.abs(a), initial=0, where=np.isfinite(a))
+    return np.allclose(a, b, rtol=slack, atol=slack * largest, equal_nan=True)
+
+
+def say_random(subject: Subject, what: str) -> None:
+    """Explain what to do about a function that draws new random numbers at every call."""
+    subject.fail(
+        kinds.RANDOM,
+        f"the {what} is random: two calls with the same inputs gave different results, so difference quotients mean "
+        "nothing. Freeze the dropout mask: frozen=True starts every call from the same random state; or make the "
+        "stream inside the function and pass it as rng=; or call .eval() on the module",
+    )
