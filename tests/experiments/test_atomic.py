@@ -14,6 +14,14 @@ from hypothesis import strategies as st
 from tinygan.experiments.atomic import atomic_write, remove_temporaries, sync_folder, write_all
 
 
+@pytest.fixture(scope="module", autouse=True)
+def disk_that_does_not_keep_us_waiting():
+    """What has to be synced, and when, is tested by its order; the tests need no real syncing."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda _descriptor: None)
+        yield
+
+
 @given(chunks=st.lists(st.binary(max_size=20), max_size=5))
 def test_the_file_is_its_chunks_joined(tmp_path_factory, chunks):
     path = tmp_path_factory.mktemp("atomic") / "a"

@@ -93,7 +93,7 @@ def checkout(tmp_path, monkeypatch):
     (package / "environment.py").write_text("one")
     git("add", ".")
     git("-c", "user.name=a", "-c", "user.email=a@b", "commit", "-q", "-m", "one")
-    git("tag", "v1")
+    git("-c", "user.name=a", "-c", "user.email=a@b", "tag", "-a", "v1", "-m", "a tag is no commit")
     monkeypatch.setattr(environment, "__file__", str(package / "environment.py"))
     return package, git
 

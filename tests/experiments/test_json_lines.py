@@ -50,6 +50,8 @@ def test_a_torn_line_of_any_length_is_found(tmp_path, torn, whole):
     path = tmp_path / "m.jsonl"
     path.write_bytes(whole + b"x" * torn)
     assert synced_length(path) == len(whole)
+    append_record(path, {})
+    assert path.read_bytes() == whole + b"{}\n"
 
 
 @pytest.mark.parametrize("line", [b"{torn", b"", b"[1]", b"\x00\x00", b"\xff", b"[" * 100_000])

@@ -66,6 +66,12 @@ def test_one_process_cannot_take_it_twice_but_can_take_it_again(tmp_path):
         pass
 
 
+def test_a_longer_number_of_an_earlier_holder_is_wiped_out(tmp_path):
+    (tmp_path / "run.lock").write_text("9" * 15 + "\n")
+    with exclusive_lock(tmp_path / "run.lock"):
+        assert (tmp_path / "run.lock").read_text() == f"{os.getpid()}\n"
+
+
 def test_an_error_inside_gives_the_lock_back(tmp_path):
     with pytest.raises(OSError, match="inside") as caught, exclusive_lock(tmp_path / "run.lock"):
         raise OSError("inside")

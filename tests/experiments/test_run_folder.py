@@ -14,6 +14,14 @@ from tinygan.experiments.checkpoint import read_checkpoint, write_checkpoint
 from tinygan.experiments.run_folder import POSITION, RunFolder
 
 
+@pytest.fixture(scope="module", autouse=True)
+def disk_that_does_not_keep_us_waiting():
+    """What has to be synced, and when, is tested by its order; the tests need no real syncing."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda _descriptor: None)
+        yield
+
+
 @pytest.fixture
 def run(tmp_path):
     return RunFolder.create(tmp_path / "run", "seed = 1\n", {"python": "3.11", "cpus": np.int64(2)})
@@ -84,6 +92,14 @@ def test_the_folder_is_a_run_only_when_everything_else_is_there(tmp_path, monkey
     monkeypatch.setattr(os, "replace", lambda a, b: (written.append(b.name), replace(a, b))[1])
     RunFolder.create(tmp_path / "run", "", {})
     assert written == ["environment.json", "config.toml"]
+
+
+def test_the_name_of_a_new_run_is_forced_to_the_disk(tmp_path, monkeypatch):
+    synced = []
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", lambda descriptor: synced.append(os.fstat(descriptor).st_ino))
+        RunFolder.create(tmp_path / "run", "", {})
+    assert tmp_path.stat().st_ino in synced
 
 
 def test_a_disk_that_is_full_from_the_start_is_named(tmp_path, monkeypatch):
@@ -298,3 +314,16 @@ def test_a_folder_taken_while_it_is_made_is_refused(tmp_path):
     with first.lock(), pytest.raises(RunError, match="in use by process"):
         RunFolder.create(tmp_path, "", {})
     RunFolder.create(tmp_path, "", {})  # a lock file alone is no obstacle
+
+
+def test_a_run_that_another_process_made_a_moment_ago_is_not_overwritten(tmp_path, monkeypatch):
+    lock = RunFolder.lock
+
+    def late_lock(run):
+        (run.path / "config.toml").write_text("the other's")
+        return lock(run)
+
+    monkeypatch.setattr(RunFolder, "lock", late_lock)
+    with pytest.raises(RunError, match="found an earlier run"):
+        RunFolder.create(tmp_path / "run", "", {})
+    assert (tmp_path / "run" / "config.toml").read_text() == "the other's"
