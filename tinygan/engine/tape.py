@@ -19,7 +19,7 @@ from typing import Any, ClassVar
 
 from tinygan.backend import Array, Backend, Shape, get_backend
 from tinygan.engine import modes
-from tinygan.engine.tensor import Tensor, as_operand
+from tinygan.engine.tensor import Tensor, as_operand, tensor
 from tinygan.errors import DeviceError, DtypeError, GradientError, ShapeError, TinyganError
 
 Edge = "Operation | Tensor"  # what an input came from: an operation, or the tensor itself when it is a leaf
@@ -108,6 +108,8 @@ class Operation:
                 f"{self.name}: this object has recorded a call already, and it holds the state of one call only; "
                 f"make a new one for each, as in {type(self).__name__}(...)(x)"
             )
+        if not any(isinstance(value, Tensor) or getattr(value, "ndim", 0) for value in inputs):
+            inputs = tuple(value if value is None else tensor(value) for value in inputs)  # nothing but numbers
         backend = self._common_backend(inputs)
         arrays: list[Any] = []
         edges: list[Any] = []
