@@ -283,6 +283,19 @@ def test_a_file_that_is_no_page_is_not_read_whole(mine):
     assert refusal(mine) == f"{mine}: expected an experiment, a page of TOML, more than 1 MiB came"
 
 
+def test_a_file_of_exactly_the_largest_size_is_read(mine):
+    text = mine.read_text(encoding="utf-8")
+    mine.write_text(text + "#" * (2**20 - len(text)), encoding="utf-8")
+    assert load_experiment(mine) == load_experiment("mnist")
+
+
+def test_what_may_be_left_out_of_the_top(mine):
+    lines = mine.read_text(encoding="utf-8").splitlines()
+    lines = [line for line in lines[: lines.index("[output]")] if not line.startswith(("seed", "description"))]
+    config = parse_experiment("\n".join(lines), "mine.toml")
+    assert (config.seed, config.description, config.output) == (0, "", OutputConfig())
+
+
 def test_what_is_not_there(tmp_path):
     missing = tmp_path / "missing.toml"
     expected = f"expected {', '.join(config.name for config in shipped_experiments())} or the path of a TOML file"

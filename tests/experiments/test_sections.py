@@ -6,15 +6,18 @@ import pytest
 
 from tinygan.errors import ConfigError
 from tinygan.experiments.refusals import Place
-from tinygan.experiments.schema import read_section
+from tinygan.experiments.schema import Integer, kinds, read_section
 from tinygan.experiments.sections import (
     LAYERS,
     OPTIMIZERS,
+    AdamConfig,
     DiscriminatorConfig,
+    DropoutConfig,
     GeneratorConfig,
     LeakyReluConfig,
     LinearConfig,
     MaxoutConfig,
+    NoiseConfig,
     OutputConfig,
     SgdConfig,
     TrainingConfig,
@@ -154,6 +157,42 @@ def test_sgd_keys_fit_together(keys, message):
     with pytest.raises(ConfigError) as caught:
         OPTIMIZERS.read(SGD | keys, Place("f"))
     assert str(caught.value) == f"f: {message}"
+
+
+LIMITS = [
+    (SgdConfig, {"lr": 1}, {"lr": ("above", 0), "max_col_norm": ("above", 0)}),
+    (SgdConfig, {"lr": 1}, {"lr_decay": ("from", 1), "lr_min": ("from", 0), "momentum": ("from", 0)}),
+    (SgdConfig, {"lr": 1}, {"momentum": ("below", 1)}),
+    (SgdConfig, {"lr": 1, "momentum_epochs": 5}, {"momentum_final": ("below", 1)}),
+    (SgdConfig, {"lr": 1, "momentum_final": 0.5}, {"momentum_epochs": ("from", 2)}),
+    (SgdConfig, {"lr": 1, "momentum_epochs": 5}, {"momentum_final": ("from", 0)}),
+    (AdamConfig, {"lr": 1}, {"lr": ("above", 0), "eps": ("above", 0)}),
+    (AdamConfig, {"lr": 1}, {"beta1": ("from", 0), "beta2": ("from", 0)}),
+    (AdamConfig, {"lr": 1}, {"beta1": ("below", 1), "beta2": ("below", 1)}),
+    (LinearConfig, {"units": 1}, {"units": ("from", 1), "weight_range": ("above", 0)}),
+    (MaxoutConfig, {"units": 1, "pieces": 1}, {"units": ("from", 1), "pieces": ("from", 1)}),
+    (MaxoutConfig, {"units": 1, "pieces": 1}, {"weight_range": ("above", 0)}),
+    (LeakyReluConfig, {}, {"slope": ("from", 0)}),
+    (DropoutConfig, {"p": 0}, {"p": ("from", 0)}),
+    (DropoutConfig, {"p": 0}, {"p": ("below", 1)}),
+    (NoiseConfig, {"kind": "uniform", "size": 1}, {"size": ("from", 1)}),
+    (TrainingConfig, {"epochs": 1, "batch": 1}, dict.fromkeys(("epochs", "batch", "k"), ("from", 1))),
+    (TrainingConfig, {"epochs": 1, "batch": 1}, {"discriminator_loss_scale": ("above", 0)}),
+    (OutputConfig, {}, dict.fromkeys(("samples", "samples_every", "checkpoint_every"), ("from", 1))),
+]
+
+
+@pytest.mark.parametrize(
+    ("section", "table", "key", "side", "limit"),
+    [(section, table, key, *rule) for section, table, rules in LIMITS for key, rule in rules.items()],
+)
+def test_every_range_begins_and_ends_where_it_should(section, table, key, side, limit):
+    whole = isinstance(kinds(section)[key], Integer)
+    refused = {"above": limit, "below": limit, "from": limit - 1 if whole else limit - 1e-9}[side]
+    with pytest.raises(ConfigError, match=rf"^f: {key}: expected an? (integer|number) .*, got "):
+        read_section(section, table | {key: refused}, Place("f"))
+    accepted = {"above": limit + 1e-9, "below": limit - 1e-9, "from": limit}[side]
+    assert getattr(read_section(section, table | {key: accepted}, Place("f")), key) == accepted
 
 
 def test_adam_refuses_the_keys_of_sgd():

@@ -204,7 +204,7 @@ def _parse_toml(text: str, file: str) -> dict[str, Any]:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         found = re.search(r"line (\d+)", str(error))
-        line = found[1] if found else len(text.splitlines()) or 1  # without one, it is "at end of document"
+        line = found[1] if found else len(text.splitlines())  # without one, it is "at end of document"
         raise ConfigError(f"{file}: line {line}: not valid TOML: {error}") from None
     except (ValueError, RecursionError):  # an integer of thousands of digits; a thousand nested brackets
         raise ConfigError(
