@@ -95,9 +95,9 @@ def spread(epochs: Sequence[int], most: int) -> list[int]:
         return list(epochs)
     if most == 1:
         return [epochs[-1]]
-    wanted = np.geomspace(epochs[1], epochs[-1], most - 1)
+    wanted = np.geomspace(epochs[-1], epochs[1], most - 1)  # epoch 0 has no place among powers
     nearest = {epochs[int(np.abs(np.asarray(epochs) - epoch).argmin())] for epoch in wanted}
-    return sorted({epochs[0], epochs[-1]} | nearest)
+    return sorted({epochs[0]} | nearest)
 
 
 def _affordable(epochs: list[int], sizes: dict[int, int]) -> list[int]:

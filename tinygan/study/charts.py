@@ -13,9 +13,13 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 WIDTH, HEIGHT = 400, 210  # units of the drawing; a phone shows about one to a pixel
 MOST_POINTS = 1000  # in one line: more cannot be told apart, even on a wide screen
@@ -103,7 +107,7 @@ def draw_chart(chart: Chart, description: str) -> str:
     >>> x = np.array([1.0, 2.0, 3.0])
     >>> chart = Chart("loss", "Loss", "Lower is better.", x, [Line("D", "d", 1 / x)])
     >>> draw_chart(chart, "The loss falls.")[:67]
-    '<svg viewBox="0 0 400 210" role="img" aria-label="The loss falls."'
+    '<svg viewBox="0 0 400 210" role="img" aria-label="The loss falls.">'
     """
     svg = _matplotlib_svg(chart)
     svg = svg[svg.index("<svg") :]
@@ -157,35 +161,47 @@ def _matplotlib_svg(chart: Chart) -> str:
     # Only drawing needs matplotlib, which takes longer to import than all of tinygan.
     import matplotlib
     from matplotlib.figure import Figure
-    from matplotlib.ticker import MaxNLocator
 
     buffer = io.StringIO()
     with _drawing, matplotlib.rc_context():
         matplotlib.rcdefaults()  # a user's own settings would change the drawing, or call LaTeX
-        matplotlib.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": chart.name, "font.size": 11})
+        matplotlib.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": chart.name, "font.size": 12})
         figure = Figure(figsize=(WIDTH / 72, HEIGHT / 72))
-        axes = figure.add_axes((0.12, 0.17, 0.86, 0.78))
         figure.patch.set_visible(False)
-        axes.patch.set_visible(False)
-        axes.spines[["top", "right", "left"]].set_visible(False)
-        axes.spines["bottom"].set_color(_COLOURS["ink"])
-        axes.grid(axis="y", color=_COLOURS["grid"], linewidth=0.7)
-        axes.tick_params(colors=_COLOURS["ink"], length=0)
-        axes.set_xlabel("epoch", color=_COLOURS["ink"], loc="right", labelpad=1)
-        axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+        axes = figure.add_axes((0.14, 0.17, 0.81, 0.79))
         axes.set_yscale("log" if chart.logarithmic else "linear")
         for reference in chart.references:
             colour = _COLOURS[reference.colour]
-            drawn = axes.axhline(reference.level, color=colour, linewidth=1.2, linestyle=(0, (5, 4)))
-            drawn.set_gid(f"reference-{reference.name}")
+            level = axes.axhline(reference.level, color=colour, linewidth=1.2, linestyle=(0, (5, 4)))
+            level.set_gid(f"reference-{reference.name}")
         for line in chart.lines:
             y = np.where(line.y > 0, line.y, np.nan) if chart.logarithmic else line.y
-            # Between two gaps a lone point would be no line at all.
-            marker = "o" if len(chart.x) <= 20 else None
             x, y = thinned(chart.x, y, MOST_POINTS)
-            axes.plot(x, y, color=_COLOURS[line.colour], linewidth=1.6, marker=marker, markersize=3.5)
+            gap = np.isnan(np.concatenate([[np.nan], y, [np.nan]]))
+            dots = gap[:-2] & gap[2:]  # a point between two gaps makes no line
+            axes.plot(x, y, "o-", color=_COLOURS[line.colour], linewidth=1.6, markersize=4, markevery=dots, clip_on=False)
+        axes.update_datalim([(0, limit) for limit in chart.limits if limit is not None])
+        axes.set_xlim(0, chart.x.max())
         axes.set_ylim(*chart.limits)
-        if len(chart.x) > 1:
-            axes.set_xlim(0, chart.x[-1])
-        figure.savefig(buffer, format="svg", metadata={"Date": None})
+        _furnish(axes, chart.logarithmic)
+        figure.savefig(buffer, format="svg")
     return buffer.getvalue()
+
+
+def _furnish(axes: Axes, logarithmic: bool) -> None:
+    """Add ticks, labels and a quiet grid."""
+    from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
+
+    ink = _COLOURS["ink"]
+    axes.patch.set_visible(False)
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    axes.spines["bottom"].set_color(ink)
+    axes.grid(axis="y", color=_COLOURS["grid"], linewidth=0.7)
+    axes.tick_params(colors=ink, length=0)
+    axes.set_xlabel("epoch", color=ink, loc="right", labelpad=1)
+    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    if logarithmic:
+        bottom, top = np.log10(axes.get_ylim())
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if top - bottom < 3 else (1,), numticks=7))
+        axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter(lambda y, _: f"{y:g}".replace("-", "−"))

@@ -16,7 +16,7 @@ from tinygan.study.charts import Chart, Line, Reference
 
 LOG_4, LOG_2 = math.log(4), math.log(2)
 
-HALF = Reference("half", "1/2, at the equilibrium", "ink", 0.5)
+HALF = Reference("half", "1/2", "ink", 0.5)
 
 
 def column(records: Sequence[Mapping[str, Any]], key: str) -> NDArray[np.float64]:
@@ -53,15 +53,16 @@ def training_charts(records: Sequence[Mapping[str, Any]], objective: str) -> lis
     x = column(records, "epoch")
     d_loss, g_loss = column(records, "discriminator_loss"), column(records, "generator_loss")
     momentum = column(records, "momentum")
+    level = generator_level(objective)
     charts = [
         Chart(
             "losses",
             "What each player minimises",
             "Losses in nats. Neither has to fall, for the players pull against each other (equation 1): at the "
-            f"equilibrium D's is log 4 and G's {generator_level(objective).label}, and a D near 0 has won.",
+            f"equilibrium D's is log 4 and G's {level.label.partition(' =')[0]}, and a D near 0 has won.",
             x,
             [Line("D", "d", d_loss), Line("G", "g", g_loss)],
-            [Reference("log-4", f"log 4 = {LOG_4:.3f}", "d", LOG_4), generator_level(objective)],
+            [Reference("log-4", f"log 4 = {LOG_4:.3f}", "d", LOG_4), level],
         ),
         Chart(
             "value",

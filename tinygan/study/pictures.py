@@ -121,7 +121,7 @@ def list_sheets(run: RunFolder) -> list[tuple[int, Path]]:
     []
     """
     try:
-        names = os.listdir(run.samples_path)
+        names = set(os.listdir(run.samples_path))
     except FileNotFoundError:
         return []
     except OSError as error:
@@ -194,5 +194,5 @@ def _png(picture: NDArray[np.uint8]) -> bytes:
 
     buffer = io.BytesIO()
     # By default the file would name the version of matplotlib.
-    imsave(buffer, picture, format="png", origin="upper", dpi=100, pil_kwargs={"pnginfo": None})
+    imsave(buffer, picture, format="png", origin="upper", pil_kwargs={"pnginfo": None})
     return buffer.getvalue()

@@ -205,12 +205,12 @@ def _numbers(records: Records, config: ExperimentConfig) -> str:
     last = dict(records[-1])
     level = generator_level(config.training.objective)
     named = {
-        "steps": ("iterations of Algorithm 1", ""),
+        "steps": ("iterations", ""),
         "discriminator_loss": ("loss of D", f"log 4 = {LOG_4:.4g}"),
         "generator_loss": ("loss of G", level.label),
         "value": ("V(D, G)", f"−log 4 = −{LOG_4:.4g}"),
-        "d_real": ("D(x), mean over data", "0.5"),
-        "d_fake": ("D(G(z)), mean over samples", "0.5"),
+        "d_real": ("D(x), on data", "0.5"),
+        "d_fake": ("D(G(z)), on samples", "0.5"),
         "d_accuracy": ("accuracy of D", "0.5"),
         "discriminator_gradient_norm": ("gradient norm of D", ""),
         "generator_gradient_norm": ("gradient norm of G", ""),
@@ -224,7 +224,7 @@ def _numbers(records: Records, config: ExperimentConfig) -> str:
         del last["momentum"]
     rows = [(what, _shown(last.pop(key)), level) for key, (what, level) in named.items() if key in last]
     rows += [(f"<code>{text(key)}</code>", _shown(value), "") for key, value in last.items()]
-    return table(rows, ("", f"epoch {epoch}", "at the equilibrium"), numbers=True)
+    return table(rows, ("", f"epoch {epoch}", "at equilibrium"), numbers=True)
 
 
 def _time(records: Records) -> str:
@@ -233,8 +233,9 @@ def _time(records: Records) -> str:
     if len(seconds) == 0:
         return "<p>No epoch has been timed yet.</p>"
     return (
-        f"<p>{_epochs(len(seconds))} in {_duration(seconds.sum())}: {_duration(float(np.median(seconds)))} an epoch "
-        f"(the median; {_duration(seconds.min())} the fastest, {_duration(seconds.max())} the slowest).</p>"
+        f"<p>{_epochs(len(seconds))} took {_duration(seconds.sum())}. The median epoch took "
+        f"{_duration(float(np.median(seconds)))}, the fastest {_duration(seconds.min())}, the slowest "
+        f"{_duration(seconds.max())}.</p>"
     )
 
 
