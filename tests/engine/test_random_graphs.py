@@ -411,5 +411,5 @@ class RandomGraphs(RuleBasedStateMachine):
             np.testing.assert_allclose(node.tensor.data, node.jet.value, rtol=1e-9, atol=1e-9)
 
 
-RandomGraphs.TestCase.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+RandomGraphs.TestCase.settings = settings(max_examples=3 * settings().max_examples, stateful_step_count=40)
 TestRandomGraphs = RandomGraphs.TestCase

@@ -17,7 +17,7 @@ import re
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from tinygan.backend import Array, Backend, Shape, get_backend
+from tinygan.backend import Array, Backend, Shape, backend_of, get_backend
 from tinygan.engine import modes
 from tinygan.engine.tensor import Tensor, as_operand, tensor
 from tinygan.errors import DeviceError, DtypeError, GradientError, ShapeError, TinyganError
@@ -132,7 +132,7 @@ class Operation:
             raise ShapeError(f"{self.name}: {error} (inputs: {describe(arrays)})") from error
         except TypeError as error:
             raise TypeError(f"{self.name}: {error} (inputs: {describe(arrays)})") from error
-        array = backend.asarray(result)
+        array = backend.asarray(result) if backend_of(result) is None else result  # which may be on another device
         output = Tensor(array[...] if id(array) in positions else array)
         if (observer := modes.observer()) is not None:
             observer.forward(self, arrays, output.data)

@@ -1,0 +1,268 @@
+"""The fast kernels against the portable ones that they replace, over shapes, dtypes and edge values."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import hypothesis.extra.numpy as hnp
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import tinygan.backend.numpy as numpy_backend
+from tinygan.backend import Backend, NumpyBackend, Shape, Stream, keep_freed_memory
+
+FAST = NumpyBackend()
+PORTABLE = Backend(np, "cpu")
+
+DTYPES = st.sampled_from(["f4", "f8"])
+_EDGES = [0.0, -0.0, 1.0, -1.0, np.inf, -np.inf, np.nan, 1000.0, -1000.0, 1e-30, 0.5]
+
+
+def edgy(dtype: str, shape: Any) -> st.SearchStrategy[np.ndarray]:
+    """Arrays in which ties, zeros, infinities and nans are common."""
+    return hnp.arrays(dtype, shape, elements=st.sampled_from(_EDGES) | st.floats(-2, 2, width=16))
+
+
+SHAPES = hnp.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=4)
+
+
+def same(fast: Any, portable: Any) -> None:
+    """Equal elements, shape and dtype; a scalar is the 0-d array it stands for."""
+    fast, portable = np.asarray(fast), np.asarray(portable)
+    assert fast.dtype == portable.dtype
+    np.testing.assert_array_equal(fast, portable)
+
+
+@pytest.fixture(autouse=True)
+def _quiet() -> Any:
+    with np.errstate(all="ignore"):
+        yield
+
+
+# ---------------------------------------------------------------------- activations
+
+
+@given(DTYPES, SHAPES, st.data())
+def test_relu_backward(dtype: str, shape: Shape, data: st.DataObject) -> None:
+    gy, y = data.draw(edgy(dtype, shape)), data.draw(edgy(dtype, shape))
+    same(FAST.relu_backward(gy, y), PORTABLE.relu_backward(gy, y))
+
+
+@given(DTYPES, SHAPES, st.data())
+def test_relu_backward_of_strided_arrays(dtype: str, shape: Shape, data: st.DataObject) -> None:
+    gy, y = data.draw(edgy(dtype, shape)).T, data.draw(edgy(dtype, shape)).T
+    same(FAST.relu_backward(gy, y), PORTABLE.relu_backward(gy, y))
+    lone = np.broadcast_to(gy.dtype.type(2), y.shape)
+    result = FAST.relu_backward(lone, y)
+    same(result, PORTABLE.relu_backward(lone, y))
+
+
+@given(DTYPES, SHAPES, st.data())
+def test_sigmoid_backward(dtype: str, shape: Shape, data: st.DataObject) -> None:
+    gy = data.draw(edgy(dtype, shape))
+    chances = st.sampled_from([0.0, 1.0, 0.5, np.nan]) | st.floats(0, 1, width=16)
+    y = data.draw(hnp.arrays(dtype, shape, elements=chances))
+    before = gy.copy(), y.copy()
+    fast, portable = np.asarray(FAST.sigmoid_backward(gy, y)), np.asarray(PORTABLE.sigmoid_backward(gy, y))
+    assert fast.dtype == portable.dtype == dtype
+    np.testing.assert_allclose(fast, portable, rtol=4 * float(np.finfo(dtype).eps), atol=1e-37)
+    np.testing.assert_array_equal(gy, before[0])
+    np.testing.assert_array_equal(y, before[1])
+
+
+@pytest.mark.parametrize("axis", [-1, -2, -3])
+@given(DTYPES, st.integers(1, 6), hnp.array_shapes(min_dims=2, max_dims=2, min_side=0, max_side=4), st.data())
+def test_maxout(axis: int, dtype: str, pieces: int, shape: Shape, data: st.DataObject) -> None:
+    position = len(shape) + 1 + axis
+    x = data.draw(edgy(dtype, (*shape[:position], pieces, *shape[position:])))
+    before = x.copy()
+    y, winner = FAST.maxout(x, axis)
+    y_portable, winner_portable = PORTABLE.maxout(x, axis)
+    same(y, y_portable)
+    np.testing.assert_array_equal(winner, winner_portable)  # the first of those that tie, the first nan
+    np.testing.assert_array_equal(x, before)
+    assert not np.shares_memory(y, x)
+    gy = data.draw(edgy(dtype, shape))
+    same(FAST.maxout_backward(gy, winner, pieces, axis), PORTABLE.maxout_backward(gy, winner, pieces, axis))
+
+
+def test_maxout_of_a_strided_array_of_integers_and_of_one_axis() -> None:
+    x = np.arange(24).reshape(2, 3, 4).transpose(2, 0, 1) % 7
+    for axis in (-1, -2, -3):
+        for fast, portable in zip(FAST.maxout(x, axis), PORTABLE.maxout(x, axis), strict=True):
+            np.testing.assert_array_equal(fast, portable)
+    y, winner = FAST.maxout(np.array([1.0, 5.0, 2.0]), -1)
+    assert (float(y), int(winner)) == (5.0, 1)
+
+
+@pytest.mark.parametrize("pieces", [255, 256, 257, 1000])
+def test_maxout_of_many_pieces(pieces: int) -> None:
+    x = np.zeros((2, pieces), np.float32)
+    x[0, -1] = 1
+    y, winner = FAST.maxout(x, -1)
+    np.testing.assert_array_equal(winner, [pieces - 1, 0])
+    gradient = FAST.maxout_backward(np.array([2.0, 3.0], np.float32), winner, pieces, -1)
+    assert gradient.sum() == 5
+    assert (gradient[0, -1], gradient[1, 0]) == (2, 3)
+    np.testing.assert_array_equal(y, [1, 0])
+
+
+@given(DTYPES, SHAPES, st.data())
+def test_inherited_activations_keep_shape_and_dtype(dtype: str, shape: Shape, data: st.DataObject) -> None:
+    x = data.draw(edgy(dtype, shape))
+    for name in ("relu", "sigmoid", "softplus"):
+        fast = getattr(FAST, name)(x)
+        same(fast, getattr(PORTABLE, name)(x))
+        assert np.asarray(fast).dtype == dtype
+        assert np.shape(fast) == shape
+
+
+# ---------------------------------------------------------------------- sums of gradients
+
+
+def _indices(shape: Shape) -> st.SearchStrategy[Any]:
+    return (
+        hnp.basic_indices(shape, allow_newaxis=True)
+        | hnp.integer_array_indices(shape, result_shape=hnp.array_shapes(max_dims=2, max_side=4))
+        | hnp.integer_array_indices(shape[:1], result_shape=hnp.array_shapes(max_dims=2, max_side=6))
+        | hnp.arrays(bool, shape)
+        | hnp.arrays(bool, shape[:1])
+        | st.lists(st.integers(0, shape[0] - 1), max_size=5)
+        | st.integers(-shape[0], shape[0] - 1).map(np.int64)
+        | st.booleans()
+    )
+
+
+@given(DTYPES, hnp.array_shapes(max_dims=3, max_side=4), st.data())
+def test_scatter(dtype: str, shape: Shape, data: st.DataObject) -> None:
+    index = data.draw(_indices(shape))
+    x = data.draw(hnp.arrays(dtype, shape, elements=st.integers(-5, 5)))
+    taken = np.asarray(x[index])
+    gradient = data.draw(hnp.arrays(dtype, taken.shape, elements=st.integers(-5, 5)))
+    scattered = FAST.scatter(gradient, index, shape)
+    same(scattered, PORTABLE.scatter(gradient, index, shape))
+    assert scattered.shape == shape
+    assert (scattered * x).sum() == (gradient * taken).sum()  # what makes it the adjoint of x[index]
+
+
+def test_scatter_adds_what_an_index_names_twice() -> None:
+    gradient = np.array([1.0, 2.0, 4.0])
+    for backend in (FAST, PORTABLE):
+        np.testing.assert_array_equal(backend.scatter(gradient, np.array([1, 1, 0]), (3,)), [4, 3, 0])
+        np.testing.assert_array_equal(backend.scatter(gradient, [2, 2, 2], (3,)), [0, 0, 7])
+        np.testing.assert_array_equal(backend.scatter(gradient, (slice(None), 0), (3, 1)), gradient[:, None])
+
+
+# ---------------------------------------------------------------------- products
+
+
+@given(
+    st.sampled_from(["f4", "f8", "i8"]),
+    st.sampled_from(["f4", "f8"]),
+    st.sampled_from([None, "f4", "f8"]),
+    st.tuples(st.integers(0, 3), st.integers(0, 3), st.integers(0, 3)),
+    st.data(),
+)
+def test_linear(x_type: str, weight_type: str, bias_type: str | None, sizes: Shape, data: st.DataObject) -> None:
+    m, n, units = sizes
+    numbers = st.integers(-4, 4)
+    x = data.draw(hnp.arrays(x_type, (m, n), elements=numbers))
+    weight = data.draw(hnp.arrays(weight_type, (n, units), elements=numbers))
+    bias = None if bias_type is None else data.draw(hnp.arrays(bias_type, (units,), elements=numbers))
+    before = None if bias is None else bias.copy()
+    same(FAST.linear(x, weight, bias), PORTABLE.linear(x, weight, bias))
+    np.testing.assert_array_equal(bias, before)
+
+
+# ---------------------------------------------------------------------- update rules
+
+_BLOCK = numpy_backend._BLOCK
+
+
+@pytest.mark.parametrize("size", [0, 1, _BLOCK - 1, _BLOCK, _BLOCK + 1, 3 * _BLOCK + 7])
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_sgd_step_around_the_size_of_a_block(size: int, dtype: str) -> None:
+    rng = np.random.default_rng(size)
+    weight, gradient, velocity = rng.normal(size=(3, size)).astype(dtype)
+    copies = weight.copy(), gradient.copy(), velocity.copy()
+    for _ in range(2):
+        FAST.sgd_step(weight, gradient, velocity, 0.1, 0.9)
+        PORTABLE.sgd_step(*copies, 0.1, 0.9)
+    for ours, theirs in zip((weight, gradient, velocity), copies, strict=True):
+        same(ours, theirs)
+
+
+@pytest.mark.parametrize("backend", [FAST, PORTABLE], ids=["fast", "portable"])
+@pytest.mark.parametrize("strided", ["none", "weight", "gradient", "velocity", "all"])
+@pytest.mark.parametrize("shape", [(), (3,), (4, 5)])
+def test_sgd_step_is_its_formula_in_place(backend: Backend, strided: str, shape: Shape) -> None:
+    rng = np.random.default_rng(0)
+    given = {}
+    for name in ("weight", "gradient", "velocity"):
+        array = rng.normal(size=(*shape, 2))[..., 0] if strided in (name, "all") else rng.normal(size=shape)
+        given[name] = np.asarray(array)
+    before = {name: array.copy() for name, array in given.items()}
+    assert backend.sgd_step(**given, lr=0.25, momentum=0.5) is None  # type: ignore[func-returns-value]
+    velocity = 0.5 * before["velocity"] - 0.25 * before["gradient"]
+    np.testing.assert_allclose(given["velocity"], velocity, rtol=1e-15)
+    np.testing.assert_allclose(given["weight"], before["weight"] + velocity, rtol=1e-14)
+    np.testing.assert_array_equal(given["gradient"], before["gradient"])
+
+
+@pytest.mark.parametrize("backend", [FAST, PORTABLE], ids=["fast", "portable"])
+def test_sgd_step_without_velocity(backend: Backend) -> None:
+    weight, gradient = np.array([1.0, 2.0], np.float32), np.array([10.0, -10.0], np.float32)
+    backend.sgd_step(weight, gradient, None, 0.1, 0.0)
+    np.testing.assert_allclose(weight, [0.0, 3.0], atol=1e-7)
+    assert weight.dtype == np.float32
+
+
+# ---------------------------------------------------------------------- the rest of the interface
+
+
+def test_arrays_are_made_moved_and_owned() -> None:
+    source = np.arange(6.0).reshape(2, 3).T
+    for backend in (FAST, PORTABLE):
+        assert backend.is_array(source)
+        assert not backend.is_array([1.0])
+        assert not backend.is_array(1.0)
+        copy = backend.array(source)
+        assert copy.flags.c_contiguous
+        assert not np.shares_memory(copy, source)
+        assert backend.asarray(source) is source
+        assert backend.asarray(np.float32(2)).shape == ()
+        assert backend.to_numpy(source) is source
+        assert backend.from_numpy(source) is source
+        assert backend.owns_memory(copy)
+        assert not backend.owns_memory(copy[1:])
+    assert repr(FAST) == "NumpyBackend(device='cpu')"
+
+
+def test_the_same_stream_gives_the_same_mask() -> None:
+    for keep in (0.0, 0.5, 1.0):
+        ours = FAST.dropout_mask(Stream(1, "dropout"), (3, 4), keep, np.float32)
+        same(ours, PORTABLE.dropout_mask(Stream(1, "dropout"), (3, 4), keep, np.float32))
+
+
+def test_keeping_freed_memory_is_asked_of_glibc_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[int, int]] = []
+
+    class Library:
+        def __init__(self, name: None) -> None: ...
+
+        def mallopt(self, option: int, value: int) -> int:
+            asked.append((option, value))
+            return 1
+
+    monkeypatch.setattr(numpy_backend.ctypes, "CDLL", Library)
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert keep_freed_memory() is False
+    assert asked == []
+    monkeypatch.setattr(sys, "platform", "linux")
+    assert keep_freed_memory() is True
+    assert [option for option, _ in asked] == [-3, -1]
+    monkeypatch.setattr(numpy_backend.ctypes, "CDLL", lambda name: object())
+    assert keep_freed_memory() is False

@@ -1,0 +1,271 @@
+"""Streams of random numbers: named, independent, resumable, and nobody's global state."""
+
+from __future__ import annotations
+
+import json
+import math
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import tinygan as tg
+import tinygan.functional as F
+from tinygan.backend import Stream, Streams, current_streams, manual_seed
+
+NAMES = ["weights", "noise", "order", "dropout"]
+
+# Odd sizes, so that half-used words and half-used blocks of the counter are part of the state.
+DRAWS: dict[str, Callable[[Stream], Any]] = {
+    "uniform": lambda s: s.uniform((3,)),
+    "uniform of doubles": lambda s: s.uniform((2, 1), -1, 1, np.float64),
+    "normal": lambda s: s.normal((5,)),
+    "normal of doubles": lambda s: s.normal((1,), np.float64),
+    "bernoulli": lambda s: s.bernoulli((7,), 0.3),
+    "permutation": lambda s: s.permutation(5),
+    "integers": lambda s: s.integers(0, 100, (3,)),
+    "nothing": lambda s: s.uniform((0,)),
+}
+
+
+@pytest.fixture(autouse=True)
+def _streams_of_others_stay() -> Iterator[None]:
+    with Streams(0).active():
+        yield
+
+
+def bits(values: Any) -> bytes:
+    return np.asarray(values).tobytes()
+
+
+# ---------------------------------------------------------------------- the same and not the same
+
+
+@pytest.mark.parametrize("draw", DRAWS.values(), ids=DRAWS)
+def test_one_seed_and_name_give_the_same_bits(draw: Callable[[Stream], Any]) -> None:
+    first, second = Stream(3, "noise"), Stream(3, "noise")
+    assert bits(draw(first)) == bits(draw(second))
+    assert bits(draw(first)) == bits(draw(second))
+
+
+def test_the_bits_are_these_for_good() -> None:
+    """A change breaks every run that somebody wants to repeat; NumPy promises the bits of Philox, so only these."""
+    drawn = Stream(0, "dropout").bernoulli((64,), 0.5)
+    assert np.packbits(drawn).tobytes().hex() == "49f5f95ca9024fc8"
+
+
+@pytest.mark.parametrize("other", [(1, "noise"), (0, "dropout"), (2**63, "noise"), (0, "")])
+def test_another_seed_or_name_gives_independent_numbers(other: tuple[int, str]) -> None:
+    n = 20_000
+    a, b = Stream(0, "noise").normal((n,), np.float64), Stream(*other).normal((n,), np.float64)
+    for shift in (0, 1, 2, 7):
+        assert abs(np.mean(a[shift:] * b[: n - shift])) < 5 / math.sqrt(n - shift)
+
+
+def test_drawing_from_one_stream_does_not_change_another() -> None:
+    plain, busy = Streams(4), Streams(4)
+    busy["noise"].normal((1000,))
+    busy["order"].permutation(10)
+    for name in ("dropout", "weights"):
+        assert bits(plain[name].uniform((9,))) == bits(busy[name].uniform((9,)))
+
+
+def test_the_order_in_which_streams_are_asked_for_does_not_matter() -> None:
+    forth, back = Streams(5), Streams(5)
+    drawn = {name: bits(forth[name].normal((3,))) for name in NAMES}
+    assert drawn == {name: bits(back[name].normal((3,))) for name in reversed(NAMES)}
+    assert len(set(drawn.values())) == len(NAMES)
+
+
+# ---------------------------------------------------------------------- distributions
+
+
+@pytest.mark.parametrize("p", [0.0, 1e-5, 0.2, 0.5, 0.8, 0.99999, 1.0])
+def test_bernoulli_frequencies(p: float) -> None:
+    n = 200_000
+    drawn = Stream(0, "dropout").bernoulli((n,), p)
+    assert drawn.dtype == bool
+    assert abs(drawn.mean() - p) <= 5 * math.sqrt(p * (1 - p) / n) + 2**-17
+    if p in (0.0, 1.0):
+        assert (drawn == bool(p)).all()
+
+
+@pytest.mark.parametrize("p", [0.25, 0.5])
+def test_bernoulli_draws_do_not_depend_on_their_neighbours(p: float) -> None:
+    drawn = Stream(1, "dropout").bernoulli((400, 500), p).astype(float) - p
+    for axis in (0, 1):
+        product = np.mean(np.take(drawn, range(1, 400), axis) * np.take(drawn, range(399), axis))
+        assert abs(product) < 5 * p * (1 - p) / math.sqrt(drawn.size)
+
+
+@pytest.mark.parametrize("shape", [(), (0,), (1,), (3,), (4,), (5,), (2, 0, 3), (2, 3, 5)])
+def test_every_draw_has_the_shape_asked_for(shape: tuple[int, ...]) -> None:
+    stream = Stream(0, "noise")
+    for p in (0.0, 0.5, 1.0):
+        assert np.shape(stream.bernoulli(shape, p)) == shape
+    assert np.shape(stream.integers(0, 3, shape)) == shape
+    if shape:
+        for dtype in (np.float32, np.float64):
+            for drawn in (stream.uniform(shape, dtype=dtype), stream.normal(shape, dtype)):
+                assert (drawn.shape, drawn.dtype) == (shape, dtype)
+
+
+def test_uniform_fills_its_interval() -> None:
+    drawn = Stream(0, "noise").uniform((100_000,), -2, 6)
+    assert drawn.dtype == np.float32
+    assert drawn.min() >= -2
+    assert drawn.max() <= 6
+    counts = np.histogram(drawn, 8, (-2, 6))[0] - 12_500
+    assert (counts**2).sum() / 12_500 < 7 + 5 * math.sqrt(14)  # chi-squared with 7 degrees of freedom
+
+
+def test_normal_has_its_moments() -> None:
+    n = 100_000
+    drawn = Stream(0, "noise").normal((n,), np.float64)
+    assert abs(drawn.mean()) < 5 / math.sqrt(n)
+    assert abs(drawn.var() - 1) < 5 * math.sqrt(2 / n)
+    assert abs((drawn**4).mean() - 3) < 5 * math.sqrt(96 / n)
+
+
+def test_permutations_and_integers() -> None:
+    stream = Stream(0, "order")
+    assert sorted(stream.permutation(50)) == list(range(50))
+    assert set(stream.integers(2, 5, (200,)).tolist()) == {2, 3, 4}
+
+
+# ---------------------------------------------------------------------- state
+
+
+@given(
+    before=st.lists(st.tuples(st.sampled_from(NAMES), st.sampled_from(list(DRAWS))), max_size=8),
+    after=st.lists(st.tuples(st.sampled_from(NAMES), st.sampled_from(list(DRAWS))), max_size=8),
+)
+def test_a_run_that_resumes_from_json_draws_what_it_would_have_drawn(
+    before: list[tuple[str, str]], after: list[tuple[str, str]]
+) -> None:
+    streams = Streams(11)
+    for name, kind in before:
+        DRAWS[kind](streams[name])
+    text = json.dumps(streams.state_dict())
+    resumed = Streams(99)
+    resumed["noise"].normal((3,))
+    resumed.load_state_dict(json.loads(text))
+    assert json.dumps(resumed.state_dict()) == text
+    for name, kind in after:
+        assert bits(DRAWS[kind](streams[name])) == bits(DRAWS[kind](resumed[name]))
+    assert json.dumps(resumed.state_dict()) == json.dumps(streams.state_dict())
+
+
+def test_the_state_is_taken_at_its_moment() -> None:
+    stream = Stream(0, "noise")
+    state = stream.state_dict()
+    first = bits(stream.normal((5,)))
+    assert bits(stream.normal((5,))) != first
+    stream.load_state_dict(state)
+    assert bits(stream.normal((5,))) == first
+
+
+def test_whoever_holds_a_stream_goes_on_with_it() -> None:
+    streams = Streams(0)
+    noise = streams["noise"]
+    state = streams.state_dict()
+    expected = bits(noise.normal((4,)))
+    streams.load_state_dict(state)
+    assert streams["noise"] is noise
+    assert bits(noise.normal((4,))) == expected
+
+
+def test_names_for_people() -> None:
+    streams = Streams(2)
+    assert streams["noise"] is streams["noise"]
+    assert repr(streams) == "Streams(seed=2, ['noise'])"
+    assert repr(streams["noise"]) == "Stream('noise')"
+
+
+@pytest.mark.parametrize("seed", [-1, -(2**70)])
+def test_a_negative_seed_is_refused_at_once(seed: int) -> None:
+    with pytest.raises(ValueError, match=f"a seed is a non-negative integer, not {seed}"):
+        manual_seed(seed)
+
+
+@pytest.mark.parametrize("seed", [1.5, "1", None])
+def test_a_seed_is_an_integer(seed: Any) -> None:
+    with pytest.raises(TypeError, match="cannot be interpreted as an integer"):
+        tg.manual_seed(seed)
+
+
+def test_a_seed_may_be_large_or_numpys() -> None:
+    assert bits(Streams(np.int64(5))["a"].normal((2,))) == bits(Streams(5)["a"].normal((2,)))  # type: ignore[arg-type]
+    Streams(2**200)["a"].normal((2,))
+
+
+# ---------------------------------------------------------------------- the current streams
+
+
+def test_manual_seed_starts_every_stream_afresh() -> None:
+    first = [bits(manual_seed(7)[name].normal((3,))) for name in NAMES]
+    current_streams()["noise"].normal((100,))
+    tg.manual_seed(7)
+    assert [bits(current_streams()[name].normal((3,))) for name in NAMES] == first
+
+
+def test_dropout_draws_from_the_stream_dropout() -> None:
+    x = tg.tensor(np.ones(50))
+    manual_seed(1)
+    first = F.dropout(x, 0.5).data.copy()
+    manual_seed(1)["noise"].normal((10,))
+    np.testing.assert_array_equal(F.dropout(x, 0.5).data, first)
+    assert not np.array_equal(F.dropout(x, 0.5).data, first)
+
+
+def test_active_streams_hold_inside_their_block() -> None:
+    outer = manual_seed(1)
+    mine = Streams(2)
+    with mine.active() as entered:
+        assert entered is mine
+        assert current_streams() is mine
+        with Streams(3).active():
+            assert current_streams().seed == 3
+        assert current_streams() is mine
+    assert current_streams() is outer
+    with pytest.raises(KeyError), mine.active():
+        raise KeyError
+    assert current_streams() is outer
+
+
+def test_a_thread_has_its_own_streams() -> None:
+    manual_seed(1)
+    expected = bits(manual_seed(1)["noise"].normal((6,)))
+    streams = manual_seed(1)
+    half = streams["noise"].normal((3,))
+
+    def meddle() -> int:
+        before = current_streams().seed
+        manual_seed(2)["noise"].normal((100,))
+        return before
+
+    thread_seeds: list[int] = []
+    thread = threading.Thread(target=lambda: thread_seeds.append(meddle()))
+    thread.start()
+    thread.join(10)
+    assert thread_seeds == [0]
+    assert current_streams() is streams
+    assert bits(half) + bits(current_streams()["noise"].normal((3,))) == expected
+
+
+def test_threads_with_one_seed_draw_the_same() -> None:
+    barrier = threading.Barrier(4, timeout=10)
+
+    def draw(_: int) -> list[bytes]:
+        manual_seed(9)
+        barrier.wait()
+        return [bits(current_streams()["noise"].normal((11,))) for _ in range(20)]
+
+    with ThreadPoolExecutor(4) as pool:
+        results = list(pool.map(draw, range(4)))
+    assert all(result == results[0] for result in results)
