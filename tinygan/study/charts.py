@@ -179,7 +179,8 @@ def _matplotlib_svg(chart: Chart) -> str:
             x, y = thinned(chart.x, y, MOST_POINTS)
             gap = np.isnan(np.concatenate([[np.nan], y, [np.nan]]))
             dots = gap[:-2] & gap[2:]  # a point between two gaps makes no line
-            axes.plot(x, y, "o-", color=_COLOURS[line.colour], linewidth=1.6, markersize=4, markevery=dots, clip_on=False)
+            colour = _COLOURS[line.colour]
+            axes.plot(x, y, "o-", color=colour, linewidth=1.6, markersize=4, markevery=dots, clip_on=False)
         axes.update_datalim([(0, limit) for limit in chart.limits if limit is not None])
         axes.set_xlim(0, chart.x.max())
         axes.set_ylim(*chart.limits)
