@@ -8,7 +8,7 @@
 tensor([2., 4., 6.], dtype=float32)
 """
 
-from tinygan import functional, gan, nn, optim
+from tinygan import functional, gan, nn, optim, theory
 from tinygan.backend import manual_seed
 from tinygan.engine import Operation, Tensor, detect_anomaly, enable_grad, grad, is_grad_enabled, no_grad, tensor
 from tinygan.engine.checking import GradcheckReport, gradcheck, gradcheck_function
@@ -35,4 +35,5 @@ __all__ = [
     "no_grad",
     "optim",
     "tensor",
+    "theory",
 ]
