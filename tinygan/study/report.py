@@ -128,7 +128,7 @@ def _evolution(album: Album, config: ExperimentConfig) -> str:
     if album.sheets:
         parts.append(
             "<p>One place on the sheets always shows what G makes of the same noise z, so what changes there is G. "
-            "Click a sheet to enlarge it.</p>"
+            "A click or a tap enlarges a sheet.</p>"
         )
         figures = "\n".join(
             f'<figure id="epoch-{sheet.epoch}">\n<a href="#epoch-{sheet.epoch}">{_picture(sheet, config)}</a>\n'
