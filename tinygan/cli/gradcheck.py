@@ -1,0 +1,51 @@
+"""``tinygan gradcheck``."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+from typing import Any
+
+from tinygan.errors import TinyganError
+from tinygan.study.gradients import check_operations, operation_names
+
+
+class UnknownOperationError(TinyganError, ValueError):
+    """There is no operation of that name."""
+
+
+def add_commands(commands: Any) -> None:
+    """Add the command to the parser."""
+    parser = commands.add_parser(
+        "gradcheck",
+        help="check the gradient of every operation against its values",
+        description="Check the gradients of operations, to second order, at kinks and ties too, and print a table: "
+        "the order, how many derivatives were compared (and how many of them at kinks), the worst error "
+        "|analytical - numerical| / max(1, |numerical|), the numerical method, the time.",
+    )
+    parser.add_argument("operations", nargs="*", metavar="OPERATION", help="names of tinygan.functional (default: all)")
+    parser.set_defaults(run=gradcheck)
+
+
+def gradcheck(arguments: argparse.Namespace) -> int:
+    """Run ``tinygan gradcheck``."""
+    known = operation_names()
+    for name in arguments.operations:
+        if name not in known:
+            [nearest] = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
+            raise UnknownOperationError(
+                f"unknown operation {name!r}: did you mean {nearest!r}? There are: {', '.join(known)}"
+            )
+    width = max(map(len, arguments.operations or known))
+    print(f"{'operation':{width}}  order  compared  kinks  worst error  seconds  method")
+    wrong = []
+    for row in check_operations(arguments.operations):
+        print(
+            f"{row.name:{width}}  {row.order:5}  {row.compared:8}  {row.kinks:5}  {row.worst:11.1e}  "
+            f"{row.seconds:7.2f}  {row.method}",
+            flush=True,
+        )
+        wrong += [f"{row.name}: {failure}" for failure in row.failures]
+    for failure in wrong:
+        print(f"WRONG  {failure}")
+    return 1 if wrong else 0
