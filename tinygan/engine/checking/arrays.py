@@ -37,7 +37,7 @@ class ArraySubject(Subject):
 
     def run(self) -> list[Array]:
         """As `Subject.run`."""
-        arguments = self._arguments([variable.point for variable in self.inputs], self._dtype)
+        arguments = self._arguments()
         watch = Watch(self._named(arguments))
         outputs = self._call(arguments)
         for name in watch.changed():
@@ -51,7 +51,7 @@ class ArraySubject(Subject):
 
     def pull(self, upstream: Sequence[Array | None], watch: bool = False) -> list[Array]:
         """As `Subject.pull`; always watching, since copies are made anyway."""
-        arguments = self._arguments([variable.point for variable in self.inputs], self._dtype)
+        arguments = self._arguments()
         seeds = [
             np.zeros(output.shape, dtype) if seed is None else seed.astype(dtype)
             for output, seed, dtype in zip(self.outputs, upstream, self._output_dtypes, strict=True)
@@ -66,8 +66,8 @@ class ArraySubject(Subject):
         return self._checked(gradients, arguments, seeds)
 
     def _evaluate(self, points: list[Array]) -> list[Array]:
-        arguments = self._arguments(points, np.result_type(np.float64, *points))
-        outputs = self._call(arguments)
+        dtype = np.result_type(np.float64, *points)
+        outputs = self._call(self._arranged([np.array(point, dtype, order="C") for point in points]))
         self.precision = max([np.finfo(o.dtype).eps for o in outputs if o.dtype.kind in "fc"], default=self.precision)
         return outputs
 
@@ -75,12 +75,16 @@ class ArraySubject(Subject):
         self._before_call()
         return [np.asarray(output) for output in _as_tuple(self._forward(*arguments))]
 
-    def _arguments(self, points: Sequence[Array], dtype: Any) -> list[Array]:
-        free = {variable.position: point for variable, point in zip(self.inputs, points, strict=True)}
-        return [
-            with_layout(free[position].astype(dtype), given) if position in free else given.copy()
-            for position, given in enumerate(self._given)
-        ]
+    def _arguments(self) -> list[Array]:
+        """Return copies of the inputs in the dtype of the check, lying in memory as the user's do."""
+        return self._arranged([with_layout(v.point.astype(self._dtype), self._given[v.position]) for v in self.inputs])
+
+    def _arranged(self, arrays: Sequence[Array]) -> list[Array]:
+        """Put arrays for the inputs that are checked among copies of the others."""
+        arguments = [given.copy() for given in self._given]
+        for variable, array in zip(self.inputs, arrays, strict=True):
+            arguments[variable.position] = array
+        return arguments
 
     def _named(self, arguments: Sequence[Array]) -> dict[str, Array]:
         names = {variable.position: str(variable) for variable in self.inputs}

@@ -118,21 +118,26 @@ def central_difference(
     smallest = min(4 * precision**0.5, h)
     best = Slopes.empty(g0.shape)
     settled = np.zeros(g0.shape, bool)
+    first_slope = None
     while True:
-        smooth, guess, rough = _stencil(g, g0, h, precision)
+        smooth, guess, rough, slope = _stencil(g, g0, h, precision)
+        first_slope = np.nan_to_num(slope) if first_slope is None else first_slope
         best.take(guess, where=~settled & ~guess.undefined & (guess.doubt < best.doubt))
         settled |= smooth & (True if agrees is None else agrees(guess))
         h /= 8
         if settled.all() or h < smallest:
             break
+    # a slope that diverges has grown since the first step, and a kink is not just the rest of a curve that flattens out
+    rough.undefined &= slope > 2 * first_slope
+    rough.kink &= ~rough.undefined & (slope > KINK * first_slope)
     best.take(rough, where=~settled & (rough.kink | rough.undefined))
     return best
 
 
-def _stencil(g: Line, g0: Array, h: float, precision: float) -> tuple[Array, Slopes, Slopes]:
+def _stencil(g: Line, g0: Array, h: float, precision: float) -> tuple[Array, Slopes, Slopes, Array]:
     """Estimate slopes from g(-h), g(-h/2), g(0), g(h/2), g(h).
 
-    Returns where g looks smooth; its slopes if it is; and what they are if it is not.
+    Returns where g looks smooth; its slopes if it is; what they are if it is not; and the steeper one-sided slope.
     """
     ahead, near_ahead, near_behind, behind = g(h), g(h / 2), g(-h / 2), g(-h)
     finite = np.isfinite(g0 + ahead + near_ahead + near_behind + behind)
@@ -149,12 +154,11 @@ def _stencil(g: Line, g0: Array, h: float, precision: float) -> tuple[Array, Slo
     guess = Slopes(value, value, value, noise, noise + bend / 3 + jump, no, ~finite)
 
     steepest = np.maximum(np.abs(near_left), np.abs(near_right))
-    broken = finite & (jump > KINK * steepest + noise)
+    broken = finite & (np.maximum(jump, bend) > KINK * steepest + noise)
     diverging = broken & (
         (np.abs(near_right) > DIVERGING * np.abs(right) + noise)
         | (np.abs(near_left) > DIVERGING * np.abs(left) + noise)
     )
-    rough = Slopes(
-        value, 2 * near_left - left, 2 * near_right - right, noise, noise, broken & ~diverging, diverging
-    )
-    return smooth, guess, rough
+    kink = finite & (jump > KINK * steepest + noise)
+    rough = Slopes(value, 2 * near_left - left, 2 * near_right - right, noise, noise, kink, diverging)
+    return smooth, guess, rough, steepest

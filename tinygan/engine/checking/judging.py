@@ -122,7 +122,7 @@ def _describe(c: Comparison, judgement: Judgement) -> str:
     what = "gradient" if c.order == 1 else f"gradient of order {c.order}"
     at_kink = " at a kink, where anything between the slopes to the left and to the right is right" if c.kinks else ""
     return (
-        f"the {what} of {c.where()}, which is input {c.input_position}, is {c.numerical:.9g} numerically{at_kink} but "
+        f"the {what} of {c.where()} (input {c.input_position}) is {c.numerical:.9g} numerically{at_kink}, but "
         f"{c.analytical:.9g} analytically (absolute error {c.absolute_error:.2g}, relative error "
         f"{c.relative_error:.2g}, tolerance {c.tolerance:.2g}; {int(judgement.wrong.sum())} of {c.compared} are wrong)"
         f"{_suspicion(judgement, c)}"

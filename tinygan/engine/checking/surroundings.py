@@ -27,7 +27,7 @@ class RandomState:
     """The state of everything random that `fn` can be seen to draw from.
 
     That is the current streams, the global generators of NumPy and Python, and those streams and generators that are
-    attributes, default arguments or outer variables of the function.
+    attributes, default arguments or outer variables of the function, or of functions that are.
     """
 
     def __init__(self, fn: Any) -> None:
@@ -62,8 +62,9 @@ class RandomState:
 
 @contextmanager
 def modules_kept(fn: Any) -> Iterator[None]:
-    """Give the modules of `fn` back the attributes and the values of the tensors they had."""
-    modules = list(owner.modules()) if hasattr(owner := _owner(fn), "modules") else []
+    """Give the modules that `fn` uses back the attributes, and the values of the tensors, that they had."""
+    owners = [one for one in (_owner(fn), *_reachable(fn)) if hasattr(one, "named_parameters")]
+    modules = {id(module): module for owner in owners for module in owner.modules()}.values()
     attributes = [(vars(module), dict(vars(module))) for module in modules]
     tensors = [value for _, before in attributes for value in before.values() if isinstance(value, Tensor)]
     contents = [(tensor, tensor.data, copy.copy(tensor.data), tensor.grad) for tensor in tensors]
@@ -104,14 +105,20 @@ def _owner(fn: Any) -> Any:
     return getattr(fn, "__self__", fn)
 
 
-def _reachable(fn: Any) -> Iterator[Any]:
-    """Yield the values that a function holds on to."""
+def _reachable(fn: Any, depth: int = 3) -> Iterator[Any]:
+    """Yield the values that a function can be seen to hold on to, and those that functions among them hold on to."""
+    for value in _held_by(fn):
+        yield value
+        if depth and (inspect.isfunction(value) or isinstance(value, functools.partial) or hasattr(value, "modules")):
+            yield from _reachable(value, depth - 1)
+
+
+def _held_by(fn: Any) -> Iterator[Any]:
     owner = _owner(fn)
+    for one in owner.modules() if hasattr(owner, "modules") else [owner]:
+        yield from getattr(one, "__dict__", {}).values()
     if isinstance(fn, functools.partial):
-        yield from (*fn.args, *fn.keywords.values())
-        yield from _reachable(fn.func)
-    for module in owner.modules() if hasattr(owner, "modules") else [owner]:
-        yield from getattr(module, "__dict__", {}).values()
+        yield from (fn.func, *fn.args, *fn.keywords.values())
     function = getattr(fn, "__func__", fn)
     if inspect.isfunction(function):
         yield from function.__defaults__ or ()
@@ -133,6 +140,6 @@ def names_of_arguments(fn: Callable[..., Any], inputs: Iterable[Any]) -> list[st
         if name is None and position < len(parameters) and parameters[position].kind in _BY_POSITION:
             name = parameters[position].name
         if name is None or name in names:
-            name = f"input {position}"
+            name = f"input{position}"
         names.append(name)
     return names

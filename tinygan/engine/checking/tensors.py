@@ -68,7 +68,8 @@ class TensorSubject(Subject):
 
     def run(self) -> list[Array]:
         """As `Subject.run`."""
-        arrays = self._arrays([variable.point for variable in self.inputs], self._dtype)
+        points = [variable.point.astype(self._dtype) for variable in self.inputs]
+        arrays = self._placed([with_layout(*pair) for pair in zip(points, self._templates, strict=True)])
         watch = Watch({str(v): array for v, array in zip(self.inputs, arrays, strict=True)})
         self._observer = ForwardWatch(self.fail)
         with self._observer:
@@ -80,7 +81,7 @@ class TensorSubject(Subject):
         self._outputs = list(named.values())
         if not self._outputs:
             self.stop(kinds.NOT_ON_TAPE, "the function returned no floating-point tensor, so there is no gradient")
-        if self._leaves and all(output.edge is None for output in self._outputs):
+        if not self._reached(self._outputs):
             self.stop(
                 kinds.NOT_ON_TAPE,
                 "no output depends on any input. The function must compute from the tensors that it is given, not "
@@ -92,6 +93,13 @@ class TensorSubject(Subject):
             for k, (name, output) in enumerate(named.items())
         ]
         return [output.point for output in self.outputs]
+
+    def _reached(self, outputs: Iterable[Tensor]) -> bool:
+        """Say whether the tape leads from some output to some input."""
+        edges = {output.edge for output in outputs}
+        for root in [edge for edge in edges if isinstance(edge, Operation)]:
+            edges.update(edge for operation in topological_order(root) for edge in operation.edges)
+        return any(leaf in edges for leaf in self._leaves)
 
     def _name_operations(self, outputs: Iterable[Tensor]) -> None:
         """Say in the name which operations the function consists of."""
@@ -107,7 +115,7 @@ class TensorSubject(Subject):
     def _evaluate(self, points: list[Array]) -> list[Array]:
         dtype = np.result_type(np.float64, *points)
         with self.active(), Recording(dtype.kind == "f"):
-            _, outputs = self._call(self._arrays(points, dtype), dtype)
+            _, outputs = self._call(self._placed([np.array(point, dtype, order="C") for point in points]), dtype)
         self._note_precision(outputs.values())
         return [output.numpy() for output in outputs.values()]
 
@@ -117,12 +125,9 @@ class TensorSubject(Subject):
         dtypes = {operation.dtype for root in roots for operation in topological_order(root)}
         self.precision = max([float(np.finfo(dtype).eps) for dtype in dtypes], default=self.precision)
 
-    def _arrays(self, points: Sequence[Array], dtype: Any) -> list[Array]:
-        """Return arrays of the device and, in host memory, with the layout of the user's tensors."""
-        return [
-            backend.from_numpy(with_layout(point.astype(dtype), template))
-            for point, template, backend in zip(points, self._templates, self._backends, strict=True)
-        ]
+    def _placed(self, arrays: Sequence[Array]) -> list[Array]:
+        """Move arrays to the devices of the user's tensors."""
+        return [backend.from_numpy(array) for array, backend in zip(arrays, self._backends, strict=True)]
 
     def _call(self, arrays: list[Array], dtype: Any) -> tuple[list[Tensor], dict[str, Tensor]]:
         """Call the function; return the tensors it was given for `inputs`, and its floating-point outputs."""

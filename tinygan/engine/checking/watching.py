@@ -44,7 +44,7 @@ class ForwardWatch(Observer):
         """Note the results that are no longer what they were."""
         for name, watch in self._results:
             for _ in watch.changed():
-                self._fail(kinds.SAVED_CHANGED, f"the forward pass changes the result of '{name}' later on")
+                self._fail(kinds.SAVED_CHANGED, f"{name}: its result is changed later in the forward pass")
 
     @contextmanager
     def backward_of(self, output: Tensor) -> Iterator[None]:
