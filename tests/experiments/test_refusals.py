@@ -37,6 +37,7 @@ def test_the_nearest_override_is_blamed_and_only_for_what_it_set():
         (2**64, "an integer of 65 bits"),
         (0.5, "0.5"),
         ("a\n", '"a\\n"'),
+        ("x" * 60, '"' + "x" * 60 + '"'),
         ("x" * 61, '"' + "x" * 57 + '..."'),
         ([], "an empty list"),
         ([1, 2], "a list of 2"),
@@ -57,6 +58,8 @@ def test_suggestions_ignore_case_and_stay_silent_when_nothing_is_near():
     assert did_you_mean("LR", ["units", "lr"]) == '; did you mean "lr"?'
     assert did_you_mean("lx", ["units", "lr"]) == '; did you mean "lr"?'
     assert did_you_mean("beta", ["beta2", "beta1"]) == '; did you mean "beta2"?'
+    assert did_you_mean("abx", ["b"]) == '; did you mean "b"?'
+    assert did_you_mean("abxy", ["abcd"]) == ""
     assert did_you_mean("colour", ["units", "lr"]) == ""
 
 
