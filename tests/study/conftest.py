@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from tinygan.experiments.config import load_experiment, to_toml
+from tinygan.experiments.pictures import save_sheet, sheet_path
 from tinygan.experiments.run_folder import RunFolder
-from tinygan.study.pictures import save_sheet, sheet_path
 
 
 def _metrics_of(epoch, **changes):

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tinygan.experiments.pictures import save_sheet, sheet_path
 from tinygan.study import album as module
 from tinygan.study.album import collect_sheets, spread
-from tinygan.study.pictures import save_sheet, sheet_path
 
 
 @given(st.sets(st.integers(0, 10**6)), st.integers(1, 20))

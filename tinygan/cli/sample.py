@@ -12,9 +12,9 @@ from tinygan import gan
 from tinygan.backend import Stream
 from tinygan.cli.arguments import positive
 from tinygan.errors import TinyganError
+from tinygan.experiments.pictures import save_sheet
 from tinygan.experiments.run_folder import RunFolder
 from tinygan.experiments.running import load_generator
-from tinygan.study.pictures import save_sheet
 
 LARGEST_SHEET = 10_000  # samples in one picture
 

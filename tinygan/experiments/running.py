@@ -22,9 +22,9 @@ from tinygan.errors import AnomalyError, CheckpointError
 from tinygan.experiments.build import build_generator
 from tinygan.experiments.config import ExperimentConfig, load_experiment, to_toml
 from tinygan.experiments.environment import describe_environment, differences
+from tinygan.experiments.pictures import save_sheet, sheet_path
 from tinygan.experiments.run_folder import RunFolder
 from tinygan.experiments.training import Training, arrays_under
-from tinygan.study.pictures import save_sheet, sheet_path
 
 
 @dataclass

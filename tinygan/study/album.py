@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
+from tinygan.experiments.pictures import list_sheets
 from tinygan.experiments.run_folder import RunFolder
-from tinygan.study.pictures import list_sheets
 
 MOST_SHEETS = 12
 MOST_BYTES = 3_000_000  # of the files of all sheets shown; in the page they take a third more

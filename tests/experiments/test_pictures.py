@@ -14,8 +14,8 @@ from hypothesis.extra import numpy as hnp
 from matplotlib.image import imread
 
 from tinygan.errors import DtypeError, RunError, ShapeError
+from tinygan.experiments.pictures import BROKEN_COLOUR, GAP, GAP_COLOUR, list_sheets, save_sheet, sheet_path
 from tinygan.experiments.run_folder import RunFolder
-from tinygan.study.pictures import BROKEN_COLOUR, GAP, GAP_COLOUR, list_sheets, save_sheet, sheet_path
 
 
 def drawn(path):
@@ -28,6 +28,11 @@ def drawn(path):
 @pytest.fixture
 def path(tmp_path):
     return tmp_path / "sheet.png"
+
+
+@pytest.fixture
+def run(tmp_path):
+    return RunFolder.create(tmp_path / "run", "", {})
 
 
 @pytest.fixture(scope="module")
@@ -169,8 +174,7 @@ def test_names(tmp_path):
         sheet_path(RunFolder(tmp_path), -1)
 
 
-def test_sheets_are_sorted_by_epoch_and_other_files_passed_over(make_run):
-    run = make_run()
+def test_sheets_are_sorted_by_epoch_and_other_files_passed_over(run):
     others = ["epoch-10.png", "epoch-0000007.png", "epoch-000003.jpg", ".epoch-000003.png.0123abcd.tmp",
               "epoch-000003.png.bak", "epoch-٠٠٠٠٠٣.png", "notes.txt"]  # fmt: skip
     for name in others:
@@ -180,8 +184,7 @@ def test_sheets_are_sorted_by_epoch_and_other_files_passed_over(make_run):
     assert [epoch for epoch, _ in list_sheets(run)] == [0, 3, 20, 999999, 1000000]
 
 
-def test_samples_that_are_no_folder(make_run):
-    run = make_run()
+def test_samples_that_are_no_folder(run):
     run.samples_path.rmdir()
     assert list_sheets(run) == []
     run.samples_path.touch()
