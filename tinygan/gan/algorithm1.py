@@ -112,9 +112,13 @@ class Algorithm1:
             raise ValueError(
                 "Algorithm1: shared_noise needs schedule='simultaneous'; as printed, every update draws fresh noise"
             )
+        if not discriminator_loss_scale > 0:
+            raise ValueError(
+                f"Algorithm1: discriminator_loss_scale must be positive, got {discriminator_loss_scale}; "
+                "a discriminator that climbs its loss helps the generator"
+            )
         self.generator = generator
         self.discriminator = discriminator
-        self.noise = noise or Noise("uniform", generator.parameters()[0].shape[0])
         self.k = k
         self.schedule = schedule
         self.shared_noise = shared_noise
@@ -122,6 +126,7 @@ class Algorithm1:
         self.discriminator_loss_scale = discriminator_loss_scale
         self.generator_optimizer = generator_optimizer or SGD(generator.parameters(), lr, momentum)
         self.discriminator_optimizer = discriminator_optimizer or SGD(discriminator.parameters(), lr, momentum)
+        self.noise = noise or Noise("uniform", generator.parameters()[0].shape[0])
         self.streams = streams or current_streams()
 
     def step(self, batch: Any) -> Step:
@@ -140,7 +145,7 @@ class Algorithm1:
         Raises
         ------
         ShapeError
-            The rows do not divide into k minibatches.
+            The rows do not divide into k minibatches, one is empty, or samples have another shape than the data.
         """
         minibatches = self._minibatches(batch)
         with self.streams.active():
@@ -163,7 +168,7 @@ class Algorithm1:
     def _update_discriminator(self, real: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Ascend the discriminator's stochastic gradient; return its loss, and its logits for data and samples."""
         with no_grad():  # samples are data to the discriminator
-            fake = self.generator(self._draw_noise(len(real)))
+            fake = self._samples_beside(real)
         # one pass over data and samples: larger products, and dropout masks are per row anyway
         logits = self.discriminator(F.concatenate([real, fake]))
         real_logits, fake_logits = logits[: len(real)], logits[len(real) :]
@@ -180,7 +185,7 @@ class Algorithm1:
 
     def _update_both(self, real: Tensor) -> Step:
         """Take both gradients at the same parameters, then move both players."""
-        fake = self.generator(self._draw_noise(len(real)))
+        fake = self._samples_beside(real)
         real_logits, fake_logits = self.discriminator(real), self.discriminator(fake)
         d_loss = discriminator_loss(real_logits, fake_logits)
         g_logits = fake_logits
@@ -208,6 +213,16 @@ class Algorithm1:
 
     # ------------------------------------------------------------------ inputs
 
+    def _samples_beside(self, real: Tensor) -> Tensor:
+        """Draw as many samples as there are examples in `real`; refuse examples that are no match for them."""
+        fake = self.generator(self._draw_noise(len(real)))
+        if fake.shape != real.shape:
+            raise ShapeError(
+                f"Algorithm1.step: an example has the shape {real.shape[1:]}, but the generator makes samples of shape "
+                f"{fake.shape[1:]}; the discriminator must see both alike"
+            )
+        return fake
+
     def _draw_noise(self, count: int) -> Tensor:
         z = self.noise.draw(count, self.streams["noise"])
         return Tensor(self.generator.parameters()[0].backend.from_numpy(z))
@@ -223,4 +238,8 @@ class Algorithm1:
                 raise ShapeError(f"Algorithm1.step: {rows} rows do not divide into k = {self.k} minibatches")
             m = rows // self.k
             parts = [batch[i * m : (i + 1) * m] for i in range(self.k)]
-        return [part if isinstance(part, Tensor) else Tensor(part) for part in parts]
+        minibatches = [part if isinstance(part, Tensor) else Tensor(part) for part in parts]
+        for position, minibatch in enumerate(minibatches):
+            if minibatch.size == 0:
+                raise ShapeError(f"Algorithm1.step: minibatch {position} is empty, of shape {minibatch.shape}")
+        return minibatches

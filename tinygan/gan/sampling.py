@@ -40,13 +40,14 @@ def sample(generator: Module, count: int, noise: Noise, stream: Stream, batch: i
     if count < 1:
         raise ValueError(f"sample: count must be at least 1, got {count}")
     z = noise.draw(count, stream)
-    training = generator.training
+    modes = [(module, module.training) for module in generator.modules()]
     generator.eval()
     try:
         with no_grad():
             return np.concatenate([push(generator, z[i : i + batch]) for i in range(0, count, batch)])
     finally:
-        generator.train(training)
+        for module, training in modes:
+            module.training = training
 
 
 def push(generator: Module, z: Any) -> Any:

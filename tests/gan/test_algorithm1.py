@@ -1,0 +1,290 @@
+"""Who moves when, on which data and noise, through whose weights: Algorithm 1 watched from outside."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import tinygan as tg
+from tinygan import nn
+from tinygan.backend import Stream, Streams
+from tinygan.engine import Operation, Tensor
+from tinygan.errors import ShapeError
+from tinygan.gan import Algorithm1, Noise
+from tinygan.optim import SGD, LinearMomentum
+
+# --- players of one weight each, which write down everything that happens to them --------------------------
+
+
+class Scale(Operation):
+    """y = w x, noting which gradients its backward pass is asked for."""
+
+    def __init__(self, who, log):
+        self.who, self.log = who, log
+
+    def forward(self, B, x, w):
+        self.save(x, w)
+        return x * w
+
+    def backward(self, B, gy, x, w):
+        needs_x, needs_w = self.needs
+        self.log.append((f"{self.who} backward", f"{'input ' * needs_x}{'weight' * needs_w}".strip()))
+        return gy * w if needs_x else None, (gy * x).sum(axis=0) if needs_w else None
+
+
+class Player(nn.Module):
+    def __init__(self, who, log):
+        super().__init__()
+        self.who, self.log = who, log
+        self.weight = nn.Parameter(np.array([0.5], np.float32))
+        self.seen = []
+
+    def forward(self, x):
+        self.log.append((f"{self.who} forward", len(x)))
+        self.seen.append((x.data.copy(), self.weight.item()))
+        return Scale(self.who, self.log)(x, self.weight)
+
+
+class WatchedSGD(SGD):
+    def __init__(self, player, lr=0.1):
+        super().__init__(player.parameters(), lr)
+        self.player, self.weights = player, []
+
+    def step(self):
+        super().step()
+        self.player.log.append((f"{self.player.who} step", self.updates))
+        self.weights.append(self.player.weight.item())
+
+
+class WatchedNoise:
+    size = 1
+
+    def __init__(self, log):
+        self.log, self.drawn = log, []
+
+    def draw(self, count, stream):
+        self.log.append(("noise", count))
+        self.drawn.append(Noise("gaussian", 1).draw(count, stream))
+        return self.drawn[-1]
+
+
+def watched_game(**options):
+    log: list = []
+    g, d = Player("G", log), Player("D", log)
+    return Algorithm1(
+        g, d, noise=WatchedNoise(log), generator_optimizer=WatchedSGD(g), discriminator_optimizer=WatchedSGD(d),
+        streams=Streams(7), **options,
+    )  # fmt: skip
+
+
+def discriminator_alone(m, update):
+    """One update of D: no gradient reaches the generator, and none by the samples is computed."""
+    return [
+        ("noise", m), ("G forward", m), ("D forward", 2 * m), ("D backward", "weight"), ("D step", update),
+    ]  # fmt: skip
+
+
+def generator_alone(m, update):
+    """One update of G: the gradient passes through D, whose weights ask for none."""
+    return [
+        ("noise", m), ("G forward", m), ("D forward", m), ("D backward", "input"), ("G backward", "weight"),
+        ("G step", update),
+    ]  # fmt: skip
+
+
+@given(st.integers(1, 4), st.integers(1, 5), st.integers(1, 3))
+def test_alternating_is_k_updates_of_d_then_one_of_g(k, m, iterations):
+    game = watched_game(k=k)
+    expected = []
+    for i in range(iterations):
+        game.step(np.ones((k * m, 1), np.float32))
+        for j in range(k):
+            expected += discriminator_alone(m, update=i * k + j + 1)
+        expected += generator_alone(m, update=i + 1)
+    assert game.noise.log == expected
+    after = game.discriminator_optimizer.weights
+    met = [weight for _, weight in game.discriminator.seen]  # the weight of D in each of its passes
+    assert met[k :: k + 1] == after[k - 1 :: k]  # G meets the D that has made all k updates
+    assert [weight for i, weight in enumerate(met) if i % (k + 1) < k] == [0.5, *after[:-1]]
+    assert len({0.5, *after}) == 1 + k * iterations  # it did move
+
+
+@given(st.integers(1, 3), st.integers(1, 5), st.booleans())
+def test_simultaneous_takes_both_gradients_before_either_moves(k, m, shared_noise):
+    game = watched_game(k=k, schedule="simultaneous", shared_noise=shared_noise)
+    game.step(np.ones((k * m, 1), np.float32))
+    expected = [event for j in range(k - 1) for event in discriminator_alone(m, update=j + 1)]
+    expected += [("noise", m), ("G forward", m), ("D forward", m), ("D forward", m)]
+    if not shared_noise:
+        expected += [("noise", m), ("G forward", m), ("D forward", m)]
+    expected += [("D backward", "weight")] * 2 + [("D backward", "input"), ("G backward", "weight")]
+    expected += [("D step", k), ("G step", 1)]
+    assert game.noise.log == expected
+    before, after = ([0.5, *game.discriminator_optimizer.weights])[k - 1 :]
+    assert {weight for _, weight in game.discriminator.seen[k - 1 :]} == {before}
+    assert before != after
+
+
+@given(st.integers(1, 3), st.integers(1, 4), st.sampled_from([{}, {"schedule": "simultaneous"}]))
+def test_every_update_has_fresh_noise_from_the_stream_of_that_name(k, m, options):
+    game = watched_game(k=k, **options)
+    for _ in range(2):
+        game.step(np.ones((k * m, 1), np.float32))
+    drawn = game.noise.drawn
+    assert len(drawn) == 2 * (k + 1)
+    stream = Streams(7)["noise"]
+    assert all(np.array_equal(z, Noise("gaussian", 1).draw(m, stream)) for z in drawn)
+    assert len({z.tobytes() for z in drawn}) == len(drawn)
+    assert all(np.array_equal(z, seen) for z, (seen, _) in zip(drawn, game.generator.seen, strict=True))
+
+
+@given(st.integers(1, 4), st.integers(1, 4), st.booleans(), st.sampled_from(["alternating", "simultaneous"]))
+def test_each_update_of_d_has_its_own_minibatch(k, m, as_list, schedule):
+    game = watched_game(k=k, schedule=schedule)
+    rows = np.arange(1.0, k * m + 1, dtype=np.float32)[:, None]
+    minibatches = list(rows.reshape(k, m, 1))
+    step = game.step(minibatches if as_list else rows)
+    passes = game.discriminator.seen[:k]
+    assert all(np.array_equal(seen[:m], minibatch) for minibatch, (seen, _) in zip(minibatches, passes, strict=True))
+    assert np.allclose(step.real_logits.data, minibatches[-1] * passes[-1][1], rtol=1e-6)
+
+
+def test_gradients_do_not_add_up_from_step_to_step():
+    game = watched_game()
+    weight = game.discriminator.weight
+    weight.grad = Tensor(np.array([1e6], np.float32))
+    game.step(np.ones((4, 1), np.float32))
+    assert abs(weight.item()) < 10
+
+
+def test_the_scale_is_on_the_discriminator_s_gradient_and_not_on_the_loss_shown():
+    def first_step(schedule, scale):
+        game = watched_game(schedule=schedule, discriminator_loss_scale=scale)
+        step = game.step(np.ones((4, 1), np.float32))
+        return step.discriminator_loss.item(), game.discriminator.weight.item() - 0.5
+
+    for schedule in ("alternating", "simultaneous"):
+        (loss, whole), (same, half) = first_step(schedule, 1.0), first_step(schedule, 0.5)
+        assert loss == same
+        assert half == pytest.approx(whole / 2, rel=1e-5)
+
+
+# --- dropout ---------------------------------------------------------------------------------------------
+
+
+def test_shared_noise_means_one_pass_and_one_set_of_masks_for_both_players():
+    """The logits that D is judged by on samples are those that G is judged by, dropped units and all."""
+
+    def losses(**options):
+        tg.manual_seed(0)
+        d = nn.Sequential(nn.Dropout(0.5), nn.Linear(5, 1))
+        game = Algorithm1(nn.Linear(2, 5), d, noise=Noise("gaussian", 2), schedule="simultaneous", **options)
+        step = game.step(np.ones((8, 5), np.float32))
+        return step.generator_loss.item(), np.logaddexp(0, -step.fake_logits.data).mean()
+
+    shown, expected = losses(shared_noise=True)
+    assert shown == pytest.approx(expected, rel=1e-6)
+    shown, other = losses(shared_noise=False)
+    assert shown != pytest.approx(other, rel=1e-3)
+
+
+def test_dropout_stays_on_in_the_generator_s_step():
+    tg.manual_seed(0)
+    masks = []
+
+    class Watching(nn.Dropout):
+        def forward(self, x):
+            y = super().forward(x)
+            masks.append(y.data / x.data)
+            return y
+
+    game = Algorithm1(nn.Linear(2, 50), nn.Sequential(Watching(0.5), nn.Linear(50, 1)), noise=Noise("gaussian", 2))
+    game.step(np.ones((8, 50), np.float32))
+    assert [mask.shape for mask in masks] == [(16, 50), (8, 50)]  # data and samples each have masks of their own
+    assert not np.array_equal(masks[0][:8], masks[0][8:])
+    assert all(0.3 < (mask == 0).mean() < 0.7 for mask in masks)
+
+
+# --- one seed, one run -----------------------------------------------------------------------------------
+
+options = st.fixed_dictionaries(
+    {
+        "k": st.integers(1, 3),
+        "objective": st.sampled_from(["non-saturating", "minimax"]),
+        "schedule": st.sampled_from(["alternating", "simultaneous"]),
+    }
+)
+
+
+@given(options, st.integers(0, 2**32 - 1))
+def test_the_streams_given_decide_every_bit(options, seed):
+    def play(seed, ambient):
+        streams = Streams(seed)
+        g = nn.Linear(2, 4, rng=streams["weights"])
+        d = nn.Sequential(nn.Dropout(0.3), nn.Maxout(4, 3, 2, rng=streams["weights"]), nn.Linear(3, 1))
+        d[2].weight.data[...] = 1
+        tg.manual_seed(ambient)  # has no say in what follows
+        game = Algorithm1(g, d, streams=streams, lr=0.1, momentum=0.5, **options)
+        for _ in range(3):
+            game.step(np.linspace(0, 1, 24 * options["k"], dtype=np.float32).reshape(-1, 4))
+        return [parameter.data.tobytes() for parameter in g.parameters() + d.parameters()]
+
+    first = play(seed, ambient=1)
+    assert play(seed, ambient=2) == first
+    assert all(a != b for a, b in zip(play(seed + 1, ambient=1)[::2], first[::2], strict=True))
+
+
+# --- defaults and refusals -------------------------------------------------------------------------------
+
+
+def test_defaults_are_the_paper_s_noise_and_gradient_descent_with_momentum():
+    g, d = nn.Linear(6, 2), nn.Linear(2, 1)
+    game = Algorithm1(g, d, lr=0.3, momentum=LinearMomentum(0.1, 0.5, 3))
+    assert game.noise == Noise("uniform", 6)
+    for optimizer, player in ((game.generator_optimizer, g), (game.discriminator_optimizer, d)):
+        assert type(optimizer) is SGD
+        assert optimizer.lr == 0.3
+        assert all(ours is theirs for ours, theirs in zip(optimizer.params, player.parameters(), strict=True))
+    game.start_epoch(2)
+    assert game.generator_optimizer.momentum == game.discriminator_optimizer.momentum == pytest.approx(0.3)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"k": 0}, "k must be an integer of at least 1, got 0"),
+        ({"k": 1.0}, "k must be an integer of at least 1, got 1.0"),
+        ({"k": True}, "k must be an integer of at least 1, got True"),
+        ({"schedule": "random"}, "schedule must be one of alternating, simultaneous; got 'random'"),
+        ({"objective": "hinge"}, "objective must be one of non-saturating, minimax; got 'hinge'"),
+        ({"shared_noise": True}, "shared_noise needs schedule='simultaneous'"),
+        ({"discriminator_loss_scale": 0}, "discriminator_loss_scale must be positive, got 0"),
+        ({"discriminator_loss_scale": -1.0}, "discriminator_loss_scale must be positive, got -1.0"),
+    ],
+)
+def test_rules_that_make_no_game_are_refused(options, message):
+    with pytest.raises(ValueError, match=f"^Algorithm1: {message}"):
+        Algorithm1(nn.Linear(2, 3), nn.Linear(3, 1), **options)
+
+
+@pytest.mark.parametrize(
+    ("k", "batch", "message"),
+    [
+        (3, np.ones((4, 3), np.float32), "4 rows do not divide into k = 3 minibatches"),
+        (1, np.ones((0, 3), np.float32), "0 rows do not divide into k = 1 minibatches"),
+        (1, np.float32(1), "0 rows do not divide into k = 1 minibatches"),
+        (2, [np.ones((4, 3), np.float32)], "expected k = 2 minibatches, got 1"),
+        (2, [np.ones((4, 3)), np.ones((0, 3))], r"minibatch 1 is empty, of shape \(0, 3\)"),
+        (1, np.ones((4, 5), np.float32), r"shape \(5,\), but the generator makes samples of shape \(3,\)"),
+    ],
+)
+@pytest.mark.parametrize("schedule", ["alternating", "simultaneous"])
+def test_batches_that_do_not_fit_are_refused_before_anybody_moves(schedule, k, batch, message):
+    g, d = nn.Linear(2, 3, rng=Stream(0, "w")), nn.Linear(3, 1, rng=Stream(0, "w"))
+    before = [parameter.data.copy() for parameter in g.parameters() + d.parameters()]
+    with pytest.raises(ShapeError, match=rf"^Algorithm1\.step: .*{message}"):
+        Algorithm1(g, d, k=k, schedule=schedule).step(batch)
+    after = [parameter.data for parameter in g.parameters() + d.parameters()]
+    assert all(np.array_equal(old, new) for old, new in zip(before, after, strict=True))

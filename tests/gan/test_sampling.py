@@ -1,0 +1,80 @@
+"""Samples are fair draws, and drawing them leaves no trace."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tinygan import nn
+from tinygan.backend import Stream, manual_seed
+from tinygan.engine import Tensor
+from tinygan.gan import Noise, push, sample
+
+seeds = st.integers(0, 2**32 - 1)
+NOISE = Noise("gaussian", 3)
+
+
+def generator():
+    return nn.Sequential(nn.Linear(3, 8), nn.ReLU(), nn.Dropout(0.5), nn.Linear(8, 4), nn.Reshape(2, 2))
+
+
+@given(seeds, st.integers(1, 30), st.integers(1, 40))
+def test_samples_are_the_generator_s_images_of_the_noise_whatever_the_batch(seed, count, batch):
+    manual_seed(seed)
+    net = generator()
+    images = sample(net, count, NOISE, Stream(seed, "samples"), batch)
+    assert type(images) is np.ndarray
+    assert images.shape == (count, 2, 2)
+    assert images.dtype == np.float32
+    net.eval()
+    expected = net(Tensor(NOISE.draw(count, Stream(seed, "samples")))).data
+    assert np.allclose(images, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_in_evaluation_mode_and_back_again_layer_by_layer():
+    net = generator()
+    net[2].eval()  # somebody froze it
+    sample(net, 2, NOISE, Stream(0, "samples"))
+    assert [module.training for module in net.modules()] == [True, True, True, False, True, True]
+    net.eval()
+    sample(net, 2, NOISE, Stream(0, "samples"))
+    assert not any(module.training for module in net.modules())
+
+
+def test_the_modes_come_back_after_an_error_too():
+    net = generator()
+    with pytest.raises(ValueError, match="3 rows"):
+        sample(net, 2, Noise("gaussian", 5), Stream(0, "samples"))
+    assert all(module.training for module in net.modules())
+
+
+def test_nothing_is_drawn_from_other_streams_and_nothing_recorded():
+    streams = manual_seed(4)
+    net = generator()
+    before, weights = streams.state_dict(), net.state_dict()
+    sample(net, 5, NOISE, Stream(0, "samples"), batch=2)
+    assert streams.state_dict() == before
+    assert all(parameter.grad is None for parameter in net.parameters())
+    assert all(np.array_equal(array, weights[name]) for name, array in net.state_dict().items())
+
+
+def test_a_stream_goes_on():
+    net, stream = generator(), Stream(0, "samples")
+    first, second = sample(net, 4, NOISE, stream), sample(net, 4, NOISE, stream)
+    assert not np.array_equal(first, second)
+    assert np.array_equal(first, sample(net, 4, NOISE, Stream(0, "samples")))
+
+
+def test_push_maps_given_noise_in_the_mode_the_generator_is_in():
+    net = generator().eval()
+    z = np.linspace(-1, 1, 15, dtype=np.float32).reshape(5, 3)
+    assert np.array_equal(push(net, z), net(Tensor(z)).data)
+    net.train()
+    assert not np.array_equal(push(net, z), push(net, z))  # dropout
+
+
+def test_no_samples_are_refused():
+    with pytest.raises(ValueError, match="sample: count must be at least 1, got 0"):
+        sample(generator(), 0, NOISE, Stream(0, "samples"))
