@@ -42,7 +42,8 @@ class Player(nn.Module):
         self.seen = []
 
     def forward(self, x):
-        self.log.append((f"{self.who} forward", len(x)))
+        recorded = "recorded " if tg.is_grad_enabled() else ""
+        self.log.append((f"{self.who} {recorded}forward", len(x)))
         self.seen.append((x.data.copy(), self.weight.item()))
         return Scale(self.who, self.log)(x, self.weight)
 
@@ -82,15 +83,15 @@ def watched_game(**options):
 def discriminator_alone(m, update):
     """One update of D: no gradient reaches the generator, and none by the samples is computed."""
     return [
-        ("noise", m), ("G forward", m), ("D forward", 2 * m), ("D backward", "weight"), ("D step", update),
+        ("noise", m), ("G forward", m), ("D recorded forward", 2 * m), ("D backward", "weight"), ("D step", update),
     ]  # fmt: skip
 
 
 def generator_alone(m, update):
     """One update of G: the gradient passes through D, whose weights ask for none."""
     return [
-        ("noise", m), ("G forward", m), ("D forward", m), ("D backward", "input"), ("G backward", "weight"),
-        ("G step", update),
+        ("noise", m), ("G recorded forward", m), ("D recorded forward", m), ("D backward", "input"),
+        ("G backward", "weight"), ("G step", update),
     ]  # fmt: skip
 
 
@@ -116,9 +117,9 @@ def test_simultaneous_takes_both_gradients_before_either_moves(k, m, shared_nois
     game = watched_game(k=k, schedule="simultaneous", shared_noise=shared_noise)
     game.step(np.ones((k * m, 1), np.float32))
     expected = [event for j in range(k - 1) for event in discriminator_alone(m, update=j + 1)]
-    expected += [("noise", m), ("G forward", m), ("D forward", m), ("D forward", m)]
+    expected += [("noise", m), ("G recorded forward", m), *[("D recorded forward", m)] * 2]
     if not shared_noise:
-        expected += [("noise", m), ("G forward", m), ("D forward", m)]
+        expected += [("noise", m), ("G recorded forward", m), ("D recorded forward", m)]
     expected += [("D backward", "weight")] * 2 + [("D backward", "input"), ("G backward", "weight")]
     expected += [("D step", k), ("G step", 1)]
     assert game.noise.log == expected

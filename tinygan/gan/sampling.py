@@ -43,8 +43,7 @@ def sample(generator: Module, count: int, noise: Noise, stream: Stream, batch: i
     modes = [(module, module.training) for module in generator.modules()]
     generator.eval()
     try:
-        with no_grad():
-            return np.concatenate([push(generator, z[i : i + batch]) for i in range(0, count, batch)])
+        return np.concatenate([push(generator, z[i : i + batch]) for i in range(0, count, batch)])
     finally:
         for module, training in modes:
             module.training = training
