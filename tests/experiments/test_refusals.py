@@ -34,6 +34,7 @@ def test_the_nearest_override_is_blamed_and_only_for_what_it_set():
     [
         (True, "true"),
         (5, "5"),
+        (2**63 - 1, "9223372036854775807"),
         (2**64, "an integer of 65 bits"),
         (0.5, "0.5"),
         ("a\n", '"a\\n"'),
