@@ -150,7 +150,7 @@ def relu(x: Any) -> Tensor:
 
 def leaky_relu(x: Any, negative_slope: float = 0.01) -> Tensor:
     """Return x where x > 0 and `negative_slope` times x elsewhere."""
-    return LeakyReLU(negative_slope)(x)
+    return LeakyReLU(float(negative_slope))(x)
 
 
 def sigmoid(x: Any) -> Tensor:

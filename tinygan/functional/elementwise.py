@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from tinygan.backend import Array, Backend
 from tinygan.engine import Elementwise, Tensor
+from tinygan.engine.tensor import DEFAULT_DTYPE
 
 
 class Exp(Elementwise):
@@ -62,7 +64,7 @@ class Maximum(Elementwise):
         return B.xp.maximum(a, b)
 
     def backward(self, B: Backend, gy: Any, a: Any, b: Any) -> Any:
-        return _to_winner(B, gy, a, b)
+        return _to_winner(B, gy, a, b, self.needs)
 
 
 class Minimum(Elementwise):
@@ -73,12 +75,13 @@ class Minimum(Elementwise):
         return B.xp.minimum(a, b)
 
     def backward(self, B: Backend, gy: Any, a: Any, b: Any) -> Any:
-        return _to_winner(B, gy, -a, -b)
+        return _to_winner(B, gy, -a, -b, self.needs)
 
 
-def _to_winner(B: Backend, gy: Any, a: Any, b: Any) -> tuple[Any, Any]:
+def _to_winner(B: Backend, gy: Any, a: Any, b: Any, needs: tuple[bool, ...]) -> tuple[Any, Any]:
     at_tie = B.xp.where(a == b, gy / 2, 0)
-    return B.xp.where(a > b, gy, at_tie), B.xp.where(a < b, gy, at_tie)
+    needs_a, needs_b = needs
+    return B.xp.where(a > b, gy, at_tie) if needs_a else None, B.xp.where(a < b, gy, at_tie) if needs_b else None
 
 
 class Where(Elementwise):
@@ -86,18 +89,21 @@ class Where(Elementwise):
 
     def forward(self, B: Backend, c: Array, a: Array, b: Array) -> Array:
         self.save(c)
-        return B.xp.where(c, a, b)
+        y = B.xp.where(c, a, b)
+        of_numbers = not (B.is_array(a) or B.is_array(b))  # Python floats make float32, as in tg.tensor
+        return y.astype(DEFAULT_DTYPE) if of_numbers and y.dtype.kind == "f" else y
 
     def backward(self, B: Backend, gy: Any, c: Any) -> Any:
-        return None, B.xp.where(c, gy, 0), B.xp.where(c, 0, gy)
+        _, needs_a, needs_b = self.needs
+        return None, B.xp.where(c, gy, 0) if needs_a else None, B.xp.where(c, 0, gy) if needs_b else None
 
 
 class Clip(Elementwise):
     """y = min(max(x, low), high);  gx = gy where low <= x <= high, else 0."""
 
     def __init__(self, low: float | None, high: float | None) -> None:
-        self.low = -float("inf") if low is None else low
-        self.high = float("inf") if high is None else high
+        self.low = -math.inf if low is None else _plain(low)
+        self.high = math.inf if high is None else _plain(high)
 
     def forward(self, B: Backend, x: Array) -> Array:
         self.save((x >= self.low) & (x <= self.high))
@@ -105,6 +111,11 @@ class Clip(Elementwise):
 
     def backward(self, B: Backend, gy: Any, inside: Any) -> Any:
         return B.xp.where(inside, gy, 0)
+
+
+def _plain(number: Any) -> Any:
+    """Return NumPy's scalars as Python numbers, which do not promote float32."""
+    return number.item() if hasattr(number, "item") else number
 
 
 def exp(x: Any) -> Tensor:

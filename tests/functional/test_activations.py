@@ -1,0 +1,247 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import special
+
+import tinygan as tg
+import tinygan.functional as F
+from tinygan import gradcheck
+from tinygan.backend import Stream
+from tinygan.errors import ShapeError
+from tinygan.testing import EDGE_VALUES, Call, Calls, arrays, elementwise, operation_test, shapes
+
+INF, NAN = float("inf"), float("nan")
+X = [0.0, -0.0, 1000.0, -1000.0, INF, -INF]
+
+
+def leaf(values, dtype="float64"):
+    return tg.tensor(values, dtype=dtype, requires_grad=True)
+
+
+def gradient(function, values):
+    """Return the gradient for upstream gradients of 1."""
+    x = leaf(values)
+    with np.errstate(all="ignore"):
+        function(x).sum().backward()
+    return x.grad.data.tolist()
+
+
+def softplus(x):
+    return np.logaddexp(0, x)
+
+
+def leaky(x):
+    return F.leaky_relu(x, 0.2)
+
+
+TestReLU = operation_test(F.relu, lambda x: np.maximum(x, 0), elementwise(1, low=-3, high=3))
+TestLeakyReLU = operation_test(leaky, lambda x: np.where(x > 0, x, 0.2 * x), elementwise(1, low=-3, high=3))
+TestSigmoid = operation_test(F.sigmoid, special.expit, elementwise(1, low=-30, high=30))
+TestTanh = operation_test(F.tanh, np.tanh, elementwise(1, low=-15, high=15))
+TestSoftplus = operation_test(F.softplus, softplus, elementwise(1, low=-30, high=30))
+TestLogSigmoid = operation_test(F.log_sigmoid, special.log_expit, elementwise(1, low=-30, high=30))
+
+
+# ---------------------------------------------------------------------- edges
+
+
+def test_gradients_at_the_edges():
+    assert gradient(F.relu, X) == [0, 0, 1, 0, 1, 0]
+    assert gradient(leaky, X) == [0.2, 0.2, 1, 0.2, 1, 0.2]
+    assert gradient(F.sigmoid, X) == [0.25, 0.25, 0, 0, 0, 0]
+    assert gradient(F.tanh, X) == [1, 1, 0, 0, 0, 0]
+    assert gradient(F.softplus, X) == [0.5, 0.5, 1, 0, 1, 0]
+    assert gradient(F.log_sigmoid, X) == [0.5, 0.5, 0, 1, 0, 1]
+
+
+@pytest.mark.parametrize("function", [F.relu, leaky, F.sigmoid, F.tanh, F.softplus, F.log_sigmoid])
+def test_edges(function):
+    with np.errstate(all="ignore"):
+        assert np.isnan(function(leaf([NAN])).item())
+    assert gradcheck(function, tg.tensor(np.array(EDGE_VALUES)))
+
+
+def test_relu_keeps_the_upstream_gradient_out_where_it_is_off():
+    x = leaf([-1.0, 0.0, 2.0])
+    F.relu(x).backward(np.array([INF, NAN, 3.0]))
+    assert x.grad.data.tolist() == [0, 0, 3]
+
+
+def test_relu_of_negative_zero_and_infinity():
+    assert F.relu(leaf([-INF])).item() == 0
+    assert F.relu(leaf([-0.0])).item() == 0
+
+
+@given(x=arrays((5,), low=-700, high=700))
+def test_log_sigmoid_is_exact_in_both_tails(x):
+    assert np.allclose(F.log_sigmoid(leaf(x)).data, -softplus(-x), rtol=1e-13)
+    assert np.allclose(F.softplus(leaf(x)).data, softplus(x), rtol=1e-13)
+    assert np.allclose(F.sigmoid(leaf(x)).data, special.expit(x), rtol=1e-13)
+
+
+def test_leaky_relu_by_default():
+    assert F.leaky_relu(tg.tensor([-1.0, 1.0])).data.tolist() == pytest.approx([-0.01, 1])
+
+
+@pytest.mark.parametrize("slope", [np.float64(0.2), 0.2, 0])
+def test_leaky_relu_does_not_promote(slope):
+    x = leaf([-1.0, 1.0], "float32")
+    y = F.leaky_relu(x, slope)
+    y.sum().backward()
+    assert y.dtype == x.grad.dtype == np.float32
+
+
+@pytest.mark.parametrize("function", [F.sigmoid, F.tanh, F.softplus, F.log_sigmoid])
+def test_third_order(function):
+    assert gradcheck(function, leaf([-1.0, 0.5]), order=3)
+
+
+# ---------------------------------------------------------------------- maxout
+
+
+def grouped_maximum(x, pieces, axis=-1, piece_major=False):
+    """Follow the definition, unit by unit."""
+    x = np.moveaxis(x, axis, 0)
+    units = len(x) // pieces
+    groups = [x[u::units] if piece_major else x[u * pieces : (u + 1) * pieces] for u in range(units)]
+    y = np.array([group.max(axis=0) for group in groups]).reshape(units, *x.shape[1:])
+    return np.moveaxis(y, 0, axis)
+
+
+@st.composite
+def maxouts(draw):
+    shape = list(draw(shapes(min_dims=1, max_side=2)))
+    axis, pieces = draw(st.integers(-len(shape), len(shape) - 1)), draw(st.integers(1, 3))
+    shape[axis] *= pieces
+    options = {"pieces": pieces, "axis": axis, "piece_major": draw(st.booleans())}
+    return Call((draw(arrays(tuple(shape), low=-2, high=2)),), options)
+
+
+TestMaxout = operation_test(
+    F.maxout,
+    grouped_maximum,
+    Calls(
+        maxouts(),
+        (
+            Call((np.arange(6.0),), {"pieces": 3}),
+            Call((np.array([[1.0, 5.0, 5.0, 2.0]]),), {"pieces": 2, "piece_major": True}),
+            Call((np.zeros((4, 2)),), {"pieces": 4, "axis": 0}),
+            Call((np.zeros((2, 0)),), {"pieces": 2}),
+            Call((np.zeros((0, 4)),), {"pieces": 2}),
+        ),
+    ),
+)
+
+
+def test_consecutive_elements_compete():
+    x = leaf([1.0, 5.0, 3.0, 2.0, 0.0, -1.0])
+    assert F.maxout(x, pieces=2).data.tolist() == [5, 3, 0]
+    assert F.maxout(x, pieces=2, piece_major=True).data.tolist() == [2, 5, 3]
+
+
+@pytest.mark.parametrize("piece_major", [False, True])
+def test_at_a_tie_the_first_piece_wins_alone(piece_major):
+    assert gradient(lambda x: F.maxout(x, 3, piece_major=piece_major), [4.0, 4.0, 4.0]) == [1, 0, 0]
+    assert gradient(lambda x: F.maxout(x, 3, piece_major=piece_major), [0.0, 7.0, 7.0]) == [0, 1, 0]
+    assert gradcheck(lambda x: F.maxout(x, 3, piece_major=piece_major), leaf([4.0, 4.0, 4.0]))
+
+
+def test_nan_and_infinity_in_maxout():
+    x = [1.0, NAN, INF, -INF, NAN, NAN, -INF, -INF]
+    y = F.maxout(leaf(x), 2).data
+    assert np.isnan(y[[0, 2]]).all()
+    assert y[[1, 3]].tolist() == [INF, -INF]
+    assert np.sum(gradient(lambda x: F.maxout(x, 2), x)) == 4  # one piece of every unit gets it
+
+
+def test_more_pieces_than_a_byte_counts():
+    x = np.zeros(600)
+    x[[299, 300]] = 1.0
+    assert gradient(lambda x: F.maxout(x, 300), x) == x.tolist()
+
+
+@pytest.mark.parametrize(
+    ("shape", "options", "message"),
+    [
+        ((2, 5), {"pieces": 2}, "maxout: axis -1 has 5 elements, which 2 pieces do not divide"),
+        ((2, 5), {"pieces": 0}, "maxout: axis -1 has 5 elements, which 0 pieces do not divide"),
+        ((2, 5), {"pieces": 1, "axis": 2}, "maxout: axis 2 does not exist in an input of shape (2, 5)"),
+        ((), {"pieces": 1}, "maxout: axis -1 does not exist in an input of shape ()"),
+    ],
+)
+def test_pieces_that_do_not_fit(shape, options, message):
+    with pytest.raises(ShapeError) as caught:
+        F.maxout(tg.tensor(np.ones(shape)), **options)
+    assert str(caught.value) == message
+
+
+# ---------------------------------------------------------------------- dropout
+
+
+def kept(x, p):
+    """What dropout does with a stream of its own."""
+    return F.dropout(x, p, rng=Stream(1, "dropout"))
+
+
+@given(x=arrays(low=0.5), p=st.sampled_from([0.0, 0.2, 0.5, 1.0]))
+def test_dropout_zeroes_or_scales(x, p):
+    tensor = leaf(x)
+    y = kept(tensor, p)
+    assert y.shape == x.shape
+    assert y.dtype == np.float64
+    dropped = y.data == 0
+    assert np.allclose(y.data[~dropped], x[~dropped] / (1 - p) if p < 1 else 0)
+    upstream = np.cos(np.arange(x.size)).reshape(x.shape)
+    y.backward(upstream)
+    assert np.allclose(tensor.grad.data, np.where(dropped, 0, upstream / (1 - p) if p < 1 else 0))
+
+
+@pytest.mark.parametrize("p", [0.0, 0.3, 1.0])
+@pytest.mark.parametrize("shape", [(), (0,), (2, 3)])
+def test_dropout_to_second_order(p, shape):
+    assert gradcheck(lambda x: kept(x, p), leaf(np.ones(shape)), order=2)
+
+
+def test_dropout_keeps_the_mean():
+    y = kept(tg.tensor(np.ones(100_000)), 0.2)
+    assert float(y.mean()) == pytest.approx(1, abs=0.01)
+    assert np.mean(y.data == 0) == pytest.approx(0.2, abs=0.01)
+
+
+def test_dropout_of_nothing_is_the_tensor_itself():
+    x = leaf([1.0, 2.0])
+    assert F.dropout(x, 0.0) is x
+    assert F.dropout(x, 0.5, training=False) is x
+    assert F.dropout(np.ones(2), 0.5, training=False).data.tolist() == [1, 1]
+
+
+def test_dropout_of_everything_is_zero():
+    assert F.dropout(leaf(np.full(100, 3.0)), 1.0).data.tolist() == [0] * 100
+
+
+def test_dropout_stays_float32():
+    x = leaf(np.ones(10), "float32")
+    y = F.dropout(x, np.float64(0.5))
+    y.sum().backward()
+    assert y.dtype == x.grad.dtype == np.float32
+
+
+def test_dropout_draws_from_the_stream_of_its_name():
+    x = tg.tensor(np.ones(64))
+    masks = []
+    for _ in range(2):
+        streams = tg.manual_seed(5)
+        masks.append(F.dropout(x, 0.5).data)
+        masks.append(F.dropout(x, 0.5).data)
+    assert np.array_equal(masks[0], masks[2])
+    assert np.array_equal(masks[1], masks[3])
+    assert not np.array_equal(masks[0], masks[1])
+    assert np.array_equal(F.dropout(x, 0.5, rng=tg.manual_seed(5)["dropout"]).data, masks[0])
+    assert sorted(streams.state_dict()["streams"]) == ["dropout"]
+
+
+@pytest.mark.parametrize("p", [-0.1, 1.1, NAN])
+def test_a_probability_that_is_none(p):
+    with pytest.raises(ValueError, match=r"dropout: p is the probability of dropping an element, in \[0, 1\]; got"):
+        F.dropout(leaf([1.0]), p)

@@ -1,0 +1,169 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import tinygan as tg
+import tinygan.functional as F
+from tinygan import gradcheck
+from tinygan.errors import ShapeError
+from tinygan.testing import Call, Calls, arrays, broadcastable_shapes, call, elementwise, operation_test
+
+RNG = np.random.default_rng(0)
+
+
+def leaf(values, dtype="float64"):
+    return tg.tensor(values, dtype=dtype, requires_grad=True)
+
+
+TestAdd = operation_test(F.add, np.add, elementwise(2))
+TestSubtract = operation_test(F.subtract, np.subtract, elementwise(2))
+TestMultiply = operation_test(F.multiply, np.multiply, elementwise(2))
+TestDivide = operation_test(F.divide, np.divide, elementwise(2, low=0.25, high=8))
+TestNegative = operation_test(F.negative, np.negative, elementwise(1))
+TestPower = operation_test(F.power, np.power, elementwise(2, low=0.25, high=4))
+TestWideMultiply = operation_test(F.multiply, np.multiply, call(arrays(3, -1e15, 1e15), arrays((2, 1), -1e15, 1e15)))
+
+
+# ---------------------------------------------------------------------- powers
+
+
+@pytest.mark.parametrize("exponent", [0, 1, 2, 3, -1, -2, 0.0, 2.0])
+def test_whole_powers_of_negative_numbers(exponent):
+    x = leaf([-3.0, -0.5, 0.25, 2.0])
+    result = gradcheck(lambda x: x**exponent, x, order=3)
+    assert result.ok
+    assert np.array_equal((x**exponent).data, x.data**exponent)
+
+
+@pytest.mark.parametrize("exponent", [0.5, 1.5, -0.5, 3])
+def test_numbers_as_exponents(exponent):
+    assert gradcheck(lambda x: x**exponent, leaf([0.3, 1.0, 5.0]), order=2)
+
+
+@pytest.mark.parametrize("base", [0.5, 2, 2.0, np.float64(3)])
+def test_numbers_as_bases(base):
+    assert gradcheck(lambda x: base**x, leaf([-1.0, 0.0, 2.5]), order=2)
+
+
+def test_powers_of_zero():
+    base, exponent = leaf([0.0, 0.0, 0.0, 0.0]), leaf([0.0, 1.0, 2.0, 0.5])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        (base**exponent).sum().backward()
+    assert base.grad.data.tolist() == [0, 1, 0, np.inf]
+    assert exponent.grad.data.tolist()[1:] == [0, 0, 0]  # the limit of 0^b log 0
+
+
+@pytest.mark.parametrize("exponent", [0, 1, 2, 3])
+def test_a_number_as_exponent_at_zero(exponent):
+    x = leaf([0.0, 0.0])
+    (x**exponent).sum().backward()
+    assert x.grad.data.tolist() == [[0, 0], [1, 1], [0, 0], [0, 0]][exponent]
+    assert gradcheck(lambda x: x**exponent, x, order=3)
+
+
+@given(exponent=st.floats(0.5, 3) | st.integers(-3, 3), values=arrays((4,), low=0.5, high=3))
+def test_powers_by_tensors_and_by_numbers_agree(exponent, values):
+    a, b = leaf(values), leaf(values)
+    (a**exponent).sum().backward()
+    (b ** tg.tensor(np.full(4, exponent), dtype="float64")).sum().backward()
+    assert np.allclose(a.grad.data, b.grad.data, rtol=1e-13)
+
+
+def test_division_by_zero_is_infinite():
+    a, b = leaf([1.0, -1.0, 0.0]), leaf([0.0, 0.0, 0.0])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        y = a / b
+        y.backward(np.ones(3))
+    assert y.data.tolist()[:2] == [np.inf, -np.inf]
+    assert np.isnan(y.data[2])
+    assert a.grad.data.tolist() == [np.inf] * 3
+
+
+# ---------------------------------------------------------------------- one tensor used twice
+
+
+@pytest.mark.parametrize(
+    ("function", "slope"),
+    [
+        (lambda x: x + x, 2),
+        (lambda x: x - x, 0),
+        (lambda x: x * x, 6),
+        (lambda x: x / x, 0),
+        (lambda x: x**x, 27 * (np.log(3) + 1)),
+        (lambda x: x.reshape(1, 1) @ x.reshape(1, 1), 6),
+    ],
+)
+def test_both_operands_one_tensor(function, slope):
+    x = leaf(3.0)
+    function(x).sum().backward()
+    assert x.grad.item() == pytest.approx(slope)
+    assert gradcheck(function, x, order=2)
+
+
+# ---------------------------------------------------------------------- shapes that do not fit
+
+
+@pytest.mark.parametrize("operation", [F.add, F.subtract, F.multiply, F.divide, F.power])
+def test_shapes_that_do_not_broadcast(operation):
+    with pytest.raises(ShapeError) as caught:
+        operation(tg.tensor(np.ones((2, 3))), tg.tensor(np.ones(4)))
+    assert str(caught.value) == (
+        f"{operation.__name__}: shapes (2, 3) and (4,) do not broadcast: axis -1 has sizes 3 and 4 "
+        "(sizes must be equal, or one of them 1)"
+    )
+
+
+# ---------------------------------------------------------------------- matrix products
+
+
+@st.composite
+def products(draw):
+    """Two stacks of matrices whose leading axes broadcast; sizes may be 0."""
+    stacks = draw(broadcastable_shapes(2, max_dims=2, max_side=2))
+    n, k, m = (draw(st.integers(0, 3)) for _ in range(3))
+    operands = (draw(arrays((*stacks[0], n, k))), draw(arrays((*stacks[1], k, m))))
+    return Call(operands)
+
+
+def ones(*shapes):
+    return Call(tuple(RNG.standard_normal(shape) for shape in shapes))
+
+
+TestMatmul = operation_test(
+    F.matmul,
+    np.matmul,
+    Calls(products(), (ones((2, 3), (3, 4)), ones((2, 1, 3), (3, 2)), ones((0, 3), (3, 2)), ones((2, 0), (0, 2)))),
+    rtol=1e-11,
+)
+
+
+@pytest.mark.parametrize(
+    "shapes", [((3,), (3,)), ((3,), (3, 2)), ((2, 3), (3,)), ((3,), (5, 3, 2)), ((5, 2, 3), (3,)), ((0,), (0,))]
+)
+def test_vectors_are_rows_on_the_left_and_columns_on_the_right(shapes):
+    a, b = (RNG.standard_normal(shape) for shape in shapes)
+    result = F.matmul(tg.tensor(a), tg.tensor(b))
+    assert result.shape == (a @ b).shape
+    assert np.allclose(result.data, a @ b)
+    assert gradcheck(F.matmul, [tg.tensor(a), tg.tensor(b)], order=2)
+    assert np.allclose((a @ tg.tensor(b)).data, a @ b)
+    assert np.allclose((tg.tensor(a) @ b).data, a @ b)
+
+
+@pytest.mark.parametrize("scalar", [2, 2.0, np.float64(2), np.array(2.0), tg.tensor(2.0)])
+def test_matmul_by_a_number(scalar):
+    for operands in ((scalar, tg.tensor([1.0])), (tg.tensor([1.0]), scalar)):
+        with pytest.raises(ShapeError) as caught:
+            F.matmul(*operands)
+        assert str(caught.value) == "matmul: an operand is a single number; multiply by numbers with *"
+
+
+def test_matmul_of_shapes_that_do_not_fit():
+    with pytest.raises(ShapeError) as caught:
+        tg.tensor(np.ones((2, 3))) @ tg.tensor(np.ones((4, 5)))
+    assert str(caught.value) == (
+        "matmul: the left operand has 3 columns but the right one has 4 rows (shapes (2, 3) and (4, 5))"
+    )
+    with pytest.raises(ShapeError, match="matmul: "):
+        tg.tensor(np.ones((2, 2, 3))) @ tg.tensor(np.ones((3, 3, 5)))

@@ -1,0 +1,51 @@
+"""For those who test operations of their own: hypothesis strategies, and a factory of whole tests.
+
+`strategies` draws arrays, tensors, shapes that broadcast, axes and indices. `operation_test` makes, out of one call, a
+class of tests of an operation for pytest::
+
+    TestExp = operation_test(F.exp, np.exp, elementwise(1, low=-20, high=20))
+
+Needs hypothesis, which ``pip install 'tinygan[test]'`` brings along.
+"""
+
+try:
+    import hypothesis  # noqa: F401
+except ImportError as error:
+    raise ImportError(
+        "tinygan.testing draws its examples with hypothesis, which is not installed; "
+        "install it with: pip install 'tinygan[test]'"
+    ) from error
+
+from tinygan.testing.calls import Call, Calls, call, elementwise, reductions
+from tinygan.testing.factory import operation_test
+from tinygan.testing.strategies import (
+    EDGE_VALUES,
+    arrays,
+    axes,
+    broadcastable_arrays,
+    broadcastable_shapes,
+    edge_arrays,
+    indices,
+    shapes,
+    single_axes,
+    tensors,
+)
+
+__all__ = [
+    "EDGE_VALUES",
+    "Call",
+    "Calls",
+    "arrays",
+    "axes",
+    "broadcastable_arrays",
+    "broadcastable_shapes",
+    "call",
+    "edge_arrays",
+    "elementwise",
+    "indices",
+    "operation_test",
+    "reductions",
+    "shapes",
+    "single_axes",
+    "tensors",
+]
