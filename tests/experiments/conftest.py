@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from tinygan.data.dataset import Dataset, Split
+from tinygan.experiments.config import ExperimentConfig, parse_experiment
+
+TINY = """
+name = "tiny"
+seed = 3
+data.set = "digits"
+noise = { kind = "uniform", size = 2 }
+
+[generator]
+layers = [
+  { type = "linear", units = 5 },
+  { type = "relu" },
+  { type = "linear", units = 4, bias = "marginal" },
+  { type = "sigmoid" },
+]
+optimizer = { kind = "sgd", lr = 0.5, lr_decay = 1.01, momentum = 0.5, momentum_final = 0.7, momentum_epochs = 3 }
+
+[discriminator]
+layers = [{ type = "dropout", p = 0.2 }, { type = "maxout", units = 3, pieces = 2 }, { type = "linear", units = 1 }]
+optimizer = { kind = "adam", lr = 0.01 }
+
+[training]
+epochs = 3
+batch = 4
+
+[output]
+samples = 4
+"""
+
+
+@pytest.fixture(scope="session")
+def tiny_experiment() -> Callable[..., ExperimentConfig]:
+    """Return a reader of an experiment on images of 2x2 pixels, with overrides."""
+    return lambda *overrides: parse_experiment(TINY, "tiny.toml", overrides)
+
+
+@pytest.fixture(scope="session")
+def tiny_data() -> Callable[..., Dataset]:
+    """Return a maker of a data set of a few images, image i grey (i + 1) / (count + 1) all over."""
+
+    def make(count: int = 22, image_shape: tuple[int, ...] = (2, 2)) -> Dataset:
+        greys = np.arange(1, count + 1, dtype=np.float32)[:, None] / (count + 1)
+        images = np.repeat(greys, int(np.prod(image_shape)), axis=1)
+        splits = [Split(part, np.zeros(len(part), np.uint8)) for part in (images, images[:2], images[:1])]
+        return Dataset("digits", image_shape, *splits)
+
+    return make

@@ -1,0 +1,172 @@
+"""What is built is what the file says."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from tinygan import gan, nn, optim
+from tinygan.backend import Stream, Streams
+from tinygan.engine import Tensor, no_grad
+from tinygan.errors import ConfigError
+from tinygan.experiments.build import build_discriminator, build_game, build_generator, build_optimizer
+from tinygan.experiments.config import load_experiment, shipped_experiments
+
+EVERY_LAYER = """generator.layers=[
+  { type = "dropout", p = 0.25 },
+  { type = "maxout", units = 7, pieces = 3, weight_range = 0.5, bias = -1 },
+  { type = "leaky_relu", slope = 0.2 },
+  { type = "linear", units = 6, weight_range = 0.01, bias = 2 },
+  { type = "relu" },
+  { type = "linear", units = 5 },
+  { type = "tanh" },
+  { type = "linear", units = 4 },
+  { type = "sigmoid" },
+]""".replace("\n", "")
+
+
+def test_every_layer_becomes_the_module_of_its_name(tiny_experiment):
+    net = build_generator(tiny_experiment(EVERY_LAYER), 4, Stream(0, "weights"))
+    assert repr(net).splitlines()[1:-1] == [
+        "  (0): Dropout(p=0.25)",
+        "  (1): Maxout(2, 7, pieces=3)",
+        "  (2): LeakyReLU(0.2)",
+        "  (3): Linear(7, 6)",
+        "  (4): ReLU()",
+        "  (5): Linear(6, 5)",
+        "  (6): Tanh()",
+        "  (7): Linear(5, 4)",
+        "  (8): Sigmoid()",
+    ]
+    assert set(net[1].bias.data) == {-1}
+    assert set(net[3].bias.data) == {2}
+    assert set(net[5].bias.data) == set(net[7].bias.data) == {0}
+    for layer, limit in ((net[1], 0.5), (net[3], 0.01), (net[5], 1 / math.sqrt(6)), (net[7], 1 / math.sqrt(5))):
+        assert limit * 0.6 < abs(layer.weight.data).max() <= limit * (1 + 1e-6)
+
+
+def test_weights_come_from_the_stream_of_that_name_first_those_of_g(tiny_experiment, tiny_data):
+    game = build_game(tiny_experiment(), tiny_data(), Streams(3), "cpu")
+    stream = Stream(3, "weights")
+    expected = [nn.Linear(2, 5, rng=stream), nn.Linear(5, 4, rng=stream), nn.Maxout(4, 3, 2, rng=stream)]
+    built = [game.generator[0], game.generator[2], game.discriminator[1]]
+    for layer, same in zip(built, expected, strict=True):
+        assert np.array_equal(layer.weight.data, same.weight.data)
+
+
+def test_the_marginal_bias_starts_g_at_the_mean_image(tiny_experiment, tiny_data):
+    game = build_game(tiny_experiment(), tiny_data(), Streams(0), "cpu")
+    mean = tiny_data().train.images.mean(axis=0)
+    assert np.allclose(1 / (1 + np.exp(-game.generator[2].bias.data)), mean, atol=1e-6)
+    assert not game.generator[0].bias.data.any()
+    # without the data, as when samples are drawn, the bias waits for those of a checkpoint
+    assert not build_generator(tiny_experiment(), 4, Stream(0, "weights"))[2].bias.data.any()
+
+
+def test_the_wrong_number_of_outputs_is_refused(tiny_experiment, tiny_data):
+    expected = (
+        "tiny: the generator's last layer has 4 units, but an image of 'digits' has 9 pixels: set its units to 9"
+    )
+    with pytest.raises(ConfigError) as error:
+        build_game(tiny_experiment(), tiny_data(image_shape=(3, 3)), Streams(0), "cpu")
+    assert str(error.value) == expected
+
+
+def test_the_discriminator_takes_any_image_to_one_logit(tiny_experiment):
+    net = build_discriminator(tiny_experiment(), 9, Stream(0, "weights"))
+    assert net(Tensor(np.ones((6, 9), np.float32))).shape == (6, 1)
+
+
+# --- update rules ----------------------------------------------------------------------------------------
+
+
+def optimizer_of(tiny_experiment, *overrides):
+    return build_optimizer(tiny_experiment(*overrides).generator.optimizer, nn.Linear(2, 2))
+
+
+def test_gradient_descent_with_all_it_can_have(tiny_experiment):
+    rule = optimizer_of(
+        tiny_experiment, "generator.optimizer.lr_min=0.4", "generator.optimizer.max_col_norm=1.5"
+    )
+    assert type(rule) is optim.SGD
+    assert rule.max_col_norm == 1.5
+    assert rule.lr == 0.5
+    rule.updates = 3
+    assert rule.lr == pytest.approx(0.5 / 1.01**3)
+    rule.updates = 1000
+    assert rule.lr == 0.4
+    for epoch, momentum in ((1, 0.5), (2, 0.6), (3, 0.7), (9, 0.7)):
+        rule.epoch = epoch
+        assert rule.momentum == pytest.approx(momentum)
+
+
+def test_gradient_descent_with_nothing(tiny_experiment):
+    rule = optimizer_of(tiny_experiment, 'generator.optimizer={ kind = "sgd", lr = 0.25 }')
+    assert (rule.lr, rule.momentum, rule.max_col_norm) == (0.25, 0, None)
+    rule.updates = rule.epoch = 10_000
+    assert (rule.lr, rule.momentum) == (0.25, 0)
+    rule = optimizer_of(tiny_experiment, 'generator.optimizer={ kind = "sgd", lr = 0.25, momentum = 0.9 }')
+    rule.epoch = 10_000
+    assert rule.momentum == 0.9
+
+
+def test_adam(tiny_experiment):
+    settings = 'generator.optimizer={ kind = "adam", lr = 0.25, beta1 = 0.3, beta2 = 0.8, eps = 1e-4 }'
+    rule = optimizer_of(tiny_experiment, settings)
+    assert type(rule) is optim.Adam
+    assert (rule.lr, rule.betas, rule.eps) == (0.25, (0.3, 0.8), 1e-4)
+
+
+# --- the game --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shared_noise", ["true", "false"])
+def test_the_rules_of_the_game_reach_it(tiny_experiment, tiny_data, shared_noise):
+    streams = Streams(0)
+    config = tiny_experiment(
+        "training.k=2", "training.schedule=simultaneous", f"training.shared_noise={shared_noise}",
+        "training.objective=minimax", "training.discriminator_loss_scale=0.5", "noise.kind=spherical",
+    )  # fmt: skip
+    game = build_game(config, tiny_data(), streams, "cpu")
+    assert (game.k, game.schedule, game.shared_noise) == (2, "simultaneous", shared_noise == "true")
+    assert (game.objective, game.discriminator_loss_scale) == ("minimax", 0.5)
+    assert game.noise == gan.Noise("spherical", 2)
+    assert game.streams is streams
+    assert type(game.generator_optimizer) is optim.SGD
+    assert type(game.discriminator_optimizer) is optim.Adam
+    for optimizer, player in (
+        (game.generator_optimizer, game.generator), (game.discriminator_optimizer, game.discriminator),
+    ):  # fmt: skip
+        assert all(ours is theirs for ours, theirs in zip(optimizer.params, player.parameters(), strict=True))
+
+
+SHAPES = {"digits": (8, 8), "mnist": (28, 28)}
+
+
+@pytest.mark.parametrize("name", [config.name for config in shipped_experiments()])
+def test_every_shipped_experiment_can_be_built(tiny_data, name):
+    config = load_experiment(name)
+    dataset = tiny_data(image_shape=SHAPES[config.data.set])
+    game = build_game(config, dataset, Streams(config.seed), "cpu")
+    samples = gan.sample(game.generator, 50, game.noise, Stream(0, "samples"))
+    assert samples.shape == (50, math.prod(SHAPES[config.data.set]))
+    assert abs(samples.mean() - 0.5) < 0.05  # the mean grey of the tiny data
+    with no_grad():
+        assert game.discriminator(Tensor(samples)).shape == (50, 1)
+
+
+def test_the_paper_s_nets_have_the_paper_s_sizes(tiny_data):
+    game = build_game(load_experiment("mnist"), tiny_data(image_shape=(28, 28)), Streams(0), "cpu")
+    g, d = game.generator, game.discriminator
+    assert [parameter.shape for parameter in g.parameters()] == [
+        (100, 1200), (1200,), (1200, 1200), (1200,), (1200, 784), (784,),
+    ]  # fmt: skip
+    assert [parameter.shape for parameter in d.parameters()] == [
+        (784, 1200), (1200,), (240, 1200), (1200,), (240, 1), (1,),
+    ]  # fmt: skip
+    assert [layer.p for layer in d if isinstance(layer, nn.Dropout)] == [0.2, 0.5, 0.5]
+    for net, limit in ((g, 0.05), (d, 0.005)):
+        for parameter in net.parameters()[::2]:
+            assert 0.95 * limit < abs(parameter.data).max() <= limit * (1 + 1e-6)

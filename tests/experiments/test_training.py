@@ -1,0 +1,219 @@
+"""Training goes over the data as Algorithm 1 asks, and its state holds everything that decides what comes next."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tinygan import gan
+from tinygan.errors import AnomalyError, CheckpointError, ConfigError
+from tinygan.experiments.training import Training
+
+
+def advance(training, steps):
+    """Train on, through as many epochs as it takes; return the metrics after each step."""
+    seen = []
+    for _ in range(steps):
+        if training.epoch_is_over:
+            training.next_epoch()
+        training.step()
+        seen.append(training.metrics())
+    return seen
+
+
+def bits(training):
+    arrays, plain = training.state()
+    return {name: array.tobytes() for name, array in arrays.items()}, json.dumps(plain, sort_keys=True)
+
+
+# --- the data --------------------------------------------------------------------------------------------
+
+
+@given(count=st.integers(1, 40), batch=st.integers(1, 8), k=st.integers(1, 3))
+def test_an_epoch_shows_every_image_at_most_once_in_an_order_of_its_own(tiny_experiment, tiny_data, count, batch, k):
+    config = tiny_experiment(f"training.batch={batch}", f"training.k={k}")
+    if count < batch * k:
+        message = f"tiny: training.batch x training.k = {batch * k} rows an iteration, but 'digits' has only {count}"
+        with pytest.raises(ConfigError, match=message):
+            Training(config, tiny_data(count))
+        return
+    training, seen = Training(config, tiny_data(count)), []
+    play = training.game.step
+
+    def watched(rows):
+        seen.append(rows.data)
+        return play(rows)
+
+    training.game.step = watched
+    orders = []
+    for epoch in (1, 2, 3):
+        assert training.epoch == epoch
+        while not training.epoch_is_over:
+            training.step()
+        assert all(rows.shape == (batch * k, 4) for rows in seen)
+        greys = np.concatenate(seen)[:, 0] * (count + 1) - 1  # the number of each image
+        shown = np.rint(greys).astype(int).tolist()
+        assert len(shown) == len(set(shown)) == count - count % (batch * k)
+        assert set(shown) <= set(range(count))
+        assert training.position == training.steps_per_epoch == count // (batch * k)
+        assert training.steps == epoch * training.steps_per_epoch
+        orders.append(shown)
+        seen.clear()
+        training.next_epoch()
+    if count > 10:  # by chance, the same once in 40 million
+        assert orders[0] != orders[1] != orders[2] != orders[0]
+        assert orders[0] != sorted(orders[0])
+
+
+def test_orders_depend_on_the_seed_alone(tiny_experiment, tiny_data):
+    first, again = (Training(tiny_experiment("seed=1"), tiny_data()).order for _ in range(2))
+    other = Training(tiny_experiment("seed=2"), tiny_data()).order
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, other)
+
+
+def test_the_data_are_never_written_into(tiny_experiment, tiny_data):
+    data = tiny_data()
+    before = data.train.images.copy()
+    advance(Training(tiny_experiment(), data), 7)
+    assert np.array_equal(data.train.images, before)
+
+
+# --- metrics ---------------------------------------------------------------------------------------------
+
+
+def test_metrics_are_those_of_the_epoch_so_far(tiny_experiment, tiny_data):
+    training = Training(tiny_experiment(), tiny_data())
+    losses, play = [], training.game.step
+
+    def watched(rows):
+        step = play(rows)
+        losses.append(step.discriminator_loss.item())
+        return step
+
+    training.game.step = watched
+    for _ in range(2):
+        for _ in range(training.steps_per_epoch):
+            training.step()
+            metrics = training.metrics()
+            assert metrics["discriminator_loss"] == pytest.approx(np.mean(losses), rel=1e-6)
+        losses.clear()
+        training.next_epoch()
+    game = training.game
+    assert metrics["epoch"] == 2
+    assert metrics["steps"] == 10
+    assert metrics["value"] == -metrics["discriminator_loss"]
+    assert metrics["value_at_equilibrium"] == gan.VALUE_AT_EQUILIBRIUM
+    assert metrics["generator_gradient_norm"] == gan.gradient_norm(game.generator) > 0
+    assert metrics["discriminator_gradient_norm"] == gan.gradient_norm(game.discriminator) > 0
+    assert metrics["generator_gradient_norm"] != metrics["discriminator_gradient_norm"]
+    assert metrics["generator_lr"] == pytest.approx(0.5 / 1.01**10)
+    assert metrics["discriminator_lr"] == 0.01
+    assert metrics["momentum"] == pytest.approx(0.6)  # in the second of three epochs
+    assert not any("time" in name or "second" in name for name in metrics)  # records can be compared byte for byte
+    json.dumps(metrics, allow_nan=False)
+
+
+def test_an_optimiser_without_momentum_has_none(tiny_experiment, tiny_data):
+    training = Training(tiny_experiment('generator.optimizer={ kind = "adam", lr = 0.1 }'), tiny_data())
+    assert training.metrics()["momentum"] is None
+
+
+# --- the state -------------------------------------------------------------------------------------------
+
+games = st.sampled_from(
+    [
+        (),
+        ("training.k=2", "training.objective=minimax"),
+        ("training.schedule=simultaneous", "training.shared_noise=true", "training.discriminator_loss_scale=0.5"),
+        ("training.schedule=simultaneous", "noise.kind=gaussian", "training.k=2"),
+        ('generator.optimizer={ kind = "sgd", lr = 0.1 }', "training.batch=3"),
+    ]
+)
+
+
+@given(games, st.integers(0, 12), st.integers(1, 7))
+def test_a_state_saved_at_any_step_goes_on_to_the_same_bits(tiny_experiment, tiny_data, overrides, before, after):
+    config = tiny_experiment(*overrides)
+    training = Training(config, tiny_data())
+    advance(training, before)
+    arrays, plain = training.state()
+    plain = json.loads(json.dumps(plain))
+    frozen = {name: array.copy() for name, array in arrays.items()}
+    expected = advance(training, after)
+    assert all(np.array_equal(array, arrays[name]) for name, array in frozen.items())  # the state is a copy
+
+    twin = Training(tiny_experiment(*overrides), tiny_data())
+    advance(twin, 1)  # whatever it did before is forgotten
+    twin.load_state(arrays, plain)
+    assert advance(twin, after) == expected
+    assert bits(twin) == bits(training)
+    assert np.array_equal(twin.sheet(), training.sheet())
+    assert all(np.array_equal(array, arrays[name]) for name, array in frozen.items())  # and loading copies
+
+
+def test_looking_changes_nothing(tiny_experiment, tiny_data):
+    watched, alone = (Training(tiny_experiment(), tiny_data()) for _ in range(2))
+    for _ in range(12):
+        advance(watched, 1)
+        watched.sheet()
+        watched.state()
+        if alone.epoch_is_over:
+            alone.next_epoch()
+        alone.step()
+    assert bits(watched) == bits(alone)
+    assert watched.game.generator.training
+
+
+def test_the_sheet_is_drawn_from_the_same_noise_each_time(tiny_experiment, tiny_data):
+    training = Training(tiny_experiment("output.samples=6"), tiny_data())
+    before = training.sheet()
+    assert before.shape == (6, 4)
+    assert np.array_equal(before, training.sheet())
+    advance(training, 1)
+    after = training.sheet()
+    assert not np.array_equal(before, after)
+    training.game.generator.load_state_dict(Training(tiny_experiment(), tiny_data()).game.generator.state_dict())
+    assert np.array_equal(before, training.sheet())
+
+
+def test_a_state_of_other_data_or_another_net_is_refused(tiny_experiment, tiny_data):
+    arrays, plain = Training(tiny_experiment(), tiny_data(22)).state()
+    with pytest.raises(CheckpointError) as error:
+        Training(tiny_experiment(), tiny_data(23)).load_state(arrays, plain)
+    assert str(error.value) == (
+        "the checkpoint holds an order of 22 training images, but 'digits' has 23: give --data the files the run "
+        "began with"
+    )
+    with pytest.raises(CheckpointError, match="holds an order of none training images"):
+        Training(tiny_experiment(), tiny_data()).load_state({}, plain)
+    larger = tiny_experiment("generator.layers.0.units=6")
+    with pytest.raises(CheckpointError, match=r"0\.weight has shape \(2, 5\), expected \(2, 6\)"):
+        Training(larger, tiny_data()).load_state(arrays, plain)
+    del arrays["discriminator.1.bias"]
+    with pytest.raises(CheckpointError, match=r"1\.bias is missing"):
+        Training(tiny_experiment(), tiny_data()).load_state(arrays, plain)
+
+
+# --- broken runs -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("player", "name", "message"),
+    [
+        ("generator", "2.bias", "step 4, epoch 1: the discriminator's loss is nan"),
+        ("discriminator", "2.weight", "step 4, epoch 1: the discriminator's loss is nan"),
+    ],
+)
+def test_a_number_that_is_none_stops_the_training(tiny_experiment, tiny_data, player, name, message):
+    training = Training(tiny_experiment(), tiny_data())
+    advance(training, 3)
+    dict(getattr(training.game, player).named_parameters())[name].data[0] = np.nan
+    with pytest.raises(AnomalyError) as error:
+        training.step()
+    assert str(error.value) == message
+    assert training.steps == 3
