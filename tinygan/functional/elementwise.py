@@ -75,7 +75,7 @@ class Minimum(Elementwise):
         return B.xp.minimum(a, b)
 
     def backward(self, B: Backend, gy: Any, a: Any, b: Any) -> Any:
-        return _to_winner(B, gy, -a, -b, self.needs)
+        return _to_winner(B, gy, b, a, self.needs)  # a is the smaller one where b is larger
 
 
 def _to_winner(B: Backend, gy: Any, a: Any, b: Any, needs: tuple[bool, ...]) -> tuple[Any, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from tinygan.backend import Array, Backend
@@ -15,13 +16,12 @@ class Linear(Operation):
     """Y = X W + b;  gX = gY W',  gW = X' gY,  gb = the sum of gY over the rows."""
 
     def check(self, x: Array, weight: Array, bias: Array | None) -> None:
-        if weight.ndim != 2 or x.shape[1] != weight.shape[0]:
-            columns, rows = x.shape[1], weight.shape[0] if weight.ndim else "no"
+        if weight.ndim != 2:
+            raise ShapeError(f"linear: weight must have 2 axes (input columns, units), but has shape {weight.shape}")
+        columns, rows = x.shape[1], weight.shape[0]
+        if columns != rows:
             image = f" ({_IMAGES[columns]})" if columns in _IMAGES else ""
-            raise ShapeError(
-                f"linear: weight has {rows} rows but the input has {columns} columns{image}"
-                + ("" if weight.ndim == 2 else f"; a weight has 2 axes, not the shape {weight.shape}")
-            )
+            raise ShapeError(f"linear: weight has {rows} rows but the input has {columns} columns{image}")
         if bias is not None and bias.shape != weight.shape[1:]:
             raise ShapeError(
                 f"linear: bias must have one number for each of the {weight.shape[1]} columns of the weight, "
@@ -72,4 +72,4 @@ def linear(x: Any, weight: Any, bias: Any = None) -> Tensor:
     if x.ndim == 0:
         raise ShapeError("linear: the input is a single number; expected an array whose last axis has the features")
     leading = x.shape[:-1]
-    return Linear()(x.reshape((-1, x.shape[-1])), weight, bias).reshape((*leading, weight.shape[-1]))
+    return Linear()(x.reshape((math.prod(leading), x.shape[-1])), weight, bias).reshape((*leading, weight.shape[-1]))

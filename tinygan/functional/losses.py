@@ -24,12 +24,13 @@ class BinaryCrossEntropyWithLogits(Elementwise):
         else:  # 0 times infinity is 0 here: a certain and correct answer costs nothing
             losses = xp.where(t == 0, 0, t * B.softplus(xp.where(t == 0, 0, -a)))
             losses = losses + xp.where(t == 1, 0, (1 - t) * B.softplus(xp.where(t == 1, 0, a)))
-        self.n = max(math.prod(losses.shape), 1)
+        self.losses_shape, self.n = losses.shape, max(math.prod(losses.shape), 1)
         return losses.mean()
 
     def backward(self, B: Backend, gy: Any, a: Any, t: Any) -> Any:
         share = gy / self.n
-        return share * (B.sigmoid(a) - t), -share * a if self.needs[1] else None
+        gt = B.xp.broadcast_to(-share * a, self.losses_shape) if self.needs[1] else None
+        return share * (B.sigmoid(a) - t), gt
 
 
 class SoftmaxCrossEntropy(Operation):
@@ -47,6 +48,11 @@ class SoftmaxCrossEntropy(Operation):
             )
         if labels.dtype.kind not in "iu":
             raise DtypeError(f"softmax_cross_entropy: labels must be integers, not {labels.dtype}")
+        if labels.size and (int(labels.min()) < 0 or int(labels.max()) >= logits.shape[1]):
+            raise ShapeError(
+                f"softmax_cross_entropy: labels must be in 0 ... {logits.shape[1] - 1}, the columns of the logits; "
+                f"got {int(labels.min())} ... {int(labels.max())}"
+            )
 
     def forward(self, B: Backend, logits: Array) -> Array:
         self.save(logits)
@@ -60,7 +66,7 @@ class SoftmaxCrossEntropy(Operation):
         powers = xp.exp(logits - logits.max(axis=1, keepdims=True))
         softmax = powers / powers.sum(axis=1, keepdims=True)
         onehot = xp.arange(logits.shape[1]) == self.labels[:, None]
-        return gy / logits.shape[0] * xp.where(onehot, softmax - 1, softmax)
+        return gy / max(len(self.labels), 1) * xp.where(onehot, softmax - 1, softmax)
 
 
 def binary_cross_entropy_with_logits(logits: Any, targets: Any) -> Tensor:
@@ -116,9 +122,4 @@ def softmax_cross_entropy(logits: Any, labels: Any) -> Tensor:
         labels = labels.data
     elif not hasattr(labels, "dtype"):
         labels = logits.backend.array(labels)
-    if labels.size and (int(labels.min()) < 0 or int(labels.max()) >= logits.shape[-1]):
-        raise ShapeError(
-            f"softmax_cross_entropy: labels must be in 0 ... {logits.shape[-1] - 1}, the columns of the logits; "
-            f"got {int(labels.min())} ... {int(labels.max())}"
-        )
     return SoftmaxCrossEntropy(labels)(logits)

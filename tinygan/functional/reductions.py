@@ -67,9 +67,11 @@ class Max(_Reduction):
 class LogSumExp(_Reduction):
     """y = log sum e^x;  gx = gy e^(x - y), the softmax."""
 
+    name = "logsumexp"
+
     def forward(self, B: Backend, x: Array) -> Array:
         self.remember(x)
-        top = x.max(axis=self.axis, keepdims=True)
+        top = x.max(axis=self.axis, keepdims=True, initial=-math.inf)
         top = B.xp.where(B.xp.isfinite(top), top, 0)  # e^(inf - inf) would be nan where the sum is just infinite
         total = B.xp.exp(x - top).sum(axis=self.axis, keepdims=True)
         y = B.xp.log(total) + top

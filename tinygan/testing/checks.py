@@ -86,7 +86,7 @@ def check_float32(subject: Subject, one: Call) -> None:
     inputs, result, _, gradients = subject.differentiate(one, np.float32)
     assert result.dtype == np.float32, f"float32 in, {result.dtype} out"
     rtol = max(subject.rtol, 1e-5)
-    assert_close(result.data, subject.expect(one.arrays, one), rtol, rtol)
+    assert_close(result.data, subject.expect(one.arrays, one), rtol, rtol, 1e-7)
     exact = subject.differentiate(one, np.float64)[3]
     for position, (tensor, gradient, wide) in enumerate(zip(inputs, gradients, exact, strict=True)):
         assert gradient.dtype == np.float32, f"the gradient of input {position} is {gradient.dtype}, the input float32"

@@ -1,0 +1,232 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import special
+
+import tinygan as tg
+import tinygan.functional as F
+from tinygan import gradcheck
+from tinygan.errors import DtypeError, ShapeError
+from tinygan.testing import Call, Calls, arrays, broadcastable_shapes, operation_test, shapes
+
+INF, NAN = float("inf"), float("nan")
+
+
+def leaf(values, dtype="float64"):
+    return tg.tensor(values, dtype=dtype, requires_grad=True)
+
+
+def bce(logits, targets):
+    return np.mean(-targets * special.log_expit(logits) - (1 - targets) * special.log_expit(-logits))
+
+
+def cross_entropy(logits, labels):
+    return -np.mean(special.log_softmax(logits, axis=1)[np.arange(len(labels)), labels])
+
+
+# ---------------------------------------------------------------------- binary cross-entropy
+
+TARGETS = st.sampled_from([0.0, 0.1, 0.5, 0.9, 1.0])
+
+
+@st.composite
+def answers(draw):
+    """Logits, and targets that broadcast with them, of which the gradient is wanted too."""
+    a, t = draw(broadcastable_shapes(2, min_side=1, max_dims=2))
+    return Call((draw(arrays(a, low=-20, high=20)), draw(arrays(t, low=0, high=1))))
+
+
+TestBinaryCrossEntropy = operation_test(
+    F.binary_cross_entropy_with_logits,
+    bce,
+    Calls(
+        answers(),
+        (
+            Call((np.array(0.5), np.array(0.25))),
+            Call((np.array([3.0, -3.0]), np.array([[1.0], [0.0], [0.5]]))),
+            Call((np.array([2.0]), np.array([[1.0, 0.5]]))),
+        ),
+    ),
+    rtol=1e-10,
+)
+
+
+@st.composite
+def certain_answers(draw):
+    logits = draw(arrays(shapes(min_side=1), low=-30, high=30))
+    return Call((logits,), {"targets": draw(st.sampled_from([0, 1, 0.0, 1.0]))})
+
+
+TestBinaryCrossEntropyWithANumber = operation_test(
+    F.binary_cross_entropy_with_logits, bce, Calls(certain_answers()), rtol=1e-10
+)
+
+
+@pytest.mark.parametrize("target", [0, 1, 0.3, np.float64(1.0), np.array(0.0), True])
+def test_a_number_as_target_stays_float32(target):
+    logits = leaf([0.0, 2.0], "float32")
+    loss = F.binary_cross_entropy_with_logits(logits, target)
+    loss.backward()
+    assert loss.dtype == logits.grad.dtype == np.float32
+    assert loss.item() == pytest.approx(bce(logits.data, float(target)), rel=1e-6)
+
+
+@given(x=arrays((4,), low=-30, high=30), t=TARGETS)
+def test_a_number_and_an_array_of_it_are_the_same(x, t):
+    targets = (t, np.full(4, t), tg.tensor(np.full(4, t)))
+    losses = [F.binary_cross_entropy_with_logits(leaf(x), target) for target in targets]
+    assert losses[1].item() == losses[2].item() == pytest.approx(losses[0].item(), rel=1e-14)
+
+
+@pytest.mark.parametrize(
+    ("logit", "target", "loss", "slope"),
+    [
+        (INF, 1, 0, 0),
+        (-INF, 0, 0, 0),
+        (INF, 0, INF, 1),
+        (-INF, 1, INF, -1),
+        (1000.0, 1, 0, 0),
+        (1000.0, 0, 1000, 1),
+        (-1000.0, 1, 1000, -1),
+        (0.0, 1, np.log(2), -0.5),
+        (-0.0, 0.5, np.log(2), 0),
+    ],
+)
+@pytest.mark.parametrize("as_array", [False, True])
+def test_certain_answers(logit, target, loss, slope, as_array):
+    x = leaf([logit])
+    with np.errstate(all="ignore"):
+        result = F.binary_cross_entropy_with_logits(x, np.array([float(target)]) if as_array else target)
+        result.backward()
+    assert result.item() == pytest.approx(loss)
+    assert x.grad.data.tolist() == pytest.approx([slope])
+
+
+def test_nan_stays_nan():
+    assert np.isnan(F.binary_cross_entropy_with_logits(leaf([NAN, 0.0]), 1).item())
+
+
+def test_integer_targets():
+    assert gradcheck(F.binary_cross_entropy_with_logits, [leaf([1.0, -2.0]), tg.tensor([1, 0])], order=2)
+
+
+def test_third_order_of_binary_cross_entropy():
+    assert gradcheck(F.binary_cross_entropy_with_logits, [leaf([1.0, -2.0]), leaf([0.3, 0.7])], order=3)
+
+
+def test_shapes_of_targets_that_do_not_fit():
+    with pytest.raises(ShapeError) as caught:
+        F.binary_cross_entropy_with_logits(leaf([1.0, 2.0]), np.ones(3))
+    assert str(caught.value) == (
+        "binary_cross_entropy_with_logits: shapes (2,) and (3,) do not broadcast: axis -1 has sizes 2 and 3 "
+        "(sizes must be equal, or one of them 1)"
+    )
+
+
+# ---------------------------------------------------------------------- softmax cross-entropy
+
+
+@st.composite
+def classifications(draw):
+    m, classes = draw(st.integers(1, 3)), draw(st.integers(1, 4))
+    labels = draw(st.lists(st.integers(0, classes - 1), min_size=m, max_size=m))
+    return Call((draw(arrays((m, classes), low=-10, high=10)),), {"labels": np.array(labels)})
+
+
+TestSoftmaxCrossEntropy = operation_test(
+    F.softmax_cross_entropy,
+    cross_entropy,
+    Calls(classifications(), (Call((np.zeros((2, 3)),), {"labels": np.array([2, 0])}),)),
+    rtol=1e-10,
+)
+
+
+@pytest.mark.parametrize("labels", [np.array([1, 0]), tg.tensor([1, 0]), [1, 0], np.array([1, 0], np.uint8)])
+def test_labels_of_every_kind(labels):
+    logits = leaf([[1.0, 2.0, 3.0], [0.0, 0.0, 0.0]])
+    assert F.softmax_cross_entropy(logits, labels).item() == pytest.approx(cross_entropy(logits.data, [1, 0]))
+
+
+def test_softmax_cross_entropy_does_not_overflow():
+    logits = leaf([[1000.0, 0.0], [-1000.0, 0.0]])
+    loss = F.softmax_cross_entropy(logits, np.array([1, 1]))
+    loss.backward()
+    assert loss.item() == 500
+    assert logits.grad.data.tolist() == [[0.5, -0.5], [0, 0]]
+
+
+def test_an_impossible_class():
+    logits = leaf([[-INF, 0.0], [-INF, 1.0]])
+    with np.errstate(all="ignore"):
+        loss = F.softmax_cross_entropy(logits, np.array([1, 1]))
+        loss.backward()
+    assert loss.item() == 0
+    assert logits.grad.data.tolist() == [[0, 0], [0, 0]]
+
+
+def test_the_gradient_sums_to_zero_over_classes():
+    logits = leaf(np.random.default_rng(0).standard_normal((5, 4)))
+    F.softmax_cross_entropy(logits, np.array([0, 1, 2, 3, 0])).backward()
+    assert np.allclose(logits.grad.data.sum(axis=1), 0, atol=1e-16)
+
+
+def test_third_order_of_softmax_cross_entropy():
+    assert gradcheck(lambda x: F.softmax_cross_entropy(x, np.array([1])), leaf([[0.3, -1.0, 2.0]]), order=3)
+
+
+@pytest.mark.parametrize(
+    ("shape", "labels", "error", "message"),
+    [
+        (
+            (2, 3),
+            [0, 3],
+            ShapeError,
+            "softmax_cross_entropy: labels must be in 0 ... 2, the columns of the logits; got 0 ... 3",
+        ),
+        (
+            (2, 3),
+            [-1, 0],
+            ShapeError,
+            "softmax_cross_entropy: labels must be in 0 ... 2, the columns of the logits; got -1 ... 0",
+        ),
+        (
+            (2, 3),
+            [0, 1, 2],
+            ShapeError,
+            "softmax_cross_entropy: expected logits of shape (m, classes) and m labels, got shapes (2, 3) and (3,)",
+        ),
+        (
+            (3,),
+            [0, 1, 2],
+            ShapeError,
+            "softmax_cross_entropy: expected logits of shape (m, classes) and m labels, got shapes (3,) and (3,)",
+        ),
+        ((2, 3), [0.0, 1.0], DtypeError, "softmax_cross_entropy: labels must be integers, not float64"),
+        (
+            (),
+            [0],
+            ShapeError,
+            "softmax_cross_entropy: expected logits of shape (m, classes) and m labels, got shapes () and (1,)",
+        ),
+    ],
+)
+def test_labels_that_do_not_fit(shape, labels, error, message):
+    with pytest.raises(error) as caught:
+        F.softmax_cross_entropy(leaf(np.zeros(shape)), np.array(labels))
+    assert str(caught.value) == message
+
+
+# ---------------------------------------------------------------------- no rows at all
+
+
+def test_losses_of_nothing_are_nan_and_their_gradients_empty():
+    for function, logits in (
+        (lambda x: F.binary_cross_entropy_with_logits(x, 1), leaf(np.zeros((0, 3)))),
+        (lambda x: F.softmax_cross_entropy(x, np.zeros(0, int)), leaf(np.zeros((0, 3)))),
+    ):
+        with np.errstate(all="ignore"), pytest.warns(RuntimeWarning, match="Mean of empty slice"):
+            loss = function(logits)
+        loss.backward()
+        assert np.isnan(loss.item())
+        assert logits.grad.shape == (0, 3)

@@ -1,0 +1,154 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from scipy import special
+
+import tinygan as tg
+import tinygan.functional as F
+from tinygan import gradcheck
+from tinygan.errors import ShapeError
+from tinygan.testing import arrays, operation_test, reductions, shapes
+
+INF, NAN = float("inf"), float("nan")
+
+
+def leaf(values, dtype="float64"):
+    return tg.tensor(values, dtype=dtype, requires_grad=True)
+
+
+def gradient(function, values):
+    """Return the gradient for upstream gradients of 1."""
+    x = leaf(values)
+    with np.errstate(all="ignore"):
+        function(x).sum().backward()
+    return x.grad.data.tolist()
+
+
+def logsumexp(x, axis=None, keepdims=False):
+    return np.logaddexp.reduce(x, axis=axis, keepdims=keepdims)
+
+
+TestSum = operation_test(F.sum, np.sum, reductions())
+TestMean = operation_test(F.mean, np.mean, reductions(empty=False))
+TestMax = operation_test(F.max, np.max, reductions(low=-3, high=3, empty=False))
+TestMin = operation_test(F.min, np.min, reductions(low=-3, high=3, empty=False))
+TestMaxWithoutTies = operation_test(F.max, np.max, reductions(empty=False, distinct=0.5))
+TestLogSumExp = operation_test(F.logsumexp, logsumexp, reductions(empty=False))
+
+
+# ---------------------------------------------------------------------- ties
+
+
+def test_ties_share_equally():
+    assert gradient(F.max, [1.0, 3.0, 3.0, 2.0]) == [0, 0.5, 0.5, 0]
+    assert gradient(F.min, [1.0, 3.0, 1.0, 1.0]) == pytest.approx([1 / 3, 0, 1 / 3, 1 / 3])
+    assert gradient(F.max, [0.0, -0.0]) == [0.5, 0.5]
+    assert gradient(F.max, [INF, 0.0, INF]) == [0.5, 0, 0.5]
+    assert gradient(F.max, [-INF, -INF]) == [0.5, 0.5]
+
+
+@given(x=arrays(shapes(min_dims=2, max_dims=2, min_side=1), low=-1, high=1))
+def test_shares_are_not_negative_and_add_up(x):
+    for function in (F.max, F.min):
+        for axis, winners in ((None, 1), (0, x.shape[1]), (-1, x.shape[0])):
+            shares = np.array(gradient(lambda x, f=function, axis=axis: f(x, axis=axis), x))
+            assert (shares >= 0).all()
+            assert shares.sum() == pytest.approx(winners)
+
+
+def test_nan_is_the_maximum_and_gets_the_gradient():
+    assert np.isnan(F.max(leaf([1.0, NAN, INF])).item())
+    assert np.isnan(F.min(leaf([1.0, NAN, -INF])).item())
+    assert gradient(F.max, [1.0, NAN, 2.0]) == [0, 1, 0]
+    assert gradient(F.max, [NAN, NAN, 2.0]) == [0.5, 0.5, 0]
+
+
+# ---------------------------------------------------------------------- logsumexp at its edges
+
+
+def test_logsumexp_does_not_overflow():
+    assert F.logsumexp(leaf([1000.0, 1000.0])).item() == pytest.approx(1000 + np.log(2))
+    assert F.logsumexp(leaf([-1000.0, -1000.0])).item() == pytest.approx(-1000 + np.log(2))
+    assert gradient(F.logsumexp, [1000.0, 1000.0]) == pytest.approx([0.5, 0.5])
+    assert F.logsumexp(leaf([1000.0, 0.0], "float32")).item() == 1000
+
+
+def test_logsumexp_of_infinities():
+    with np.errstate(all="ignore"):
+        assert F.logsumexp(leaf([INF, 0.0])).item() == INF
+        assert F.logsumexp(leaf([-INF, 0.0])).item() == 0
+        assert F.logsumexp(leaf([-INF, -INF])).item() == -INF
+        assert np.isnan(F.logsumexp(leaf([NAN, 0.0])).item())
+    assert gradient(F.logsumexp, [-INF, 0.0]) == [0, 1]
+
+
+def test_its_gradient_is_the_softmax():
+    x = np.random.default_rng(0).standard_normal((3, 4))
+    assert np.allclose(gradient(lambda x: F.logsumexp(x, axis=1), x), special.softmax(x, axis=1))
+    assert gradcheck(lambda x: F.logsumexp(x, axis=1), leaf(x), order=3)
+
+
+# ---------------------------------------------------------------------- nothing to reduce
+
+
+@pytest.mark.parametrize(("shape", "axis"), [((0,), None), ((2, 0), 1), ((0, 2), 1), ((0, 2), 0)])
+def test_sums_of_nothing(shape, axis):
+    x = leaf(np.zeros(shape))
+    y = F.sum(x, axis=axis)
+    assert np.array_equal(y.data, np.sum(x.data, axis=axis))
+    y.backward(np.ones(y.shape))
+    assert x.grad.shape == shape
+
+
+@pytest.mark.parametrize("function", [F.max, F.min])
+def test_maxima_of_nothing(function):
+    with pytest.raises(ShapeError, match=r"max: zero-size array .* no identity \(inputs: float64\[2, 0\]\)"):
+        function(leaf(np.zeros((2, 0))), axis=1)
+    assert function(leaf(np.zeros((2, 0))), axis=0).shape == (0,)
+    assert gradcheck(lambda x: function(x, axis=0), leaf(np.zeros((2, 0))))
+
+
+def test_logsumexp_of_nothing_is_the_logarithm_of_zero():
+    with np.errstate(divide="ignore"):
+        assert F.logsumexp(leaf(np.zeros((2, 0))), axis=1).data.tolist() == [-INF, -INF]
+    assert F.logsumexp(leaf(np.zeros((0, 2))), axis=1).shape == (0,)
+
+
+def test_mean_of_nothing_is_nan():
+    x = leaf(np.zeros((2, 0)))
+    with np.errstate(all="ignore"), pytest.warns(RuntimeWarning, match="Mean of empty slice"):
+        y = x.mean(axis=1)
+    assert np.isnan(y.data).all()
+    y.backward(np.ones(2))
+    assert x.grad.shape == (2, 0)
+
+
+# ---------------------------------------------------------------------- integers; methods; errors
+
+
+def test_integers():
+    k = tg.tensor([[1, 2], [3, 4]])
+    assert F.sum(k).item() == 10
+    assert F.max(k, axis=0).data.tolist() == [3, 4]
+    assert F.min(k).item() == 1
+    assert F.mean(k).item() == 2.5
+    assert not F.mean(k).requires_grad
+
+
+@pytest.mark.parametrize("name", ["sum", "mean", "max", "min"])
+def test_methods_and_numpy_functions_are_the_same(name):
+    x = leaf([[1.0, 5.0], [3.0, 2.0]])
+    expected = getattr(F, name)(x, axis=1, keepdims=True)
+    assert np.array_equal(getattr(x, name)(axis=1, keepdims=True).data, expected.data)
+    assert np.array_equal(getattr(x, name)(1, True).data, expected.data)
+    assert np.array_equal(getattr(np, name)(x, axis=1, keepdims=True).data, expected.data)
+
+
+@pytest.mark.parametrize("function", [F.sum, F.mean, F.max, F.logsumexp])
+@pytest.mark.parametrize(
+    ("axis", "message"),
+    [(2, "axis 2 is out of bounds"), (-3, "axis -3 is out of bounds"), ((0, 0), "duplicate value in 'axis'")],
+)
+def test_axes_that_do_not_exist(function, axis, message):
+    with pytest.raises(ShapeError, match=rf"^{function.__name__}: .*{message}.*\(inputs: float64\[2, 3\]\)"):
+        function(leaf(np.ones((2, 3))), axis=axis)
