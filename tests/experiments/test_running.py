@@ -1,0 +1,293 @@
+"""A run may stop at any moment, politely or not: resumed, it ends as if it never had."""
+
+from __future__ import annotations
+
+import itertools
+import os
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tinygan import gan
+from tinygan.backend import Stream
+from tinygan.errors import AnomalyError, CheckpointError, ConfigError, RunError
+from tinygan.experiments import running
+from tinygan.experiments.checkpoint import write_checkpoint
+from tinygan.experiments.config import load_experiment
+from tinygan.experiments.run_folder import RunFolder
+from tinygan.experiments.running import Limits, Watcher, is_done, load_generator, reopen, run, start
+
+LAST_STEP = 15  # 3 epochs of 22 // 4 steps
+EVERY = ("output.samples_every=2", "output.checkpoint_every=2")  # so that an epoch may pass without either
+
+
+@pytest.fixture(scope="module", autouse=True)
+def same_machine():
+    """The commit of a checkout may change while its tests run; these runs are all of one machine."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(running, "describe_environment", lambda: {"python": "3"})
+        yield
+
+
+@pytest.fixture(scope="module")
+def fresh(tmp_path_factory):
+    """Return new paths, one for each call."""
+    folder, numbers = tmp_path_factory.mktemp("runs"), itertools.count()
+    return lambda: folder / str(next(numbers))
+
+
+@pytest.fixture(scope="module")
+def go_on(tiny_data):
+    """Return what resumes a run in a folder."""
+    return lambda path, *arguments: run(*reopen(path, lambda config: tiny_data()), *arguments)
+
+
+def contents(path):
+    """Everything of a finished run that may be compared: all but the clock, and what counts its bytes."""
+    checkpoint = RunFolder(path).latest_checkpoint()
+    state = {key: value for key, value in checkpoint.state.items() if key != "run_folder"}
+    arrays = {name: (array.dtype.str, array.shape, array.tobytes()) for name, array in checkpoint.arrays.items()}
+    files = {
+        file.relative_to(path).as_posix(): file.read_bytes()
+        for file in [*path.glob("*.toml"), *path.glob("metrics.jsonl"), *path.glob("samples/*")]
+    }
+    return arrays, state, files
+
+
+games = pytest.mark.parametrize(
+    "overrides",
+    [
+        (),
+        ("training.k=2", "training.batch=2"),
+        ("training.schedule=simultaneous", "training.shared_noise=true", "training.discriminator_loss_scale=0.5"),
+    ],
+)
+
+
+@games
+def test_stopped_by_a_limit_at_any_step_and_resumed(tiny_experiment, tiny_data, fresh, go_on, overrides):
+    config, undisturbed = tiny_experiment(*EVERY, *overrides), fresh()
+    assert run(*start(config, tiny_data(), undisturbed))
+    expected = contents(undisturbed)
+    for step in range(LAST_STEP + 1):
+        path = fresh()
+        folder, training = start(config, tiny_data(), path)
+        assert run(folder, training, Limits(steps=step)) == (step == LAST_STEP)
+        assert training.steps == step == folder.latest_checkpoint().state["steps"]
+        assert len(folder.metrics()) == step // 5
+        assert go_on(path)
+        assert contents(path) == expected
+
+
+class CrashAfter(Watcher):
+    def __init__(self, step):
+        self.left = step
+
+    def step(self, training):
+        self.left -= 1
+        if self.left == 0:
+            raise KeyboardInterrupt
+
+
+@games
+@settings(max_examples=10)
+@given(steps=st.lists(st.integers(1, LAST_STEP), min_size=1, max_size=3))
+def test_dead_without_a_word_at_any_step_again_and_again(tiny_experiment, tiny_data, fresh, go_on, overrides, steps):
+    config, undisturbed, path = tiny_experiment(*EVERY, *overrides), fresh(), fresh()
+    run(*start(config, tiny_data(), undisturbed))
+    begun = start(config, tiny_data(), path)
+    for step in steps:
+        try:
+            run(*begun, None, CrashAfter(step))
+        except KeyboardInterrupt:
+            begun = reopen(path, lambda config: tiny_data())
+    assert go_on(path)
+    assert contents(path) == contents(undisturbed)
+
+
+def test_asked_to_stop_it_saves_and_goes_on_later(tiny_experiment, tiny_data, fresh, go_on):
+    config, undisturbed, path = tiny_experiment(), fresh(), fresh()
+    run(*start(config, tiny_data(), undisturbed))
+    folder, training = start(config, tiny_data(), path)
+    answers = iter([False] * 7 + [True])
+    assert not run(folder, training, Limits(asked=lambda: next(answers)))
+    assert training.steps == 7
+    assert folder.latest_checkpoint().state["steps"] == 7
+    assert go_on(path)
+    assert contents(path) == contents(undisturbed)
+
+
+def test_a_longer_run_begins_as_a_shorter_one(tiny_experiment, tiny_data, fresh):
+    short, long = fresh(), fresh()
+    run(*start(tiny_experiment("training.epochs=2"), tiny_data(), short))
+    run(*start(tiny_experiment("training.epochs=4"), tiny_data(), long))
+    assert (long / "metrics.jsonl").read_bytes().startswith((short / "metrics.jsonl").read_bytes())
+
+
+def test_two_seeds_two_runs(tiny_experiment, tiny_data, fresh):
+    one, two = fresh(), fresh()
+    for path, seed in ((one, 1), (two, 2)):
+        run(*start(tiny_experiment(f"seed={seed}"), tiny_data(), path))
+    assert (one / "metrics.jsonl").read_bytes() != (two / "metrics.jsonl").read_bytes()
+
+
+def test_a_run_that_is_done_does_nothing_more(tiny_experiment, tiny_data, fresh, go_on):
+    path = fresh()
+    run(*start(tiny_experiment(), tiny_data(), path))
+
+    def everything():
+        return {file: file.read_bytes() for file in path.rglob("*") if file.is_file() and file.name != "run.lock"}
+
+    before = everything()
+    assert go_on(path)
+    assert everything() == before
+
+
+# --- what a run leaves behind and tells ------------------------------------------------------------------
+
+
+def test_the_files_of_a_run(tiny_experiment, tiny_data, fresh):
+    path, config = fresh(), tiny_experiment(*EVERY)
+    folder, training = start(config, tiny_data(), path)
+    assert load_experiment(folder.config_path) == config
+    assert run(folder, training)
+    assert is_done(training)
+    records = folder.metrics()
+    assert [record["epoch"] for record in records] == [1, 2, 3]
+    assert [record["steps"] for record in records] == [5, 10, 15]
+    assert records[-1] == training.metrics()
+    assert [set(record) for record in folder.timing()] == [{"epoch", "seconds"}] * 3
+    assert all(record["seconds"] > 0 for record in folder.timing())
+    # before training, every second epoch, and the last
+    assert sorted(os.listdir(path / "samples")) == ["epoch-000000.png", "epoch-000002.png", "epoch-000003.png"]
+    assert sorted(os.listdir(path / "checkpoints")) == ["step-000000010.tgn", "step-000000015.tgn"]
+
+
+def test_the_watcher_is_told_everything_in_order(tiny_experiment, tiny_data, fresh):
+    told = []
+
+    class Notes(Watcher):
+        def begin(self, training):
+            told.append(("begin", training.steps))
+
+        def step(self, training):
+            told.append(("step", training.steps))
+
+        def epoch(self, training, seconds):
+            assert seconds > 0
+            told.append(("epoch", training.epoch, len(folder.metrics())))
+
+        def saved(self, folder):
+            told.append(("saved", folder.latest_checkpoint().state["steps"]))
+
+    folder, training = start(tiny_experiment("output.checkpoint_every=2"), tiny_data(), fresh())
+    run(folder, training, None, Notes())
+    steps = [("step", step) for step in range(1, 16)]
+    assert told == [
+        ("begin", 0), *steps[:5], ("epoch", 1, 1), *steps[5:10], ("epoch", 2, 2), ("saved", 10),
+        *steps[10:], ("epoch", 3, 3), ("saved", 15),
+    ]  # fmt: skip
+
+
+def test_a_generator_comes_back_without_its_data(tiny_experiment, tiny_data, fresh):
+    folder, training = start(tiny_experiment(), tiny_data(), fresh())
+    with pytest.raises(CheckpointError, match=f"there is no checkpoint yet; .*: tinygan resume {folder.path}$"):
+        load_generator(folder)
+    run(folder, training, Limits(steps=8))
+    generator, config, image_shape = load_generator(folder)
+    assert config == training.config
+    assert image_shape == (2, 2)
+    assert not generator.training
+    noise = training.game.noise
+    expected = gan.sample(training.game.generator, 9, noise, Stream(1, "samples"))
+    assert np.array_equal(gan.sample(generator, 9, noise, Stream(1, "samples")), expected)
+
+
+# --- refusals --------------------------------------------------------------------------------------------
+
+
+def test_a_folder_that_is_taken_is_refused_and_left_alone(tiny_experiment, tiny_data, fresh):
+    path = fresh()
+    start(tiny_experiment(), tiny_data(), path)
+    before = (path / "config.toml").read_bytes()
+    with pytest.raises(RunError, match=f"found an earlier run; .* tinygan resume {path}$"):
+        start(tiny_experiment("seed=9"), tiny_data(), path)
+    assert (path / "config.toml").read_bytes() == before
+
+
+def test_what_cannot_be_built_leaves_no_folder_behind(tiny_experiment, tiny_data, fresh):
+    path = fresh()
+    with pytest.raises(ConfigError, match="set its units to 9"):
+        start(tiny_experiment(), tiny_data(image_shape=(3, 3)), path)
+    assert not path.exists()
+
+
+def test_other_data_than_the_run_began_with_are_refused(tiny_experiment, tiny_data, fresh):
+    path = fresh()
+    run(*start(tiny_experiment(), tiny_data(22), path), Limits(steps=3))
+    with pytest.raises(CheckpointError, match="holds an order of 22 training images, but 'digits' has 21"):
+        reopen(path, lambda config: tiny_data(21))
+
+
+def test_a_checkpoint_of_something_else_is_refused(tiny_experiment, tiny_data, fresh):
+    path = fresh()
+    _, training = start(tiny_experiment(), tiny_data(), path)
+    arrays, plain = training.state()
+    del plain["streams"]
+    write_checkpoint(path / "checkpoints" / "step-000000003.tgn", arrays, plain)
+    with pytest.raises(CheckpointError, match=r"step-000000003\.tgn: the state lacks 'streams': it was not written by"):
+        reopen(path, lambda config: tiny_data())
+
+
+def test_another_machine_is_named_in_a_warning(tiny_experiment, tiny_data, fresh, monkeypatch):
+    path = fresh()
+    run(*start(tiny_experiment(), tiny_data(), path), Limits(steps=3))
+    monkeypatch.setattr(running, "describe_environment", lambda: {"python": "4"})
+    with pytest.warns(UserWarning, match=r"Python .*; the run may not end in the same bits"):
+        _, training = reopen(path, lambda config: tiny_data())
+    assert training.steps == 3
+
+
+# --- a run that breaks -----------------------------------------------------------------------------------
+
+
+class Poison(Watcher):
+    """Put a nan into the generator after a number of steps, as an update that overflows would."""
+
+    def __init__(self, step):
+        self.when = step
+
+    def step(self, training):
+        if training.steps == self.when:
+            training.game.generator[0].weight.data[0, 0] = np.nan
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_a_run_that_breaks_says_where_and_what_is_left(tiny_experiment, tiny_data, fresh, go_on):
+    """With a learning rate beyond all reason the numbers overflow, in the same step each time."""
+    path, config = fresh(), tiny_experiment('discriminator.optimizer={ kind = "sgd", lr = 1e9 }')
+    with pytest.raises(AnomalyError) as error:
+        run(*start(config, tiny_data(), path))
+    first, operation, *_, last = str(error.value).splitlines()
+    assert first == f"{path}: training stopped: step 3, epoch 1: the generator's loss is inf"
+    assert operation.startswith("forward of 'linear': ")
+    assert "inf at index (0, 0) of its result (shape (4, 1), float32)" in operation
+    assert last == "there is no checkpoint yet; look at the data, or train with a smaller learning rate"
+    # with a checkpoint, it is named, and the search for the operation begins there
+    run(*reopen(path, lambda config: tiny_data()), Limits(steps=2))
+    with pytest.raises(AnomalyError) as error:
+        go_on(path)
+    again, same, *_, last = str(error.value).splitlines()
+    assert (again, same) == (first, operation)
+    assert last.startswith(f"the last good checkpoint is {path / 'checkpoints' / 'step-000000002.tgn'}; ")
+
+
+def test_a_run_that_breaks_can_be_resumed_from_its_last_good_checkpoint(tiny_experiment, tiny_data, fresh, go_on):
+    undisturbed, path = fresh(), fresh()
+    run(*start(tiny_experiment(), tiny_data(), undisturbed))
+    with pytest.raises(AnomalyError, match="step 8, epoch 2: the discriminator's loss is nan"):
+        run(*start(tiny_experiment(), tiny_data(), path), None, Poison(7))
+    assert go_on(path)
+    assert contents(path) == contents(undisturbed)
