@@ -178,6 +178,7 @@ LIMITS = [
     (NoiseConfig, {"kind": "uniform", "size": 1}, {"size": ("from", 1)}),
     (TrainingConfig, {"epochs": 1, "batch": 1}, dict.fromkeys(("epochs", "batch", "k"), ("from", 1))),
     (TrainingConfig, {"epochs": 1, "batch": 1}, {"discriminator_loss_scale": ("above", 0)}),
+    (TrainingConfig, {"epochs": 1, "batch": 1}, {"threads": ("from", 1)}),
     (OutputConfig, {}, dict.fromkeys(("samples", "samples_every", "checkpoint_every"), ("from", 1))),
 ]
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from tinygan.backend.base import Array, Backend, Shape
 from tinygan.backend.cupy import CupyBackend
-from tinygan.backend.numpy import NumpyBackend, keep_freed_memory
+from tinygan.backend.numpy import NumpyBackend, blas_threads, keep_freed_memory
 from tinygan.backend.random import Stream, Streams, current_streams, manual_seed
 from tinygan.errors import DeviceError
 
@@ -26,6 +26,7 @@ __all__ = [
     "Stream",
     "Streams",
     "backend_of",
+    "blas_threads",
     "current_streams",
     "get_backend",
     "keep_freed_memory",

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import ctypes
 import sys
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from tinygan.backend.base import Array, Backend, Shape
 
@@ -30,7 +32,7 @@ class NumpyBackend(Backend):
     def scatter(self, gradient: Array, index: Any, shape: Shape) -> Array:
         """As the base class; slices and integers name no element twice, so plain assignment will do."""
         parts = index if isinstance(index, tuple) else (index,)
-        if all(isinstance(part, _BASIC_INDEX) and not isinstance(part, bool) for part in parts):
+        if all(isinstance(part, _BASIC_INDEX) for part in parts):
             out = np.zeros(shape, gradient.dtype)
             out[index] = gradient
             return out
@@ -117,3 +119,12 @@ def keep_freed_memory() -> bool:
         return False
     trim_threshold, mmap_threshold = -1, -3  # M_TRIM_THRESHOLD and M_MMAP_THRESHOLD of malloc.h
     return bool(mallopt(mmap_threshold, 1 << 30)) and bool(mallopt(trim_threshold, (1 << 31) - 1))
+
+
+def blas_threads(count: int | None) -> AbstractContextManager[Any]:
+    """Limit the threads of matrix products inside a ``with`` block; None leaves them as they are.
+
+    The threads of a BLAS wait for each other busily. For small products that costs more than it gains, and on a machine
+    that has other work to do it costs many times more.
+    """
+    return nullcontext() if count is None else threadpool_limits(count, user_api="blas")

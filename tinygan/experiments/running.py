@@ -13,9 +13,10 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tinygan import nn
-from tinygan.backend import Stream, keep_freed_memory
+from tinygan.backend import Stream, blas_threads, keep_freed_memory
 from tinygan.data.dataset import Dataset
 from tinygan.engine import detect_anomaly
 from tinygan.errors import AnomalyError, CheckpointError
@@ -72,7 +73,7 @@ def start(config: ExperimentConfig, dataset: Dataset, out: Path, device: str = "
         The experiment cannot be built.
     """
     training = Training(config, dataset, device)
-    return RunFolder.create(out, to_toml(config), describe_environment()), training
+    return RunFolder.create(out, to_toml(config), _environment(config)), training
 
 
 def reopen(
@@ -92,7 +93,7 @@ def reopen(
     folder = RunFolder.open(path)
     config = load_experiment(folder.config_path)
     training = Training(config, load_data(config), device)
-    for difference in differences(folder.environment(), describe_environment()):
+    for difference in differences(folder.environment(), _environment(config)):
         warnings.warn(f"{folder.path}: {difference}; the run may not end in the same bits", stacklevel=2)
     checkpoint = folder.latest_checkpoint()
     if checkpoint is not None:
@@ -103,6 +104,14 @@ def reopen(
                 f"{checkpoint.path}: the state lacks {error}: it was not written by this version of tinygan"
             ) from error
     return folder, training
+
+
+def _environment(config: ExperimentConfig) -> dict[str, Any]:
+    """Describe this process as it will be during the run."""
+    environment = describe_environment()
+    if config.training.threads is not None:
+        environment["blas_threads"] = config.training.threads
+    return environment
 
 
 def load_generator(folder: RunFolder) -> tuple[nn.Sequential, ExperimentConfig, tuple[int, ...]]:
@@ -150,7 +159,7 @@ def run(folder: RunFolder, training: Training, limits: Limits | None = None, wat
     """
     limits, watcher = limits or Limits(), watcher or Watcher()
     keep_freed_memory()
-    with folder.lock():
+    with folder.lock(), blas_threads(training.config.training.threads):
         folder.rewind(folder.latest_checkpoint())
         if training.steps == 0:
             draw_sheet(folder, training, epoch=0)

@@ -221,7 +221,10 @@ class NoiseConfig(Section):
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingConfig(Section):
-    """The game: Algorithm 1 as printed is what the defaults say."""
+    """The game: Algorithm 1 as printed is what the defaults say.
+
+    ``threads`` limits the threads of the matrix products; without it there is one for each processor.
+    """
 
     epochs: Annotated[int, Integer(at_least=1)]
     batch: Annotated[int, Integer(at_least=1)]
@@ -234,6 +237,7 @@ class TrainingConfig(Section):
         "non-saturating"
     )
     discriminator_loss_scale: Annotated[float, Number(above=0)] = 1.0
+    threads: Annotated[int | None, Integer(at_least=1)] = None
 
     def check(self, place: Place) -> None:
         """Refuse shared noise where each player moves at its own time."""
