@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import operator
 from collections.abc import Callable
 from typing import Any
@@ -113,13 +114,13 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "amax": reductions.max,
     "min": reductions.min,
     "amin": reductions.min,
-    "reshape": shape.reshape,
-    "transpose": shape.transpose,
+    "reshape": lambda a, shape: a.reshape(shape),  # by NumPy's names of arguments
+    "transpose": lambda a, axes=None: a.transpose(axes),
     "broadcast_to": shape.broadcast_to,
     "concatenate": shape.concatenate,
     "stack": shape.stack,
     "where": elementwise.where,
-    "clip": elementwise.clip,
+    "clip": lambda a, a_min=None, a_max=None: elementwise.clip(a, a_min, a_max),
 }
 
 
@@ -141,6 +142,13 @@ def _array_function(self: Tensor, function: Any, types: Any, args: Any, kwargs: 
     """``np.sum(tensor)``: stay on the tape, compute on plain values if no gradient is wanted, or say what to do."""
     ours = _FUNCTIONS.get(function.__name__)
     if ours is not None:
+        try:
+            inspect.signature(ours).bind(*args, **kwargs)
+        except TypeError as error:
+            raise DtypeError(
+                f"np.{function.__name__} of a tensor: {error}; of its options, those of the function of the same name "
+                "in tinygan.functional are there"
+            ) from None
         return ours(*args, **kwargs)
     tensors = [value for value in _flatten(args) + _flatten(tuple(kwargs.values())) if isinstance(value, Tensor)]
     if any(tensor.requires_grad for tensor in tensors):

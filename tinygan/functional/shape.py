@@ -113,7 +113,7 @@ class Pad(Operation):
         self.inside = tuple(
             slice(before, before + size) for (before, _), size in zip(self.widths, x.shape, strict=True)
         )
-        return B.xp.pad(x, self.widths, constant_values=self.value)
+        return B.xp.pad(x, self.widths, constant_values=self.value) if x.ndim else x.copy()
 
     def backward(self, B: Backend, gy: Any) -> Any:
         return gy[self.inside]
