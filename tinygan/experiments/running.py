@@ -36,12 +36,18 @@ class Limits:
     ----------
     steps : int, optional
         Stop after this many iterations, counted from the beginning of the run.
-    asked : callable
+    asked : callable, optional
         Asked between any two steps; True stops the run after a checkpoint.
     """
 
     steps: int | None = None
-    asked: Callable[[], bool] = lambda: False
+    asked: Callable[[], bool] | None = None
+
+    def reached(self, training: Training) -> bool:
+        """Say whether the run should stop before its next step."""
+        if self.steps is not None and training.steps >= self.steps:
+            return True
+        return self.asked is not None and self.asked()
 
 
 class Watcher:
@@ -184,7 +190,7 @@ def _run_epoch(folder: RunFolder, training: Training, limits: Limits, watcher: W
         training.next_epoch()
     began = time.perf_counter()
     while not training.epoch_is_over:
-        if limits.asked() or (limits.steps is not None and training.steps >= limits.steps):
+        if limits.reached(training):
             save(folder, training)
             watcher.saved(folder)
             return False

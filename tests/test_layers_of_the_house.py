@@ -1,0 +1,67 @@
+"""The plan of the house: a file imports only from its own floor and the floors below it."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import tinygan
+
+ROOT = Path(tinygan.__file__).parent
+# From the ground up; floors of equal height may look at each other.
+FLOORS = {
+    "errors": 0,
+    "backend": 1,
+    "engine": 2,
+    "functional": 3,
+    "nn": 4,
+    "optim": 4,
+    "data": 4,
+    "gan": 5,
+    "theory": 5,
+    "evaluation": 5,
+    "experiments": 6,
+    "study": 7,
+    "cli": 8,
+}
+FILES = sorted(path for path in ROOT.rglob("*.py") if path.parent != ROOT and "testing" not in path.parts)
+
+
+def imported(path):
+    """Yield the dotted names of tinygan that a file imports."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "tinygan":
+            if node.module == "tinygan":
+                yield from (f"tinygan.{alias.name}" for alias in node.names)
+            else:
+                yield node.module
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name.split(".")[0] == "tinygan")
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports_look_down(path):
+    floor = path.relative_to(ROOT).parts[0]
+    for name in imported(path):
+        other = name.split(".")[1] if "." in name else None
+        if other in FLOORS:
+            assert FLOORS[other] <= FLOORS[floor], f"{path.relative_to(ROOT)} imports {name} from a floor above"
+
+
+def test_every_package_has_a_floor():
+    packages = {path.name for path in ROOT.iterdir() if (path / "__init__.py").is_file()}
+    assert packages - {"testing"} <= set(FLOORS)
+
+
+def test_the_engine_names_no_array_library():
+    for path in (ROOT / "engine").glob("*.py"):
+        names = {name.split(".")[0] for node in ast.walk(ast.parse(path.read_text())) for name in _top_level(node)}
+        assert not names & {"numpy", "cupy", "scipy"}, path.name
+
+
+def _top_level(node):
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    return [node.module or ""] if isinstance(node, ast.ImportFrom) else []
