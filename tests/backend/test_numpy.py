@@ -202,8 +202,8 @@ def test_sgd_step_is_its_formula_in_place(backend: Backend, strided: str, shape:
     rng = np.random.default_rng(0)
     given = {}
     for name in ("weight", "gradient", "velocity"):
-        array = rng.normal(size=(*shape, 2))[..., 0] if strided in (name, "all") else rng.normal(size=shape)
-        given[name] = np.asarray(array)
+        array = np.asarray(rng.normal(size=(*shape, 2))[..., 0])
+        given[name] = np.asfortranarray(array)[..., ::-1] if strided in (name, "all") and shape else array.copy()
     before = {name: array.copy() for name, array in given.items()}
     assert backend.sgd_step(**given, lr=0.25, momentum=0.5) is None  # type: ignore[func-returns-value]
     velocity = 0.5 * before["velocity"] - 0.25 * before["gradient"]

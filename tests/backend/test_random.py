@@ -91,8 +91,11 @@ def test_bernoulli_frequencies(p: float) -> None:
     drawn = Stream(0, "dropout").bernoulli((n,), p)
     assert drawn.dtype == bool
     assert abs(drawn.mean() - p) <= 5 * math.sqrt(p * (1 - p) / n) + 2**-17
-    if p in (0.0, 1.0):
-        assert (drawn == bool(p)).all()
+
+def test_bernoulli_is_certain_at_0_and_1() -> None:
+    stream = Stream(0, "dropout")
+    assert not stream.bernoulli((1_000_000,), 0.0).any()
+    assert stream.bernoulli((1_000_000,), 1.0).all()
 
 
 @pytest.mark.parametrize("p", [0.25, 0.5])

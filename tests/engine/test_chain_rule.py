@@ -217,7 +217,6 @@ def test_an_input_asked_for_twice_is_answered_twice() -> None:
     x = leaf(1.0, 2.0)
     first, second = tg.grad((x * x).sum(), [x, x])
     assert first.data.tolist() == second.data.tolist() == [2.0, 4.0]
-    assert not np.shares_memory(first.data, second.data)
 
 
 def test_an_unused_input() -> None:

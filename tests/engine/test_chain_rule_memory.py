@@ -82,6 +82,8 @@ _PROGRAMS: dict[str, Callable[[tg.Tensor, tg.Tensor], tg.Tensor]] = {
     "twice, last": lambda a, b: (a * 3 + b * 5 + Twice()(a, b)).sum(),
     "twice transposed": lambda a, b: (TwiceTransposed()(a, b) + a * 3 + b * 5).sum(),
     "twice transposed, last": lambda a, b: (a * 3 + b * 5 + TwiceTransposed()(a, b)).sum(),
+    "twice transposed, once more": lambda a, b: (a * 3 + TwiceTransposed()(a, b)).sum(),
+    "transposed twice, once more": lambda a, b: (b * 3 + TwiceTransposed()(a, b)).sum(),
     "broadcast": lambda a, b: Twice()(a[:1] + 0, b[:1, :1] + 0).sum() + (a * 3 + b * 5).sum(),
     "inner": lambda a, b: Inner()(a, b) + (a * 3 + b * 5).sum(),
     "inner, last": lambda a, b: (a * 3 + b * 5).sum() + Inner()(a, b),
@@ -103,9 +105,10 @@ def _pair() -> tuple[tg.Tensor, tg.Tensor]:
     return a, b
 
 
+@pytest.mark.parametrize("create_graph", [False, True])
 @pytest.mark.parametrize("program", _PROGRAMS.values(), ids=_PROGRAMS)
 def test_gradients_are_right_and_share_memory_with_nothing(
-    program: Callable[[tg.Tensor, tg.Tensor], tg.Tensor],
+    program: Callable[[tg.Tensor, tg.Tensor], tg.Tensor], create_graph: bool
 ) -> None:
     a, b = _pair()
     values = a.data.copy(), b.data.copy()
@@ -127,7 +130,7 @@ def test_gradients_are_right_and_share_memory_with_nothing(
 
     loss = program(a, b)
     for count in (1, 2):
-        loss.backward(retain_graph=True)
+        loss.backward(create_graph=create_graph, retain_graph=True)
         assert a.grad is not None
         assert b.grad is not None
         np.testing.assert_allclose(a.grad.data, count * expected[0], atol=1e-9)
@@ -139,15 +142,18 @@ def test_gradients_are_right_and_share_memory_with_nothing(
     np.testing.assert_array_equal(b.data, values[1])
 
 
+@pytest.mark.parametrize("create_graph", [False, True])
 @pytest.mark.parametrize("program", _PROGRAMS.values(), ids=_PROGRAMS)
-def test_a_gradient_that_somebody_holds_never_changes(program: Callable[[tg.Tensor, tg.Tensor], tg.Tensor]) -> None:
+def test_a_gradient_that_somebody_holds_never_changes(
+    program: Callable[[tg.Tensor, tg.Tensor], tg.Tensor], create_graph: bool
+) -> None:
     a, b = _pair()
     given = tg.tensor(np.array(1.0))
     held: list[tuple[np.ndarray, np.ndarray]] = []
     for _ in range(3):
         loss = program(a, b).retain_grad()
-        gradients: list[Any] = list(tg.grad(loss, [a, b], retain_graph=True))
-        loss.backward(given)
+        gradients: list[Any] = list(tg.grad(loss, [a, b], create_graph=create_graph, retain_graph=True))
+        loss.backward(given, create_graph=create_graph)
         gradients += [a.grad, b.grad, loss.grad]
         for gradient in gradients:
             held.append((gradient.data, gradient.data.copy()))
@@ -333,7 +339,22 @@ def test_a_fan_in_of_10_000() -> None:
     assert x.grad.item() == 10_000.0
 
 
-def test_a_sum_of_many_terms_is_added_up_in_place() -> None:
+def test_the_third_and_later_terms_of_a_sum_are_added_in_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first is borrowed, the second makes a sum of its own."""
+    in_place: list[Any] = []
+    original = Backend.add_into
+
+    def add_into(self: Backend, total: Any, term: Any) -> Any:
+        in_place.append(term)
+        return original(self, total, term)
+
+    monkeypatch.setattr(Backend, "add_into", add_into)
+    x = tg.tensor([1.0], requires_grad=True)
+    Counted()(*[x] * 10).backward()
+    assert len(in_place) == 8
+
+
+def test_a_sum_of_many_terms_needs_the_memory_of_one() -> None:
     """Two hundred gradients of a megabyte: one sum of them is kept."""
     x = tg.tensor(np.zeros(125_000), requires_grad=True)
     y = F.concatenate([x[:1] for _ in range(200)]).sum()

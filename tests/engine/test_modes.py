@@ -157,6 +157,33 @@ def test_a_decorated_function_may_run_in_many_threads_at_once() -> None:
         assert list(pool.map(call, range(4))) == [(False, True)] * 4
 
 
+def test_threads_that_share_a_decorated_function_keep_their_modes_apart() -> None:
+    """The first thread to enter leaves first, while the second is still inside."""
+    second_is_in, first_is_out = threading.Event(), threading.Event()
+
+    @tg.no_grad()
+    def wait(to_set: threading.Event, to_wait_for: threading.Event) -> None:
+        to_set.set()
+        assert to_wait_for.wait(10)
+
+    def first() -> bool:
+        with tg.no_grad():
+            started.set()
+            wait(threading.Event(), second_is_in)
+            first_is_out.set()
+            return tg.is_grad_enabled()
+
+    def second() -> bool:
+        assert started.wait(10)
+        wait(second_is_in, first_is_out)
+        return tg.is_grad_enabled()
+
+    started = threading.Event()
+    with ThreadPoolExecutor(2) as pool:
+        futures = [pool.submit(first), pool.submit(second)]
+        assert [future.result(10) for future in futures] == [False, True]
+
+
 def test_a_task_has_its_own_mode() -> None:
     async def off() -> bool:
         with tg.no_grad():

@@ -132,11 +132,12 @@ def test_a_method_that_is_not_written_is_named(x: tg.Tensor) -> None:
 
 def test_one_array_in_two_places_is_two_inputs() -> None:
     """x x' with x' the same memory cut off the graph: d/dx is x', whose own derivative is 0, not 1."""
-    x = tg.tensor(3.0, requires_grad=True)
+    x = tg.tensor([3.0], requires_grad=True)
     for other in (x.detach(), x.data, tg.Tensor(x.data)):
-        slope = tg.grad(x * other, x, create_graph=True)
-        assert slope.item() == 3.0
-        assert not slope.requires_grad
+        for y in (x * other, other * x):
+            slope = tg.grad(y, x, create_graph=True)
+            assert slope.item() == 3.0
+            assert not slope.requires_grad
     for y in (x * x, F.multiply(x, x)):
         slope = tg.grad(y, x, create_graph=True)
         assert slope.item() == 6.0
@@ -267,11 +268,19 @@ def test_a_rule_may_return_none_for_an_input(x: tg.Tensor) -> None:
     ids=["list", "constant", "integers", "tensor", "unbroadcast"],
 )
 def test_gradients_are_brought_into_form(x: tg.Tensor, value: Any, create_graph: bool) -> None:
-    y = _returning(value)()(x) + x * 2
+    y = _returning(value)()(x) + x * x
     y.sum().backward(create_graph=create_graph)
     assert x.grad is not None
     assert x.grad.dtype == "float32"
-    np.testing.assert_allclose(x.grad.detach().data, [3, 3, 3])
+    np.testing.assert_allclose(x.grad.data, [3, 5, 7])
+
+
+def test_a_rule_may_return_a_list(x: tg.Tensor) -> None:
+    y = tg.tensor([1.0, 1.0, 1.0], requires_grad=True)
+    _returning(lambda gy: [gy, 2 * gy])()(x, y).sum().backward()
+    assert x.grad is not None
+    assert y.grad is not None
+    assert (x.grad.data.tolist(), y.grad.data.tolist()) == ([1, 1, 1], [2, 2, 2])
 
 
 def test_broadcast_inputs_get_sums() -> None:

@@ -32,8 +32,8 @@ def backward(
 ) -> None:
     """Add the gradient of `output` by every leaf to that leaf's ``grad``: see `Tensor.backward`."""
     chain = _Pass("backward", output, gradient, create_graph, retain_graph)
-    for leaf, total in chain.run(wanted=None).items():
-        _accumulate_into(leaf, total, create_graph)
+    for leaf, gradient_of_leaf in chain.run(wanted=None).items():
+        _accumulate_into(leaf, gradient_of_leaf)
 
 
 def grad(
@@ -89,13 +89,13 @@ def grad(
     found = chain.run(wanted={tensor.edge for tensor in wanted})
     results = []
     for position, tensor in enumerate(wanted):
-        total = found.get(tensor.edge)
-        if total is None and not allow_unused:
+        gradient = found.get(tensor.edge)
+        if gradient is None and not allow_unused:
             raise GradientError(
                 f"grad: the output does not depend on input {position} "
                 "(pass allow_unused=True to get None for such inputs)"
             )
-        results.append(None if total is None else _Total.as_tensor(total))
+        results.append(gradient)
     return results[0] if isinstance(inputs, Tensor) else tuple(results)
 
 
@@ -134,18 +134,17 @@ class _Total:
     def add(self, term: Any) -> None:
         backend = backend_of(self.value)
         if backend is None:  # a tensor: the sum is recorded too
-            self.value = self.value + term
+            self.value, self.owned = self.value + term, True
         elif self.owned:
             self.value = backend.add_into(self.value, term)
         else:
             self.value, self.owned = backend.asarray(self.value + term), True
 
     def as_tensor(self) -> Tensor:
+        """Return the total in memory that nobody else holds."""
         if isinstance(self.value, Tensor):
-            return self.value
-        value = self.value if self.owned else self.value.copy()
-        self.owned = False  # from here on it is the caller's
-        return Tensor(value)
+            return self.value if self.owned else self.value * 1
+        return Tensor(self.value if self.owned else self.value.copy())
 
 
 class _Pass:
@@ -165,7 +164,7 @@ class _Pass:
         self.root = output.edge
         self.seed = _seed_gradient(caller, output, gradient, create_graph)
 
-    def run(self, wanted: set[Any] | None) -> dict[Any, _Total]:
+    def run(self, wanted: set[Any] | None) -> dict[Any, Tensor]:
         """Return the gradients of the `wanted` operations and leaves; of every leaf if that is None."""
         order = topological_order(self.root) if isinstance(self.root, Operation) else []
         useful = None if wanted is None else _leading_to(wanted, order)
@@ -186,8 +185,8 @@ class _Pass:
                 )
                 if any(operation.needs):
                     self._apply_rule(operation, total.value, totals)
-        leaves = {edge: total for edge, total in totals.items() if isinstance(edge, Tensor)}
-        return results | leaves
+            results |= {edge: total for edge, total in totals.items() if isinstance(edge, Tensor)}
+            return {edge: total.as_tensor() for edge, total in results.items()}
 
     def _apply_rule(self, operation: Operation, gy: Any, totals: dict[Any, _Total]) -> None:
         """Send the gradient of one operation on to what it was computed from."""
@@ -222,8 +221,8 @@ class _Pass:
             if edge in totals:
                 totals[edge].add(term)
             else:
-                fresh = not self.create_graph and operation.backend.owns_memory(term) and id(gradient) not in shared
-                totals[edge] = _Total(term, owned=fresh)
+                alone = operation.backend.owns_memory(term.data if self.create_graph else term)
+                totals[edge] = _Total(term, owned=alone and id(gradient) not in shared)
 
     def _fitted(self, gradient: Any, edge: Any, operation: Operation, position: int, B: Backend) -> Any:
         """Give a gradient the form, shape and dtype of what it is the gradient of."""
@@ -244,7 +243,7 @@ class _Pass:
     def _keep_if_retained(self, operation: Operation, total: _Total) -> None:
         tensor = None if operation._retained is None else operation._retained()
         if tensor is not None:
-            _accumulate_into(tensor, _Total(total.value, owned=False), self.create_graph)
+            _accumulate_into(tensor, _Total(total.value, owned=False).as_tensor())
 
 
 def _seed_gradient(caller: str, output: Tensor, gradient: Any, create_graph: bool) -> Any:
@@ -298,8 +297,5 @@ def _shared_memory(values: Iterable[Any]) -> set[int]:
     return again
 
 
-def _accumulate_into(tensor: Tensor, total: _Total, create_graph: bool) -> None:
-    gradient = total.as_tensor()
-    if not create_graph and gradient.requires_grad:
-        gradient = gradient.detach()
+def _accumulate_into(tensor: Tensor, gradient: Tensor) -> None:
     tensor.grad = gradient if tensor.grad is None else tensor.grad + gradient

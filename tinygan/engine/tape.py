@@ -148,7 +148,7 @@ class Operation:
     ) -> None:
         self.backend = backend
         self.shape, self.dtype = output.shape, output.dtype
-        self.edges = tuple(edge if need else None for edge, need in zip(edges, self.needs, strict=True))
+        self.edges = tuple(edges)
         self._origins = tuple(
             positions.get(id(value), _OUTPUT if value is result else _CONSTANT) for value in self.saved or ()
         )
