@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from tinygan.backend import Array, Shape, Stream
+from tinygan.errors import DataError
 
 Initializer = Callable[[Shape, Stream], Array]
 
@@ -61,10 +62,19 @@ def marginal_bias(images: Any) -> Array:
     -------
     array, shape (d,), float32
 
+    Raises
+    ------
+    DataError
+        A pixel is nan or infinite.
+
     Examples
     --------
     >>> marginal_bias(np.array([[0.0, 0.5], [0.0, 0.5]])).round(2)
     array([-16.12,   0.  ], dtype=float32)
     """
-    mean = np.asarray(images).mean(axis=0, dtype=np.float64).clip(1e-7, 1 - 1e-7)
+    mean = np.asarray(images).mean(axis=0, dtype=np.float64)
+    if not np.isfinite(mean).all():
+        broken = int(np.flatnonzero(~np.isfinite(mean))[0])
+        raise DataError(f"marginal_bias: the mean of pixel {broken} is {mean[broken]}; images must be finite")
+    mean = mean.clip(1e-7, 1 - 1e-7)
     return np.log(mean / (1 - mean)).astype(np.float32)

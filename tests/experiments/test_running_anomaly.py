@@ -1,0 +1,92 @@
+"""A run that turns non-finite stops at once, keeps the last good checkpoint, and names the culprit."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+
+import numpy as np
+import pytest
+
+from tinygan.cli import main
+from tinygan.data import Split, load
+from tinygan.errors import AnomalyError, DataError
+from tinygan.experiments.config import load_experiment
+from tinygan.experiments.running import run, start
+from tinygan.experiments.training import Training
+
+SMALL = (
+    "training.epochs=3",
+    "training.batch=200",
+    "output.checkpoint_every=1",
+    "output.samples=4",
+    "generator.layers.0.units=16",
+    "generator.layers.2.units=16",
+    "discriminator.layers.1.units=8",
+    "discriminator.layers.3.units=8",
+)
+
+
+def with_nan(dataset, row, pixel):
+    """Return a copy of a data set with one training pixel nan."""
+    images = dataset.train.images.copy()
+    images[row, pixel] = np.nan
+    return dataclasses.replace(dataset, train=Split(images, dataset.train.labels))
+
+
+def test_nan_in_the_data_is_traced_to_the_data(tmp_path):
+    config = load_experiment("digits", [*SMALL, "generator.layers.4.bias=0.0"])
+    folder, training = start(config, with_nan(load("digits"), 700, 5), tmp_path / "run")
+    with pytest.raises(AnomalyError) as caught:
+        run(folder, training)
+    message = str(caught.value)
+    row = training.order[training.position * 200 :][:200].tolist().index(700)
+    where = f"step {training.steps + 1}, epoch {training.epoch}"
+    assert f"training stopped: {where}: the discriminator's loss is nan" in message
+    assert f"forward of 'get_item': nan at index ({row}, 5) of its result" in message
+    assert f"its input 0 held nan at index ({row}, 5) already" in message
+    assert "algorithm1.py" in message
+
+
+def test_the_marginal_bias_refuses_such_data_before_anything_is_written(tmp_path):
+    with pytest.raises(DataError, match="the mean of pixel 5 is nan"):
+        start(load_experiment("digits", SMALL), with_nan(load("digits"), 700, 5), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_it_stops_within_the_step_and_keeps_the_last_good_checkpoint(tmp_path, monkeypatch):
+    """The weight that breaks is planted after the second epoch, so two checkpoints are good."""
+    config, dataset = load_experiment("digits", SMALL), load("digits")
+    folder, training = start(config, dataset, tmp_path / "run")
+    per_epoch = training.steps_per_epoch
+    step = Training.step
+
+    def sabotaged(self):
+        if self.steps == 2 * per_epoch + 1:
+            self.game.generator[0].weight.data[3, 2] = np.inf
+        step(self)
+
+    monkeypatch.setattr(Training, "step", sabotaged)
+    with np.errstate(all="ignore"), pytest.raises(AnomalyError) as caught:
+        run(folder, training)
+    message = str(caught.value)
+    assert f"step {2 * per_epoch + 2}, epoch 3" in message
+    assert re.search(r"forward of 'linear': (nan|-?inf) at index ", message)
+    assert "its input 1 held inf at index (3, 2) already" in message
+    assert f"the last good checkpoint is {tmp_path / 'run' / 'checkpoints'}" in message
+    checkpoint = folder.latest_checkpoint()
+    assert checkpoint.state["steps"] == 2 * per_epoch
+    assert all(np.isfinite(array).all() for array in checkpoint.arrays.values())
+    assert [record["epoch"] for record in folder.metrics()] == [1, 2]
+
+
+def test_the_command_says_it_in_words_and_fails(tmp_path, capsys):
+    overrides = (*SMALL, "generator.optimizer.lr=1e38", "discriminator.optimizer.lr=1e38")
+    options = [part for override in overrides for part in ("--set", override)]
+    with np.errstate(all="ignore"):
+        status = main(["train", "digits", "--quiet", "--out", str(tmp_path / "run"), *options])
+    error = capsys.readouterr().err
+    assert status == 1
+    assert "training stopped: step " in error
+    assert "forward of '" in error or "backward of '" in error
+    assert "smaller learning rate" in error
