@@ -43,11 +43,11 @@ class Subject:
 
     def differentiate(
         self, one: Call, dtype: Any, arrange: Arrange = np.copy
-    ) -> tuple[list[tg.Tensor], tg.Tensor, np.ndarray, list[np.ndarray]]:
+    ) -> tuple[list[tg.Tensor], tg.Tensor, tg.Tensor, list[np.ndarray]]:
         """Return inputs, result, upstream gradient and gradients, with what goes in arranged in memory in some way."""
         inputs = tensors_of(one, dtype, arrange)
         result = self.call(inputs, one)
-        upstream = arrange(np.cos(1 + 2 * np.arange(result.size)).reshape(result.shape).astype(result.dtype))
+        upstream = upstream_of(result, arrange)
         with np.errstate(all="ignore"):
             result.backward(upstream)
         gradients = [np.zeros(x.shape, x.dtype) if x.grad is None else x.grad.data for x in inputs]
@@ -66,6 +66,12 @@ class Subject:
 def tensors_of(one: Call, dtype: Any, arrange: Arrange = np.copy) -> list[Any]:
     """Return the arrays of a call as tensors of their own that require a gradient."""
     return [tg.Tensor(arrange(array.astype(dtype)), requires_grad=True) for array in one.arrays]
+
+
+def upstream_of(result: tg.Tensor, arrange: Arrange = np.copy) -> tg.Tensor:
+    """Return an upstream gradient of both signs, no two numbers equal; a tensor, since of an array a copy is made."""
+    numbers = np.cos(1 + 2 * np.arange(result.size)).reshape(result.shape)
+    return tg.Tensor(arrange(numbers.astype(result.dtype)))
 
 
 # ---------------------------------------------------------------------- values, shapes, dtypes
@@ -141,19 +147,19 @@ def check_nothing_is_changed(subject: Subject, one: Call) -> None:
     before = [tensor.data.tobytes() for tensor in inputs]
     result = subject.call(inputs, one)
     assert [tensor.data.tobytes() for tensor in inputs] == before, "the forward pass changed an input"
-    upstream = np.cos(np.arange(result.size)).reshape(result.shape)
-    values, seed = result.data.tobytes(), upstream.tobytes()
+    upstream = upstream_of(result)
+    values, seed = result.data.tobytes(), upstream.data.tobytes()
     with np.errstate(all="ignore"):
         result.backward(upstream)
     assert [tensor.data.tobytes() for tensor in inputs] == before, "the backward pass changed an input"
     assert result.data.tobytes() == values, "the backward pass changed the result"
-    assert upstream.tobytes() == seed, "the backward pass changed the upstream gradient"
+    assert upstream.data.tobytes() == seed, "the backward pass changed the upstream gradient"
 
 
 def check_memory(subject: Subject, one: Call) -> None:
     """Gradients share memory with nothing, and the result with no input, unless it may be a view."""
     inputs, result, upstream, gradients = subject.differentiate(one, np.float64)
-    arrays = {"the upstream gradient": upstream, "the result": result.data}
+    arrays = {"the upstream gradient": upstream.data, "the result": result.data}
     arrays |= {f"input {position}": tensor.data for position, tensor in enumerate(inputs)}
     for name, array in arrays.items():
         shared = name.startswith("input") and np.shares_memory(array, result.data)

@@ -95,4 +95,5 @@ def _drawn(check: Check, subject: Subject, calls: Calls, share: int = 1) -> Call
     for one in calls.examples:
         run = example(one=one)(run)
     quiet = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
-    return settings(max_examples=max(settings().max_examples // share, 1), suppress_health_check=quiet)(run)
+    examples = max(settings().max_examples // share, 1)
+    return settings(max_examples=examples, suppress_health_check=quiet, report_multiple_bugs=False)(run)

@@ -73,9 +73,11 @@ def arrays(
 
 def _numbers(low: float, high: float) -> st.SearchStrategy[float]:
     """Draw numbers that float32 holds, among them 0 and, often, round ones, so that ties come about."""
-    inside = np.float32(low), np.float32(high)
-    first = np.nextafter(inside[0], np.float32(np.inf)) if inside[0] < low else inside[0]
-    last = np.nextafter(inside[1], np.float32(-np.inf)) if inside[1] > high else inside[1]
+    first, last = np.float32(low), np.float32(high)
+    if float(first) < low:
+        first = np.nextafter(first, np.float32(np.inf))
+    if float(last) > high:
+        last = np.nextafter(last, np.float32(-np.inf))
     return st.floats(float(first), float(last), width=32, allow_nan=False, allow_subnormal=False)
 
 
@@ -88,7 +90,7 @@ def _shape_strategy(shape: Shape | int | st.SearchStrategy[Shape]) -> st.SearchS
 def _distinct(shape: Shape, start: float, gap: float, dtype: Any) -> st.SearchStrategy[np.ndarray]:
     """Place elements on every third half of `gap`, push each by up to half a `gap`, and shuffle them."""
     size = int(np.prod(shape))
-    pushes = hnp.arrays(np.float64, size, elements=st.floats(0, gap / 2, width=32, allow_subnormal=False))
+    pushes = hnp.arrays(np.float64, size, elements=_numbers(0, gap / 2))
 
     def place(push: np.ndarray, order: list[int]) -> np.ndarray:
         ordered = start + 1.5 * gap * np.arange(size) + push
