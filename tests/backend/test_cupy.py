@@ -20,7 +20,7 @@ from tinygan.backend import backend_of, get_backend
 from tinygan.backend.cupy import missing
 from tinygan.errors import DeviceError
 
-INSTALL = "pip install 'tinygan[cuda13]' (or 'tinygan[cuda12]' for a driver of CUDA 12)"
+INSTALL = "pip install 'cupy-cuda13x[ctk]' (or 'cupy-cuda12x[ctk]' for a driver of CUDA 12)"
 
 
 class FakeArray:

@@ -8,7 +8,7 @@ from typing import Any
 from tinygan.backend.base import Array, Backend
 from tinygan.errors import DeviceError
 
-_INSTALL = "pip install 'tinygan[cuda13]' (or 'tinygan[cuda12]' for a driver of CUDA 12)"
+_INSTALL = "pip install 'cupy-cuda13x[ctk]' (or 'cupy-cuda12x[ctk]' for a driver of CUDA 12)"
 
 
 def missing() -> str | None:

@@ -39,7 +39,7 @@ def _state_of_device(device: str) -> str:
     try:
         get_backend(device)
     except DeviceError as error:
-        return f"missing: {error}"
+        return str(error).removeprefix(f"device {device!r} is ")  # "not available: ..."
     return "works"
 
 

@@ -5,7 +5,7 @@ class of tests of an operation for pytest::
 
     TestExp = operation_test(F.exp, np.exp, elementwise(1, low=-20, high=20))
 
-Needs hypothesis, which ``pip install 'tinygan[test]'`` brings along.
+Needs hypothesis (``pip install hypothesis``).
 """
 
 try:
@@ -13,7 +13,7 @@ try:
 except ImportError as error:
     raise ImportError(
         "tinygan.testing draws its examples with hypothesis, which is not installed; "
-        "install it with: pip install 'tinygan[test]'"
+        "install it with: pip install hypothesis"
     ) from error
 
 from tinygan.testing.calls import Call, Calls, call, elementwise, reductions
