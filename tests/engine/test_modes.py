@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -210,6 +211,33 @@ def test_a_backward_pass_leaves_the_mode_as_it_was(x: tg.Tensor) -> None:
     assert tg.is_grad_enabled()
     assert x.grad is not None
     assert not x.grad.requires_grad
+
+
+def test_a_recorded_pass_is_recorded_to_its_end_under_no_grad(x: tg.Tensor) -> None:
+    """Here the gradient of x is handed on unchanged from that of x + 1, and copied at the end."""
+    shifted = x + 1
+    y = (shifted * shifted).sum()
+    with tg.no_grad():
+        slope = tg.grad(y, x, create_graph=True)
+    assert tg.grad(slope.sum(), x).data.tolist() == [2.0, 2.0]
+
+
+def test_rules_are_recorded_when_the_pass_is(x: tg.Tensor) -> None:
+    seen: list[bool] = []
+
+    class Look(tg.Operation):
+        def forward(self, B: object, value: Any) -> Any:
+            return value * 1
+
+        def backward(self, B: object, gy: Any, *saved: Any) -> Any:
+            seen.append(tg.is_grad_enabled())
+            return gy
+
+    y = Look()(x).sum()
+    for create_graph in (False, True):
+        with tg.no_grad() if create_graph else tg.enable_grad():
+            y.backward(create_graph=create_graph, retain_graph=True)
+    assert seen == [False, True]
 
 
 def test_a_rule_that_fails_leaves_the_mode_as_it_was(x: tg.Tensor) -> None:
