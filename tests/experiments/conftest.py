@@ -38,16 +38,16 @@ samples = 4
 
 @pytest.fixture(scope="session")
 def tiny_experiment() -> Callable[..., ExperimentConfig]:
-    """Return a reader of an experiment on images of 2x2 pixels, with overrides."""
+    """Return a reader of an experiment on images of 1x4 pixels, with overrides."""
     return lambda *overrides: parse_experiment(TINY, "tiny.toml", overrides)
 
 
 @pytest.fixture(scope="session")
 def tiny_data() -> Callable[..., Dataset]:
-    """Return a maker of a data set of a few images, image i grey (i + 1) / (count + 1) all over."""
+    """Return a maker of a data set of a few images, image i grey (i + 1) / (2 count + 2) all over."""
 
-    def make(count: int = 22, image_shape: tuple[int, ...] = (2, 2)) -> Dataset:
-        greys = np.arange(1, count + 1, dtype=np.float32)[:, None] / (count + 1)
+    def make(count: int = 22, image_shape: tuple[int, ...] = (1, 4)) -> Dataset:
+        greys = np.arange(1, count + 1, dtype=np.float32)[:, None] / (2 * count + 2)
         images = np.repeat(greys, int(np.prod(image_shape)), axis=1)
         splits = [Split(part, np.zeros(len(part), np.uint8)) for part in (images, images[:2], images[:1])]
         return Dataset("digits", image_shape, *splits)

@@ -16,8 +16,10 @@ from tinygan.errors import AnomalyError, CheckpointError, ConfigError, RunError
 from tinygan.experiments import running
 from tinygan.experiments.checkpoint import write_checkpoint
 from tinygan.experiments.config import load_experiment
+from tinygan.experiments.pictures import save_sheet
 from tinygan.experiments.run_folder import RunFolder
 from tinygan.experiments.running import Limits, Watcher, is_done, load_generator, reopen, run, start
+from tinygan.experiments.training import Training
 
 LAST_STEP = 15  # 3 epochs of 22 // 4 steps
 EVERY = ("output.samples_every=2", "output.checkpoint_every=2")  # so that an epoch may pass without either
@@ -162,6 +164,8 @@ def test_the_files_of_a_run(tiny_experiment, tiny_data, fresh):
     assert all(record["seconds"] > 0 for record in folder.timing())
     # before training, every second epoch, and the last
     assert sorted(os.listdir(path / "samples")) == ["epoch-000000.png", "epoch-000002.png", "epoch-000003.png"]
+    save_sheet(path / "again.png", training.sheet(), (1, 4))
+    assert (path / "again.png").read_bytes() == (path / "samples" / "epoch-000003.png").read_bytes()
     assert sorted(os.listdir(path / "checkpoints")) == ["step-000000010.tgn", "step-000000015.tgn"]
 
 
@@ -198,7 +202,7 @@ def test_a_generator_comes_back_without_its_data(tiny_experiment, tiny_data, fre
     run(folder, training, Limits(steps=8))
     generator, config, image_shape = load_generator(folder)
     assert config == training.config
-    assert image_shape == (2, 2)
+    assert image_shape == (1, 4)
     assert not generator.training
     noise = training.game.noise
     expected = gan.sample(training.game.generator, 9, noise, Stream(1, "samples"))
@@ -265,7 +269,7 @@ class Poison(Watcher):
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
-def test_a_run_that_breaks_says_where_and_what_is_left(tiny_experiment, tiny_data, fresh, go_on):
+def test_a_run_that_breaks_says_where_and_what_is_left(tiny_experiment, tiny_data, fresh, go_on, monkeypatch):
     """With a learning rate beyond all reason the numbers overflow, in the same step each time."""
     path, config = fresh(), tiny_experiment('discriminator.optimizer={ kind = "sgd", lr = 1e9 }')
     with pytest.raises(AnomalyError) as error:
@@ -277,8 +281,11 @@ def test_a_run_that_breaks_says_where_and_what_is_left(tiny_experiment, tiny_dat
     assert last == "there is no checkpoint yet; look at the data, or train with a smaller learning rate"
     # with a checkpoint, it is named, and the search for the operation begins there
     run(*reopen(path, lambda config: tiny_data()), Limits(steps=2))
+    step, steps = Training.step, []
+    monkeypatch.setattr(Training, "step", lambda training: steps.append(training.steps) or step(training))
     with pytest.raises(AnomalyError) as error:
         go_on(path)
+    assert steps == [2, 2]
     again, same, *_, last = str(error.value).splitlines()
     assert (again, same) == (first, operation)
     assert last.startswith(f"the last good checkpoint is {path / 'checkpoints' / 'step-000000002.tgn'}; ")

@@ -55,7 +55,7 @@ def test_an_epoch_shows_every_image_at_most_once_in_an_order_of_its_own(tiny_exp
         while not training.epoch_is_over:
             training.step()
         assert all(rows.shape == (batch * k, 4) for rows in seen)
-        greys = np.concatenate(seen)[:, 0] * (count + 1) - 1  # the number of each image
+        greys = np.concatenate(seen)[:, 0] * (2 * count + 2) - 1  # the number of each image
         shown = np.rint(greys).astype(int).tolist()
         assert len(shown) == len(set(shown)) == count - count % (batch * k)
         assert set(shown) <= set(range(count))

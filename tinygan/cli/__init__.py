@@ -7,6 +7,7 @@ that says what to do), 2 for a command line that does not parse, 130 after Ctrl-
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import warnings
 from collections.abc import Sequence
@@ -42,7 +43,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     int
         The exit status.
     """
-    arguments = build_parser().parse_args(argv)
+    try:
+        try:
+            return _run(build_parser().parse_args(argv))
+        finally:
+            sys.stdout.flush()  # now, while it can be noticed that nobody reads on
+    except BrokenPipeError:  # the reader of our output, such as `head`, has seen enough
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        for stream in (sys.stdout, sys.stderr):  # at its end, Python will try to write what is left in them
+            os.dup2(nowhere, stream.fileno())
+        return 0
+
+
+def _run(arguments: argparse.Namespace) -> int:
     with warnings.catch_warnings():
         warnings.showwarning = _show_warning
         warnings.simplefilter("always", UserWarning)
@@ -54,9 +67,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         except KeyboardInterrupt:
             print("tinygan: stopped", file=sys.stderr)
             return 130
-        except BrokenPipeError:  # the reader of our output, such as `head`, has seen enough
-            sys.stderr.close()
-            return 0
 
 
 def _show_warning(message: Any, category: Any, filename: Any, lineno: Any, file: Any = None, line: Any = None) -> None:

@@ -11,6 +11,8 @@ from tinygan.cli.arguments import add_data_option
 from tinygan.errors import DataError, DeviceError
 from tinygan.experiments.environment import describe_environment
 
+WIDTH = 16  # of the first column
+
 
 def add_commands(commands: Any) -> None:
     """Add the command to the parser."""
@@ -26,12 +28,12 @@ def add_commands(commands: Any) -> None:
 def doctor(arguments: argparse.Namespace) -> int:
     """Run ``tinygan doctor``."""
     for key, value in describe_environment().items():
-        print(f"{key:15} {_flat(value)}")
+        print(f"{key.replace('_', ' '):{WIDTH}} {_flat(value)}")
     print()
     for device in ("cpu", "cuda"):
-        print(f"{'device ' + device:15} {_state_of_device(device)}")
+        print(f"{'device ' + device:{WIDTH}} {_state_of_device(device)}")
     for name in data.LOADERS:
-        print(f"{'data ' + name:15} {_state_of_data(name, arguments)}")
+        print(f"{'data ' + name:{WIDTH}} {_state_of_data(name, arguments)}")
     return 0
 
 
@@ -52,5 +54,7 @@ def _state_of_data(name: str, arguments: argparse.Namespace) -> str:
 
 def _flat(value: Any) -> str:
     if isinstance(value, dict):
-        return ", ".join(f"{key} {_flat(item)}" for key, item in value.items())
+        return ", ".join(f"{key} {item}" for key, item in value.items() if item is not None) or "none set"
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "none"
     return "unknown" if value is None else str(value)

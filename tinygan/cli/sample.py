@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from tinygan import gan
 from tinygan.backend import Stream
 from tinygan.cli.arguments import positive
 from tinygan.errors import TinyganError
+from tinygan.experiments.atomic import atomic_write
 from tinygan.experiments.pictures import save_sheet
 from tinygan.experiments.run_folder import RunFolder
 from tinygan.experiments.running import load_generator
@@ -52,9 +54,21 @@ def sample(arguments: argparse.Namespace) -> int:
     if out.suffix == ".png":
         save_sheet(out, images, image_shape)
     else:
-        np.save(out, images.reshape(len(images), *image_shape), allow_pickle=False)
+        _save_numbers(out, images.reshape(len(images), *image_shape))
     print(out)
     return 0
+
+
+def _save_numbers(out: Path, images: Any) -> None:
+    content = io.BytesIO()
+    np.save(content, images, allow_pickle=False)
+    try:
+        atomic_write(out, [content.getbuffer()])
+    except OSError as error:
+        raise SampleError(
+            f"--out {out}: cannot be written: {error.strerror or error}; free space, correct the permissions, or "
+            "choose another name"
+        ) from error
 
 
 class SampleError(TinyganError, ValueError):
