@@ -316,6 +316,14 @@ def test_type_errors_of_the_array_library_get_the_name_of_the_operation(x: tg.Te
         x + None
 
 
+def test_a_result_is_a_plain_array(x: tg.Tensor) -> None:
+    class WithUnits(np.ndarray):
+        pass
+
+    for strange in (np.ma.array([1.0, 2.0, 3.0], mask=[0, 1, 0]), np.ones(3).view(WithUnits)):
+        assert type(F.add(x, strange).data) is np.ndarray
+
+
 def test_errors_of_a_users_operation_pass_through(x: tg.Tensor) -> None:
     class Picky(tg.Operation):
         def check(self, x: Any) -> None:

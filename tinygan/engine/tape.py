@@ -132,7 +132,7 @@ class Operation:
             raise ShapeError(f"{self.name}: {error} (inputs: {describe(arrays)})") from error
         except TypeError as error:
             raise TypeError(f"{self.name}: {error} (inputs: {describe(arrays)})") from error
-        array = backend.asarray(result) if backend_of(result) is None else result  # which may be on another device
+        array = backend.asarray(result) if backend_of(result) in (None, backend) else result  # on another device
         output = Tensor(array[...] if id(array) in positions else array)
         if (observer := modes.observer()) is not None:
             observer.forward(self, arrays, output.data)
