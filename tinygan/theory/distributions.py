@@ -105,7 +105,8 @@ def read_masses(name: str, given: Any) -> Masses:
     wrong = np.flatnonzero(~(np.isfinite(p) & (p >= 0)))
     if wrong.size:
         raise DistributionError(f"{name}[{wrong[0]}] is {p[wrong[0]]:g}; expected a mass: a finite number, 0 or more")
-    total = float(p.sum())
+    with np.errstate(over="ignore"):
+        total = float(p.sum())
     if not abs(total - 1) <= SUM_TOLERANCE:
         raise DistributionError(
             f"{name} sums to {total:.9g}; expected masses that sum to 1 within {SUM_TOLERANCE:g}; divide them by "

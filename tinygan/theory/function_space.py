@@ -165,9 +165,8 @@ def _slope(p_data: Floats, p_g: Floats) -> Floats:
 
     Of D* itself, close to 1, a difference from 1 would have lost its digits.
     """
-    slope = np.zeros_like(p_g)
-    np.log(p_g / (p_data + p_g), out=slope, where=p_g > 0)
-    return slope
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(p_g > 0, np.log(p_g / (p_data + p_g)), 0.0)
 
 
 def _step(p_g: Floats, slope: Floats, step_size: float) -> Floats:
