@@ -150,20 +150,18 @@ class Backend:
         return xp.maximum(x, 0) + xp.log1p(xp.exp(-abs(x)))
 
     def maxout(self, x: Array, axis: int) -> tuple[Array, Array]:
-        """Return the maximum over `axis` and the piece that won it (the first one at a tie)."""
-        winner = x.argmax(axis=axis)
-        index = self.xp.expand_dims(winner, axis)
-        y = self.xp.take_along_axis(x, index, axis=axis).squeeze(axis)
-        return y, winner.astype(self.xp.int32)
+        """Return the maximum over `axis`, and a mask of the shape of `x`: which piece won (the first at a tie).
 
-    def maxout_backward(self, gy: Array, winner: Array, pieces: int, axis: int) -> Array:
-        """Send gy to the piece that won, 0 to the others.
-
-        `axis` is negative: counted from the end of the result, which has one axis more than `gy`.
+        `axis` is negative: counted from the end.
         """
         xp = self.xp
-        piece = xp.arange(pieces).reshape((pieces,) + (1,) * (-axis - 1))
-        return xp.where(xp.expand_dims(winner, axis) == piece, xp.expand_dims(gy, axis), 0)
+        winner = xp.expand_dims(x.argmax(axis=axis), axis)
+        piece = xp.arange(x.shape[axis]).reshape((-1,) + (1,) * (-axis - 1))
+        return xp.take_along_axis(x, winner, axis=axis).squeeze(axis), winner == piece
+
+    def maxout_backward(self, gy: Array, won: Array, axis: int) -> Array:
+        """Send gy to the piece that won, 0 to the others; `axis` is that of the pieces in `won`."""
+        return self.xp.where(won, self.xp.expand_dims(gy, axis), 0)
 
     def dropout_mask(self, stream: Any, shape: Shape, keep: float, dtype: Any) -> Array:
         """Return an array of `shape` that is 1 / keep with probability `keep` and 0 elsewhere."""

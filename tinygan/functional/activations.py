@@ -112,12 +112,12 @@ class Maxout(Operation):
         split = (self.pieces, units) if self.piece_major else (units, self.pieces)
         # the axis of the pieces in the array with the split axis, counted from its end
         self.pieces_axis = axis - x.ndim - (1 if self.piece_major else 0)
-        y, winner = B.maxout(x.reshape(x.shape[:axis] + split + x.shape[axis + 1 :]), self.pieces_axis)
-        self.save(winner)
+        y, won = B.maxout(x.reshape(x.shape[:axis] + split + x.shape[axis + 1 :]), self.pieces_axis)
+        self.save(won)
         return y
 
-    def backward(self, B: Backend, gy: Any, winner: Any) -> Any:
-        return B.maxout_backward(gy, winner, self.pieces, self.pieces_axis).reshape(self.x_shape)
+    def backward(self, B: Backend, gy: Any, won: Any) -> Any:
+        return B.maxout_backward(gy, won, self.pieces_axis).reshape(self.x_shape)
 
 
 class Dropout(Elementwise):
