@@ -192,5 +192,5 @@ def test_without_hypothesis_it_says_what_to_install():
     assert run.returncode == 1
     assert run.stderr.splitlines()[-1] == (
         "ImportError: tinygan.testing draws its examples with hypothesis, which is not installed; "
-        "install it with: pip install 'tinygan[test]'"
+        "install it with: pip install hypothesis"
     )

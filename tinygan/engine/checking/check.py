@@ -120,8 +120,7 @@ def gradcheck(
     (True, 1)
     """
     given = [inputs] if isinstance(inputs, Tensor) else list(inputs)
-    found = parameters_of(fn) | _named(parameters)
-    found = {key: tensor for key, tensor in found.items() if tensor.requires_grad}
+    found = _parameters(fn, parameters)
     if not chosen(given) and not found:
         raise DtypeError(
             "gradcheck: none of the inputs is a floating-point tensor, so there is nothing to check; make them with "
@@ -271,6 +270,15 @@ def _examine(subject: Subject, settings: Settings, rng: np.random.Generator) -> 
     if report.failures and any(differs(outputs, subject.run()) for _ in range(8)):
         report.failures.clear()
         say_random(subject, "function")
+
+
+def _parameters(fn: Any, others: Any) -> dict[str, Tensor]:
+    """Return the parameters of `fn` and the `others`, each once, under names that are all different."""
+    found: dict[str, Tensor] = {}
+    for name, tensor in [*parameters_of(fn).items(), *_named(others).items()]:
+        if tensor.requires_grad and not any(tensor is known for known in found.values()):
+            found[name if name not in found else f"{name} {len(found)}"] = tensor
+    return found
 
 
 def _named(parameters: Any) -> dict[str, Tensor]:

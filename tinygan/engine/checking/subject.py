@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from tinygan.backend import backend_of
 from tinygan.engine.checking import report as kinds
 from tinygan.engine.checking.report import GradcheckReport, Index
 
@@ -164,7 +165,13 @@ class Watch:
 
 
 def overlap(a: Array, b: Array) -> bool:
-    """Say whether two arrays share an element of memory."""
+    """Say whether two arrays of one device share an element of memory."""
+    backend = backend_of(a)
+    assert backend is not None, "only arrays share memory"
+    if backend is not backend_of(b):
+        return False
+    if not isinstance(a, np.ndarray):
+        return bool(backend.xp.shares_memory(a, b))
     try:
         return bool(np.shares_memory(a, b, max_work=100_000))  # type: ignore[arg-type]
     except np.exceptions.TooHardError:

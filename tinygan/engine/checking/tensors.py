@@ -46,7 +46,8 @@ class TensorSubject(Subject):
         self._dtype = np.dtype(report.dtype)
         self._chosen = chosen(self._given)
         sources = [(position, names[position], self._given[position]) for position in self._chosen]
-        sources += [(len(self._given) + k, name, p) for k, (name, p) in enumerate(self._parameters.items())]
+        for k, (name, parameter) in enumerate(self._parameters.items(), start=len(self._given)):
+            sources.append((k, name if name not in names else f"{name} (parameter)", parameter))
         self._templates = [tensor.numpy() for _, _, tensor in sources]
         self._backends = [tensor.backend for _, _, tensor in sources]
         self.inputs = [
@@ -75,10 +76,10 @@ class TensorSubject(Subject):
         with self._observer:
             self._leaves, named = self._call(arrays, self._dtype)
         self._observer.finish()
-        self._name_operations(named.values())
         for name in watch.changed():
             self.fail(kinds.INPUT_CHANGED, f"the forward pass changes {name}; it must leave its inputs alone")
-        self._outputs = list(named.values())
+        self._outputs = [output for _, output in named]
+        self._name_operations(self._outputs)
         if not self._outputs:
             self.stop(kinds.NOT_ON_TAPE, "the function returned no floating-point tensor, so there is no gradient")
         if not self._reached(self._outputs):
@@ -90,7 +91,7 @@ class TensorSubject(Subject):
             )
         self.outputs = [
             Variable(k, name, output.shape, output.numpy().astype(np.float64))
-            for k, (name, output) in enumerate(named.items())
+            for k, (name, output) in enumerate(named)
         ]
         return [output.point for output in self.outputs]
 
@@ -115,9 +116,10 @@ class TensorSubject(Subject):
     def _evaluate(self, points: list[Array]) -> list[Array]:
         dtype = np.result_type(np.float64, *points)
         with self.active(), Recording(dtype.kind == "f"):
-            _, outputs = self._call(self._placed([np.array(point, dtype, order="C") for point in points]), dtype)
-        self._note_precision(outputs.values())
-        return [output.numpy() for output in outputs.values()]
+            _, named = self._call(self._placed([np.array(point, dtype, order="C") for point in points]), dtype)
+        outputs = [output for _, output in named]
+        self._note_precision(outputs)
+        return [output.numpy() for output in outputs]
 
     def _note_precision(self, outputs: Iterable[Tensor]) -> None:
         """Find the coarsest dtype on the tape: a function may compute in float32 whatever it is given."""
@@ -129,8 +131,8 @@ class TensorSubject(Subject):
         """Move arrays to the devices of the user's tensors."""
         return [backend.from_numpy(array) for array, backend in zip(arrays, self._backends, strict=True)]
 
-    def _call(self, arrays: list[Array], dtype: Any) -> tuple[list[Tensor], dict[str, Tensor]]:
-        """Call the function; return the tensors it was given for `inputs`, and its floating-point outputs."""
+    def _call(self, arrays: list[Array], dtype: Any) -> tuple[list[Tensor], list[tuple[str, Tensor]]]:
+        """Call the function; return the tensors it was given for `inputs`, and its floating-point outputs by name."""
         leaves = []
         arguments = [_cast(value, dtype) for value in self._given]
         for position, array in zip(self._chosen, arrays, strict=False):
@@ -140,9 +142,7 @@ class TensorSubject(Subject):
             parameter.data = array
             leaves.append(parameter)
         self._before_call()
-        return leaves, {
-            name: tensor for name, tensor in flatten(self.fn(*arguments)) if tensor.dtype.kind in "fc"
-        }
+        return leaves, [(name, output) for name, output in flatten(self.fn(*arguments)) if output.dtype.kind in "fc"]
 
     # ------------------------------------------------------------------ differentiating
 
@@ -162,8 +162,8 @@ class TensorSubject(Subject):
         upstream = Tensor(output.backend.from_numpy(np.array(seed, output.numpy().dtype)))
         if not watch:
             return grad(output, self._leaves, upstream, retain_graph=True, allow_unused=True)
-        hosts = {str(v): leaf.numpy() for v, leaf in zip(self.inputs, self._leaves, strict=True)}
-        before, before_upstream = Watch(hosts), Watch({"upstream": upstream.numpy()})
+        before = Watch({str(v): leaf.data for v, leaf in zip(self.inputs, self._leaves, strict=True)})
+        before_upstream = Watch({"upstream": upstream.data})
         try:
             with self._observer.backward_of(output):
                 gradients = grad(output, self._leaves, upstream, retain_graph=True, allow_unused=True)
@@ -187,7 +187,7 @@ class TensorSubject(Subject):
                 got, expected = getattr(gradient, fact), getattr(leaf, fact)
                 if got != expected:
                     self.stop(kind, f"the gradient of {variable} has {fact} {got}, but the input {expected}")
-            for name, other in others if gradient.device == "cpu" else ():
+            for name, other in others:
                 if overlap(gradient.data, other):
                     self.fail(kinds.SHARED_MEMORY, f"the gradient of {variable} shares memory with {name}")
             others.append((f"the gradient of {variable}", gradient.data))
@@ -199,17 +199,17 @@ class TensorSubject(Subject):
         count = len(self._given)
 
         def gradient_function(*arguments: Any) -> dict[str, Tensor]:
-            wanted = {self._names[position]: arguments[position] for position in self._chosen} | self._parameters
-            totals: dict[str, Tensor] = {}
+            wanted = [arguments[position] for position in self._chosen] + list(self._parameters.values())
+            totals: list[Tensor | None] = [None] * len(wanted)
             outputs = [tensor for _, tensor in flatten(self.fn(*arguments[:count])) if tensor.dtype.kind == "f"]
             for output, seed in zip(outputs, arguments[count:], strict=True):
                 if output.edge is None:
                     continue
-                gradients = grad(output, list(wanted.values()), seed, create_graph=True, allow_unused=True)
-                for name, gradient in zip(wanted, gradients, strict=True):
-                    if gradient is not None:
-                        totals[name] = totals[name] + gradient if name in totals else gradient
-            return {f"gradient by {name}": total for name, total in totals.items()}
+                gradients = grad(output, wanted, seed, create_graph=True, allow_unused=True)
+                for k, gradient in enumerate(gradients):
+                    total = totals[k]
+                    totals[k] = gradient if total is None else total if gradient is None else total + gradient
+            return {f"gradient by {v.name}": t for v, t in zip(self.inputs, totals, strict=True) if t is not None}
 
         inputs = list(self._given)
         for position in self._chosen:
@@ -223,14 +223,14 @@ class TensorSubject(Subject):
         return subject
 
 
-def flatten(value: Any, name: str = "output") -> list[tuple[str, Tensor]]:
+def flatten(value: Any, name: str = "") -> list[tuple[str, Tensor]]:
     """Return the tensors in nested tuples, lists and dictionaries, with a name each."""
     if isinstance(value, Tensor):
-        return [(name, value)]
+        return [(name or "output", value)]
     if isinstance(value, Mapping):
-        return [leaf for key, part in value.items() for leaf in flatten(part, str(key))]
+        return [leaf for key, part in value.items() for leaf in flatten(part, f"{name} {key}".strip())]
     if isinstance(value, (tuple, list)):
-        return [leaf for k, part in enumerate(value) for leaf in flatten(part, f"{name} {k}")]
+        return [leaf for k, part in enumerate(value) for leaf in flatten(part, f"{name or 'output'} {k}")]
     return []
 
 

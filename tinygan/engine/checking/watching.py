@@ -33,7 +33,7 @@ class ForwardWatch(Observer):
 
     def forward(self, operation: Any, inputs: Any, result: Any) -> None:
         """Remember what came out, and which operands hold integers."""
-        self._results.append((operation.name, Watch({"result": _host(result)})))
+        self._results.append((operation.name, Watch({"result": result})))
         self._integers[operation] = [
             (position, str(array.dtype))
             for position, array in enumerate(inputs)
@@ -60,8 +60,8 @@ class ForwardWatch(Observer):
 
     def _watched(self, operation: Operation, rule: Callable[..., Any]) -> Callable[..., Any]:
         def backward(B: Any, gy: Any, *saved: Any) -> Any:
-            upstream = Watch({"upstream": _host(gy)})
-            kept = Watch({str(k): _host(array) for k, array in enumerate(saved) if backend_of(array) is not None})
+            upstream = Watch({"upstream": gy})
+            kept = Watch({str(k): array for k, array in enumerate(saved) if backend_of(array) is not None})
             gradients = rule(B, gy, *saved)
             for _ in upstream.changed():
                 self._fail(kinds.UPSTREAM_CHANGED, f"{operation.name}: its backward changes its upstream gradient")
@@ -88,15 +88,9 @@ class ForwardWatch(Observer):
         """Passing gy on costs nothing and the engine drops it; anything else was computed in vain."""
         for position, dtype in self._integers.get(operation, ()):
             gradient = gradients[position] if position < len(gradients) else None
-            if backend_of(gradient) is not None and not overlap(_host(gradient), _host(gy)):
+            if backend_of(gradient) is not None and not overlap(gradient, gy):
                 self._fail(
                     kinds.INTEGER_GRADIENT,
                     f"{operation.name}: its backward returned a gradient for input {position}, which holds {dtype} "
                     "and cannot be changed by a little; return None for it",
                 )
-
-
-def _host(array: Array) -> Array:
-    backend = backend_of(array)
-    assert backend is not None, "the rules of a pass that is not recorded see arrays"
-    return backend.to_numpy(array)
