@@ -1,0 +1,94 @@
+"""Progress: a bar on a terminal, plain lines elsewhere, nothing when asked to be quiet."""
+
+from __future__ import annotations
+
+import re
+import sys
+
+import pytest
+
+from tinygan.cli import progress
+from tinygan.experiments.run_folder import RunFolder
+
+NUMBERS = r"loss D \d+\.\d{3} G \d+\.\d{3}  D\(x\) 0\.\d\d  D\(G\(z\)\) 0\.\d\d"
+
+
+@pytest.fixture
+def train(tinygan, small):
+    return lambda *words: tinygan("train", "digits", "--out", "run", "--epochs", "3", *words, *small)
+
+
+@pytest.fixture
+def terminal(capsys, monkeypatch):
+    monkeypatch.setattr(type(sys.stderr), "isatty", lambda stream: True)
+    monkeypatch.setattr(progress, "REFRESH", 0)
+
+
+def test_plain_lines_where_there_is_no_terminal(train, monkeypatch):
+    monkeypatch.setattr(progress, "LINE_EVERY", 0)
+    answer = train()
+    assert answer.status == 0
+    for line, epoch in zip(answer.err.splitlines(), (1, 2, 3), strict=True):
+        assert re.fullmatch(rf"epoch {epoch}/3  {NUMBERS}  \d+\.\d\d s an epoch, 0:\d\d left", line), line
+    assert answer.err.endswith(" 0:00 left\n")
+
+
+def test_the_last_epoch_has_its_line_however_fast_it_was(train, monkeypatch):
+    monkeypatch.setattr(progress, "LINE_EVERY", 3600)
+    first, last = train().err.splitlines()  # the first says at once that it works
+    assert first.startswith("epoch 1/3  ")
+    assert last.startswith("epoch 3/3  ")
+
+
+def test_the_numbers_are_those_of_the_record(train, monkeypatch, tmp_path):
+    monkeypatch.setattr(progress, "LINE_EVERY", 0)
+    last = train().err.splitlines()[-1]
+    record = RunFolder.open(tmp_path / "run").metrics()[-1]
+    for text in (f"loss D {record['discriminator_loss']:.3f}", f"G {record['generator_loss']:.3f}"):
+        assert text in last
+    assert f"D(x) {record['d_real']:.2f}  D(G(z)) {record['d_fake']:.2f}" in last
+
+
+def test_a_bar_on_a_terminal(train, terminal):
+    err = train().err
+    last = err.rstrip("\n").split("\r")[-1]
+    assert last.startswith("digits: 100%")
+    assert " 63/63 " in last  # steps
+    assert re.search(NUMBERS, last)
+    assert "epoch" not in err
+    assert err.endswith("\n")
+
+
+def test_a_resumed_bar_begins_where_the_run_stopped(train, tinygan, terminal):
+    train("--steps", "40", "--quiet")
+    err = tinygan("resume", "run").err
+    first, *_, last = (part for part in err.split("\r") if "/63" in part)
+    assert " 40/63 " in first
+    assert " 63/63 " in last
+
+
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_quiet_is_silent(train, capsys, monkeypatch, is_terminal):
+    monkeypatch.setattr(type(sys.stderr), "isatty", lambda stream: is_terminal)
+    monkeypatch.setattr(progress, "LINE_EVERY", 0)
+    answer = train("--quiet")
+    assert (answer.status, answer.err) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [(0, "0:00"), (59.4, "0:59"), (60, "1:00"), (3599, "59:59"), (3600, "1:00:00"), (36_061, "10:01:01")],
+)
+def test_a_clock(seconds, shown):
+    assert progress._clock(seconds) == shown
+
+
+def test_a_run_that_dies_has_a_report_of_its_last_checkpoint(train, monkeypatch, tmp_path, real_report):
+    class Dies(progress.Progress):
+        def step(self, training):
+            if training.epoch == 3:
+                raise KeyboardInterrupt
+
+    monkeypatch.setattr("tinygan.cli.train.Progress", Dies)
+    assert train("--quiet", "--set", "output.checkpoint_every=1").status == 130
+    assert "After 2 of 3 epochs" in (tmp_path / "run" / "report.html").read_text()

@@ -1,0 +1,98 @@
+"""Samples from a run: a picture or the numbers."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from matplotlib.image import imread
+
+from tinygan import gan
+from tinygan.backend import Stream
+from tinygan.experiments.run_folder import RunFolder
+from tinygan.experiments.running import load_generator
+
+
+@pytest.fixture
+def trained(tinygan, small, tmp_path):
+    assert tinygan("train", "digits", "--epochs", "1", "--out", "run", "--quiet", *small).status == 0
+    return tmp_path / "run"
+
+
+def test_numbers_are_those_of_the_generator(tinygan, trained):
+    answer = tinygan("sample", trained, "--count", "12", "--out", "samples.npy", "--seed", "5")
+    assert (answer.status, answer.out, answer.err) == (0, "samples.npy\n", "")
+    samples = np.load("samples.npy", allow_pickle=False)
+    assert samples.shape == (12, 8, 8)
+    assert samples.dtype == np.float32
+    assert samples.min() >= 0
+    assert samples.max() <= 1
+    generator, config, _ = load_generator(RunFolder.open(trained))
+    noise = gan.Noise(config.noise.kind, config.noise.size)
+    expected = gan.sample(generator, 12, noise, Stream(5, "samples"))
+    assert np.array_equal(samples.reshape(12, 64), expected)
+
+
+def test_another_seed_other_samples(tinygan, trained):
+    for name, words in (("a", []), ("b", ["--seed", "0"]), ("c", ["--seed", "1"])):
+        assert tinygan("sample", trained, "--count", "3", "--out", f"{name}.npy", *words).status == 0
+    a, b, c = (np.load(f"{name}.npy") for name in "abc")
+    assert np.array_equal(a, b)
+    assert not np.array_equal(a, c)
+
+
+def test_a_picture_shows_as_many_as_were_asked_for(tinygan, trained):
+    answer = tinygan("sample", trained, "--count", "6", "--out", "samples.png")
+    assert (answer.status, answer.out) == (0, "samples.png\n")
+    assert imread("samples.png").shape[:2] == (2 * 34 + 2, 3 * 34 + 2)
+    tinygan("sample", trained, "--out", "hundred.png")
+    assert imread("hundred.png").shape[:2] == (10 * 34 + 2, 10 * 34 + 2)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--out", "x.gif"], "--out x.gif: expected a name that ends in .png (a picture) or .npy (the numbers)"),
+        (["--out", "x"], "--out x: expected a name that ends in .png (a picture) or .npy (the numbers)"),
+        (["--out", "no/x.png"], "--out no/x.png: there is no folder no; make it first"),
+        (["--out", "x.npy", "--seed", "-1"], "--seed -1: expected 0 or more"),
+        (
+            ["--out", "x.png", "--count", "10001"],
+            "--count 10001: a picture holds at most 10000; use --out FILE.npy",
+        ),
+        (
+            ["--out", "folder.npy"],
+            "--out folder.npy: cannot be written: Is a directory; free space, correct the permissions, or choose "
+            "another name",
+        ),
+        (
+            ["--out", "folder.png"],
+            "folder.png: cannot be written: Is a directory; free space, correct the permissions, or name a file in a "
+            "folder that exists",
+        ),
+    ],
+)
+def test_refusals(tinygan, trained, tmp_path, words, message):
+    for name in ("folder.npy", "folder.png"):
+        (tmp_path / name).mkdir()
+    before = sorted(tmp_path.rglob("*"))
+    answer = tinygan("sample", trained, *words)
+    assert (answer.status, answer.out, answer.err) == (1, "", f"tinygan: error: {message}\n")
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_folder_that_is_no_run(tinygan, tmp_path):
+    answer = tinygan("sample", "nowhere", "--out", "x.png")
+    assert answer.status == 1
+    assert answer.err.startswith("tinygan: error: nowhere: expected a run folder, found no folder of this name; ")
+    (tmp_path / "empty").mkdir()
+    answer = tinygan("sample", "empty", "--out", "x.png")
+    assert answer.status == 1
+    assert "found one without config.toml and environment.json" in answer.err
+
+
+@pytest.mark.parametrize(("count", "status"), [("0", 2), ("-1", 2), ("many", 2), ("1", 0)])
+def test_counts_are_positive_integers(tinygan, trained, count, status):
+    answer = tinygan("sample", trained, "--out", "x.npy", "--count", count)
+    assert answer.status == status
+    if status:
+        assert f"argument --count: expected an integer of at least 1, got '{count}'" in answer.err

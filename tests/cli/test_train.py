@@ -1,0 +1,261 @@
+"""Training from the command line: what it leaves, what it says, how it stops and goes on."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tinygan.cli import train as command
+from tinygan.experiments.config import load_experiment
+from tinygan.experiments.run_folder import RunFolder
+
+STEPS = 21  # of one epoch of the digits
+
+
+def metrics(path):
+    return (path / "metrics.jsonl").read_bytes()
+
+
+# --- what it leaves and says -----------------------------------------------------------------------------
+
+
+def test_two_epochs_of_the_digits(tinygan, tmp_path, real_report):
+    """With the networks of the experiment as it is shipped."""
+    answer = tinygan("train", "digits", "--out", "run", "--epochs", "2", "--set", "output.samples=9")
+    assert answer.status == 0
+    assert answer.out == f"samples  {os.path.join('run', 'samples')}\nreport   {os.path.join('run', 'report.html')}\n"
+    run = tmp_path / "run"
+    assert sorted(os.listdir(run)) == [
+        "checkpoints", "config.toml", "environment.json", "metrics.jsonl", "report.html", "run.lock", "samples",
+        "timing.jsonl",
+    ]  # fmt: skip
+    assert sorted(os.listdir(run / "samples")) == ["epoch-000000.png", "epoch-000002.png"]
+    assert os.listdir(run / "checkpoints") == ["step-000000042.tgn"]
+    assert [record["steps"] for record in RunFolder.open(run).metrics()] == [STEPS, 2 * STEPS]
+    assert load_experiment(run / "config.toml") == load_experiment(
+        "digits", ["training.epochs=2", "output.samples=9"]
+    )
+    assert "</html>" in (run / "report.html").read_text()
+
+
+def test_options_reach_the_experiment(tinygan, small, tmp_path):
+    words = ["--set", "training.batch=100", "--set", "training.epochs=9", "--epochs", "1", "--seed", "12"]
+    assert tinygan("train", "digits", "--out", "run", "--quiet", *words, *small).status == 0
+    config = load_experiment(tmp_path / "run" / "config.toml")
+    assert (config.training.batch, config.training.epochs, config.seed) == (100, 1, 12)
+    [record] = RunFolder.open(tmp_path / "run").metrics()
+    assert record["steps"] == 1397 // 100
+
+
+def test_a_file_of_your_own(tinygan, small, tmp_path):
+    assert tinygan("train", "digits", "--out", "one", "--epochs", "1", "--quiet", *small).status == 0
+    assert tinygan("train", tmp_path / "one" / "config.toml", "--out", "two", "--quiet").status == 0
+    assert metrics(tmp_path / "one") == metrics(tmp_path / "two")
+
+
+def test_without_out_a_free_folder_is_found(tinygan, small, tmp_path):
+    for name in ("digits", "digits-2", "digits-3"):
+        answer = tinygan("train", "digits", "--epochs", "1", "--quiet", *small)
+        assert answer.out.startswith(f"samples  {os.path.join('runs', name, 'samples')}\n")
+    assert sorted(os.listdir(tmp_path / "runs")) == ["digits", "digits-2", "digits-3"]
+
+
+# --- stopping and going on -------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def undisturbed(tinygan, small, tmp_path):
+    assert tinygan("train", "digits", "--out", "undisturbed", "--epochs", "3", "--quiet", *small).status == 0
+    return metrics(tmp_path / "undisturbed")
+
+
+@pytest.mark.parametrize("steps", [1, STEPS, STEPS + 1, 3 * STEPS - 1])
+def test_a_number_of_steps_and_the_rest_later(tinygan, small, tmp_path, undisturbed, steps):
+    answer = tinygan("train", "digits", "--out", "run", "--epochs", "3", "--quiet", "--steps", str(steps), *small)
+    assert answer.status == 0
+    assert answer.out.splitlines()[-1] == f"saved after step {steps}; go on with: tinygan resume run"
+    answer = tinygan("resume", "run", "--quiet")
+    assert (answer.status, answer.err) == (0, "")
+    assert "go on with" not in answer.out
+    assert metrics(tmp_path / "run") == undisturbed
+
+
+def test_what_is_done_is_done(tinygan, tmp_path, undisturbed):
+    answer = tinygan("resume", "undisturbed")
+    assert (answer.status, answer.err) == (0, "undisturbed: all 3 epochs are done\n")
+    assert metrics(tmp_path / "undisturbed") == undisturbed
+
+
+class Interrupted(command.Progress):
+    """Signals come in the middle of step 30."""
+
+    signals: tuple[signal.Signals, ...] = ()
+
+    def step(self, training):
+        if training.steps == 30:
+            for number in self.signals:
+                signal.raise_signal(number)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_saves_and_says_how_to_go_on(tinygan, small, tmp_path, undisturbed, monkeypatch, number):
+    handlers = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(command, "Progress", Interrupted)
+    monkeypatch.setattr(Interrupted, "signals", (number,))
+    answer = tinygan("train", "digits", "--out", "run", "--epochs", "3", "--quiet", *small)
+    assert answer.status == 130
+    assert answer.err == "\nfinishing this step, then saving; Ctrl-C again stops at once\n"
+    assert answer.out.splitlines()[-1] == "saved after step 30; go on with: tinygan resume run"
+    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == handlers
+    monkeypatch.undo()
+    monkeypatch.chdir(tmp_path)
+    assert tinygan("resume", "run", "--quiet").status == 0
+    assert metrics(tmp_path / "run") == undisturbed
+
+
+def test_ctrl_c_again_stops_at_once(tinygan, small, tmp_path, undisturbed, monkeypatch):
+    monkeypatch.setattr(command, "Progress", Interrupted)
+    monkeypatch.setattr(Interrupted, "signals", (signal.SIGINT, signal.SIGINT))
+    answer = tinygan("train", "digits", "--out", "run", "--epochs", "3", "--quiet", *small)
+    assert (answer.status, answer.out) == (130, "")
+    assert answer.err.endswith("tinygan: stopped\n")
+    assert os.listdir(tmp_path / "run" / "checkpoints") == []
+    monkeypatch.setattr(Interrupted, "signals", ())
+    assert tinygan("resume", "run", "--quiet").status == 0  # from the beginning
+    assert metrics(tmp_path / "run") == undisturbed
+
+
+def test_a_real_process_with_a_real_ctrl_c(tinygan, small, tmp_path):
+    words = ["train", "digits", "--epochs", "150", *small]
+    words += ["--set", "output.samples_every=999", "--set", "output.checkpoint_every=999"]
+    run = tmp_path / "run"
+    with subprocess.Popen(
+        [sys.executable, "-m", "tinygan", *words, "--out", "run"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    ) as process:
+        while not (run / "metrics.jsonl").exists() and process.poll() is None:
+            time.sleep(0.005)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate()
+    assert process.returncode == 130, err
+    assert "finishing this step, then saving; Ctrl-C again stops at once" in err
+    assert "\r" not in err  # no bar where there is no terminal
+    *_, last = out.splitlines()
+    assert last.startswith("saved after step ")
+    assert last.endswith("; go on with: tinygan resume run")
+    done = len(RunFolder.open(run).metrics())
+    assert 1 <= done < 150
+    # the rest, in this process, adds up to what an undisturbed run makes of the same words
+    last = str((done + 2) * STEPS)
+    assert tinygan("resume", "run", "--quiet", "--steps", last).status == 0
+    assert tinygan(*words, "--out", "undisturbed", "--quiet", "--steps", last).status == 0
+    assert metrics(run) == metrics(tmp_path / "undisturbed")
+
+
+# --- refusals --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (
+            ["digts"],
+            '"digts": no such experiment; expected digits, mnist or the path of a TOML file; did you mean "digits"?',
+        ),
+        (["./no.toml"], "no.toml: no such file; expected digits, mnist or the path of a TOML file"),
+        (["digits", "--set", "epochs"], 'override "epochs": expected KEY=VALUE, as in training.epochs=5'),
+        (
+            ["digits", "--set", "training.epohs=3"],
+            'override "training.epohs=3": training.epohs: unknown key; did you mean "epochs"?',
+        ),
+        (["digits", "--seed", "-1"], 'override "seed=-1": seed: expected an integer of at least 0, got -1'),
+        (
+            ["digits", "--set", "training.batch=2000"],
+            "digits: training.batch x training.k = 2000 rows an iteration, but 'digits' has only 1397 training images; "
+            "choose a smaller batch",
+        ),
+        (
+            ["digits", "--out", "taken"],
+            "taken: expected an empty folder, found something; choose another --out",
+        ),
+        (["digits", "--out", "file"], "file: expected a folder, found a file; choose another --out"),
+    ],
+)
+def test_what_cannot_be_trained(tinygan, tmp_path, words, message):
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken" / "something").touch()
+    (tmp_path / "file").touch()
+    before = sorted(tmp_path.rglob("*"))
+    answer = tinygan("train", *words)
+    assert (answer.status, answer.out) == (1, "")
+    assert answer.err == f"tinygan: error: {message}\n"
+    assert [path for path in sorted(tmp_path.rglob("*")) if path.name != "run.lock"] == before
+
+
+def test_an_earlier_run_is_pointed_out(tinygan, small):
+    words = ["train", "digits", "--out", "run", "--epochs", "1", "--quiet", *small]
+    assert tinygan(*words).status == 0
+    answer = tinygan(*words)
+    assert answer.status == 1
+    assert answer.err == (
+        "tinygan: error: run: expected an empty folder, found an earlier run; choose another --out, or go on with that "
+        "run: tinygan resume run\n"
+    )
+
+
+@pytest.mark.parametrize("by", ["option", "variable"])
+def test_missing_mnist_files_are_named_with_their_place(tinygan, tmp_path, monkeypatch, by):
+    words = ["--data", str(tmp_path)] if by == "option" else []
+    if by == "variable":
+        monkeypatch.setenv("TINYGAN_DATA", str(tmp_path))
+    answer = tinygan("train", "mnist", "--out", "run", *words)
+    assert (answer.status, answer.out) == (1, "")
+    assert answer.err.startswith(f"tinygan: error: mnist: {tmp_path / 'mnist'} has no file of the data set")
+    for part in ("train-images", "train-labels", "t10k-images", "t10k-labels"):
+        assert part in answer.err
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.skipif(importlib.util.find_spec("cupy") is not None, reason="CuPy is installed")
+def test_cuda_without_cupy(tinygan, tmp_path):
+    answer = tinygan("train", "digits", "--out", "run", "--device", "cuda")
+    assert answer.status == 1
+    assert answer.err.startswith("tinygan: error: device 'cuda' is not available: CuPy is not installed; install it ")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--steps", "0"], "argument --steps: expected an integer of at least 1, got '0'"),
+        (["--epochs", "x"], "argument --epochs: expected an integer of at least 1, got 'x'"),
+        (["--seed", "x"], "argument --seed: invalid int value: 'x'"),
+        (["--device", "tpu"], "argument --device: invalid choice: 'tpu'"),
+        (["--colour", "red"], "unrecognized arguments: --colour red"),
+    ],
+)
+def test_a_command_line_that_does_not_parse(tinygan, tmp_path, words, message):
+    answer = tinygan("train", "digits", *words)
+    assert (answer.status, answer.out) == (2, "")
+    assert message in answer.err
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_folder_that_cannot_be_resumed(tinygan):
+    answer = tinygan("resume", "nowhere")
+    assert (answer.status, answer.out) == (1, "")
+    assert answer.err.startswith("tinygan: error: nowhere: expected a run folder, found no folder of this name; ")
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_a_run_that_breaks_ends_in_words(tinygan, small):
+    words = ["--set", "discriminator.optimizer.lr=1e30", "--epochs", "2", "--quiet"]
+    answer = tinygan("train", "digits", "--out", "run", *words, *small)
+    assert (answer.status, answer.out) == (1, "")
+    assert "tinygan: error: run: training stopped: step 1, epoch 1: the generator's loss is" in answer.err
