@@ -521,6 +521,23 @@ def test_several_outputs_of_every_kind():
     assert [c.output for c in report.comparisons if c.order == 1] == ["first", "rest 0", "rest 1 1"]
 
 
+def test_outputs_of_equal_names_stay_apart():
+    report = gradcheck(lambda x: {"a": {"w": x * 2}, "b": {"w": F.exp(x)}, "a w": [x]}, tensor(2))
+    assert [c.output for c in report.comparisons] == ["a w", "b w", "a w 0"]
+    with pytest.raises(GradcheckError):
+        gradcheck(lambda x: {"a": {"w": x * x.detach()}, "b": {"w": F.exp(x)}}, tensor(2))
+
+
+def test_the_input_itself_as_output():
+    assert gradcheck(lambda x: x, tensor(3), order=2)
+
+
+def test_a_parameter_that_is_named_twice_is_checked_once():
+    layer = nn.Linear(3, 2)
+    report = gradcheck(layer, tensor(1, 3), parameters={"again": layer.weight, "x": tensor(2)}, raise_exception=False)
+    assert [c.input for c in report.comparisons] == ["x", "weight", "bias", "x (parameter)"]
+
+
 def test_several_outputs_of_a_plain_function():
     def forward(x, y):
         return x * y, x + y
@@ -581,6 +598,11 @@ def test_nothing_to_compare_is_no_success():
 def test_higher_orders(order):
     report = gradcheck(lambda x: F.tanh(x) * x, tensor(2), order=order)
     assert {c.order for c in report.comparisons} == set(range(1, order + 1))
+
+
+def test_a_higher_order_may_need_directions():
+    report = gradcheck(lambda x: F.tanh(x), tensor(3), order=2, full_limit=9)
+    assert report.mode == "full Jacobian, then random directions"
 
 
 def test_second_order_of_a_module():

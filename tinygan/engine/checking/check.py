@@ -255,9 +255,10 @@ def _examine(subject: Subject, settings: Settings, rng: np.random.Generator) -> 
     differentiator = Differentiator(subject, settings, rng)
     done = len(report.comparisons)
     if sum(variable.point.size for variable in subject.inputs) * subject.size <= settings.full_limit:
+        report.modes.append("full Jacobian")
         compare_jacobian(differentiator, settings)
     else:
-        report.mode = "random directions"
+        report.modes.append("random directions")
         compare_directions(differentiator, settings, rng)
     new = report.comparisons[done:]
     if any(c.undefined for c in new) and not any(c.compared for c in new):

@@ -106,7 +106,7 @@ class GradcheckReport:
     name : str
         Of the function, or of the operation it consists of.
     mode : str
-        ``"full Jacobian"``, or ``"random directions"`` for a large one.
+        ``"full Jacobian"``, or ``"random directions"`` for a large one, or one for each order.
     dtype : str
         That the analytical gradients were computed in; the numerical ones are float64.
     seed : int
@@ -126,7 +126,7 @@ class GradcheckReport:
     seed: int
     rtol: float
     atol: float | None
-    mode: str = "full Jacobian"
+    modes: list[str] = field(default_factory=list)
     comparisons: list[Comparison] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
     evaluations: int = 0
@@ -141,6 +141,11 @@ class GradcheckReport:
         return self.ok
 
     @property
+    def mode(self) -> str:
+        """How the derivatives were compared."""
+        return ", then ".join(dict.fromkeys(self.modes))
+
+    @property
     def worst(self) -> Comparison | None:
         """The comparison that is nearest to its tolerance, or furthest beyond it; None when nothing was compared."""
         return max((c for c in self.comparisons if c.compared), key=_strain, default=None)
@@ -151,10 +156,10 @@ class GradcheckReport:
             self.failures.append(Failure(kind, message, order, comparison))
 
     def __str__(self) -> str:
-        verdict = "passed" if self.ok else "FAILED"
+        mode = self.mode or "no number compared"
         lines = [
-            f"gradcheck of {self.name}: {verdict}",
-            f"  {self.mode}, {self.dtype}, rtol {self.rtol:.0e}, seed {self.seed}, {self.evaluations} evaluations",
+            f"gradcheck of {self.name}: {'passed' if self.ok else 'FAILED'}",
+            f"  {mode}, {self.dtype}, rtol {self.rtol:.0e}, seed {self.seed}, {self.evaluations} evaluations",
         ]
         lines += [f"  {failure.kind}: {failure.message}" for failure in self.failures]
         return "\n".join(lines + _table(self.comparisons))
