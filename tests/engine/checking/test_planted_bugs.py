@@ -48,6 +48,11 @@ class UsesOneUpstreamForAll(Square):
         return 2 * x * gy.reshape(-1)[0]
 
 
+class UsesSizeOfUpstream(Square):
+    def backward(self, B, gy, x):
+        return 2 * x * abs(gy)
+
+
 class ChangesUpstream(Square):
     def backward(self, B, gy, x):
         gy *= 2 * x
@@ -187,6 +192,11 @@ ON_TAPE = {
     "off by 0.05 %, large": (of(SlightlyOff), tensors((40, 30)), "wrong gradient"),
     "ignores the upstream gradient": (of(IgnoresUpstream), tensors(3), "upstream gradient ignored"),
     "uses one upstream gradient for all": (of(UsesOneUpstreamForAll), tensors(3), "wrong gradient"),
+    "uses the size of the upstream gradient": (
+        of(UsesSizeOfUpstream),
+        tensors(3),
+        "not linear in the upstream gradient",
+    ),
     "changes the upstream gradient": (of(ChangesUpstream), tensors(3), "upstream gradient changed"),
     "changes what it saved": (lambda x: ChangesSaved()(x * 1), tensors(3), "saved array changed"),
     "changes the input, forward": (of(ChangesInput), tensors(3), "input changed"),

@@ -256,7 +256,7 @@ def _examine(subject: Subject, settings: Settings, rng: np.random.Generator) -> 
     done = len(report.comparisons)
     if sum(variable.point.size for variable in subject.inputs) * subject.size <= settings.full_limit:
         report.modes.append("full Jacobian")
-        compare_jacobian(differentiator, settings)
+        compare_jacobian(differentiator, settings, rng)
     else:
         report.modes.append("random directions")
         compare_directions(differentiator, settings, rng)

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from tinygan.engine.checking import report as kinds
 from tinygan.engine.checking.differences import Slopes
 from tinygan.engine.checking.judging import conclude, judge
-from tinygan.engine.checking.numerical import Differentiator, Settings
+from tinygan.engine.checking.numerical import Differentiator, Settings, random_weights
 from tinygan.engine.checking.subject import Array, Subject
 
 
-def compare_jacobian(differentiator: Differentiator, settings: Settings) -> None:
+def compare_jacobian(differentiator: Differentiator, settings: Settings, rng: np.random.Generator) -> None:
     """Compare d output_i / d input_j for every i and j, and note the result in the report."""
     subject = differentiator.subject
     analytical = _analytical(subject)
+    _check_linearity(subject, analytical, settings, rng)
     slopes = Slopes.empty(analytical.shape)
     columns = slice(0, 0)
     for index, variable in enumerate(subject.inputs):
@@ -38,9 +41,32 @@ def _analytical(subject: Subject) -> Array:
     width = sum(variable.point.size for variable in subject.inputs)
     jacobian = np.zeros((subject.size, width))
     for row, unit in enumerate(np.eye(subject.size)):
-        upstream = [part if part.any() else None for part in subject.split(unit)]
-        jacobian[row] = np.concatenate([gradient.ravel() for gradient in subject.pull(upstream)])
+        jacobian[row] = _pulled(subject, [part if part.any() else None for part in subject.split(unit)])
     return jacobian
+
+
+def _pulled(subject: Subject, upstream: Sequence[Array | None]) -> Array:
+    return np.concatenate([gradient.ravel() for gradient in subject.pull(upstream)])
+
+
+def _check_linearity(subject: Subject, analytical: Array, settings: Settings, rng: np.random.Generator) -> None:
+    """For an upstream gradient u of both signs, no two elements equal, the gradient is u'J.
+
+    Unit vectors alone would not notice a rule that takes the absolute value of u, or only the first of its elements.
+    """
+    if not analytical.size:
+        return
+    u = random_weights(rng, (subject.size,))
+    got, expected = _pulled(subject, subject.split(u)), u @ analytical
+    slack = settings.rtol * (np.abs(u) @ np.abs(analytical))
+    wrong = np.isfinite(expected) & ~(np.abs(got - expected) <= slack)
+    if wrong.any():
+        worst = int(np.argmax(np.where(wrong, np.abs(got - expected), 0)))
+        subject.fail(
+            kinds.NOT_LINEAR,
+            f"{subject.name}: the gradient for a random upstream gradient u is not u'J, the sum of those for single "
+            f"elements of u: input element {worst} gets {got[worst]:.6g} instead of {expected[worst]:.6g}",
+        )
 
 
 def _differentiate(
