@@ -1,7 +1,7 @@
 """`Tensor`: an array, whether its gradient is wanted, and the operation it came from.
 
 The operators (``+``, ``@``, ``.sum()``, ...) are declared here and attached by `tinygan.functional`, where each has
-its forward and backward formula side by side.
+its forward and backward formula side by side; so is what Python asks of an object (``len``, ``repr``, ``bool``, ...).
 """
 
 from __future__ import annotations
@@ -157,68 +157,7 @@ class Tensor:
         """Return the values as a NumPy array; on the CPU it shares the tensor's memory."""
         return self.backend.to_numpy(self.data)
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
-        if self._requires_grad:
-            raise GradientError(
-                "a tensor that requires a gradient would silently leave the tape by becoming a NumPy array; "
-                "use a function of tinygan.functional, or say so with .detach().numpy()"
-            )
-        if self.device != "cpu":
-            raise GradientError(f"this tensor is on {self.device!r}: copy it to host memory with .numpy()")
-        array = self.data if dtype is None else self.data.astype(dtype)
-        return array.copy() if copy else array
-
-    def __float__(self) -> float:
-        return float(self.item())
-
-    def __int__(self) -> int:
-        return int(self.item())
-
-    def __bool__(self) -> bool:
-        if self.size != 1:
-            raise ShapeError(
-                f"the truth value of a tensor of shape {self.shape} is ambiguous: is it that of all elements or of "
-                "any? Reduce it to one element first, or choose elementwise with F.where"
-            )
-        return bool(self.data.item())
-
-    def __len__(self) -> int:
-        if self.ndim == 0:
-            raise ShapeError("len: a 0-d tensor is one number and has no length")
-        return self.shape[0]
-
-    def __iter__(self) -> Iterator[Tensor]:
-        return (self[row] for row in range(len(self)))
-
-    def __setitem__(self, index: Any, value: Any) -> None:
-        raise GradientError(
-            "a tensor cannot be assigned into: the tape may need the value that was there. Build a new tensor with "
-            "F.where, F.concatenate or F.stack, or, outside of any graph, write into tensor.data"
-        )
-
     __hash__ = object.__hash__  # == compares elements, but a tensor is still found in a dict by identity
-
-    def __repr__(self) -> str:
-        text = repr(self.numpy()).removeprefix("array").replace("\n", "\n ")
-        facts = [f"device={self.device!r}"] if self.device != "cpu" else []
-        if self.name is not None:
-            facts.append(f"name={self.name!r}")
-        if self._operation is not None:
-            facts.append(f"operation={self._operation.name}")
-        elif self._requires_grad:
-            facts.append("requires_grad=True")
-        return f"tensor{text[:-1]}{''.join(', ' + fact for fact in facts)})"
-
-    def __format__(self, spec: str) -> str:
-        return format(self.item(), spec) if spec else repr(self)  # f"{loss:.3f}" is that of a number
-
-    def __getstate__(self) -> Any:  # what copy.copy, copy.deepcopy and pickle ask for
-        if self._operation is not None:
-            raise GradientError(
-                f"a copy of the result of '{self._operation.name}' would take the whole graph along; "
-                "copy it without its past, as in copy.deepcopy(tensor.detach()) or tg.tensor(tensor)"
-            )
-        return super().__getstate__()
 
     # ------------------------------------------------------------------ gradients
 
@@ -299,6 +238,10 @@ class Tensor:
         def exp(self) -> Tensor: ...
         def log(self) -> Tensor: ...
         def astype(self, dtype: Any) -> Tensor: ...
+        def __len__(self) -> int: ...
+        def __iter__(self) -> Iterator[Tensor]: ...
+        def __float__(self) -> float: ...
+        def __int__(self) -> int: ...
         def to(self, device: str) -> Tensor: ...
 
 
