@@ -92,3 +92,18 @@ def test_a_run_that_dies_has_a_report_of_its_last_checkpoint(train, monkeypatch,
     monkeypatch.setattr("tinygan.cli.train.Progress", Dies)
     assert train("--quiet", "--set", "output.checkpoint_every=1").status == 130
     assert "After 2 of 3 epochs" in (tmp_path / "run" / "report.html").read_text()
+
+
+def test_a_report_is_written_with_each_checkpoint_and_not_once_more(train, tinygan, monkeypatch, tmp_path):
+    written = []
+
+    def write(folder):
+        written.append(len(folder.metrics()))
+        return folder.report_path
+
+    monkeypatch.setattr("tinygan.cli.train.write_report", write)
+    monkeypatch.setattr("tinygan.cli.progress.write_report", write)
+    train("--quiet", "--set", "output.checkpoint_every=2")
+    assert written == [2, 3]
+    tinygan("resume", "run")  # which is done, but may have lost its report
+    assert written == [2, 3, 3]

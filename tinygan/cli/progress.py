@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
@@ -31,6 +32,7 @@ class Progress(Watcher):
         self.bar: Any = None
         self.terminal = sys.stderr.isatty()
         self.shown = 0.0
+        self.report: Path | None = None
 
     def __enter__(self) -> Progress:
         return self
@@ -81,7 +83,7 @@ class Progress(Watcher):
 
     def saved(self, folder: RunFolder) -> None:
         """Keep the report up to date: a run that dies has one of its last checkpoint."""
-        write_report(folder)
+        self.report = write_report(folder)
 
 
 def _monitors(training: Training) -> str:

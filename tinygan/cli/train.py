@@ -102,7 +102,7 @@ def _free_folder(parent: Path, name: str) -> Path:
 def _play(folder: RunFolder, training: Training, arguments: argparse.Namespace) -> int:
     with _graceful_stop() as stop, Progress(quiet=arguments.quiet) as progress:
         done = run(folder, training, Limits(arguments.steps, lambda: bool(stop)), progress)
-    report = write_report(folder)
+    report = progress.report or write_report(folder)  # a run that was done already has saved nothing
     print(f"samples  {folder.samples_path}")
     print(f"report   {report}")
     if not done:
