@@ -215,3 +215,36 @@ def test_a_sum_of_many_terms_needs_the_memory_of_one() -> None:
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 4e6
+
+
+# ---------------------------------------------------------------------- values changed since the forward pass
+
+
+def test_an_update_between_forward_and_backward_is_refused_by_name():
+    weight = tg.tensor([2.0], requires_grad=True, name="weight")
+    x = tg.tensor([3.0], requires_grad=True)
+    loss = (weight * x).sum()
+    optimizer = tg.optim.SGD([weight], lr=0.1)
+    weight.grad = tg.tensor([1.0])
+    optimizer.step()
+    with pytest.raises(GradientError, match=r"multiply: its input 0 \(weight\).* changed in place since the forward"):
+        loss.backward()
+    assert x.grad is None
+
+
+def test_an_update_of_what_no_rule_needs_is_no_matter():
+    bias = tg.tensor([2.0], requires_grad=True)
+    loss = (bias + 1.0).sum()
+    bias.grad = tg.tensor([1.0])
+    tg.optim.SGD([bias], lr=0.1).step()
+    loss.backward()  # the gradient of a sum needs no values
+    assert bias.grad.item() == 2.0
+
+
+def test_loading_a_state_counts_as_a_change():
+    layer = tg.nn.Linear(2, 1)
+    x = tg.tensor([[1.0, 2.0]], requires_grad=True)
+    y = layer(x).sum()
+    layer.load_state_dict(layer.state_dict())
+    with pytest.raises(GradientError, match="linear: its input 1"):
+        y.backward()

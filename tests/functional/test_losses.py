@@ -230,3 +230,17 @@ def test_losses_of_nothing_are_nan_and_their_gradients_empty():
         loss.backward()
         assert np.isnan(loss.item())
         assert logits.grad.shape == (0, 3)
+
+
+@pytest.mark.parametrize("dtype", ["int64", "uint8", "bool", "float64"])
+@pytest.mark.parametrize("wrap", [np.asarray, tg.tensor])
+def test_targets_never_promote_the_loss(dtype, wrap):
+    logits = tg.tensor([0.5, -1.0], requires_grad=True)
+    targets = wrap(np.array([1, 0], dtype))
+    if isinstance(targets, tg.Tensor) and dtype == "float64":
+        return  # a tensor of float64 keeps the dtype that somebody chose for it
+    loss = F.binary_cross_entropy_with_logits(logits, targets)
+    loss.backward()
+    assert (loss.dtype, logits.grad.dtype) == ("float32", "float32")
+    expected = (np.log1p(np.exp(-0.5)) + np.log1p(np.exp(-1.0))) / 2
+    assert loss.item() == pytest.approx(expected, rel=1e-6)

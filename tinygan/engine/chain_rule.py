@@ -195,6 +195,7 @@ class _Pass:
                 f"{self.caller}: the graph of '{operation.name}' has been freed by an earlier backward pass; "
                 "compute the forward pass again, or pass retain_graph=True to the first backward"
             )
+        operation.refuse_changed()
         if self.create_graph:
             assert differentiable is not None, "tinygan.functional sets this when it is imported"
             B, saved = differentiable(operation.backend), operation.saved_as_tensors()

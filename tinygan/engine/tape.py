@@ -71,6 +71,7 @@ class Operation:
     shape: Shape
     dtype: Any
     _origins: tuple[int, ...] = ()
+    _versions: tuple[int, ...] = ()  # of the leaves among the inputs, when they were saved
     _retained: Any = None  # weak reference to the result, when somebody asked to keep its gradient
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -156,6 +157,7 @@ class Operation:
             output.data if origin == _OUTPUT else value
             for value, origin in zip(self.saved or (), self._origins, strict=True)
         )
+        self._versions = tuple(edge.version if isinstance(edge, Tensor) else 0 for edge in self.edges)
         output._operation = self
         output._requires_grad = True
 
@@ -169,6 +171,18 @@ class Operation:
         return get_backend(devices.pop() if devices else "cpu")
 
     # ------------------------------------------------------------------ what the backward pass reads
+
+    def refuse_changed(self) -> None:
+        """Raise if a leaf whose values were saved has been changed in place since."""
+        for position in self._origins:
+            edge = self.edges[position] if position >= 0 else None
+            if isinstance(edge, Tensor) and edge.version != self._versions[position]:
+                name = f" ({edge.name})" if edge.name else ""
+                raise GradientError(
+                    f"{self.name}: its input {position}{name}, of shape {edge.shape}, has been changed in place "
+                    "since the forward pass, by an optimiser's step say, and the gradient needs the values that were "
+                    "there; call backward before the step, or compute the forward pass again"
+                )
 
     def saved_as_tensors(self) -> tuple[Any, ...]:
         """Return what was saved as tensors with their place in the graph, for a backward pass that is recorded."""

@@ -37,8 +37,10 @@ class Tensor:
     Attributes
     ----------
     data : array
-        The values. Writing into it is invisible to the tape: do so only outside of a forward and backward pass, as
-        the optimisers do.
+        The values. Writing into it is invisible to the tape: do so only between a backward and the next forward pass.
+    version : int
+        Counted up by whoever changes `data` in place, such as the optimisers, so that a backward pass can refuse to
+        go on with values that its forward pass did not see.
     grad : Tensor or None
         The gradient, summed over backward passes until `zero_grad`; only on leaves, and where `retain_grad` asked.
 
@@ -51,7 +53,7 @@ class Tensor:
     tensor([2., 4., 6.], dtype=float32)
     """
 
-    __slots__ = ("__weakref__", "_operation", "_requires_grad", "data", "grad", "name")
+    __slots__ = ("__weakref__", "_operation", "_requires_grad", "data", "grad", "name", "version")
 
     def __init__(self, data: Array, requires_grad: bool = False, name: str | None = None) -> None:
         if backend_of(data) is None:
@@ -61,6 +63,7 @@ class Tensor:
         self.data: Array = data
         self.grad: Tensor | None = None
         self.name = name
+        self.version = 0
         self._operation: Operation | None = None
         self._requires_grad = False
         if requires_grad:

@@ -76,7 +76,8 @@ def binary_cross_entropy_with_logits(logits: Any, targets: Any) -> Tensor:
     ----------
     logits : Tensor
     targets : Tensor, array or number
-        Probabilities in [0, 1], of a shape that broadcasts with the logits.
+        Probabilities in [0, 1], of a shape that broadcasts with the logits. Arrays are cast to the dtype of the logits,
+        so that integer labels do not make the loss float64.
 
     Returns
     -------
@@ -89,6 +90,8 @@ def binary_cross_entropy_with_logits(logits: Any, targets: Any) -> Tensor:
     >>> tg.functional.binary_cross_entropy_with_logits(tg.tensor([0.0, 0.0]), 1)  # log 2
     tensor(0.6931472, dtype=float32)
     """
+    if getattr(targets, "ndim", 0) and not (isinstance(targets, Tensor) and targets.is_floating_point):
+        targets = targets.astype(logits.dtype)
     return BinaryCrossEntropyWithLogits()(logits, targets)
 
 

@@ -89,6 +89,7 @@ class Optimizer:
             self.update(parameter, parameter.grad.data, state, lr)
             if self.max_col_norm is not None and parameter.ndim == 2:
                 parameter.backend.limit_column_norm(parameter.data, self.max_col_norm)
+            parameter.version += 1
         self.updates += 1
 
     def update(self, parameter: Tensor, gradient: Any, state: dict[str, Any], lr: float) -> None:
