@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -31,6 +33,18 @@ def test_plain_lines_where_there_is_no_terminal(train, monkeypatch):
     for line, epoch in zip(answer.err.splitlines(), (1, 2, 3), strict=True):
         assert re.fullmatch(rf"epoch {epoch}/3  {NUMBERS}  \d+\.\d\d s an epoch, 0:\d\d left", line), line
     assert answer.err.endswith(" 0:00 left\n")
+
+
+def test_the_time_left_is_that_of_the_steps_left_at_the_speed_so_far(train, tinygan, monkeypatch):
+    def left(answer):
+        return [line.rsplit(", ", 1)[1] for line in answer.err.splitlines()]
+
+    ticks = itertools.count(step=30)  # the clock is read once at the start and once an epoch
+    monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: next(ticks)))
+    monkeypatch.setattr(progress, "LINE_EVERY", 0)
+    assert left(train()) == ["1:00 left", "0:30 left", "0:00 left"]
+    train("--out", "other", "--steps", "21", "--quiet")
+    assert left(tinygan("resume", "other")) == ["0:30 left", "0:00 left"]
 
 
 def test_the_last_epoch_has_its_line_however_fast_it_was(train, monkeypatch):
