@@ -155,9 +155,11 @@ def _stencil(g: Line, g0: Array, h: float, precision: float) -> tuple[Array, Slo
 
     steepest = np.maximum(np.abs(near_left), np.abs(near_right))
     broken = finite & (np.maximum(jump, bend) > KINK * steepest + noise)
+    # values that cancel to nearly 0 are noisier than their size says, and their slopes grow like 1/h without meaning it
+    cancelled = noise + ROUNDING * precision / h
     diverging = broken & (
-        (np.abs(near_right) > DIVERGING * np.abs(right) + noise)
-        | (np.abs(near_left) > DIVERGING * np.abs(left) + noise)
+        (np.abs(near_right) > DIVERGING * np.abs(right) + cancelled)
+        | (np.abs(near_left) > DIVERGING * np.abs(left) + cancelled)
     )
     kink = finite & (jump > KINK * steepest + noise)
     rough = Slopes(value, 2 * near_left - left, 2 * near_right - right, noise, noise, kink, diverging)
