@@ -47,11 +47,18 @@ def test_numbers_as_bases(base):
 
 
 def test_powers_of_zero():
-    base, exponent = leaf([0.0, 0.0, 0.0, 0.0]), leaf([0.0, 1.0, 2.0, 0.5])
+    base, exponent = leaf([0.0] * 5), leaf([0.0, 1.0, 2.0, 0.5, -1.0])
     with np.errstate(divide="ignore", invalid="ignore"):
         (base**exponent).sum().backward()
-    assert base.grad.data.tolist() == [0, 1, 0, np.inf]
-    assert exponent.grad.data.tolist()[1:] == [0, 0, 0]  # the limit of 0^b log 0
+    assert base.grad.data.tolist() == [0, 1, 0, np.inf, -np.inf]
+    assert exponent.grad.data.tolist() == [-np.inf, 0, 0, 0, -np.inf]  # 0 is the limit of 0^b log 0 for b > 0
+
+
+@pytest.mark.parametrize("exponent", [0, 0.0, [0.0, 0.0]])
+def test_the_power_0_has_a_gradient_of_0_everywhere(exponent):
+    base = leaf([np.inf, 0.0])
+    (base ** (tg.tensor(exponent) if isinstance(exponent, list) else exponent)).sum().backward()
+    assert base.grad.data.tolist() == [0, 0]
 
 
 @pytest.mark.parametrize("exponent", [0, 1, 2, 3])

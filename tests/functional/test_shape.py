@@ -7,6 +7,7 @@ import tinygan as tg
 import tinygan.functional as F
 from tinygan import gradcheck
 from tinygan.errors import DeviceError, ShapeError
+from tinygan.functional.shape import Transfer
 from tinygan.testing import Call, Calls, arrays, indices, operation_test, shapes, single_axes
 
 X = np.arange(6.0).reshape(2, 3)
@@ -51,7 +52,19 @@ TestReshape = operation_test(
     named(lambda x, shape: F.reshape(x, shape), "reshape"), np.reshape, Calls(reshapes()), view=True, rtol=0
 )
 TestTranspose = operation_test(
-    named(lambda x, axes: F.transpose(x, axes), "transpose"), np.transpose, Calls(transposes()), view=True, rtol=0
+    named(lambda x, axes: F.transpose(x, axes), "transpose"),
+    np.transpose,
+    Calls(
+        transposes(),
+        (
+            Call((X,), {"axes": (-1, 0)}),
+            Call((X.reshape(1, 2, 3),), {"axes": (2, -3, 1)}),
+            Call((X.reshape(1, 2, 3),), {"axes": (1, -1, -3)}),
+            Call((X.reshape(1, 2, 3),), {"axes": None}),
+        ),
+    ),
+    view=True,
+    rtol=0,
 )
 TestBroadcastTo = operation_test(F.broadcast_to, np.broadcast_to, Calls(broadcasts()), view=True, rtol=0)
 
@@ -286,6 +299,11 @@ def test_casts_to_integers_and_to_the_same_dtype():
     assert x.astype("float64") is x
     assert not x.astype("int64").requires_grad
     assert x.astype(bool).dtype == bool
+
+
+def test_the_gradient_of_a_transfer_is_sent_back():
+    x = leaf(X)
+    assert gradcheck(lambda x: Transfer("cpu")(x) * x, x, order=2)  # from one device to the same one
 
 
 def test_devices():

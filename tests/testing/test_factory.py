@@ -174,6 +174,21 @@ def test_numbers_that_promote():
         tests.test_numbers()
 
 
+def test_a_constant_that_the_rule_did_not_expect():
+    class Product(tg.Operation):
+        def forward(self, B, a, b):
+            self.save(a if self.needs[1] else None, b if self.needs[0] else None)
+            return a * b
+
+        def backward(self, B, gy, a, b):
+            return gy * (0 if b is None else b), gy * (1 if a is None or not self.needs[0] else a)
+
+    tests = operation_test(lambda a, b: Product()(a, b), np.multiply, elementwise(2))()
+    tests.test_gradient()
+    with pytest.raises(AssertionError):
+        tests.test_constants()
+
+
 def all_tests(cls):
     return [name for name in dir(cls) if name.startswith("test_")]
 
@@ -205,7 +220,7 @@ def test_the_tests_that_apply():
         always | {"test_second_order", "test_edge_values"}
     )
     assert set(all_tests(operation_test(F.add, np.add, elementwise(2), edge_values=False))) == (
-        always | {"test_second_order", "test_numbers"}
+        always | {"test_second_order", "test_numbers", "test_constants"}
     )
 
 

@@ -85,8 +85,8 @@ class Power(Elementwise):
         if self.needs[1]:
             if isinstance(a, (int, float)):
                 a = B.xp.zeros_like(y) + a
-            at_zero = (a == 0) & (b > 0)
-            gb = B.xp.where(at_zero, 0, gy * y * B.xp.log(B.xp.where(at_zero, 1, a)))
+            at_zero = (a == 0) & (b > 0)  # y is 0 here, and would be multiplied by log 0
+            gb = gy * y * B.xp.log(B.xp.where(at_zero, 1, a))
         return ga, gb
 
 

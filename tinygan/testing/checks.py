@@ -133,6 +133,21 @@ def check_gradient(subject: Subject, one: Call) -> None:
     subject.gradcheck(one, order=1)
 
 
+def check_constants(subject: Subject, one: Call) -> None:
+    """When some operands are constants, the others have the gradients that they have when none is."""
+    _, _, upstream, gradients = subject.differentiate(one, np.float64)
+    for constant in range(len(one.arrays) if len(one.arrays) > 1 else 0):
+        inputs = tensors_of(one, np.float64)
+        inputs[constant] = inputs[constant].detach()
+        result = subject.call(inputs, one)
+        with np.errstate(all="ignore"):
+            result.backward(upstream)
+        assert inputs[constant].grad is None, f"a gradient reached input {constant}, which is a constant"
+        for position, gradient in enumerate(gradients):
+            if position != constant:
+                assert_close(inputs[position].grad.data, gradient, 1e-12, 1e-12)
+
+
 def check_second_order(subject: Subject, one: Call) -> None:
     """So is the gradient of the gradient."""
     subject.gradcheck(one, order=2)

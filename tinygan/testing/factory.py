@@ -56,8 +56,8 @@ def operation_test(
     -------
     type
         With methods ``test_values``, ``test_float32``, ``test_gradient``, ``test_second_order``,
-        ``test_nothing_is_changed``, ``test_memory``, ``test_layout`` and, if elementwise, ``test_edge_values`` and
-        ``test_numbers``.
+        ``test_nothing_is_changed``, ``test_memory``, ``test_layout`` and, with several operands, ``test_constants``;
+        for an elementwise operation also ``test_edge_values`` and ``test_numbers``.
 
     Examples
     --------
@@ -75,6 +75,8 @@ def operation_test(
         "test_memory": _drawn(checks.check_memory, subject, calls, share=2),
         "test_layout": _drawn(checks.check_layout, subject, calls, share=2),
     }
+    if not calls.examples or any(len(one.arrays) > 1 for one in calls.examples):
+        tests["test_constants"] = _drawn(checks.check_constants, subject, calls, share=3)
     if second_order:
         tests["test_second_order"] = _drawn(checks.check_second_order, subject, calls, share=6)
     if calls.elementwise > 1:
