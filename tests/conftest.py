@@ -8,7 +8,7 @@ import sys
 assert "numpy" not in sys.modules, "NumPy was loaded before the number of its threads was set"
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-from hypothesis import settings
+from hypothesis import settings  # noqa: E402
 
 _asked = os.environ.get("TINYGAN_EXAMPLES")
 settings.register_profile(
