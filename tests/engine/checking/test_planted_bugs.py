@@ -108,6 +108,20 @@ class WrongInSecondOrder(Square):
         return slope * gy
 
 
+class DiffersWhenRecorded(Square):
+    def backward(self, B, gy, x):
+        return (3 if isinstance(gy, tg.Tensor) else 2) * x * gy
+
+
+class MissingWhenRecorded(tg.Operation):
+    def forward(self, B, a, b):
+        self.save(a, b)
+        return a * b
+
+    def backward(self, B, gy, a, b):
+        return gy * b, None if isinstance(gy, tg.Tensor) else gy * a
+
+
 class WrongForSecond(tg.Operation):
     def forward(self, B, a, b):
         self.save(a, b)
@@ -314,6 +328,14 @@ def test_bug_in_the_second_order_is_caught_there():
     with pytest.raises(GradcheckError) as caught:
         gradcheck(of(WrongInSecondOrder), tensors(3), order=2)
     assert [(failure.kind, failure.order) for failure in caught.value.report.failures] == [("wrong gradient", 2)]
+
+
+@pytest.mark.parametrize(
+    ("fn", "inputs"), [(of(DiffersWhenRecorded), tensors(3)), (of(MissingWhenRecorded), tensors(3, 3))]
+)
+def test_bug_that_only_a_recorded_pass_has(fn, inputs):
+    assert gradcheck(fn, inputs)
+    assert kinds_found(lambda: gradcheck(fn, inputs, order=2))[0] == "recorded gradient differs"
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

@@ -14,7 +14,7 @@ from tinygan.engine.checking.arrays import ArraySubject
 from tinygan.engine.checking.directions import compare_directions
 from tinygan.engine.checking.jacobian import compare_jacobian
 from tinygan.engine.checking.numerical import Differentiator, Settings, random_weights
-from tinygan.engine.checking.promises import check_promises, differs, say_random
+from tinygan.engine.checking.promises import check_promises, check_recorded, differs, say_random
 from tinygan.engine.checking.report import GradcheckReport
 from tinygan.engine.checking.subject import Stopped, Subject
 from tinygan.engine.checking.surroundings import (
@@ -237,7 +237,11 @@ def _check(
                 _examine(subject, settings, rng)
                 if report.failures or subject.order == order:
                     break
-                subject = subject.gradient([random_weights(rng, output.shape) for output in subject.outputs])
+                upstream = [random_weights(rng, output.shape) for output in subject.outputs]
+                subject.run()
+                inputs, plain = subject.inputs, subject.pull(upstream)
+                subject = subject.gradient(upstream)
+                check_recorded(subject, inputs, plain, settings.rtol)
         except Stopped:
             pass
     report.seconds = time.perf_counter() - start

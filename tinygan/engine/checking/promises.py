@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from tinygan.engine.checking import report as kinds
 from tinygan.engine.checking.numerical import random_weights
-from tinygan.engine.checking.subject import Array, Subject
+from tinygan.engine.checking.subject import Array, Subject, Variable
 
 _SAME = 64  # units in the last place: two runs on a GPU may add in another order
 
@@ -32,6 +34,27 @@ def check_promises(subject: Subject, rng: np.random.Generator) -> None:
                 kinds.UPSTREAM_IGNORED,
                 f"{subject.name}: when the gradient by the output is 0, the one by {variable} must be 0 too, but is "
                 "not: the backward pass does not multiply by its upstream gradient everywhere",
+            )
+
+
+def check_recorded(gradient: Subject, inputs: Sequence[Variable], plain: Sequence[Array], rtol: float) -> None:
+    """Note if a pass with create_graph=True finds other gradients of `inputs` than the `plain` ones of a pass without.
+
+    The rules are the same, but the kernels under them are not; and what is differentiated again is this pass.
+    """
+    gradient.run()
+    recorded = {output.name: output.point for output in gradient.outputs}
+    for variable, expected in zip(inputs, plain, strict=True):
+        got = recorded.get(f"gradient by {variable.name}", np.zeros(variable.shape))
+        comparable = np.isfinite(expected)
+        slack = rtol * np.max(np.abs(expected), initial=0, where=comparable)
+        wrong = comparable & ~(np.abs(got - expected) <= slack)
+        if wrong.any():
+            index = tuple(int(i) for i in np.argwhere(wrong)[0])
+            gradient.fail(
+                kinds.RECORDED_DIFFERS,
+                f"{gradient.name}: with create_graph=True the gradient by {variable} is {got[index]:.6g} at index "
+                f"{index}, without it {expected[index]:.6g}",
             )
 
 

@@ -10,6 +10,7 @@ Index = tuple[int, ...]
 WRONG_GRADIENT = "wrong gradient"
 WRONG_SHARES = "wrong shares at a tie"
 UPSTREAM_IGNORED = "upstream gradient ignored"
+RECORDED_DIFFERS = "recorded gradient differs"
 NOT_LINEAR = "not linear in the upstream gradient"
 RANDOM = "random function"
 INPUT_CHANGED = "input changed"
