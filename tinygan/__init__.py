@@ -8,7 +8,7 @@
 tensor([2., 4., 6.], dtype=float32)
 """
 
-from tinygan import functional, gan, nn, optim, theory
+from tinygan import evaluation, functional, gan, nn, optim, theory
 from tinygan.backend import manual_seed
 from tinygan.engine import Operation, Tensor, detect_anomaly, enable_grad, grad, is_grad_enabled, no_grad, tensor
 from tinygan.engine.checking import GradcheckReport, gradcheck, gradcheck_function
@@ -24,6 +24,7 @@ __all__ = [
     "__version__",
     "detect_anomaly",
     "enable_grad",
+    "evaluation",
     "functional",
     "gan",
     "grad",

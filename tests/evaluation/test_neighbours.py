@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+import tracemalloc
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from scipy.spatial.distance import cdist
+
+from tinygan.backend import Stream
+from tinygan.errors import DataError, ShapeError
+from tinygan.evaluation import nearest, nearest_neighbour_distances, nearest_neighbour_ratio, neighbours
+
+values = st.floats(-100, 100, width=32)
+
+
+def rows(least: int, columns: int) -> st.SearchStrategy[Any]:
+    return st.integers(least, 12).flatmap(lambda n: arrays(np.float32, (n, columns), elements=values))
+
+
+def normal(n: int, d: int, seed: int = 0) -> Any:
+    return Stream(seed, "points").normal((n, d), np.float64)
+
+
+def brute(points: Any) -> Any:
+    distances = cdist(points, points)
+    np.fill_diagonal(distances, np.inf)
+    return distances.min(axis=1)
+
+
+# ---------------------------------------------------------------------- against brute force
+
+
+@given(st.integers(1, 5).flatmap(lambda d: st.tuples(rows(1, d), rows(1, d))), st.integers(1, 40))
+def test_nearest_is_the_smallest_of_all_distances(pair: tuple[Any, Any], block: int) -> None:
+    queries, points = pair
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(neighbours, "BLOCK_ELEMENTS", block)  # also blocks that do not divide the rows
+        index, distance = nearest(queries, points)
+    everything = cdist(queries.astype(np.float64), points.astype(np.float64))
+    np.testing.assert_allclose(distance, everything.min(axis=1), atol=1e-5, rtol=1e-9)
+    np.testing.assert_allclose(distance, everything[np.arange(len(queries)), index], atol=1e-12)
+    assert distance.dtype == np.float64
+
+
+@given(rows(2, 3), st.integers(1, 40))
+def test_a_point_is_not_its_own_neighbour(points: Any, block: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(neighbours, "BLOCK_ELEMENTS", block)
+        distances = nearest_neighbour_distances(points)
+    np.testing.assert_allclose(distances, brute(points.astype(np.float64)), atol=1e-5, rtol=1e-9)
+
+
+def test_pictures_too() -> None:
+    queries, points = normal(30, 784), normal(50, 784, seed=1)
+    index, distance = nearest(queries, points)
+    everything = cdist(queries, points)
+    assert np.array_equal(index, everything.argmin(axis=1))
+    np.testing.assert_allclose(distance, everything.min(axis=1), rtol=1e-12)
+
+
+def test_digits_survive_where_points_all_but_coincide() -> None:
+    crowd = 1000 + 1e-5 * normal(200, 2)  # the squares alone would have lost all of 1e-10
+    np.testing.assert_allclose(nearest_neighbour_distances(crowd), brute(crowd), rtol=1e-6)
+
+
+def test_memory_is_bounded_by_the_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    points = normal(2000, 2)
+    monkeypatch.setattr(neighbours, "BLOCK_ELEMENTS", 20_000)
+    tracemalloc.start()
+    nearest_neighbour_distances(points)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2e6  # all distances at once would be 32 MB
+
+
+# ---------------------------------------------------------------------- the ratio
+
+
+@given(st.integers(0, 1000), st.floats(0.01, 100), st.floats(-10, 10))
+def test_the_ratio_is_one_for_data_and_scales_with_the_spread(seed: int, factor: float, shift: float) -> None:
+    data = normal(40, 2, seed)
+    assert nearest_neighbour_ratio(data, data) == 1
+    assert nearest_neighbour_ratio(factor * data + shift, data) == pytest.approx(factor, rel=1e-6)
+
+
+def test_the_ratio_is_near_one_for_other_draws_from_the_same_distribution() -> None:
+    assert nearest_neighbour_ratio(normal(2500, 2), normal(2500, 2, seed=1)) == pytest.approx(1, abs=0.05)
+
+
+def test_a_collapsed_generator_has_ratio_zero() -> None:
+    assert nearest_neighbour_ratio(np.full((50, 2), 0.3), normal(50, 2)) == 0
+
+
+@given(st.integers(2, 30))
+def test_the_ratio_is_that_of_the_means(n: int) -> None:
+    samples, data = 3 * normal(n, 3) ** 3, normal(n, 3, seed=1)
+    expected = brute(samples).mean() / brute(data).mean()
+    assert nearest_neighbour_ratio(samples, data) == pytest.approx(expected, rel=1e-9)
+
+
+# ---------------------------------------------------------------------- refusals
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: nearest([1.0], [[1.0]]), ShapeError, r"nearest: queries must be rows .* got shape \(1,\)"),
+        (lambda: nearest([[1.0]], np.empty((0, 1))), ShapeError, r"points must be rows .* got shape \(0, 1\)"),
+        (lambda: nearest([[1.0]], [[1.0, 2.0]]), ShapeError, "queries have rows of 1 values, but points .* of 2"),
+        (lambda: nearest([[0.0], [np.nan]], [[1.0]]), DataError, "row 1 of queries holds nan or infinity"),
+        (lambda: nearest([[0.0]], [[1.0], [2.0], [np.inf]]), DataError, "row 2 of points holds nan or infinity"),
+        (lambda: nearest_neighbour_distances([[1.0]]), ShapeError, "a single point has no neighbour"),
+        (
+            lambda: nearest_neighbour_ratio([[1.0], [2.0]], [[1.0], [2.0], [3.0]]),
+            ShapeError,
+            r"got \(2, 1\) and \(3, 1\); more points are closer to each other",
+        ),
+        (lambda: nearest_neighbour_ratio([[np.nan], [2.0]], [[1.0], [2.0]]), DataError, "row 0 of samples"),
+        (lambda: nearest_neighbour_ratio([[1.0], [2.0]], [[1.0], [1.0]]), DataError, "every point of the data"),
+    ],
+)
+def test_what_has_no_neighbours_is_refused(call: Any, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        call()
