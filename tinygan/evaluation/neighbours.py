@@ -1,6 +1,6 @@
 """Nearest neighbours: exact, in blocks of bounded memory, by matrix products.
 
-`nearest_neighbour_ratio` watches for the Helvetica scenario of the paper's section 3, in which G maps too many values
+`nearest_neighbour_ratio` watches for the Helvetica scenario of the paper's section 6, in which G maps too many values
 of z to the same x: then samples crowd, and the distance from each to its nearest fellow goes to 0.
 """
 
