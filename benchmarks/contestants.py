@@ -1,0 +1,57 @@
+"""The contestants by name, each imported only when it is asked for."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Sequence
+from typing import Any
+
+from benchmarks.errors import BenchmarkError, PeerMissingError
+from benchmarks.task import Task
+
+PEERS = {"torch": "torch", "torch-compile": "torch", "torch-graph": "torch", "jax": "jax"}  # name -> module it needs
+NAMES = ("tinygan", "products", *PEERS)
+
+
+def build_contestant(name: str, task: Task) -> Any:
+    """Build a contestant, which has ``run(count)`` and, but for the products, ``losses(noise)``.
+
+    Raises
+    ------
+    PeerMissingError
+        What it needs is not installed; the message says how to get it.
+    BenchmarkError
+        There is none of that name, or it cannot play this game.
+    """
+    if name not in NAMES:
+        raise BenchmarkError(f"unknown contestant {name!r}: expected one of {', '.join(NAMES)}")
+    refuse_missing([name])
+    if name == "tinygan":
+        from benchmarks.tinygan_step import TinyganStep
+
+        return TinyganStep(task)
+    if name == "products":
+        from benchmarks.products import Products
+
+        return Products(task)
+    if name == "jax":
+        from benchmarks.peers.jax_step import JaxStep
+
+        return JaxStep(task)
+    from benchmarks.peers.torch_step import TorchStep
+
+    return TorchStep(task, compiled=name == "torch-compile", captured=name == "torch-graph")
+
+
+def default_peers(device: str) -> list[str]:
+    """Name the peers there are on a device."""
+    return [name for name in PEERS if name != "torch-graph" or device == "cuda"]
+
+
+def refuse_missing(names: Sequence[str]) -> None:
+    """Raise `PeerMissingError` if what one of the contestants needs is not installed."""
+    lacking = sorted({PEERS[name] for name in names if name in PEERS and not importlib.util.find_spec(PEERS[name])})
+    if lacking:
+        raise PeerMissingError(
+            f"{' and '.join(lacking)} not installed; to compare with the peers: pip install -e '.[peers]'"
+        )

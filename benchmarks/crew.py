@@ -1,0 +1,177 @@
+"""The processes of the contestants, and how they take turns."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from benchmarks.errors import BenchmarkError, DisagreementError
+from benchmarks.task import Task
+
+SLICE_SECONDS = 0.25  # one turn: long beside an iteration, short beside what disturbs a machine
+_REST_SECONDS = 0.04  # OpenBLAS threads go on waiting busily for about this long after the last product
+_AGREEMENT_STEPS = 4
+TOLERANCE = 1e-4  # relative: float32 sums in another order, carried through a few updates
+
+
+class Member:
+    """One worker process, on this side of the pipe.
+
+    Parameters
+    ----------
+    name : str
+        What it runs, for messages.
+    threads : int
+        Of the libraries it will load.
+    """
+
+    def __init__(self, name: str, threads: int) -> None:
+        self.name = name
+        count = str(threads)
+        libraries = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "PJRT_NPROC")
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "benchmarks.worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env={**os.environ, **dict.fromkeys(libraries, count)},
+            cwd=Path(__file__).parents[1],
+            text=True,
+        )
+
+    def ask(self, do: str, **details: Any) -> Any:
+        """Send a request and wait for the answer.
+
+        Raises
+        ------
+        BenchmarkError
+            The worker refused, or died.
+        """
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        try:
+            print(json.dumps({"do": do, **details}), file=self._process.stdin, flush=True)
+            line = self._process.stdout.readline()
+        except BrokenPipeError:
+            line = ""
+        if not line:
+            raise BenchmarkError(
+                f"the process of {self.name!r} ended with status {self._process.wait()} while asked to {do}; "
+                "what it printed above says why"
+            )
+        answer = json.loads(line)
+        if "error" in answer:
+            raise BenchmarkError(answer["error"])
+        return answer["answer"]
+
+    def close(self) -> None:
+        """End the process."""
+        for pipe in (self._process.stdin, self._process.stdout):
+            assert pipe is not None
+            pipe.close()
+        try:
+            self._process.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+class Crew:
+    """All contestants of one task, each in its process; use it in a ``with`` block through `crew_of`."""
+
+    def __init__(self, members: dict[str, Member], folder: Path, task: Task) -> None:
+        self.members = members
+        self.folder = folder
+        self.task = task
+
+    def check_agreement(self) -> dict[str, list[tuple[float, float]]]:
+        """Let everybody who has losses play the same few iterations: same weights, noise and data, no dropout.
+
+        Returns
+        -------
+        dict of str to list of (float, float)
+            The losses of D and G, by contestant and iteration.
+
+        Raises
+        ------
+        DisagreementError
+            Somebody plays another game than tinygan; a comparison of times would mean nothing.
+        """
+        config = self.task.config
+        rng = np.random.default_rng(config.seed)
+        shape = (_AGREEMENT_STEPS, config.training.k + 1, config.training.batch, config.noise.size)
+        path = self.folder / "noise.npy"
+        np.save(path, rng.uniform(-np.sqrt(3), np.sqrt(3), shape).astype(np.float32))
+        players = [name for name in self.members if name != "products"]
+        losses = {name: self.members[name].ask("losses", noise=str(path)) for name in players}
+        refuse_disagreement(losses)
+        return losses
+
+    def take_turns(self, seconds: float) -> dict[str, list[list[float]]]:
+        """Time all contestants in turn, A, B, C, A, B, C, ..., for about `seconds` each.
+
+        Returns
+        -------
+        dict of str to list of lists of float
+            By contestant and turn, the milliseconds of each iteration.
+        """
+        counts = {}
+        for name, member in self.members.items():
+            member.ask("run", count=3)  # the first iterations allocate, compile, fill caches
+            typical = float(np.median(member.ask("run", count=3)))
+            counts[name] = max(1, round(1e3 * min(SLICE_SECONDS, seconds) / typical))
+        rounds = max(1, round(seconds / SLICE_SECONDS))
+        turns: dict[str, list[list[float]]] = {name: [] for name in self.members}
+        for _ in tqdm(range(rounds), "rounds", leave=False, disable=None):
+            for name, member in self.members.items():
+                time.sleep(_REST_SECONDS)
+                member.ask("run", count=2)  # wakes its threads and brings its data back into the caches
+                turns[name].append(member.ask("run", count=counts[name]))
+        return turns
+
+
+@contextmanager
+def crew_of(task: Task, names: Sequence[str]) -> Iterator[Crew]:
+    """Start a process for each contestant; end them all when the block ends."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="benchmarks-")))
+        task.save(folder)
+        members = {}
+        for name in names:
+            members[name] = Member(name, task.threads)
+            stack.callback(members[name].close)
+            members[name].ask("build", name=name, folder=str(folder))
+        yield Crew(members, folder, task)
+
+
+def refuse_disagreement(losses: dict[str, list[tuple[float, float]]], tolerance: float = TOLERANCE) -> None:
+    """Raise `DisagreementError` where somebody's losses are not tinygan's.
+
+    Parameters
+    ----------
+    losses : dict of str to list of (float, float)
+        The losses of D and G, by contestant and iteration.
+    tolerance : float
+        Relative.
+    """
+    for name, theirs in losses.items():
+        ours = losses["tinygan"]
+        if np.shape(theirs) != np.shape(ours):
+            raise DisagreementError(f"{name} told losses of shape {np.shape(theirs)}, tinygan of {np.shape(ours)}")
+        for number, (a, b) in enumerate(zip(ours, theirs, strict=True), start=1):
+            for player, x, y in zip(("discriminator", "generator"), a, b, strict=True):
+                if not abs(x - y) <= tolerance * abs(x):  # a nan disagrees with everything
+                    raise DisagreementError(
+                        f"{name} does not play the same game as tinygan: in iteration {number}, from the same weights, "
+                        f"noise and data, the {player}'s loss is {y:.6g}, not {x:.6g}; times would not compare"
+                    )

@@ -1,0 +1,169 @@
+"""The matrix products of one iteration, and nothing else: what no framework can do without.
+
+A layer with weights W (n, u) on m rows costs up to three products of 2 m n u floating-point operations:
+
+    forward            Y  = X W       (m, n) (n, u)
+    input gradient     gX = gY W'     (m, u) (u, n)
+    weight gradient    gW = X' gY     (n, m) (m, u)
+
+Which of them an iteration needs follows from Algorithm 1: the discriminator's update takes no gradient by its data, the
+generator's none by the discriminator's weights or by the noise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from benchmarks.clocks import clock_of
+from benchmarks.task import Task
+from tinygan.backend import get_backend
+from tinygan.experiments.config import ExperimentConfig
+from tinygan.experiments.sections import LayerConfig, LinearConfig, MaxoutConfig
+
+Sizes = list[tuple[int, int]]  # (inputs, outputs) of each layer with weights, from the bottom
+
+
+@dataclass(frozen=True)
+class Product:
+    """One product: which of a layer's three, for which layer, on how many rows.
+
+    Attributes
+    ----------
+    kind : {"forward", "input", "weight"}
+    player : {"generator", "discriminator"}
+    layer : int
+        Counting only layers with weights.
+    rows, inputs, outputs : int
+    """
+
+    kind: str
+    player: str
+    layer: int
+    rows: int
+    inputs: int
+    outputs: int
+
+    @property
+    def flop(self) -> int:
+        """Floating-point operations: a multiplication and an addition for each triple of indices."""
+        return 2 * self.rows * self.inputs * self.outputs
+
+
+def products_of(config: ExperimentConfig, pixels: int) -> list[Product]:
+    """List the products of one iteration in the order of training.
+
+    Parameters
+    ----------
+    config : ExperimentConfig
+    pixels : int
+        The size of an example.
+
+    Returns
+    -------
+    list of Product
+
+    Examples
+    --------
+    >>> from tinygan.experiments.config import load_experiment
+    >>> products = products_of(load_experiment("mnist", ["training.shared_noise=false",
+    ...                                                  "training.schedule=alternating"]), pixels=784)
+    >>> len(products), f"{sum(product.flop for product in products) / 1e9:.2f} GFLOP"
+    (25, '3.57 GFLOP')
+    """
+    training = config.training
+    m = training.batch
+    g = weighted(config.generator.layers, config.noise.size)
+    d = weighted(config.discriminator.layers, pixels)
+
+    def forward(player: str, sizes: Sizes, rows: int) -> Iterator[Product]:
+        return (Product("forward", player, i, rows, n, u) for i, (n, u) in enumerate(sizes))
+
+    def backward(player: str, sizes: Sizes, rows: int, by_weights: bool, by_input: bool) -> Iterator[Product]:
+        """Go down; by the input of the lowest layer only if `by_input`."""
+        for i, (n, u) in reversed(list(enumerate(sizes))):
+            if by_weights:
+                yield Product("weight", player, i, rows, n, u)
+            if i > 0 or by_input:
+                yield Product("input", player, i, rows, n, u)
+
+    def update_of_d() -> Iterator[Product]:
+        yield from forward("generator", g, m)
+        yield from forward("discriminator", d, 2 * m)  # data and samples
+        yield from backward("discriminator", d, 2 * m, by_weights=True, by_input=False)
+
+    def through_d_to_g() -> Iterator[Product]:
+        yield from backward("discriminator", d, m, by_weights=False, by_input=True)
+        yield from backward("generator", g, m, by_weights=True, by_input=False)
+
+    products = [product for _ in range(training.k) for product in update_of_d()]
+    if not training.shared_noise:  # else both players look at the same samples and the same pass through D
+        products += [*forward("generator", g, m), *forward("discriminator", d, m)]
+    return products + list(through_d_to_g())
+
+
+def weighted(layers: Sequence[LayerConfig], inputs: int) -> Sizes:
+    """Return (inputs, outputs) of the layers with weights; a maxout layer has units x pieces outputs."""
+    sizes = []
+    for layer in layers:
+        if isinstance(layer, LinearConfig | MaxoutConfig):
+            outputs = layer.units * layer.pieces if isinstance(layer, MaxoutConfig) else layer.units
+            sizes.append((inputs, outputs))
+            inputs = layer.units
+    return sizes
+
+
+class Products:
+    """The products of an iteration, on resident arrays of the layouts that training uses.
+
+    Each has operands and a result of its own, except that a layer's weights are one array throughout: so the caches
+    see what they see in training.
+    """
+
+    def __init__(self, task: Task) -> None:
+        self.xp: Any = get_backend(task.device).xp
+        self._clock = clock_of(task.device)
+        rng = np.random.default_rng(0)
+        weights: dict[tuple[str, int], Any] = {}
+        self._calls = []
+        for product in products_of(task.config, task.images.shape[1]):
+            rows, inputs, outputs = product.rows, product.inputs, product.outputs
+            key = (product.player, product.layer)
+            if key not in weights:
+                weights[key] = self._array(rng, inputs, outputs)
+            x, gy = self._array(rng, rows, inputs), self._array(rng, rows, outputs)
+            a, b = {"forward": (x, weights[key]), "input": (gy, weights[key].T), "weight": (x.T, gy)}[product.kind]
+            self._calls.append((a, b, self.xp.empty((a.shape[0], b.shape[1]), np.float32)))
+
+    def iterate(self) -> None:
+        """Compute every product once."""
+        dot = self.xp.dot
+        for a, b, out in self._calls:
+            dot(a, b, out=out)
+
+    def run(self, count: int) -> list[float]:
+        """Time `count` iterations; in milliseconds."""
+        return self._clock(self.iterate, count)
+
+    def _array(self, rng: np.random.Generator, *shape: int) -> Any:
+        return self.xp.asarray(rng.standard_normal(shape, np.float32))
+
+
+def peak_product(device: str, size: int = 2048, repeats: int = 5) -> float:
+    """Measure the machine's own peak: the best speed of a square product, in GFLOP/s.
+
+    Parameters
+    ----------
+    device : {"cpu", "cuda"}
+    size : int
+        Rows and columns; large enough that the speed no longer depends on it.
+    repeats : int
+        How many products are timed, after one that is not.
+    """
+    xp: Any = get_backend(device).xp
+    a, b, out = xp.ones((size, size), np.float32), xp.ones((size, size), np.float32), xp.empty((size, size), np.float32)
+    times = clock_of(device)(lambda: xp.dot(a, b, out=out), repeats + 1)[1:]
+    return 2 * size**3 / min(times) / 1e6

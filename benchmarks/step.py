@@ -1,0 +1,98 @@
+"""``step``: one iteration of Algorithm 1, beside its own matrix products and beside other frameworks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib import metadata
+from typing import Any
+
+import numpy as np
+
+from benchmarks.contestants import PEERS, refuse_missing
+from benchmarks.crew import crew_of
+from benchmarks.products import products_of
+from benchmarks.results import result
+from benchmarks.statistics import ratios, summarise
+from benchmarks.tables import format_table, milliseconds
+from benchmarks.task import Task
+
+
+def measure_step(task: Task, seconds: float = 6.0, peers: Sequence[str] = ()) -> dict[str, Any]:
+    """Time the iteration and its products in turn, with as many peers as are named.
+
+    Parameters
+    ----------
+    task : Task
+    seconds : float
+        About how long each contestant runs.
+    peers : sequence of str
+        Names from `contestants.PEERS`.
+
+    Returns
+    -------
+    dict
+        A result (see `results.result`): ``median_ms``, ``p10_ms``, ``p90_ms``, ``iqr_ms`` and ``count`` of tinygan's
+        iteration; ``products_ms``, ``products`` (how many), ``flop``, ``gflop_per_s``, ``peak_gflop_per_s``; ``ratio``
+        to the products with ``ratio_p10`` and ``ratio_p90``, compared turn by turn; ``peers``, the same ratios to each
+        peer; ``memory_bytes`` of each process; ``measurements`` with the raw samples of each contestant.
+
+    Raises
+    ------
+    PeerMissingError, DisagreementError
+        A peer is not installed, or plays another game.
+    """
+    refuse_missing(peers)
+    products = products_of(task.config, task.images.shape[1])
+    with crew_of(task, ["tinygan", "products", *peers]) as crew:
+        peak = crew.members["products"].ask("peak", device=task.device)
+        agreed = crew.check_agreement() if peers else None
+        turns = crew.take_turns(seconds)
+        memory = {name: member.ask("memory") for name, member in crew.members.items()}
+    measurements = {name: summarise(np.concatenate(turn).tolist()) for name, turn in turns.items()}
+    ours = measurements["tinygan"]
+    flop = sum(product.flop for product in products)
+    return result(
+        "step",
+        {**task.settings(), "seconds": seconds},
+        measurements,
+        **{key: value for key, value in ours.items() if key != "samples_ms"},
+        products_ms=measurements["products"]["median_ms"],
+        products=len(products),
+        flop=flop,
+        gflop_per_s=flop / ours["median_ms"] / 1e6,
+        peak_gflop_per_s=peak,
+        **ratios(turns["tinygan"], turns["products"]),
+        peers={name: ratios(turns["tinygan"], turns[name]) for name in peers},
+        peer_versions={PEERS[name]: metadata.version(PEERS[name]) for name in peers},
+        agreed_losses=agreed,
+        memory_bytes=memory,
+    )
+
+
+def step_table(measured: dict[str, Any]) -> str:
+    """Write a result of `measure_step` as text."""
+    settings = measured["settings"]
+    rows = []
+    for name, summary in measured["measurements"].items():
+        ratio = {"products": measured, **measured["peers"]}.get(name)
+        memory = measured["memory_bytes"][name]
+        rows.append(
+            (
+                name,
+                *milliseconds(summary),
+                f"{summary['count']}",
+                f"{measured['flop'] / summary['median_ms'] / 1e6:.0f}",
+                f"{ratio['ratio']:.3f} ({ratio['ratio_p10']:.3f} to {ratio['ratio_p90']:.3f})" if ratio else "",
+                f"{memory / 2**20:.0f}" if memory else "",
+            )
+        )
+    head = ("one iteration", "median ms", "p10 to p90", "count", "GFLOP/s", "tinygan takes ... times that", "peak MiB")
+    text = (
+        f"{settings['experiment']}, {settings['schedule']} schedule, batch {settings['batch']}, k = {settings['k']}, "
+        f"{settings['device']}, {settings['threads']} threads, data: {settings['data']}\n"
+        f"{measured['products']} products, {measured['flop'] / 1e9:.2f} GFLOP; "
+        f"the largest product this machine makes runs at {measured['peak_gflop_per_s']:.0f} GFLOP/s\n"
+    )
+    if measured["agreed_losses"]:
+        text += "all play the same game: losses agree from the same weights, noise and data\n"
+    return text + format_table(head, rows)

@@ -1,0 +1,178 @@
+"""`Task`: one and the same game for every contestant, as files that any process can read."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tinygan import data
+from tinygan.backend import Streams
+from tinygan.data.dataset import Dataset, Split
+from tinygan.errors import DataError
+from tinygan.experiments.build import build_game
+from tinygan.experiments.config import ExperimentConfig, load_experiment, parse_experiment, to_toml
+from tinygan.experiments.environment import describe_environment
+
+SCHEDULES = {
+    # Algorithm 1 as printed: fresh noise for each player, and D's two losses added.
+    "alternating": (
+        'training.schedule="alternating"',
+        "training.shared_noise=false",
+        "training.discriminator_loss_scale=1.0",
+    ),
+    # The released code: both move at once, from one batch of noise.
+    "simultaneous": (
+        'training.schedule="simultaneous"',
+        "training.shared_noise=true",
+        "training.discriminator_loss_scale=0.5",
+    ),
+}
+_MOST_BATCHES = 20  # minibatches taken in turn
+_MOST_ROWS = 8192
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """What is to be run, by whomever.
+
+    Attributes
+    ----------
+    config : ExperimentConfig
+        Networks, optimisers and training, everything resolved.
+    device : {"cpu", "cuda"}
+    threads : int
+        Of each contestant.
+    images : float32 array of shape (N, pixels)
+        Some minibatches of k m rows each.
+    weights : dict of str to array
+        The initial weights of both networks: ``generator.0.weight``, ``discriminator.1.bias``, ...
+    data : str
+        Where the images come from, in words.
+    """
+
+    config: ExperimentConfig
+    device: str
+    threads: int
+    images: Any
+    weights: dict[str, Any]
+    data: str
+
+    @property
+    def rows(self) -> int:
+        """Rows of data in one iteration: k m."""
+        return self.config.training.batch * self.config.training.k
+
+    def batches(self) -> list[Any]:
+        """Return the minibatches: views of shape (k m, pixels)."""
+        return [self.images[start : start + self.rows] for start in range(0, len(self.images), self.rows)]
+
+    def settings(self) -> dict[str, Any]:
+        """Return what a result depends on besides the machine; results of different settings are not compared."""
+        training = self.config.training
+        return {
+            "experiment": self.config.name,
+            "schedule": training.schedule,
+            "device": self.device,
+            "threads": self.threads,
+            "batch": training.batch,
+            "k": training.k,
+            "data": self.data,
+        }
+
+    def save(self, folder: Path) -> None:
+        """Write the task to a folder."""
+        (folder / "experiment.toml").write_text(to_toml(self.config), encoding="utf-8")
+        plain = {"device": self.device, "threads": self.threads, "data": self.data}
+        (folder / "task.json").write_text(json.dumps(plain), encoding="utf-8")
+        np.save(folder / "images.npy", self.images)
+        np.savez(folder / "weights.npz", **self.weights)
+
+    @staticmethod
+    def load(folder: Path) -> Task:
+        """Read what `save` wrote."""
+        config = parse_experiment((folder / "experiment.toml").read_text(encoding="utf-8"), "experiment.toml")
+        plain = json.loads((folder / "task.json").read_text(encoding="utf-8"))
+        with np.load(folder / "weights.npz") as weights:
+            return Task(config, images=np.load(folder / "images.npy"), weights=dict(weights), **plain)
+
+    def build_game(self) -> Any:
+        """Build tinygan's game, with the weights of the task."""
+        game = build_game(self.config, as_dataset(self.images), Streams(self.config.seed), self.device)
+        for player, network in (("generator", game.generator), ("discriminator", game.discriminator)):
+            prefix = f"{player}."
+            network.load_state_dict(
+                {name.removeprefix(prefix): array for name, array in self.weights.items() if name.startswith(prefix)}
+            )
+        return game
+
+
+def make_task(
+    experiment: str = "mnist",
+    schedule: str = "alternating",
+    device: str = "cpu",
+    threads: int | None = None,
+    overrides: Sequence[str] = (),
+    use_data: bool = True,
+) -> Task:
+    """Prepare the game of an experiment.
+
+    Parameters
+    ----------
+    experiment : str
+        A shipped name, or the path of a TOML file.
+    schedule : {"alternating", "simultaneous"}
+        Whatever the experiment says: Algorithm 1 as printed, or the released code's.
+    device : {"cpu", "cuda"}
+    threads : int, optional
+        By default the experiment's, or as many as the BLAS would take.
+    overrides : sequence of str
+        Changes to the experiment, as for ``tinygan train --set``.
+    use_data : bool
+        Whether to look for the data set at all. Nothing is ever downloaded: without its files, images are random,
+        which takes the same time.
+
+    Returns
+    -------
+    Task
+
+    Raises
+    ------
+    ConfigError
+        There is no such experiment.
+    """
+    config = load_experiment(experiment, [*SCHEDULES[schedule], *overrides])
+    threads = threads or config.training.threads or describe_environment()["blas_threads"] or 1
+    config = dataclasses.replace(config, training=dataclasses.replace(config.training, threads=threads))
+    rows = config.training.batch * config.training.k
+    count = max(1, min(_MOST_BATCHES, _MOST_ROWS // rows)) * rows
+    images, source = _images(config, count, use_data)
+    game = build_game(config, as_dataset(images), Streams(config.seed), "cpu")
+    weights = {f"generator.{name}": array for name, array in game.generator.state_dict().items()}
+    weights |= {f"discriminator.{name}": array for name, array in game.discriminator.state_dict().items()}
+    return Task(config, device, threads, images, weights, source)
+
+
+def as_dataset(images: Any) -> Dataset:
+    """Return images as a data set, which is what networks are built for."""
+    split = Split(images, np.zeros(len(images), np.uint8))
+    return Dataset("benchmark", (1, images.shape[1]), split, split, split)
+
+
+def _images(config: ExperimentConfig, count: int, use_data: bool) -> tuple[Any, str]:
+    """Return `count` rows, real if they can be had."""
+    rng = np.random.default_rng(config.seed)
+    if use_data:
+        try:
+            images = data.load(config.data.set, download=False).train.images
+        except DataError:
+            pass
+        else:
+            return images[rng.integers(0, len(images), count)], config.data.set
+    pixels = next(layer.units for layer in reversed(config.generator.layers) if hasattr(layer, "units"))
+    return rng.random((count, pixels), np.float32), "random images: no data set needed"

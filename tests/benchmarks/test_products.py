@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from benchmarks.products import Products, peak_product, products_of
+from benchmarks.task import SCHEDULES, make_task
+from tinygan.engine import Tensor, grad
+from tinygan.engine.modes import Observer
+from tinygan.experiments.config import ExperimentConfig, load_experiment
+
+PRINTED, RELEASED = SCHEDULES["alternating"], SCHEDULES["simultaneous"]
+
+
+def of_mnist(*overrides: str) -> ExperimentConfig:
+    return load_experiment("mnist", overrides)
+
+
+def flop(config: ExperimentConfig) -> int:
+    return sum(product.flop for product in products_of(config, 784))
+
+
+def test_algorithm_1_as_printed_is_25_products_of_3_57_gflop() -> None:
+    products = products_of(of_mnist(*PRINTED), 784)
+    assert len(products) == 25
+    assert Counter((product.player, product.kind) for product in products) == {
+        ("generator", "forward"): 6,
+        ("discriminator", "forward"): 6,
+        ("discriminator", "weight"): 3,
+        ("discriminator", "input"): 5,  # two for D's own weights, three on the way to G
+        ("generator", "weight"): 3,
+        ("generator", "input"): 2,
+    }
+    g = 100 * 1200 + 1200 * 1200 + 1200 * 784
+    d = 784 * 1200 + 240 * 1200 + 240
+    inner_d, inner_g = d - 784 * 1200, g - 100 * 1200
+    of_d = 100 * g + 200 * d + 200 * d + 200 * inner_d
+    of_g = 100 * g + 100 * d + 100 * d + 100 * g + 100 * inner_g
+    assert flop(of_mnist(*PRINTED)) == 2 * (of_d + of_g) == 3_566_784_000
+
+
+@given(st.integers(1, 5), st.integers(1, 300))
+def test_every_update_of_d_adds_the_same_products(k: int, batch: int) -> None:
+    config = of_mnist(*PRINTED, f"training.k={k}", f"training.batch={batch}")
+    assert len(products_of(config, 784)) == 14 + 11 * k
+    first = flop(of_mnist(*PRINTED, "training.batch=1"))
+    second = flop(of_mnist(*PRINTED, "training.batch=1", "training.k=2"))
+    assert flop(config) == batch * (first + (k - 1) * (second - first))
+
+
+def test_shared_noise_saves_a_pass_through_both_players() -> None:
+    assert len(products_of(of_mnist(*RELEASED), 784)) == 25 - 6
+
+
+def test_the_products_are_those_that_training_needs() -> None:
+    """Watch a game and work out from its operations which products it cannot do without."""
+    task = make_task("digits", use_data=False, threads=1)
+    game = task.build_game()
+    weights = {p.shape for network in (game.generator, game.discriminator) for p in network.parameters() if p.ndim == 2}
+    flops = []
+
+    def is_affine(operands: Any) -> bool:
+        """Whatever the operation is called: it takes a matrix of weights as its second operand."""
+        return len(operands) > 1 and getattr(operands[1], "shape", None) in weights
+
+    class Count(Observer):
+        def __init__(self) -> None:
+            self.affine: dict[int, Any] = {}
+
+        def forward(self, operation: Any, inputs: Any, result: Any) -> None:
+            if is_affine(inputs):
+                rows, (n, units) = inputs[0].shape[0], inputs[1].shape
+                flops.append(2 * rows * n * units)
+                self.affine[id(operation)] = (operation, 2 * rows * n * units)
+
+        def backward(self, operation: Any, gy: Any, gradients: Any) -> None:
+            if id(operation) in self.affine:
+                flops.extend(self.affine[id(operation)][1] for gradient in gradients[:2] if gradient is not None)
+
+    with Count():
+        game.step(task.batches()[0])
+    assert sum(flops) == sum(product.flop for product in products_of(task.config, 64))
+
+
+def test_each_product_is_computed_in_the_layout_of_training() -> None:
+    task = make_task("digits", use_data=False, threads=1)
+    contestant = Products(task)
+    contestant.iterate()
+    for a, b, out in contestant._calls:
+        np.testing.assert_allclose(out, a @ b, rtol=1e-5)
+    assert len(contestant._calls) == len(products_of(task.config, 64))
+    assert len(contestant.run(3)) == 3
+
+
+def test_the_gradients_of_linear_are_the_products_we_count() -> None:
+    x, w = np.ones((3, 4), np.float32), np.full((4, 2), 2, np.float32)
+    leaves = Tensor(x, requires_grad=True), Tensor(w, requires_grad=True)
+    gx, gw = grad((leaves[0] @ leaves[1]).sum(), leaves)
+    gy = np.ones((3, 2), np.float32)
+    np.testing.assert_array_equal(gx.numpy(), np.dot(gy, w.T))
+    np.testing.assert_array_equal(gw.numpy(), np.dot(x.T, gy))
+
+
+def test_the_peak_is_a_speed() -> None:
+    assert 0 < peak_product("cpu", size=64, repeats=2) < 1e6
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_products_belong_to_one_player(schedule: str) -> None:
+    task = make_task("digits", schedule, use_data=False, threads=1)
+    assert {product.player for product in products_of(task.config, 64)} == {"generator", "discriminator"}
