@@ -174,20 +174,52 @@ def test_linear(x_type: str, weight_type: str, bias_type: str | None, sizes: Sha
 
 # ---------------------------------------------------------------------- update rules
 
-_BLOCK = numpy_backend._BLOCK
 
-
-@pytest.mark.parametrize("size", [0, 1, _BLOCK - 1, _BLOCK, _BLOCK + 1, 3 * _BLOCK + 7])
-@pytest.mark.parametrize("dtype", ["f4", "f8"])
-def test_sgd_step_around_the_size_of_a_block(size: int, dtype: str) -> None:
+@pytest.mark.parametrize("size", [0, 1, 7, 64, 1000, 100_003])
+@pytest.mark.parametrize("dtype", ["f2", "f4", "f8", "g"])
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_sgd_step_is_the_portable_one_up_to_rounding(size: int, dtype: str, momentum: float) -> None:
     rng = np.random.default_rng(size)
     weight, gradient, velocity = rng.normal(size=(3, size)).astype(dtype)
     copies = weight.copy(), gradient.copy(), velocity.copy()
     for _ in range(2):
-        FAST.sgd_step(weight, gradient, velocity, 0.1, 0.9)
-        PORTABLE.sgd_step(*copies, 0.1, 0.9)
+        FAST.sgd_step(weight, gradient, velocity, 0.1, momentum)
+        PORTABLE.sgd_step(*copies, 0.1, momentum)
+    rounding = 16 * np.finfo(dtype).eps
     for ours, theirs in zip((weight, gradient, velocity), copies, strict=True):
-        same(ours, theirs)
+        assert ours.dtype == theirs.dtype
+        np.testing.assert_allclose(ours, theirs, rtol=0, atol=float(rounding))
+
+
+@given(DTYPES, st.floats(0, 1), st.data())
+def test_sgd_step_keeps_nan_and_infinity(dtype: str, momentum: float, data: st.DataObject) -> None:
+    arrays = [data.draw(edgy(dtype, (9,))) for _ in range(3)]
+    copies = [array.copy() for array in arrays]
+    FAST.sgd_step(*arrays, 0.5, momentum)
+    PORTABLE.sgd_step(*copies, 0.5, momentum)
+    for ours, theirs in zip(arrays, copies, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-4)
+
+
+def test_sgd_step_without_a_fused_routine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(numpy_backend, "axpby", lambda dtype: None)
+    arrays = np.random.default_rng(0).normal(size=(3, 50)).astype("f4")
+    copies = arrays.copy()
+    FAST.sgd_step(*arrays, 0.1, 0.9)
+    PORTABLE.sgd_step(*copies, 0.1, 0.9)
+    same(arrays, copies)
+
+
+@pytest.mark.parametrize("mixed", [0, 1, 2])
+def test_sgd_step_of_mixed_dtypes_is_the_portable_one(mixed: int) -> None:
+    rng = np.random.default_rng(0)
+    arrays = [rng.normal(size=20).astype("f8" if position == mixed else "f4") for position in range(3)]
+    arrays[1] = arrays[1].astype("f4")  # a gradient wider than the velocity is refused by both
+    copies = [array.copy() for array in arrays]
+    FAST.sgd_step(*arrays, 0.1, 0.9)
+    PORTABLE.sgd_step(*copies, 0.1, 0.9)
+    for ours, theirs in zip(arrays, copies, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5)
 
 
 @pytest.mark.parametrize("backend", [FAST, PORTABLE], ids=["fast", "portable"])

@@ -181,7 +181,7 @@ class _Pass:
                 elif operation in wanted:
                     results[operation] = total
                 operation.needs = tuple(
-                    edge is not None and (useful is None or edge in useful) for edge in operation.edges
+                    [edge is not None and (useful is None or edge in useful) for edge in operation.edges]
                 )
                 if any(operation.needs):
                     self._apply_rule(operation, total.value, totals)
@@ -206,7 +206,9 @@ class _Pass:
         gradients = operation.backward(B, gy, *saved)
         if not isinstance(gradients, (tuple, list)):
             gradients = (gradients,)
-        shared = _shared_memory((gy, *saved, *vars(operation).values(), *gradients))
+        # of what goes to leaves only: in between, a gradient with one term is never written to
+        reaches_leaf = any(isinstance(edge, Tensor) for edge in operation.edges)
+        shared = _shared_memory((gy, *saved, *vars(operation).values(), *gradients)) if reaches_leaf else set()
         del saved
         if len(gradients) != len(operation.edges):
             raise GradientError(
@@ -222,8 +224,12 @@ class _Pass:
             if edge in totals:
                 totals[edge].add(term)
             else:
-                alone = operation.backend.owns_memory(term.data if self.create_graph else term)
-                totals[edge] = _Total(term, owned=alone and id(gradient) not in shared)
+                owned = (
+                    isinstance(edge, Tensor)
+                    and id(gradient) not in shared
+                    and operation.backend.owns_memory(term.data if self.create_graph else term)
+                )
+                totals[edge] = _Total(term, owned)
 
     def _fitted(self, gradient: Any, edge: Any, operation: Operation, position: int, B: Backend) -> Any:
         """Give a gradient the form, shape and dtype of what it is the gradient of."""

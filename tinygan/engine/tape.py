@@ -123,7 +123,7 @@ class Operation:
             arrays.append(array)
             edges.append(value.edge if isinstance(value, Tensor) else None)
         recording = modes.is_grad_enabled()
-        self.needs = tuple(recording and edge is not None for edge in edges)
+        self.needs = tuple([recording and edge is not None for edge in edges])
         self.check(*arrays)
         try:
             result = self.forward(backend, *arrays)
@@ -150,25 +150,29 @@ class Operation:
         self.backend = backend
         self.shape, self.dtype = output.shape, output.dtype
         self.edges = tuple(edges)
-        self._origins = tuple(
-            positions.get(id(value), _OUTPUT if value is result else _CONSTANT) for value in self.saved or ()
-        )
-        self.saved = tuple(  # a reduction to one number returns a scalar; keep it as the 0-d array it stands for
-            output.data if origin == _OUTPUT else value
-            for value, origin in zip(self.saved or (), self._origins, strict=True)
-        )
-        self._versions = tuple(edge.version if isinstance(edge, Tensor) else 0 for edge in self.edges)
+        origins, saved = [], []
+        for value in self.saved or ():
+            origin = positions.get(id(value), _OUTPUT if value is result else _CONSTANT)
+            origins.append(origin)
+            # a reduction to one number returns a scalar; keep it as the 0-d array it stands for
+            saved.append(output.data if origin == _OUTPUT else value)
+        self._origins, self.saved = tuple(origins), tuple(saved)
+        self._versions = tuple([edge.version if isinstance(edge, Tensor) else 0 for edge in edges])
         output._operation = self
         output._requires_grad = True
 
     def _common_backend(self, inputs: Sequence[Any]) -> Backend:
-        devices = {value.device for value in inputs if isinstance(value, Tensor)}
-        if len(devices) > 1:
-            raise DeviceError(
-                f"{self.name}: inputs are on different devices ({' and '.join(sorted(devices))}); "
-                "move them to one with .to(device)"
-            )
-        return get_backend(devices.pop() if devices else "cpu")
+        found: Backend | None = None
+        for value in inputs:
+            if not isinstance(value, Tensor):
+                continue
+            if found is not None and value.backend is not found:
+                devices = " and ".join(sorted((found.device, value.device)))
+                raise DeviceError(
+                    f"{self.name}: inputs are on different devices ({devices}); move them to one with .to(device)"
+                )
+            found = value.backend
+        return found or get_backend("cpu")
 
     # ------------------------------------------------------------------ what the backward pass reads
 

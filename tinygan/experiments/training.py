@@ -73,6 +73,7 @@ class Training:
         self.position = 0
         self.steps = 0
         self.monitor = gan.Monitor(self.backend)
+        self.watched = self._biases()
         self.order = self.streams["order"].permutation(len(self.images))
 
     @property
@@ -99,15 +100,24 @@ class Training:
 
     def _refuse_non_finite(self, step: gan.Step) -> None:
         """Look at both losses and at the gradients of the biases: sums of what flows back through each layer."""
-        suspects = {"the discriminator's loss": step.discriminator_loss, "the generator's loss": step.generator_loss}
-        for player, network in (("generator", self.game.generator), ("discriminator", self.game.discriminator)):
-            for name, parameter in network.named_parameters():
-                if parameter.ndim == 1 and parameter.grad is not None:
-                    suspects[f"the gradient of the {player}'s {name}"] = parameter.grad
-        for what, tensor in suspects.items():
+        suspects = [
+            ("the discriminator's loss", step.discriminator_loss),
+            ("the generator's loss", step.generator_loss),
+        ]
+        suspects += [(f"the gradient of {name}", bias.grad) for name, bias in self.watched if bias.grad is not None]
+        for what, tensor in suspects:
             index = self.backend.first_non_finite(tensor.data)
             if index is not None:
                 raise AnomalyError(f"step {self.steps + 1}, epoch {self.epoch}: {what} is {float(tensor.data[index])}")
+
+    def _biases(self) -> list[tuple[str, Tensor]]:
+        """Return the parameters with one axis, under names for a message."""
+        return [
+            (f"the {player}'s {name}", parameter)
+            for player, network in (("generator", self.game.generator), ("discriminator", self.game.discriminator))
+            for name, parameter in network.named_parameters()
+            if parameter.ndim == 1
+        ]
 
     def next_epoch(self) -> None:
         """Begin the next epoch: a fresh permutation, fresh monitors."""

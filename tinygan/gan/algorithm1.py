@@ -225,7 +225,7 @@ class Algorithm1:
 
     def _draw_noise(self, count: int) -> Tensor:
         z = self.noise.draw(count, self.streams["noise"])
-        return Tensor(self.generator.parameters()[0].backend.from_numpy(z))
+        return Tensor(self.generator_optimizer.params[0].backend.from_numpy(z))
 
     def _minibatches(self, batch: Any) -> list[Tensor]:
         if isinstance(batch, Sequence):
