@@ -162,17 +162,18 @@ class Operation:
         output._requires_grad = True
 
     def _common_backend(self, inputs: Sequence[Any]) -> Backend:
-        found: Backend | None = None
+        found: str | None = None
         for value in inputs:
             if not isinstance(value, Tensor):
                 continue
-            if found is not None and value.backend is not found:
-                devices = " and ".join(sorted((found.device, value.device)))
+            device = value.device
+            if found is not None and device != found:
                 raise DeviceError(
-                    f"{self.name}: inputs are on different devices ({devices}); move them to one with .to(device)"
+                    f"{self.name}: inputs are on different devices ({' and '.join(sorted((found, device)))}); "
+                    "move them to one with .to(device)"
                 )
-            found = value.backend
-        return found or get_backend("cpu")
+            found = device
+        return get_backend(found or "cpu")
 
     # ------------------------------------------------------------------ what the backward pass reads
 
