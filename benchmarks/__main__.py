@@ -4,29 +4,45 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.contestants import PEERS, default_peers
-from benchmarks.results import write_result
-from benchmarks.step import measure_step, step_table
-from benchmarks.task import SCHEDULES, Task, make_task
+from benchmarks.compare import compare
+from benchmarks.contestants import PEERS, default_peers, refuse_missing
+from benchmarks.costs import measure_costs
+from benchmarks.errors import BenchmarkError, PeerMissingError
+from benchmarks.layers import measure_layers
+from benchmarks.plots import draw_roofline, draw_step, draw_sweep
+from benchmarks.profile import measure_profile
+from benchmarks.readme_table import README, TABLES, make_tables, updated
+from benchmarks.results import read_result, write_result
+from benchmarks.step import measure_step
+from benchmarks.sweep import BATCHES, WIDTHS, measure_sweep
+from benchmarks.task import SCHEDULES, Task, default_threads, make_task
 from tinygan.backend import get_backend
 from tinygan.errors import TinyganError
 
 DEFAULT_OUT = Path("runs/benchmarks")
+_DESCRIPTION = "How fast tinygan is. Without a command, everything: about three minutes on two cores."
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the whole command line."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="How fast tinygan is.")
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=_DESCRIPTION)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    everything = commands.add_parser("all", help="everything below, and what runs without a command")
+    _add_machine_options(everything)
+    everything.add_argument("--experiment", default="mnist", help="for the parts that have one (mnist)")
+    everything.add_argument("--quick", action="store_true", help="for a moment each and few sizes: does it all work?")
+    everything.add_argument("--out", type=Path, help=f"folder for JSON and pictures ({DEFAULT_OUT})")
+    everything.set_defaults(run=_everything)
 
     step = commands.add_parser("step", help="one iteration, beside its own products and beside other frameworks")
-    _add_task_options(step)
-    step.add_argument("--seconds", type=_positive, default=6.0, help="how long each contestant runs (6)")
+    _add_task_options(step, seconds=6.0, what="how long each contestant runs")
     step.add_argument(
         "--peers",
         nargs="*",
@@ -35,10 +51,41 @@ def build_parser() -> argparse.ArgumentParser:
         help=f"also {', '.join(PEERS)}; without names, all there are on the device",
     )
     step.set_defaults(run=_step)
+
+    layers = commands.add_parser("layers", help="each layer forward and backward, against the machine's peak")
+    _add_machine_options(layers)
+    _add_output_options(layers, seconds=0.3, what="how long each layer runs, each way")
+    layers.add_argument("--batch", type=_count, default=100, help="images in a minibatch (100)")
+    layers.set_defaults(run=_layers)
+
+    sweep = commands.add_parser("sweep", help="one iteration over the size of the batch and the width of the networks")
+    _add_machine_options(sweep)
+    _add_output_options(sweep, seconds=1.0, what="how long each point takes")
+    sweep.add_argument("--batches", type=_count, nargs="*", default=list(BATCHES), metavar="N")
+    sweep.add_argument("--widths", type=_count, nargs="*", default=list(WIDTHS), metavar="N")
+    sweep.add_argument("--overlay", type=Path, metavar="FILE", help="a sweep of another device to draw beside it")
+    sweep.set_defaults(run=_sweep)
+
+    costs = commands.add_parser("costs", help="what anomaly mode, an observer and checkpoints cost, as ratios")
+    _add_task_options(costs, seconds=2.0, what="how long each variant runs")
+    costs.set_defaults(run=_costs)
+
+    profile = commands.add_parser("profile", help="where the time of an iteration goes, function by function")
+    _add_task_options(profile, seconds=3.0, what="how long to profile")
+    profile.set_defaults(run=_profile)
+
+    comparison = commands.add_parser("compare", help="two results of one kind: do they differ by more than noise?")
+    comparison.add_argument("a", type=Path, metavar="A.json")
+    comparison.add_argument("b", type=Path, metavar="B.json")
+    comparison.set_defaults(run=lambda arguments: print(compare(arguments.a, arguments.b)))
+
+    table = commands.add_parser("table", help="the tables of benchmarks/README.md, from the results that are committed")
+    table.add_argument("--write", action="store_true", help="put them into the README")
+    table.set_defaults(run=_table)
     return parser
 
 
-def _add_task_options(parser: argparse.ArgumentParser) -> None:
+def _add_task_options(parser: argparse.ArgumentParser, seconds: float, what: str) -> None:
     parser.add_argument("--experiment", default="mnist", help="a shipped name or the path of a TOML file (mnist)")
     parser.add_argument(
         "--schedule",
@@ -47,40 +94,120 @@ def _add_task_options(parser: argparse.ArgumentParser) -> None:
         help="Algorithm 1 as printed, or the released code's (alternating)",
     )
     _add_machine_options(parser)
-    _add_output_options(parser)
+    _add_output_options(parser, seconds, what)
 
 
 def _add_machine_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
-    parser.add_argument("--threads", type=_count, help="of each contestant (what the experiment says, else all)")
+    parser.add_argument("--threads", type=_count, help="for matrix products (what the experiment says, else all)")
 
 
-def _add_output_options(parser: argparse.ArgumentParser) -> None:
+def _add_output_options(parser: argparse.ArgumentParser, seconds: float, what: str) -> None:
+    parser.add_argument("--seconds", type=_positive, default=seconds, help=f"{what} ({seconds:g})")
     parser.add_argument("--json", action="store_true", help="print the result as JSON, and nothing else, on stdout")
     parser.add_argument("--out", type=Path, help=f"folder for JSON and pictures ({DEFAULT_OUT}; with --json, none)")
 
 
-def _task(arguments: argparse.Namespace) -> Task:
-    get_backend(arguments.device)  # says what is missing before anything is started
-    return make_task(arguments.experiment, arguments.schedule, arguments.device, arguments.threads)
+# ---------------------------------------------------------------------- the commands
+
+
+def _everything(arguments: argparse.Namespace) -> None:
+    """Run every measurement, with all the peers there are; draw everything."""
+    device, threads = _device(arguments), arguments.threads
+    peers = default_peers(device)
+    try:
+        refuse_missing(peers)
+    except PeerMissingError as error:
+        print(f"without peers: {error}", file=sys.stderr)
+        peers = []
+    scale, few = (0.02, 1) if arguments.quick else (1.0, None)
+    task = make_task(arguments.experiment, device=device, threads=threads)
+    measured = measure_step(task, 6 * scale, peers)
+    _show(arguments, measured, draw_step)
+    measured = measure_layers(device, task.threads, seconds=0.2 * scale)
+    _show(arguments, measured, draw_roofline)
+    measured = measure_costs(task, 2 * scale)
+    _show(arguments, measured)
+    if device == "cpu":
+        _show(arguments, measure_profile(task, 3 * scale))
+    measured = measure_sweep(device, threads, BATCHES[:few], WIDTHS[:few], 0.5 * scale)
+    _show(arguments, measured, lambda sweep, path: draw_sweep([sweep], path))
 
 
 def _step(arguments: argparse.Namespace) -> None:
     peers = arguments.peers
     if peers is not None:
         peers = peers or default_peers(arguments.device)
-    measured = measure_step(_task(arguments), arguments.seconds, peers or [])
-    _show(arguments, measured, step_table(measured))
+    _show(arguments, measure_step(_task(arguments), arguments.seconds, peers or []), draw_step)
 
 
-def _show(arguments: argparse.Namespace, measured: dict[str, Any], table: str) -> None:
-    """Print the result as asked for, and write it."""
-    print(json.dumps(measured, allow_nan=False) if arguments.json else table)
-    out = arguments.out or (None if arguments.json else DEFAULT_OUT)
-    if out is not None:
-        path = out / f"{measured['benchmark']}.json"
-        write_result(path, measured)
-        print(f"written: {path}", file=sys.stderr)
+def _layers(arguments: argparse.Namespace) -> None:
+    threads = arguments.threads or default_threads()
+    measured = measure_layers(_device(arguments), threads, arguments.batch, arguments.seconds)
+    _show(arguments, measured, draw_roofline)
+
+
+def _sweep(arguments: argparse.Namespace) -> None:
+    others = [read_result(arguments.overlay)] if arguments.overlay else []
+    for other in others:
+        if other["benchmark"] != "sweep":
+            raise BenchmarkError(f"--overlay {arguments.overlay}: expected a sweep, got {other['benchmark']!r}")
+    device = _device(arguments)
+    measured = measure_sweep(device, arguments.threads, arguments.batches, arguments.widths, arguments.seconds)
+
+    def draw(sweep: dict[str, Any], path: Path) -> None:
+        # the CPU first: the crossover is where the second curve begins to win
+        draw_sweep(sorted([sweep, *others], key=lambda each: each["settings"]["device"]), path)
+
+    _show(arguments, measured, draw)
+
+
+def _costs(arguments: argparse.Namespace) -> None:
+    _show(arguments, measure_costs(_task(arguments), arguments.seconds))
+
+
+def _profile(arguments: argparse.Namespace) -> None:
+    _show(arguments, measure_profile(_task(arguments), arguments.seconds))
+
+
+def _table(arguments: argparse.Namespace) -> None:
+    tables = make_tables()
+    if arguments.write:
+        README.write_text(updated(README.read_text(encoding="utf-8"), tables), encoding="utf-8")
+    else:
+        print(tables)
+
+
+# ---------------------------------------------------------------------- in and out
+
+
+def _device(arguments: argparse.Namespace) -> str:
+    get_backend(arguments.device)  # says what is missing before anything is started
+    return str(arguments.device)
+
+
+def _task(arguments: argparse.Namespace) -> Task:
+    return make_task(arguments.experiment, arguments.schedule, _device(arguments), arguments.threads)
+
+
+def _show(
+    arguments: argparse.Namespace,
+    measured: dict[str, Any],
+    draw: Callable[[dict[str, Any], Path], None] | None = None,
+) -> None:
+    """Print the result as asked for; write and draw it."""
+    as_json = getattr(arguments, "json", False)
+    table = TABLES[measured["benchmark"]]
+    print(json.dumps(measured, allow_nan=False) if as_json else f"{table(measured)}\n", flush=True)
+    out = arguments.out or (None if as_json else DEFAULT_OUT)
+    if out is None:
+        return
+    path = out / f"{measured['benchmark']}-{measured['settings']['device']}.json"
+    write_result(path, measured)
+    print(f"written: {path}", file=sys.stderr)
+    if draw is not None:
+        draw(measured, path.with_suffix(".png"))
+        print(f"drawn: {path.with_suffix('.png')}", file=sys.stderr)
 
 
 def _positive(text: str) -> float:
@@ -105,16 +232,22 @@ def _number(kind: type[int] | type[float], text: str) -> float:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; return the exit status."""
+    """Run one command; return the exit status: 0, or 1 for a refusal, 2 for a wrong command line, 130 after Ctrl-C."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    if not argv or (argv[0].startswith("-") and argv[0] not in ("-h", "--help")):
+        argv.insert(0, "all")
     arguments = build_parser().parse_args(argv)
     try:
         arguments.run(arguments)
+        sys.stdout.flush()
     except TinyganError as error:
         print(f"benchmarks: error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("benchmarks: stopped", file=sys.stderr)
         return 130
+    except BrokenPipeError:  # the reader of our output, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
 
 

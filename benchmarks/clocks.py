@@ -7,6 +7,8 @@ from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
+Clock = Callable[[Callable[[], object], int], list[float]]  # (iteration, count) to milliseconds
+
 
 def host_clock(iteration: Callable[[], object], count: int) -> list[float]:
     """Time each of `count` calls that are over when they return; in milliseconds."""
@@ -42,7 +44,7 @@ def event_clock(iteration: Callable[[], object], count: int, cuda: Any) -> list[
     return [float(elapsed(a, b)) for a, b in pairwise(events)]
 
 
-def clock_of(device: str) -> Callable[[Callable[[], object], int], list[float]]:
+def clock_of(device: str) -> Clock:
     """Return the clock for work that tinygan does on a device."""
     if device == "cpu":
         return host_clock

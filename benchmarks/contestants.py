@@ -14,7 +14,7 @@ NAMES = ("tinygan", "products", *PEERS)
 
 
 def build_contestant(name: str, task: Task) -> Any:
-    """Build a contestant, which has ``run(count)`` and, but for the products, ``losses(noise)``.
+    """Build a contestant, which has ``run(count)`` and, but for the products, ``play(noise)``.
 
     Raises
     ------

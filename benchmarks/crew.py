@@ -23,6 +23,7 @@ SLICE_SECONDS = 0.25  # one turn: long beside an iteration, short beside what di
 _REST_SECONDS = 0.04  # OpenBLAS threads go on waiting busily for about this long after the last product
 _AGREEMENT_STEPS = 4
 TOLERANCE = 1e-4  # relative: float32 sums in another order, carried through a few updates
+VELOCITY_TOLERANCE = 1e-3  # gradients round off more than a loss does
 
 
 class Member:
@@ -94,13 +95,13 @@ class Crew:
         self.folder = folder
         self.task = task
 
-    def check_agreement(self) -> dict[str, list[tuple[float, float]]]:
-        """Let everybody who has losses play the same few iterations: same weights, noise and data, no dropout.
+    def check_agreement(self) -> dict[str, Any]:
+        """Let all but the products play the same few iterations: same weights, noise and data, no dropout.
 
         Returns
         -------
-        dict of str to list of (float, float)
-            The losses of D and G, by contestant and iteration.
+        dict
+            By contestant, what `TinyganStep.play` returns.
 
         Raises
         ------
@@ -113,9 +114,9 @@ class Crew:
         path = self.folder / "noise.npy"
         np.save(path, rng.uniform(-np.sqrt(3), np.sqrt(3), shape).astype(np.float32))
         players = [name for name in self.members if name != "products"]
-        losses = {name: self.members[name].ask("losses", noise=str(path)) for name in players}
-        refuse_disagreement(losses)
-        return losses
+        plays = {name: self.members[name].ask("play", noise=str(path)) for name in players}
+        refuse_disagreement(plays)
+        return plays
 
     def take_turns(self, seconds: float) -> dict[str, list[list[float]]]:
         """Time all contestants in turn, A, B, C, A, B, C, ..., for about `seconds` each.
@@ -154,24 +155,36 @@ def crew_of(task: Task, names: Sequence[str]) -> Iterator[Crew]:
         yield Crew(members, folder, task)
 
 
-def refuse_disagreement(losses: dict[str, list[tuple[float, float]]], tolerance: float = TOLERANCE) -> None:
-    """Raise `DisagreementError` where somebody's losses are not tinygan's.
+def refuse_disagreement(plays: dict[str, Any]) -> None:
+    """Raise `DisagreementError` where somebody's losses, or velocities after the last update, are not tinygan's.
+
+    Losses alone would not do: early in a game the generator's steps hardly show in them.
 
     Parameters
     ----------
-    losses : dict of str to list of (float, float)
-        The losses of D and G, by contestant and iteration.
-    tolerance : float
-        Relative.
+    plays : dict
+        By contestant, what `TinyganStep.play` returns.
     """
-    for name, theirs in losses.items():
-        ours = losses["tinygan"]
-        if np.shape(theirs) != np.shape(ours):
-            raise DisagreementError(f"{name} told losses of shape {np.shape(theirs)}, tinygan of {np.shape(ours)}")
-        for number, (a, b) in enumerate(zip(ours, theirs, strict=True), start=1):
-            for player, x, y in zip(("discriminator", "generator"), a, b, strict=True):
-                if not abs(x - y) <= tolerance * abs(x):  # a nan disagrees with everything
-                    raise DisagreementError(
-                        f"{name} does not play the same game as tinygan: in iteration {number}, from the same weights, "
-                        f"noise and data, the {player}'s loss is {y:.6g}, not {x:.6g}; times would not compare"
-                    )
+    for name, theirs in plays.items():
+        ours = plays["tinygan"]
+        pairs = [
+            (f"the {player}'s loss in iteration {number}", x, y, TOLERANCE)
+            for number, (a, b) in enumerate(zip(ours["losses"], theirs["losses"], strict=True), start=1)
+            for player, x, y in zip(("discriminator", "generator"), a, b, strict=True)
+        ]
+        if set(ours["velocities"]) != set(theirs["velocities"]):
+            raise DisagreementError(
+                f"{name} does not play the same game as tinygan: its parameters are {', '.join(theirs['velocities'])}, "
+                f"not {', '.join(ours['velocities'])}"
+            )
+        pairs += [
+            (f"the velocity of {parameter} after iteration {len(ours['losses'])}", x, theirs["velocities"][parameter],
+             VELOCITY_TOLERANCE)
+            for parameter, x in ours["velocities"].items()
+        ]  # fmt: skip
+        for what, x, y, tolerance in pairs:
+            if not abs(x - y) <= tolerance * abs(x):  # a nan disagrees with everything
+                raise DisagreementError(
+                    f"{name} does not play the same game as tinygan: from the same weights, noise and data, "
+                    f"{what} is {y:.6g}, not {x:.6g}; times would not compare"
+                )

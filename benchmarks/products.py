@@ -152,18 +152,19 @@ class Products:
         return self.xp.asarray(rng.standard_normal(shape, np.float32))
 
 
-def peak_product(device: str, size: int = 2048, repeats: int = 5) -> float:
+def peak_product(device: str, size: int | None = None, repeats: int = 8) -> float:
     """Measure the machine's own peak: the best speed of a square product, in GFLOP/s.
 
     Parameters
     ----------
     device : {"cpu", "cuda"}
-    size : int
-        Rows and columns; large enough that the speed no longer depends on it.
+    size : int, optional
+        Rows and columns; by default so many that the speed no longer depends on it.
     repeats : int
         How many products are timed, after one that is not.
     """
     xp: Any = get_backend(device).xp
-    a, b, out = xp.ones((size, size), np.float32), xp.ones((size, size), np.float32), xp.empty((size, size), np.float32)
+    size = size or (1024 if device == "cpu" else 8192)
+    a, b, out = (xp.ones((size, size), np.float32) for _ in range(3))
     times = clock_of(device)(lambda: xp.dot(a, b, out=out), repeats + 1)[1:]
     return 2 * size**3 / min(times) / 1e6

@@ -13,7 +13,7 @@ from benchmarks.crew import crew_of
 from benchmarks.products import products_of
 from benchmarks.results import result
 from benchmarks.statistics import ratios, summarise
-from benchmarks.tables import format_table, milliseconds
+from benchmarks.tables import format_table, milliseconds, threads_of
 from benchmarks.task import Task
 
 
@@ -34,7 +34,9 @@ def measure_step(task: Task, seconds: float = 6.0, peers: Sequence[str] = ()) ->
         A result (see `results.result`): ``median_ms``, ``p10_ms``, ``p90_ms``, ``iqr_ms`` and ``count`` of tinygan's
         iteration; ``products_ms``, ``products`` (how many), ``flop``, ``gflop_per_s``, ``peak_gflop_per_s``; ``ratio``
         to the products with ``ratio_p10`` and ``ratio_p90``, compared turn by turn; ``peers``, the same ratios to each
-        peer; ``memory_bytes`` of each process; ``measurements`` with the raw samples of each contestant.
+        peer; ``memory_bytes``, the most that each process held once it was ``built`` and at its ``peak``, and what it
+        took of the ``device``; ``parameters``, their number, and ``state_bytes``, what they take with a gradient and a
+        velocity each; ``measurements`` with the raw samples of each contestant.
 
     Raises
     ------
@@ -50,6 +52,7 @@ def measure_step(task: Task, seconds: float = 6.0, peers: Sequence[str] = ()) ->
         memory = {name: member.ask("memory") for name, member in crew.members.items()}
     measurements = {name: summarise(np.concatenate(turn).tolist()) for name, turn in turns.items()}
     ours = measurements["tinygan"]
+    parameters = sum(array.size for array in task.weights.values())
     flop = sum(product.flop for product in products)
     return result(
         "step",
@@ -64,8 +67,10 @@ def measure_step(task: Task, seconds: float = 6.0, peers: Sequence[str] = ()) ->
         **ratios(turns["tinygan"], turns["products"]),
         peers={name: ratios(turns["tinygan"], turns[name]) for name in peers},
         peer_versions={PEERS[name]: metadata.version(PEERS[name]) for name in peers},
-        agreed_losses=agreed,
+        agreed=agreed,
         memory_bytes=memory,
+        parameters=parameters,
+        state_bytes=3 * 4 * parameters,
     )
 
 
@@ -83,16 +88,19 @@ def step_table(measured: dict[str, Any]) -> str:
                 f"{summary['count']}",
                 f"{measured['flop'] / summary['median_ms'] / 1e6:.0f}",
                 f"{ratio['ratio']:.3f} ({ratio['ratio_p10']:.3f} to {ratio['ratio_p90']:.3f})" if ratio else "",
-                f"{memory / 2**20:.0f}" if memory else "",
+                *(f"{memory[key] / 2**20:.0f}" if memory[key] else "" for key in ("built", "peak")),
             )
         )
-    head = ("one iteration", "median ms", "p10 to p90", "count", "GFLOP/s", "tinygan takes ... times that", "peak MiB")
+    head = ["one iteration", "median ms", "p10 to p90", "count", "GFLOP/s"]
+    head += ["tinygan takes ... times that", "MiB built", "at peak"]
     text = (
         f"{settings['experiment']}, {settings['schedule']} schedule, batch {settings['batch']}, k = {settings['k']}, "
-        f"{settings['device']}, {settings['threads']} threads, data: {settings['data']}\n"
+        f"{settings['device']}, {threads_of(settings['threads'])}, data: {settings['data']}\n"
         f"{measured['products']} products, {measured['flop'] / 1e9:.2f} GFLOP; "
         f"the largest product this machine makes runs at {measured['peak_gflop_per_s']:.0f} GFLOP/s\n"
+        f"{measured['parameters'] / 1e6:.2f} M parameters: with gradients and velocities "
+        f"{measured['state_bytes'] / 2**20:.0f} MiB\n"
     )
-    if measured["agreed_losses"]:
-        text += "all play the same game: losses agree from the same weights, noise and data\n"
+    if measured["agreed"]:
+        text += "all play the same game: losses and velocities agree from the same weights, noise and data\n"
     return text + format_table(head, rows)

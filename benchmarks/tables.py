@@ -38,3 +38,14 @@ def milliseconds(summary: dict[str, Any]) -> tuple[str, str]:
     digits = max(0, 2 - len(str(int(summary["median_ms"]))) + 2) if summary["median_ms"] >= 1 else 4
     median, low, high = (f"{summary[key]:.{digits}f}" for key in ("median_ms", "p10_ms", "p90_ms"))
     return median, f"{low} to {high}"
+
+
+def threads_of(count: Any) -> str:
+    """Say how many threads.
+
+    Examples
+    --------
+    >>> threads_of(1), threads_of(2)
+    ('1 thread', '2 threads')
+    """
+    return f"{count} thread{'s' * (count != 1)}"

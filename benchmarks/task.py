@@ -147,7 +147,7 @@ def make_task(
         There is no such experiment.
     """
     config = load_experiment(experiment, [*SCHEDULES[schedule], *overrides])
-    threads = threads or config.training.threads or describe_environment()["blas_threads"] or 1
+    threads = threads or config.training.threads or default_threads()
     config = dataclasses.replace(config, training=dataclasses.replace(config.training, threads=threads))
     rows = config.training.batch * config.training.k
     count = max(1, min(_MOST_BATCHES, _MOST_ROWS // rows)) * rows
@@ -156,6 +156,11 @@ def make_task(
     weights = {f"generator.{name}": array for name, array in game.generator.state_dict().items()}
     weights |= {f"discriminator.{name}": array for name, array in game.discriminator.state_dict().items()}
     return Task(config, device, threads, images, weights, source)
+
+
+def default_threads() -> int:
+    """Return how many threads the BLAS would take."""
+    return int(describe_environment()["blas_threads"] or 1)
 
 
 def as_dataset(images: Any) -> Dataset:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from itertools import cycle
 from typing import Any
 
+import numpy as np
+
 from benchmarks.clocks import clock_of
 from benchmarks.task import Task
 from tinygan.backend import keep_freed_memory
@@ -36,13 +38,26 @@ class TinyganStep:
         """Time `count` iterations; in milliseconds."""
         return self._clock(self.iterate, count)
 
-    def losses(self, noise: Any) -> list[tuple[float, float]]:
-        """Play with given noise and without dropout; return both losses of each iteration.
+    def device_memory(self) -> int | None:
+        """Return the bytes of GPU memory that have been taken, or None on the CPU."""
+        if self.task.device == "cpu":
+            return None
+        import cupy
+
+        return int(cupy.get_default_memory_pool().total_bytes())
+
+    def play(self, noise: Any) -> dict[str, Any]:
+        """Play with given noise and without dropout.
 
         Parameters
         ----------
         noise : array of shape (iterations, k + 1, m, size)
             For the updates of D, then for that of G.
+
+        Returns
+        -------
+        dict
+            ``losses``, D's and G's of each iteration; ``velocities``, the norm of each parameter's in the end.
         """
         game, prior = self.game, self.game.noise
         networks = (game.generator, game.discriminator)
@@ -56,7 +71,16 @@ class TinyganStep:
         for network in networks:
             network.train()
         game.noise = prior
-        return losses
+        velocities = {}
+        for player, network, optimizer in (
+            ("generator", game.generator, game.generator_optimizer),
+            ("discriminator", game.discriminator, game.discriminator_optimizer),
+        ):
+            arrays = optimizer.state_dict()["arrays"]
+            for position, (name, _) in enumerate(network.named_parameters()):
+                if f"velocity.{position}" in arrays:
+                    velocities[f"{player}.{name}"] = float(np.linalg.norm(arrays[f"velocity.{position}"]))
+        return {"losses": losses, "velocities": velocities}
 
 
 class _GivenNoise:

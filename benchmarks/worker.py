@@ -12,16 +12,19 @@ import sys
 from pathlib import Path
 from typing import Any, TextIO
 
+import numpy as np
+
 from benchmarks.contestants import build_contestant
 from benchmarks.task import Task
 from tinygan.errors import TinyganError
 
 
 class Worker:
-    """What answers: ``build`` a contestant, ``run`` it, tell its ``losses``, the ``peak`` product, the ``memory``."""
+    """What answers: ``build`` a contestant, ``run`` it or let it ``play``, tell the ``peak`` product, the ``memory``."""
 
     def __init__(self) -> None:
         self.contestant: Any = None
+        self.built: int | None = None
 
     def answer(self, request: dict[str, Any]) -> Any:
         """Do what a request says."""
@@ -29,19 +32,19 @@ class Worker:
             case {"do": "build", "name": name, "folder": folder}:
                 self.contestant = None  # frees the memory of the one before
                 self.contestant = build_contestant(name, Task.load(Path(folder)))
+                self.built = peak_memory()
                 return None
             case {"do": "run", "count": count}:
                 return self.contestant.run(count)
-            case {"do": "losses", "noise": path}:
-                import numpy as np
-
-                return self.contestant.losses(np.load(path))
+            case {"do": "play", "noise": path}:
+                return self.contestant.play(np.load(path))
             case {"do": "peak", "device": device}:
                 from benchmarks.products import peak_product
 
                 return peak_product(device)
             case {"do": "memory"}:
-                return peak_memory()
+                on_device = getattr(self.contestant, "device_memory", lambda: None)
+                return {"built": self.built, "peak": peak_memory(), "device": on_device()}
         raise ValueError(f"unknown request {request}")
 
 

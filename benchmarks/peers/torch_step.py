@@ -173,8 +173,12 @@ class TorchStep:
             return event_clock(self.iterate, count, torch.cuda)
         return host_clock(self.iterate, count)
 
-    def losses(self, noise: Any) -> list[tuple[float, float]]:
-        """Play with given noise and without dropout; return both losses of each iteration."""
+    def device_memory(self) -> int | None:
+        """Return the bytes of GPU memory that have been taken, or None on the CPU."""
+        return torch.cuda.max_memory_reserved() if self.device.type == "cuda" else None
+
+    def play(self, noise: Any) -> dict[str, Any]:
+        """As `TinyganStep.play`. PyTorch's momentum buffer is the velocity divided by minus the learning rate."""
         losses = []
         networks = (self.generator, self.discriminator)
         for network in networks:
@@ -184,7 +188,16 @@ class TorchStep:
             losses.append((d_loss.item(), g_loss.item()))
         for network in networks:
             network.train()
-        return losses
+        velocities = {}
+        for player, network, optimizer in (
+            ("generator", self.generator, self.g_optimizer),
+            ("discriminator", self.discriminator, self.d_optimizer),
+        ):
+            lr = optimizer.param_groups[0]["lr"]
+            for name, parameter in network.named_parameters():
+                buffer = optimizer.state[parameter]["momentum_buffer"]
+                velocities[f"{player}.{name.replace('linear.', '')}"] = lr * float(buffer.norm())
+        return {"losses": losses, "velocities": velocities}
 
     # ------------------------------------------------------------------ building
 

@@ -1,0 +1,76 @@
+"""``table``: the tables of the README, made from the results that are committed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from benchmarks.costs import costs_table
+from benchmarks.errors import BenchmarkError
+from benchmarks.layers import layers_table
+from benchmarks.profile import profile_table
+from benchmarks.results import read_result
+from benchmarks.step import step_table
+from benchmarks.sweep import sweep_table
+
+HERE = Path(__file__).parent
+RESULTS = HERE / "results"
+README = HERE / "README.md"
+TABLES: dict[str, Callable[[dict[str, Any]], str]] = {  # in the order of the README
+    "step": step_table,
+    "sweep": sweep_table,
+    "layers": layers_table,
+    "costs": costs_table,
+    "profile": profile_table,
+}
+BEGIN, END = "<!-- begin: python -m benchmarks table --write -->", "<!-- end -->"
+
+
+def make_tables(results: Path = RESULTS) -> str:
+    """Write, as Markdown, a section for each machine with a folder in `results`.
+
+    Raises
+    ------
+    BenchmarkError
+        A file there is no result.
+    """
+    sections = []
+    for folder in sorted({path.parent for path in results.glob("*/*.json")}):
+        measured = [read_result(path) for path in folder.glob("*.json")]
+        measured = [each for kind in TABLES for each in measured if each["benchmark"] == kind]
+        sections.append(f"### {folder.name}\n\n{_machine(measured)}")
+        sections += [_as_markdown(TABLES[each["benchmark"]](each)) for each in measured]
+    return "\n\n".join(sections) or "No results are committed yet."
+
+
+def updated(readme: str, tables: str) -> str:
+    """Return the README's text with the tables between its two marks.
+
+    Raises
+    ------
+    BenchmarkError
+        The marks are missing.
+    """
+    head, begin, rest = readme.partition(BEGIN)
+    _, end, tail = rest.partition(END)
+    if not begin or not end:
+        raise BenchmarkError(f"README.md: expected the marks {BEGIN!r} and {END!r} around the tables")
+    return f"{head}{begin}\n\n{tables}\n\n{end}{tail}"
+
+
+def _machine(measured: list[dict[str, Any]]) -> str:
+    """Describe where the results of a folder were made, from the results themselves."""
+    environments = [each["environment"] for each in measured]
+    keys = {"processor": "", "cpus": "cpus", "python": "Python", "numpy": "NumPy", "blas": "BLAS", "commit": "commit"}
+    parts = []
+    for key, word in keys.items():
+        values = sorted({str(environment.get(key)) for environment in environments})
+        parts.append(f"{word} {' and '.join(values)}".strip())
+    return ", ".join(parts) + "."
+
+
+def _as_markdown(text: str) -> str:
+    """Make one paragraph of the lines above a table, and put an empty line between, as Markdown wants it."""
+    above, _, table = text.partition("\n|")
+    return f"{'; '.join(above.splitlines())}:\n\n|{table}"

@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from benchmarks.task import Task, default_threads, make_task
+from benchmarks.tinygan_step import TinyganStep
+
+
+def test_a_task_survives_the_disk(tiny: str, tmp_path: Path) -> None:
+    task = make_task(tiny, "simultaneous", threads=1)
+    task.save(tmp_path)
+    again = Task.load(tmp_path)
+    assert again.config == task.config
+    assert again.settings() == task.settings()
+    np.testing.assert_array_equal(again.images, task.images)
+    assert again.weights.keys() == task.weights.keys()
+    for name, array in task.weights.items():
+        np.testing.assert_array_equal(again.weights[name], array)
+        assert again.weights[name].dtype == np.float32
+
+
+def test_the_game_starts_from_the_weights_of_the_task(tiny: str) -> None:
+    task = make_task(tiny)
+    for array in task.weights.values():
+        array += 0.25
+    game = task.build_game()
+    built = {f"generator.{name}": array for name, array in game.generator.state_dict().items()}
+    built |= {f"discriminator.{name}": array for name, array in game.discriminator.state_dict().items()}
+    assert built.keys() == task.weights.keys()
+    for name, array in built.items():
+        np.testing.assert_array_equal(array, task.weights[name])
+
+
+def test_the_schedule_is_the_one_asked_for_whatever_the_experiment_says() -> None:
+    printed = make_task("mnist", use_data=False).build_game()
+    assert (printed.schedule, printed.shared_noise, printed.discriminator_loss_scale) == ("alternating", False, 1.0)
+    released = make_task("mnist", "simultaneous", use_data=False).build_game()
+    assert (released.schedule, released.shared_noise, released.discriminator_loss_scale) == ("simultaneous", True, 0.5)
+
+
+def test_without_data_the_images_are_random_and_it_says_so(monkeypatch: Any, tmp_path: Path) -> None:
+    monkeypatch.setenv("TINYGAN_DATA", str(tmp_path))
+    task = make_task("mnist")
+    assert task.data == "random images: no data set needed"
+    assert task.images.shape == (20 * 100, 784)
+    assert task.images.dtype == np.float32
+    assert 0 <= task.images.min() < task.images.max() <= 1
+
+
+def test_the_minibatches_are_all_the_images() -> None:
+    task = make_task("mnist", overrides=["training.k=3", "training.batch=7"], use_data=False)
+    assert {len(batch) for batch in task.batches()} == {21}
+    np.testing.assert_array_equal(np.concatenate(task.batches()), task.images)
+    large = make_task("mnist", overrides=["training.batch=10000"], use_data=False)
+    assert [len(batch) for batch in large.batches()] == [10000]
+
+
+def test_threads(monkeypatch: Any, tiny: str) -> None:
+    monkeypatch.setattr("benchmarks.task.default_threads", lambda: 5)
+    assert make_task(tiny).threads == 1  # the experiment says so
+    assert make_task(tiny, threads=3).config.training.threads == 3
+    assert make_task("mnist", use_data=False).threads == 5
+    assert default_threads() >= 1
+
+
+def test_given_noise_makes_a_game_that_repeats(tiny: str) -> None:
+    task = make_task(tiny)
+    noise = np.random.default_rng(0).random((3, 2, 6, 3), np.float32)
+    contestant = TinyganStep(task)
+    first = contestant.play(noise)
+    assert first == TinyganStep(task).play(noise)
+    assert first != TinyganStep(task).play(noise[::-1])
+    assert len(first["losses"]) == 3
+    assert contestant.game.discriminator.training  # afterwards it plays on, with dropout and noise of its own
+    assert contestant.game.noise.size == 3
+    contestant.iterate()
+
+
+@pytest.mark.parametrize("k", [1, 3])
+def test_every_update_gets_noise_of_its_own(tiny: str, k: int) -> None:
+    """Zeros for one of the players change its own loss."""
+    task = make_task(tiny, overrides=[f"training.k={k}"])
+    noise = np.random.default_rng(0).random((1, k + 1, 6, 3), np.float32)
+    [(d_loss, g_loss)] = TinyganStep(task).play(noise)["losses"]
+    for update in range(k + 1):
+        other = noise.copy()
+        other[0, update] = 0
+        [(other_d, other_g)] = TinyganStep(task).play(other)["losses"]
+        assert (other_d == d_loss) == (update == k)
+        assert other_g != g_loss
