@@ -1,0 +1,206 @@
+"""The Parzen window against its formula, summed with SciPy; and what its streaming must not change."""
+
+from __future__ import annotations
+
+import math
+import tracemalloc
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from scipy.integrate import quad
+from scipy.spatial.distance import cdist
+from scipy.special import logsumexp
+
+from tinygan.backend import Stream
+from tinygan.errors import DataError, ShapeError
+from tinygan.evaluation import (
+    SIGMAS,
+    parzen_log_likelihood,
+    parzen_log_likelihoods,
+    select_sigma,
+    standard_error,
+)
+from tinygan.evaluation.parzen import _block
+
+VALUES = st.floats(-10, 10, width=32)
+WIDTHS = st.floats(0.01, 10)
+
+
+def rows(columns: int, most: int = 9) -> st.SearchStrategy[Any]:
+    return st.integers(1, most).flatmap(lambda n: arrays(np.float32, (n, columns), elements=VALUES))
+
+
+PAIRS = st.integers(1, 4).flatmap(lambda d: st.tuples(rows(d), rows(d)))
+
+
+def by_formula(samples: Any, data: Any, sigma: float) -> Any:
+    squares = cdist(np.asarray(data, float), np.asarray(samples, float)) ** 2
+    normalisation = math.log(len(samples)) + np.shape(samples)[1] * math.log(sigma * math.sqrt(2 * math.pi))
+    return logsumexp(-squares / (2 * sigma**2), axis=1) - normalisation
+
+
+def normal(n: int, d: int, seed: int = 0) -> Any:
+    return Stream(seed, "points").normal((n, d), np.float64)
+
+
+# ---------------------------------------------------------------------- the formula
+
+
+@given(PAIRS, st.lists(WIDTHS, min_size=1, max_size=3), st.integers(0, 4000))
+def test_it_is_the_formula_whatever_the_budget(pair: tuple[Any, Any], sigmas: list[float], spare: int) -> None:
+    samples, data = pair
+    least = 8 * (2 * samples.shape[1] + 2 + 2 * (3 * samples.shape[1] + 2 * len(sigmas) + 8))
+    found = parzen_log_likelihoods(samples, data, sigmas, budget=least + spare)
+    assert found.shape == (len(sigmas), len(data))
+    assert found.dtype == np.float64
+    for sigma, values in zip(sigmas, found, strict=True):
+        # |x - s|^2 from products is right to about 1e-13 of the squares of these values
+        np.testing.assert_allclose(values, by_formula(samples, data, sigma), rtol=1e-9, atol=1e-11 / sigma**2)
+    np.testing.assert_array_equal(
+        parzen_log_likelihood(samples, data, sigmas[0], budget=least + spare),
+        parzen_log_likelihoods(samples, data, sigmas[:1], budget=least + spare)[0],
+    )
+
+
+@pytest.mark.parametrize("budget", [40_000, 200_000, 1 << 20, 32 << 20])
+def test_pictures_in_blocks_that_do_not_divide_them(budget: int) -> None:
+    samples, data = normal(211, 100), normal(97, 100, seed=1)
+    found = parzen_log_likelihood(samples, data, 0.7, budget=budget)
+    np.testing.assert_allclose(found, by_formula(samples, data, 0.7), rtol=1e-12)
+
+
+@given(rows(1), WIDTHS)
+def test_it_is_the_logarithm_of_a_density(samples: Any, sigma: float) -> None:
+    def density(x: float) -> float:
+        return math.exp(parzen_log_likelihood(samples, [[x]], sigma)[0])
+
+    edges = sorted({float(s) + shift * sigma for s in samples[:, 0] for shift in (-9, -3, 0, 3, 9)})
+    total = sum(quad(density, a, b, limit=200)[0] for a, b in pairwise(edges))
+    assert total == pytest.approx(1, abs=1e-6)
+
+
+def test_far_away_it_neither_vanishes_nor_overflows() -> None:
+    found = parzen_log_likelihood(np.zeros((3, 2)), [[1e4, 0.0], [0.0, 0.0]], 0.01)
+    plain = -2 * math.log(0.01 * math.sqrt(2 * math.pi))
+    np.testing.assert_allclose(found, [plain - 1e8 / 2e-4, plain])
+
+
+def test_the_nearest_sample_may_come_last_or_first() -> None:
+    """The running maximum is taken out of the sum of earlier blocks, too."""
+    samples, data = np.linspace(-50, 50, 200)[:, None], np.array([[49.0], [-49.0], [0.1]])
+    for order in (slice(None), slice(None, None, -1)):
+        found = parzen_log_likelihood(samples[order], data, 0.05, budget=3000)
+        np.testing.assert_allclose(found, by_formula(samples, data, 0.05), rtol=1e-10)
+
+
+@pytest.mark.parametrize("shift", [0.0, 1e6])
+def test_it_does_not_depend_on_the_origin(shift: float) -> None:
+    samples, data = normal(50, 3), normal(20, 3, seed=1)
+    found = parzen_log_likelihood(samples + shift, data + shift, 0.3)
+    np.testing.assert_allclose(found, by_formula(samples, data, 0.3), rtol=1e-6)
+
+
+def test_integers_and_float32_are_taken_as_they_are() -> None:
+    samples, data = np.array([[0, 255]], np.uint8), np.array([[255, 0]], np.uint8)
+    assert parzen_log_likelihood(samples, data, 100.0) == pytest.approx(by_formula(samples, data, 100.0))
+
+
+# ---------------------------------------------------------------------- memory
+
+
+@given(
+    st.integers(0, 10**8), st.integers(1, 10**6), st.integers(1, 10**6), st.integers(1, 5000), st.integers(1, 20)
+)
+def test_a_block_fits_the_budget(budget: int, n: int, m: int, d: int, k: int) -> None:
+    try:
+        a, b = _block(budget, n, m, d, k)
+    except ValueError:
+        return
+    assert 1 <= a <= n
+    assert 1 <= b <= m
+    assert 8 * (2 * a * b + 3 * (a + b) * d + 2 * d) <= budget
+
+
+@pytest.mark.parametrize(("n", "m"), [(900, 1500), (5, 4000), (3000, 7)])
+def test_the_memory_is_what_the_budget_says(n: int, m: int) -> None:
+    samples, data = normal(m, 300).astype("f4"), normal(n, 300, seed=1).astype("f4")
+    budget = 2 << 20
+    tracemalloc.start()
+    found = parzen_log_likelihoods(samples, data, [0.5, 1.0], budget=budget)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert found.shape == (2, n)
+    assert peak <= budget + 6 * found.nbytes + 20_000
+    assert budget < samples.nbytes + data.nbytes + 8 * n * m  # it had to be streamed
+
+
+def test_progress_adds_up() -> None:
+    seen: list[int] = []
+    parzen_log_likelihood(normal(50, 4), normal(33, 4), 1.0, budget=5000, progress=seen.append)
+    assert sum(seen) == 33
+    assert len(seen) > 1
+
+
+# ---------------------------------------------------------------------- sigma
+
+
+def test_select_sigma_takes_the_best_mean() -> None:
+    samples, validation = normal(300, 5), normal(100, 5, seed=1)
+    means = [by_formula(samples, validation, sigma).mean() for sigma in SIGMAS]
+    chosen = select_sigma(samples, validation)
+    assert chosen == SIGMAS[int(np.argmax(means))]
+    assert isinstance(chosen, float)
+    assert SIGMAS[0] < chosen < SIGMAS[-1]
+
+
+def test_the_grid_is_that_of_the_released_code() -> None:
+    np.testing.assert_allclose(SIGMAS, 10 ** np.linspace(-1, 0, 10))
+
+
+def test_the_standard_error() -> None:
+    assert standard_error(np.arange(5.0)) == pytest.approx(math.sqrt(2 / 5))
+    for bad in ([], [[1.0]], 3.0):
+        with pytest.raises(ShapeError, match=r"standard_error: expected values of shape \(n,\)"):
+            standard_error(bad)
+
+
+# ---------------------------------------------------------------------- refusals
+
+
+@pytest.mark.parametrize(
+    ("samples", "data", "sigma", "error", "message"),
+    [
+        ([[1.0]], [[1.0, 2.0]], 1.0, ShapeError, "samples have rows of 1 values, but data have rows of 2"),
+        ([1.0], [[1.0]], 1.0, ShapeError, r"samples must be rows of real numbers, .* got float64 of shape \(1,\)"),
+        (np.zeros((0, 2)), [[1.0, 2.0]], 1.0, ShapeError, r"samples must be rows .* got float64 of shape \(0, 2\)"),
+        ([["a"]], [[1.0]], 1.0, ShapeError, "samples must be rows of real numbers"),
+        ([[1.0]], [[1j]], 1.0, ShapeError, "data must be rows of real numbers"),
+        ([[0.0], [np.nan]], [[1.0]], 1.0, DataError, "row 1 of samples holds nan or infinity; did training diverge"),
+        ([[0.0]], [[1.0], [np.inf]], 1.0, DataError, "row 1 of data holds nan or infinity"),
+        ([[0.0]], [[1.0]], 0.0, ValueError, r"sigma must be a positive number, got \(0.0,\)"),
+        ([[0.0]], [[1.0]], np.nan, ValueError, "sigma must be a positive number"),
+        ([[0.0]], [[1.0]], -1.0, ValueError, "sigma must be a positive number"),
+    ],
+)
+def test_refusals(samples: Any, data: Any, sigma: float, error: type[Exception], message: str) -> None:
+    with np.errstate(all="ignore"), pytest.raises(error, match=message):
+        parzen_log_likelihood(samples, data, sigma)
+
+
+def test_a_nan_is_found_in_a_later_block() -> None:
+    samples = normal(40, 3)
+    samples[31, 1] = np.nan
+    with np.errstate(all="ignore"), pytest.raises(DataError, match="row 31 of samples"):
+        parzen_log_likelihood(samples, normal(5, 3), 1.0, budget=2000)
+
+
+def test_a_budget_that_holds_no_row_is_refused_with_the_least_that_does() -> None:
+    with pytest.raises(ValueError, match="rows of 784 values do not fit into a budget of 1000 bytes") as caught:
+        parzen_log_likelihood(np.zeros((2, 784)), np.zeros((2, 784)), 1.0, budget=1000)
+    least = int(str(caught.value).rsplit(" ", 1)[1])
+    parzen_log_likelihood(np.zeros((2, 784)), np.zeros((2, 784)), 1.0, budget=least)
