@@ -141,6 +141,94 @@ def test_permutations_and_integers() -> None:
     assert set(stream.integers(2, 5, (200,)).tolist()) == {2, 3, 4}
 
 
+# ---------------------------------------------------------------------- words by their number
+
+MASK = 2**64 - 1
+
+
+def philox(key: tuple[int, int], counter: int) -> list[int]:
+    """Philox4x64-10 as Salmon et al. (2011) define it, in integers of any size."""
+    c = [counter >> (64 * i) & MASK for i in range(4)]
+    k0, k1 = key
+    for _ in range(10):
+        high0, low0 = divmod(0xD2E7470EE14C6C93 * c[0], 2**64)
+        high1, low1 = divmod(0xCA5A826395121157 * c[2], 2**64)
+        c = [high1 ^ c[1] ^ k0, low1, high0 ^ c[3] ^ k1, low0]
+        k0, k1 = (k0 + 0x9E3779B97F4A7C15) & MASK, (k1 + 0xBB67AE8584CAA73B) & MASK
+    return c
+
+
+def words(stream: Stream, count: int) -> list[int]:
+    """The next words of a stream, each worked out from its number alone."""
+    return [philox(stream.key, n // 4)[n % 4] for n in range(stream.position, stream.position + count)]
+
+
+def halves(stream: Stream, count: int) -> np.ndarray:
+    pairs = [half for word in words(stream, (count + 1) // 2) for half in (word & 0xFFFFFFFF, word >> 32)]
+    return np.array(pairs[:count], np.uint32)
+
+
+@given(seed=st.integers(0, 2**70), before=st.integers(0, 9), count=st.integers(0, 40))
+def test_draws_are_functions_of_the_key_and_the_number_of_the_word(seed: int, before: int, count: int) -> None:
+    """What the GPU's kernels rely on: nothing else decides a draw, and each begins with a whole word."""
+
+    def stream() -> Stream:
+        fresh = Stream(seed, "noise")
+        fresh.uniform((before,))
+        return fresh
+
+    quarters = [word >> shift & 0xFFFF for word in words(stream(), (count + 3) // 4) for shift in (0, 16, 32, 48)]
+    np.testing.assert_array_equal(stream().bernoulli((count,), 0.3), np.array(quarters[:count]) < round(0.3 * 65536))
+    upper = halves(stream(), count) >> 8
+    np.testing.assert_array_equal(stream().uniform((count,)), upper.astype("f4") * np.float32(2**-24))
+    u, v = (halves(stream(), count + count % 2) >> 8).reshape(-1, 2).T * 2.0**-24
+    radius = np.sqrt(-2 * np.log(u + 2**-24))
+    exact = np.stack([radius * np.cos(2 * np.pi * v), radius * np.sin(2 * np.pi * v)], axis=1).reshape(-1)
+    np.testing.assert_allclose(stream().normal((count,)), exact[:count], rtol=0, atol=6e-6)
+
+
+@given(st.integers(0, 2**32), st.integers(0, 20))
+def test_uniform_numbers_are_those_of_numpy(seed: int, half: int) -> None:
+    stream, numpy = Stream(seed, "noise"), Stream(seed, "noise")._numpys
+    np.testing.assert_array_equal(stream.uniform((2 * half,)), numpy.random(2 * half, np.float32))
+
+
+def test_the_extremes_of_a_normal_number_are_finite() -> None:
+    stream = Stream(0, "noise")
+    for bits24, extreme in ((0, math.sqrt(48 * math.log(2))), (2**24 - 1, 0.0)):
+        stream._bits24 = lambda count, b=bits24: np.array([b, 0] * (count // 2), np.uint32)  # type: ignore[method-assign]
+        assert stream.normal((1,))[0] == pytest.approx(extreme)
+
+
+@given(
+    steps=st.lists(st.one_of(st.integers(0, 13), st.sampled_from(list(DRAWS))), max_size=8), count=st.integers(0, 9)
+)
+def test_words_taken_elsewhere_are_skipped_here(steps: list[int | str], count: int) -> None:
+    """`take` moves the stream exactly as drawing that many words would, and the checkpoint cannot tell which it was."""
+    drawing, taking = Stream(3, "noise"), Stream(3, "noise")
+    for step in steps:
+        if isinstance(step, int):
+            expected = drawing.position
+            drawing._generator.bit_generator.random_raw(step)
+            assert taking.take(step) == expected
+        else:
+            DRAWS[step](drawing)
+            DRAWS[step](taking)
+    assert taking.position == drawing.position
+    if not steps or isinstance(steps[-1], str):  # the property above reads; it must not change the state
+        assert taking.state_dict() == drawing.state_dict()
+    assert bits(taking.uniform((count,))) == bits(drawing.uniform((count,)))
+    assert taking.state_dict() == drawing.state_dict()
+
+
+def test_the_key_is_that_of_the_state_loaded_last() -> None:
+    one, other = Stream(0, "noise"), Stream(1, "noise")
+    assert one.key != other.key
+    one.take(5)
+    one.load_state_dict(other.state_dict())
+    assert (one.key, one.position) == (other.key, other.position)
+
+
 # ---------------------------------------------------------------------- state
 
 
@@ -243,7 +331,8 @@ def test_active_streams_hold_inside_their_block() -> None:
 
 def test_a_thread_has_its_own_streams() -> None:
     manual_seed(1)
-    expected = bits(manual_seed(1)["noise"].normal((6,)))
+    fresh = manual_seed(1)["noise"]
+    expected = bits(fresh.normal((3,))) + bits(fresh.normal((3,)))
     streams = manual_seed(1)
     half = streams["noise"].normal((3,))
 

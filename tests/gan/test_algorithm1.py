@@ -65,7 +65,7 @@ class WatchedNoise:
     def __init__(self, log):
         self.log, self.drawn = log, []
 
-    def draw(self, count, stream):
+    def draw(self, count, stream, backend):
         self.log.append(("noise", count))
         self.drawn.append(Noise("gaussian", 1).draw(count, stream))
         return self.drawn[-1]

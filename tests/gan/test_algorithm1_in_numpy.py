@@ -121,7 +121,7 @@ class Tape:
     def __init__(self, batches):
         self.batches = iter(batches)
 
-    def draw(self, count, stream):
+    def draw(self, count, stream, backend):
         return next(self.batches)
 
 

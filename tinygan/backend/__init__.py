@@ -11,13 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from tinygan.backend.base import Array, Backend, Shape
+from tinygan.backend.base import WATCHED, Array, Backend, Shape
 from tinygan.backend.cupy import CupyBackend
 from tinygan.backend.numpy import NumpyBackend, blas_threads, keep_freed_memory
 from tinygan.backend.random import Stream, Streams, current_streams, manual_seed
 from tinygan.errors import DeviceError
 
 __all__ = [
+    "WATCHED",
     "Array",
     "Backend",
     "CupyBackend",

@@ -16,10 +16,16 @@ The formulas use operators only where they can, because they are run on two kind
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
+
+import numpy as np
 
 Array = Any  # numpy.ndarray or cupy.ndarray: the one place where the two differ is the class of backend
 Shape = tuple[int, ...]
+
+# What a monitor averages over the steps of an epoch: see `Backend.watch`.
+WATCHED = ("discriminator_loss", "generator_loss", "d_real", "d_fake", "d_accuracy")
 
 
 class Backend:
@@ -32,6 +38,11 @@ class Backend:
     device : str
         The name users know it by, ``"cpu"`` or ``"cuda"``.
 
+    Attributes
+    ----------
+    runs_ahead : bool
+        Whether work is queued and done later, so that to look at a result is to wait for all of it.
+
     Examples
     --------
     >>> import numpy as np
@@ -42,6 +53,7 @@ class Backend:
     def __init__(self, xp: Any, device: str) -> None:
         self.xp = xp
         self.device = device
+        self.runs_ahead = False
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(device={self.device!r})"
@@ -119,6 +131,10 @@ class Backend:
 
     # ------------------------------------------------------------------ products
 
+    def product(self, a: Array, b: Array) -> Array:
+        """Return the matrix product ``a @ b``."""
+        return a @ b
+
     def linear(self, x: Array, weight: Array, bias: Array | None) -> Array:
         """Return ``x @ weight + bias`` for x (m, n), weight (n, u), bias (u,)."""
         y = x @ weight
@@ -167,6 +183,60 @@ class Backend:
         """Return an array of `shape` that is 1 / keep with probability `keep` and 0 elsewhere."""
         kept = self.from_numpy(stream.bernoulli(shape, keep))
         return kept.astype(dtype) * self.xp.asarray(1 / keep if keep else 0, dtype)
+
+    # ------------------------------------------------------------------ losses
+
+    def cross_entropy(self, logits: Array, target: int) -> Array:
+        """The mean of -log D for target 1, of -log(1 - D) for target 0, with D = sigmoid(logits)."""
+        return self.softplus(-logits if target else logits).mean()
+
+    def cross_entropy_backward(self, gloss: Array, logits: Array, target: int) -> Array:
+        """(sigmoid(logits) - target) gloss / n."""
+        return gloss / max(math.prod(logits.shape), 1) * (self.sigmoid(logits) - target)
+
+    # ------------------------------------------------------------------ monitors
+
+    def new_sums(self) -> Array:
+        """Return zeros in which `watch` keeps its sums, the number of steps, and the first step that was not finite."""
+        return self.xp.zeros(len(WATCHED) + 2)
+
+    def set_sums(self, sums: Array, values: Sequence[float]) -> None:
+        """Make the sums what `read_sums` once returned."""
+        sums[...] = self.from_numpy(np.asarray(values, np.float64))
+
+    def read_sums(self, sums: Array) -> list[float]:
+        """Return the sums as Python numbers; this waits for the device."""
+        return self.to_numpy(sums).tolist()
+
+    def watch(self, sums: Array, d_loss: Array, g_loss: Array, real: Array, fake: Array) -> None:
+        """Add what one step showed to the sums of `WATCHED`, from both losses and D's logits for data and samples.
+
+        A sum that is not finite stays so. Which step was the first (counted from 1; 0 is none) is noted too, for
+        whoever does not look at every step.
+        """
+        xp = self.xp
+        right = ((real > 0).mean() + (fake <= 0).mean()) / 2
+        terms = xp.stack([d_loss, g_loss, self.sigmoid(real).mean(), self.sigmoid(fake).mean(), right])
+        sums[:-2] += terms
+        sums[-2] += 1
+        found = (sums[-1] == 0) & ~xp.isfinite(terms).all()
+        sums[-1] += xp.where(found, sums[-2], 0)
+
+    # ------------------------------------------------------------------ random numbers
+
+    def uniform(self, stream: Any, shape: Shape, low: float, high: float, dtype: Any) -> Array:
+        """Draw from U[low, high): see `Stream.uniform`."""
+        return self.from_numpy(stream.uniform(shape, low, high, dtype))
+
+    def normal(self, stream: Any, shape: Shape, dtype: Any) -> Array:
+        """Draw from N(0, 1): see `Stream.normal`."""
+        return self.from_numpy(stream.normal(shape, dtype))
+
+    # ------------------------------------------------------------------ data
+
+    def rows(self, table: Array, order: Array, first: int, count: int) -> Array:
+        """Return the rows of `table` that `order` names from position `first` on."""
+        return table[order[first : first + count]]
 
     # ------------------------------------------------------------------ update rules (in place)
 

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
+import math
+from collections.abc import Sequence
 from typing import Any
 
-from tinygan.backend.base import Array, Backend
+import numpy as np
+
+from tinygan.backend.base import WATCHED, Array, Backend, Shape
+from tinygan.backend.kernels import LIMIT, NULL, Kernels
 from tinygan.errors import DeviceError
 
 _INSTALL = "pip install 'cupy-cuda13x[ctk]' (or 'cupy-cuda12x[ctk]' for a driver of CUDA 12)"
@@ -40,7 +45,17 @@ def missing() -> str | None:
 
 
 class CupyBackend(Backend):
-    """The backend of ``device="cuda"``: the portable kernels on CuPy arrays."""
+    """The backend of ``device="cuda"``.
+
+    What a training step spends its time on is one kernel of ``kernels.cu`` each, on float32 arrays in C order;
+    everything else is the portable method on CuPy arrays. Nothing here waits for the GPU, or copies to or from it,
+    but `to_numpy`, `from_numpy`, `array`, `first_non_finite` and what reads and sets the sums of a monitor.
+
+    Attributes
+    ----------
+    capture : Capture or None
+        The step that is being written down as a CUDA graph, if any.
+    """
 
     def __init__(self) -> None:
         problem = missing()
@@ -49,7 +64,243 @@ class CupyBackend(Backend):
         import cupy
 
         super().__init__(cupy, "cuda")
+        self.runs_ahead = True
+        self.capture: Any = None
+        self._kernels: Kernels | None = None
+
+    @property
+    def kernels(self) -> Kernels:
+        """The kernels, which are compiled once and kept on disk by CuPy."""
+        if self._kernels is None:
+            self._kernels = Kernels(self.xp)
+        return self._kernels
 
     def to_numpy(self, array: Array) -> Any:
         """Copy to host memory; this waits for the GPU."""
         return self.xp.asnumpy(array)
+
+    def scatter(self, gradient: Array, index: Any, shape: Shape) -> Array:
+        """As the base class; slices and integers name no element twice, so plain assignment will do."""
+        parts = index if isinstance(index, tuple) else (index,)
+        if all(isinstance(part, (int, slice, type(None), type(Ellipsis))) for part in parts):
+            out = self.xp.zeros(shape, gradient.dtype)
+            out[index] = gradient
+            return out
+        return super().scatter(gradient, index, shape)
+
+    # ------------------------------------------------------------------ products
+
+    def product(self, a: Array, b: Array) -> Array:
+        """As the base class; during a capture by a handle of our own, since CuPy's refuses."""
+        if self.capture is not None and a.ndim == b.ndim == 2 and a.dtype == b.dtype == np.float32:
+            return self.capture.product(a, b)
+        return a @ b
+
+    def linear(self, x: Array, weight: Array, bias: Array | None) -> Array:
+        """As the base class, with the bias added in place."""
+        y = self.product(x, weight)
+        if bias is None:
+            return y
+        if not self.kernels.take(y, bias):
+            return y + bias
+        self.kernels("add_bias", y.size, y, bias, np.uint32(y.size), np.uint32(bias.size))
+        return y
+
+    # ------------------------------------------------------------------ activations
+
+    def relu(self, x: Array) -> Array:
+        """As the base class, in one kernel."""
+        return self._map("relu", x) if self.kernels.take(x) else super().relu(x)
+
+    def relu_backward(self, gy: Array, y: Array) -> Array:
+        """As the base class, in one kernel."""
+        return self._map("relu_backward", gy, y) if self._alike(gy, y) else super().relu_backward(gy, y)
+
+    def sigmoid(self, x: Array) -> Array:
+        """As the base class, in one kernel."""
+        return self._map("sigmoid", x) if self.kernels.take(x) else super().sigmoid(x)
+
+    def sigmoid_backward(self, gy: Array, y: Array) -> Array:
+        """As the base class, in one kernel."""
+        return self._map("sigmoid_backward", gy, y) if self._alike(gy, y) else super().sigmoid_backward(gy, y)
+
+    def softplus(self, x: Array) -> Array:
+        """As the base class, in one kernel."""
+        return self._map("softplus", x) if self.kernels.take(x) else super().softplus(x)
+
+    def maxout(self, x: Array, axis: int) -> tuple[Array, Array]:
+        """As the base class, in one kernel that reads each piece once."""
+        if not self.kernels.take(x):
+            return super().maxout(x, axis)
+        outer, pieces, inner = _around(x.shape, axis)
+        y = self.xp.empty(x.shape[:axis] + x.shape[x.ndim + axis + 1 :], x.dtype)
+        won = self.xp.empty(x.shape, bool)
+        self.kernels("maxout", y.size, x, y, won, np.uint32(outer), np.uint32(pieces), np.uint32(inner))
+        return y, won
+
+    def maxout_backward(self, gy: Array, won: Array, axis: int) -> Array:
+        """As the base class, in one kernel."""
+        _, pieces, inner = _around(won.shape, axis)
+        if not (self.kernels.take(gy) and won.flags.c_contiguous and won.size == gy.size * pieces < LIMIT):
+            return super().maxout_backward(gy, won, axis)
+        gx = self.xp.empty(won.shape, gy.dtype)
+        self.kernels("maxout_backward", gx.size, gy, won, gx, np.uint32(gx.size), np.uint32(pieces), np.uint32(inner))
+        return gx
+
+    # ------------------------------------------------------------------ losses
+
+    def cross_entropy(self, logits: Array, target: int) -> Array:
+        """As the base class, in one kernel; the terms are added up in another order."""
+        if not self.kernels.take(logits):
+            return super().cross_entropy(logits, target)
+        loss = self.xp.empty((), logits.dtype)
+        self.kernels.in_one_block("cross_entropy", logits, loss, np.uint32(logits.size), np.uint32(target))
+        return loss
+
+    def cross_entropy_backward(self, gloss: Array, logits: Array, target: int) -> Array:
+        """As the base class, in one kernel."""
+        if not (self.kernels.take(gloss, logits) and gloss.size == 1):
+            return super().cross_entropy_backward(gloss, logits, target)
+        gx, n = self.xp.empty(logits.shape, logits.dtype), np.uint32(logits.size)
+        self.kernels("cross_entropy_backward", logits.size, gloss, logits, gx, n, np.float32(target))
+        return gx
+
+    # ------------------------------------------------------------------ monitors
+
+    def new_sums(self) -> Array:
+        """As the base class, in single precision, with a second row for the rounding errors made so far."""
+        return self.xp.zeros((2, len(WATCHED) + 2), np.float32)
+
+    def set_sums(self, sums: Array, values: Sequence[float]) -> None:
+        """As the base class; what single precision loses of a value goes to the second row."""
+        exact = np.asarray(values, np.float64)
+        rounded = exact.astype(np.float32)
+        sums[...] = self.from_numpy(np.stack([rounded, (rounded - exact).astype(np.float32)]))
+
+    def read_sums(self, sums: Array) -> list[float]:
+        """As the base class; this waits for the GPU."""
+        rounded, errors = self.to_numpy(sums).astype(np.float64)
+        return (rounded - errors).tolist()
+
+    def watch(self, sums: Array, d_loss: Array, g_loss: Array, real: Array, fake: Array) -> None:
+        """As the base class, in one kernel."""
+        if not self.kernels.take(d_loss, g_loss, real, fake):
+            super().watch(sums[0], d_loss, g_loss, real, fake)
+            return
+        sizes = np.uint32(real.size), np.uint32(fake.size)
+        self.kernels.in_one_block("watch", sums[0], sums[1], d_loss, g_loss, real, fake, *sizes)
+
+    # ------------------------------------------------------------------ random numbers
+
+    def uniform(self, stream: Any, shape: Shape, low: float, high: float, dtype: Any) -> Array:
+        """As the base class, with the same bits, drawn on the GPU."""
+        n = math.prod(shape)
+        if dtype != np.float32 or not 0 < n < LIMIT:
+            return super().uniform(stream, shape, low, high, dtype)
+        out = self.xp.empty(shape, dtype)
+        width = np.float32(high - low)
+        self._draw("uniform", stream, (n + 1) // 2, out, np.uint32(n), width, np.float32(low))
+        return out
+
+    def normal(self, stream: Any, shape: Shape, dtype: Any) -> Array:
+        """As the base class up to rounding, drawn on the GPU."""
+        n = math.prod(shape)
+        if dtype != np.float32 or not 0 < n < LIMIT:
+            return super().normal(stream, shape, dtype)
+        out = self.xp.empty(shape, dtype)
+        self._draw("normal", stream, (n + 1) // 2, out, np.uint32(n))
+        return out
+
+    def dropout_mask(self, stream: Any, shape: Shape, keep: float, dtype: Any) -> Array:
+        """As the base class, with the same bits, drawn on the GPU."""
+        n, threshold = math.prod(shape), round(keep * 65536)
+        if dtype != np.float32 or not 0 < n < LIMIT or not 0 < threshold < 65536:
+            return super().dropout_mask(stream, shape, keep, dtype)
+        mask = self.xp.empty(shape, dtype)
+        self._draw("dropout_mask", stream, (n + 3) // 4, mask, np.uint32(n), np.uint32(threshold), np.float32(1 / keep))
+        return mask
+
+    def _draw(self, kernel: str, stream: Any, words: int, *arguments: Any) -> None:
+        """Launch a kernel that uses the next `words` words of a stream, one a thread."""
+        moved = NULL if self.capture is None else self.capture.moved(stream)
+        key0, key1 = stream.key
+        first = stream.take(words)
+        self.kernels(kernel, words, *arguments, np.uint64(key0), np.uint64(key1), np.uint64(first), moved)
+
+    # ------------------------------------------------------------------ data
+
+    def rows(self, table: Array, order: Array, first: int, count: int) -> Array:
+        """As the base class, in one kernel."""
+        columns = math.prod(table.shape[1:])
+        size = count * columns
+        if not self.kernels.take(table) or order.dtype != np.int64 or not 0 < size < LIMIT:
+            return super().rows(table, order, first, count)
+        out, n = self.xp.empty((count, *table.shape[1:]), table.dtype), np.uint32(size)
+        moved = NULL if self.capture is None else self.capture.moved(order)
+        self.kernels("rows", size, table, order, out, n, np.uint32(columns), np.uint64(first), moved)
+        return out
+
+    # ------------------------------------------------------------------ update rules
+
+    def sgd_step(self, weight: Array, gradient: Array, velocity: Array | None, lr: float, momentum: float) -> None:
+        """As the base class, with the same bits, in one kernel."""
+        if not self._alike(weight, gradient, *([] if velocity is None else [velocity])):
+            super().sgd_step(weight, gradient, velocity, lr, momentum)
+            return
+        self.kernels(
+            "sgd_step", weight.size, weight, gradient, NULL if velocity is None else velocity, np.uint32(weight.size),
+            np.float32(lr), np.float32(momentum), self._rates(lr, momentum),
+        )  # fmt: skip
+
+    def adam_step(
+        self,
+        weight: Array,
+        gradient: Array,
+        mean: Array,
+        square: Array,
+        lr: float,
+        betas: tuple[float, float],
+        eps: float,
+        step: int,
+    ) -> None:
+        """As the base class, with the same bits, in one kernel."""
+        if not self._alike(weight, gradient, mean, square):
+            super().adam_step(weight, gradient, mean, square, lr, betas, eps, step)
+            return
+        (beta1, beta2), root = betas, math.sqrt(1 - betas[1] ** step)
+        rate, eps = lr * root / (1 - beta1**step), eps * root
+        self.kernels(
+            "adam_step", weight.size, weight, gradient, mean, square, np.uint32(weight.size),
+            *map(np.float32, (beta1, 1 - beta1, beta2, 1 - beta2, rate, eps)), self._rates(rate, eps),
+        )  # fmt: skip
+
+    def limit_column_norm(self, weight: Array, limit: float) -> None:
+        """As the base class, in three kernels."""
+        if not self.kernels.take(weight):
+            super().limit_column_norm(weight, limit)
+            return
+        squares, units = (weight * weight).sum(axis=0), weight.shape[1]
+        self.kernels(
+            "scale_columns", weight.size, weight, squares, np.uint32(weight.size), np.uint32(units), np.float32(limit)
+        )
+
+    def _rates(self, first: float, second: float) -> Any:
+        return NULL if self.capture is None else self.capture.rates(first, second)
+
+    # ------------------------------------------------------------------ how
+
+    def _alike(self, *arrays: Array) -> bool:
+        """Say whether one kernel can run over all arrays element by element."""
+        return self.kernels.take(*arrays) and all(array.shape == arrays[0].shape for array in arrays)
+
+    def _map(self, kernel: str, *inputs: Array) -> Array:
+        """Launch an elementwise kernel into new memory."""
+        out = self.xp.empty(inputs[0].shape, inputs[0].dtype)
+        self.kernels(kernel, out.size, *inputs, out, np.uint32(out.size))
+        return out
+
+
+def _around(shape: Shape, axis: int) -> tuple[int, int, int]:
+    """Return how many elements lie before, along and after a negative axis."""
+    axis += len(shape)
+    return math.prod(shape[:axis]), shape[axis], math.prod(shape[axis + 1 :])

@@ -5,12 +5,21 @@ Every draw in tinygan comes from a `Stream`, and every stream has a name: ``weig
 of a stream is a small dictionary of numbers, which goes into the checkpoint: a run that resumes draws what it would
 have drawn.
 
-The generator is Philox (Salmon et al., 2011), which is counter-based: the n-th number is a function of the key
-and n alone.
+The generator is Philox (Salmon et al., 2011), which is counter-based: the n-th 64-bit word is a function of the key
+and n alone. So a GPU can draw the same words, each thread its own, without a state that passes from one to the next.
+The draws of a training step are defined by those words and nothing else; each begins with the next whole word:
+
+- `Stream.bernoulli` compares 16 bits an element with a threshold: four elements a word, lowest bits first;
+- `Stream.uniform` takes the upper 24 of 32 bits: two float32 a word, the bits of ``Generator.random``;
+- `Stream.normal` is the transform of Box and Muller (1958): two float32 a word.
+
+A GPU repeats the first two bit for bit, and the third up to the rounding of its logarithm, sine and cosine. NumPy's own
+normals come from a rejection method, in which the n-th number depends on how many words were rejected before it.
 """
 
 from __future__ import annotations
 
+import math
 import operator
 import zlib
 from collections.abc import Iterator, Mapping
@@ -43,21 +52,54 @@ class Stream:
     def __init__(self, seed: int, name: str) -> None:
         self.name = name
         entropy = np.random.SeedSequence([seed, zlib.crc32(name.encode())])
-        self._generator = np.random.Generator(np.random.Philox(entropy))
+        self._numpys = np.random.Generator(np.random.Philox(entropy))
+        self._next: int | None = None  # the number of the next word, while `take` is ahead of NumPy's generator
+        self._key: tuple[int, int] | None = None
 
     def __repr__(self) -> str:
         return f"Stream({self.name!r})"
 
     def uniform(self, shape: Shape, low: float = 0.0, high: float = 1.0, dtype: Any = np.float32) -> Array:
         """Draw from U[low, high)."""
-        out = self._generator.random(shape, dtype=np.dtype(dtype))
+        dtype = np.dtype(dtype)
+        if dtype != np.float32:
+            out = self._generator.random(shape, dtype=dtype)
+        else:
+            out = self._bits24(math.prod(shape)).astype(np.float32).reshape(shape)
+            out *= np.float32(2**-24)
         out *= high - low
         out += low
         return out
 
     def normal(self, shape: Shape, dtype: Any = np.float32) -> Array:
-        """Draw from N(0, 1)."""
-        return self._generator.standard_normal(shape, dtype=np.dtype(dtype))
+        """Draw from N(0, 1): in single precision, which a training step uses, by the transform of Box and Muller.
+
+        With u and v uniform, sqrt(-2 log u) cos(2 pi v) and sqrt(-2 log u) sin(2 pi v) are normal and independent.
+        u is a multiple of 2^-24, so nothing is further out than 5.77: one number in a hundred million would be.
+        """
+        dtype = np.dtype(dtype)
+        if dtype != np.float32:
+            return self._generator.standard_normal(shape, dtype=dtype)
+        count = math.prod(shape)
+        bits = self._bits24(count + count % 2)
+        radius = bits[0::2].astype(np.float32)
+        radius += 1  # in (0, 1] once it is scaled: log 0 is never taken
+        radius *= np.float32(2**-24)
+        np.log(radius, out=radius)
+        radius *= -2
+        np.sqrt(radius, out=radius)
+        angle = bits[1::2].astype(np.float32)
+        angle *= np.float32(2 * math.pi * 2**-24)
+        out = np.empty((len(radius), 2), np.float32)
+        np.multiply(radius, np.cos(angle), out=out[:, 0])
+        np.multiply(radius, np.sin(angle), out=out[:, 1])
+        return out.reshape(-1)[:count].reshape(shape)
+
+    def _bits24(self, count: int) -> Array:
+        """Draw `count` integers of 24 bits: the upper ones of each half of a word, the lower half first."""
+        bits = self._generator.bit_generator.random_raw((count + 1) // 2).view(np.uint32)[:count]
+        bits >>= 8
+        return bits
 
     def bernoulli(self, shape: Shape, probability: float) -> Array:
         """Draw booleans that are true with `probability`, rounded to a multiple of 1/65536.
@@ -67,7 +109,7 @@ class Stream:
         threshold = round(probability * 65536)
         if threshold >= 65536:
             return np.ones(shape, bool)
-        count = int(np.prod(shape, dtype=np.int64))
+        count = math.prod(shape)
         words = self._generator.bit_generator.random_raw((count + 3) // 4).view(np.uint16)
         return (words[:count] < np.uint16(threshold)).reshape(shape)
 
@@ -78,6 +120,62 @@ class Stream:
     def integers(self, low: int, high: int, shape: Shape) -> Array:
         """Draw integers from {low, ..., high - 1}."""
         return self._generator.integers(low, high, shape)
+
+    # ------------------------------------------------------------------ draws made elsewhere
+
+    @property
+    def key(self) -> tuple[int, int]:
+        """The two 64-bit numbers that tell this stream from all others."""
+        if self._key is None:
+            first, second = self._numpys.bit_generator.state["state"]["key"]
+            self._key = int(first), int(second)
+        return self._key
+
+    @property
+    def position(self) -> int:
+        """The number of the next 64-bit word: word n is number n mod 4 of the four that counter n div 4 gives."""
+        if self._next is None:
+            state = self._numpys.bit_generator.state
+            counter = sum(int(part) << (64 * i) for i, part in enumerate(state["state"]["counter"]))
+            self._next = 4 * counter + int(state["buffer_pos"])
+        return self._next
+
+    def take(self, words: int) -> int:
+        """Set `words` words aside for a draw made elsewhere, on a GPU; return the number of the first of them.
+
+        Examples
+        --------
+        >>> here, there = Stream(0, "noise"), Stream(0, "noise")
+        >>> _, first = here.uniform((6,)), there.take(3)
+        >>> bool((here.uniform((2,)) == there.uniform((2,))).all())
+        True
+        """
+        first = self.position
+        self._next = first + words
+        return first
+
+    @property
+    def _generator(self) -> np.random.Generator:
+        """NumPy's generator, at the position of the stream."""
+        if self._next is not None:
+            self._catch_up(self._next)
+            self._next = None
+        return self._numpys
+
+    def _catch_up(self, position: int) -> None:
+        """Bring NumPy's generator to a position, with its buffer as if it had drawn all the words before."""
+        bits = self._numpys.bit_generator
+        counter, used = divmod(position - 1, 4)  # the block that the last word came from
+        state: dict[str, Any] = dict(bits.state)
+        if counter == 0:  # nothing has been drawn: NumPy counts up before it draws
+            return
+        before = counter - 1
+        state["state"]["counter"] = np.array([before >> (64 * i) & (2**64 - 1) for i in range(4)], np.uint64)
+        state["buffer_pos"] = 4
+        bits.state = state
+        bits.random_raw(used + 1)
+
+    # ------------------------------------------------------------------ state
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state as plain numbers, lists and strings."""
@@ -94,7 +192,8 @@ class Stream:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue from a state that `state_dict` returned."""
-        self._generator.bit_generator.state = {
+        self._next = self._key = None
+        self._numpys.bit_generator.state = {
             "bit_generator": state["generator"],
             "state": {
                 "counter": np.array(state["counter"], np.uint64),

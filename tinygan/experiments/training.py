@@ -18,6 +18,7 @@ from tinygan.errors import AnomalyError, CheckpointError, ConfigError
 from tinygan.experiments.build import build_game
 from tinygan.experiments.config import ExperimentConfig
 
+LOOK_EVERY = 100  # steps between two looks at a device that runs ahead
 SHEET_NOISE = "sheet"  # the stream of the fixed noise behind every sample sheet
 
 
@@ -73,8 +74,10 @@ class Training:
         self.position = 0
         self.steps = 0
         self.monitor = gan.Monitor(self.backend)
+        self._last: gan.Step | None = None  # of this epoch
         self.watched = self._biases()
-        self.order = self.streams["order"].permutation(len(self.images))
+        self._table = self.backend.from_numpy(self.images)  # on a GPU, the data set moves there once
+        self._set_order(self.streams["order"].permutation(len(self.images)))
 
     @property
     def epoch_is_over(self) -> bool:
@@ -88,15 +91,34 @@ class Training:
         ------
         AnomalyError
             A loss or a gradient is nan or infinite. The update has been made: nothing of this state is worth saving.
+            On a GPU, where to look is to wait, this comes some steps later, and at the latest when the epoch is over or
+            the state is asked for; `steps` is then set back to before the step at fault.
         """
         self.game.start_epoch(self.epoch)
-        rows = self.order[self.position * self.rows : (self.position + 1) * self.rows]
-        batch = Tensor(self.backend.from_numpy(self.images[rows]))
-        step = self.game.step(batch)
-        self._refuse_non_finite(step)
-        self.monitor.add(step)
+        batch = Tensor(self.backend.rows(self._table, self._order_there, self.position * self.rows, self.rows))
+        self._last = self.game.step(batch)
+        if not self.backend.runs_ahead:
+            self._refuse_non_finite(self._last)
+        self.monitor.add(self._last)
         self.position += 1
         self.steps += 1
+        if self.backend.runs_ahead and (self.epoch_is_over or self.steps % LOOK_EVERY == 0):
+            self._look_back()
+
+    def _look_back(self) -> None:
+        """Look at all steps of the epoch so far, on a device where that means to wait."""
+        first = self.monitor.first_non_finite()
+        if first is not None:
+            self.steps -= self.monitor.count - first + 1
+            raise AnomalyError(f"step {self.steps + 1}, epoch {self.epoch}: a loss is nan or infinite")
+        if self._last is not None:
+            self.steps -= 1
+            self._refuse_non_finite(self._last)
+            self.steps += 1
+
+    def _set_order(self, order: Any) -> None:
+        self.order = order
+        self._order_there = self.backend.from_numpy(order)
 
     def _refuse_non_finite(self, step: gan.Step) -> None:
         """Look at both losses and at the gradients of the biases: sums of what flows back through each layer."""
@@ -124,7 +146,8 @@ class Training:
         self.epoch += 1
         self.position = 0
         self.monitor.reset()
-        self.order = self.streams["order"].permutation(len(self.images))
+        self._last = None
+        self._set_order(self.streams["order"].permutation(len(self.images)))
 
     def metrics(self) -> dict[str, Any]:
         """Return what an epoch is judged by: means over its steps so far, gradient norms of the last one, rates."""
@@ -149,7 +172,15 @@ class Training:
     # ------------------------------------------------------------------ state
 
     def state(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Return the whole state, as NumPy arrays by name and as plain values."""
+        """Return the whole state, as NumPy arrays by name and as plain values.
+
+        Raises
+        ------
+        AnomalyError
+            As `step`: what is not finite is not saved.
+        """
+        if self.backend.runs_ahead:
+            self._look_back()
         game = self.game
         arrays: dict[str, Any] = {"order": np.asarray(self.order)}
         plain: dict[str, Any] = {
@@ -194,7 +225,8 @@ class Training:
             optimizer.load_state_dict(
                 {**plain[f"{player}_optimizer"], "arrays": arrays_under(f"{player}_optimizer.", arrays)}
             )
-        self.order = order
+        self._set_order(order)
+        self._last = None
         self.epoch, self.position, self.steps = plain["epoch"], plain["position"], plain["steps"]
         self.streams.load_state_dict(plain["streams"])
         self.monitor.load_state_dict(plain["monitor"])

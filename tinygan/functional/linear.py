@@ -35,8 +35,8 @@ class Linear(Operation):
     def backward(self, B: Backend, gy: Any, x: Any, weight: Any) -> Any:
         needs_x, needs_weight, needs_bias = self.needs
         return (
-            gy @ weight.T if needs_x else None,
-            x.T @ gy if needs_weight else None,
+            B.product(gy, weight.T) if needs_x else None,
+            B.product(x.T, gy) if needs_weight else None,
             gy.sum(axis=0) if needs_bias else None,
         )
 

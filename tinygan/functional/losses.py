@@ -19,18 +19,25 @@ class BinaryCrossEntropyWithLogits(Elementwise):
     def forward(self, B: Backend, a: Array, t: Array) -> Array:
         self.save(a, t)
         xp = B.xp
-        if isinstance(t, (int, float)) and t in (0, 1):
-            losses = B.softplus(a if t == 0 else -a)
-        else:  # 0 times infinity is 0 here: a certain and correct answer costs nothing
-            losses = xp.where(t == 0, 0, t * B.softplus(xp.where(t == 0, 0, -a)))
-            losses = losses + xp.where(t == 1, 0, (1 - t) * B.softplus(xp.where(t == 1, 0, a)))
+        if _is_certain(t):
+            return B.cross_entropy(a, int(t))
+        # 0 times infinity is 0 here: a certain and correct answer costs nothing
+        losses = xp.where(t == 0, 0, t * B.softplus(xp.where(t == 0, 0, -a)))
+        losses = losses + xp.where(t == 1, 0, (1 - t) * B.softplus(xp.where(t == 1, 0, a)))
         self.losses_shape, self.n = losses.shape, max(math.prod(losses.shape), 1)
         return losses.mean()
 
     def backward(self, B: Backend, gy: Any, a: Any, t: Any) -> Any:
+        if _is_certain(t):
+            return B.cross_entropy_backward(gy, a, int(t)), None
         share = gy / self.n
         gt = B.xp.broadcast_to(-share * a, self.losses_shape) if self.needs[1] else None
         return share * (B.sigmoid(a) - t), gt
+
+
+def _is_certain(target: Any) -> bool:
+    """Say whether every target is the number 0, or every one the number 1, as in the losses of the game."""
+    return isinstance(target, (int, float)) and target in (0, 1)
 
 
 class SoftmaxCrossEntropy(Operation):

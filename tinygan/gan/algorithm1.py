@@ -224,8 +224,8 @@ class Algorithm1:
         return fake
 
     def _draw_noise(self, count: int) -> Tensor:
-        z = self.noise.draw(count, self.streams["noise"])
-        return Tensor(self.generator_optimizer.params[0].backend.from_numpy(z))
+        backend = self.generator_optimizer.params[0].backend
+        return Tensor(self.noise.draw(count, self.streams["noise"], backend=backend))
 
     def _minibatches(self, batch: Any) -> list[Tensor]:
         if isinstance(batch, Sequence):

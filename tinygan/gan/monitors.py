@@ -14,13 +14,11 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from tinygan.backend import Array, Backend
+from tinygan.backend import WATCHED, Array, Backend
 from tinygan.gan.algorithm1 import Step
 from tinygan.nn import Module
 
 VALUE_AT_EQUILIBRIUM = -math.log(4)  # Theorem 1 of the paper
-
-_NAMES = ("discriminator_loss", "generator_loss", "d_real", "d_fake", "d_accuracy")
 
 
 class Monitor:
@@ -44,27 +42,25 @@ class Monitor:
 
     def __init__(self, backend: Backend) -> None:
         self.backend = backend
-        self.reset()
+        self.sums: Array = backend.new_sums()
+        self.count = 0
 
     def reset(self) -> None:
         """Start a new epoch."""
         self.count = 0
-        self.total: Array = self.backend.xp.zeros(len(_NAMES))
+        self.sums.fill(0)
 
     def add(self, step: Step) -> None:
         """Take in the losses and logits of one iteration.
 
         They are those of training, with dropout on.
         """
-        B, real, fake = self.backend, step.real_logits.data, step.fake_logits.data
-        self.total += B.xp.stack(
-            [
-                step.discriminator_loss.data,
-                step.generator_loss.data,
-                B.sigmoid(real).mean(),
-                B.sigmoid(fake).mean(),
-                ((real > 0).mean() + (fake <= 0).mean()) / 2,
-            ]
+        self.backend.watch(
+            self.sums,
+            step.discriminator_loss.data,
+            step.generator_loss.data,
+            step.real_logits.data,
+            step.fake_logits.data,
         )
         self.count += 1
 
@@ -75,18 +71,25 @@ class Monitor:
         ``d_real`` = mean D(x), ``d_fake`` = mean D(G(z)), and ``d_accuracy``, the share of data and samples that D
         told apart.
         """
-        values = self.backend.to_numpy(self.total) / max(self.count, 1)
-        means = {name: float(value) for name, value in zip(_NAMES, values, strict=True)}
+        sums = self.backend.read_sums(self.sums)
+        means = {name: total / max(self.count, 1) for name, total in zip(WATCHED, sums, strict=False)}
         return {**means, "value": -means["discriminator_loss"]}
+
+    def first_non_finite(self) -> int | None:
+        """Return which of the steps added, from 1, was the first with a loss or an answer that is nan or infinite.
+
+        This waits for the device.
+        """
+        return int(self.backend.read_sums(self.sums)[-1]) or None
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state as plain numbers."""
-        return {"count": self.count, "total": [float(x) for x in self.backend.to_numpy(self.total)]}
+        return {"count": self.count, "total": self.backend.read_sums(self.sums)[: len(WATCHED)]}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from a state that `state_dict` returned."""
         self.count = state["count"]
-        self.total = self.backend.array(state["total"], float)
+        self.backend.set_sums(self.sums, [*state["total"], self.count, 0])
 
 
 def gradient_norm(module: Module) -> float:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygan.backend import Array, Stream
+from tinygan.backend import Array, Backend, Stream, get_backend
 
 KINDS = ("uniform", "gaussian", "spherical")
 
@@ -41,10 +41,24 @@ class Noise:
         if self.size < 1:
             raise ValueError(f"Noise: size must be at least 1, got {self.size}")
 
-    def draw(self, count: int, stream: Stream, dtype: Any = np.float32) -> Array:
-        """Draw `count` vectors, an array of shape (count, size) in host memory."""
-        shape = (count, self.size)
+    def draw(self, count: int, stream: Stream, dtype: Any = np.float32, backend: Backend | None = None) -> Array:
+        """Draw `count` vectors.
+
+        Parameters
+        ----------
+        count : int
+        stream : Stream
+        dtype : dtype
+        backend : Backend, optional
+            Where to draw them; by default in host memory. One stream gives the same uniform vectors everywhere, and
+            others that differ by rounding.
+
+        Returns
+        -------
+        array of that backend, shape (count, size)
+        """
+        B, shape, dtype = backend or get_backend("cpu"), (count, self.size), np.dtype(dtype)
         if self.kind == "uniform":
-            return stream.uniform(shape, -math.sqrt(3), math.sqrt(3), dtype)
-        z = stream.normal(shape, dtype)
-        return z if self.kind == "gaussian" else z / np.linalg.norm(z, axis=1, keepdims=True)
+            return B.uniform(stream, shape, -math.sqrt(3), math.sqrt(3), dtype)
+        z = B.normal(stream, shape, dtype)
+        return z if self.kind == "gaussian" else z / B.xp.sqrt((z * z).sum(axis=1, keepdims=True))

@@ -1,0 +1,265 @@
+"""Every kernel against the portable method it replaces, over shapes, layouts, dtypes and values that break things.
+
+The kernels' own source runs here, on the CPU: see `tests.doubles`. `tests/gpu_checks.py` repeats this on a GPU.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import hypothesis.extra.numpy as hnp
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.doubles import cuda_on_cpu
+from tests.doubles.installed import strict_cupy
+from tests.doubles.strict_cupy import StrictCupy
+from tinygan.backend import Backend, Stream, get_backend
+from tinygan.backend.cupy import CupyBackend
+
+pytestmark = pytest.mark.skipif(
+    cuda_on_cpu.COMPILER is None, reason="no C++ compiler on this machine to run the kernels' source with"
+)
+PORTABLE = Backend(np, "cpu")
+EPS = float(np.finfo(np.float32).eps)
+SPECIAL = [0.0, -0.0, 1.0, -1.0, 1e-40, 88.0, -88.0, 1000.0, -1000.0, np.inf, -np.inf, np.nan]
+
+
+@pytest.fixture(scope="module")
+def cupy() -> Iterator[StrictCupy]:
+    with strict_cupy() as module:
+        yield module
+
+
+@pytest.fixture(scope="module")
+def B(cupy: StrictCupy) -> CupyBackend:
+    backend = get_backend("cuda")
+    assert isinstance(backend, CupyBackend)
+    return backend
+
+
+def values(shape: Any, dtype: Any = np.float32) -> st.SearchStrategy[np.ndarray]:
+    elements = st.one_of(st.sampled_from(SPECIAL), st.integers(-3, 3), st.floats(-9, 9, width=16))
+    return hnp.arrays(dtype, shape, elements=elements)
+
+
+shapes = hnp.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=7)
+dtypes = st.sampled_from([np.float32, np.float64])
+layouts = st.sampled_from([lambda a: a, lambda a: a.T, lambda a: a[::2] if a.ndim else a])  # some with gaps
+
+
+def same(got: Any, expected: Any, rtol: float = 0.0, atol: float = 0.0) -> None:
+    """Compare an array of the double with a NumPy array: shape, dtype, values."""
+    host = got.get()
+    assert (host.shape, host.dtype) == (np.shape(expected), np.asarray(expected).dtype)
+    np.testing.assert_allclose(host, expected, rtol=rtol, atol=atol)
+
+
+def launched(cupy: StrictCupy, work: Callable[[], Any]) -> tuple[Any, dict[str, int]]:
+    before = cupy.gpu.launches.copy()
+    result = work()
+    return result, dict(cupy.gpu.launches - before)
+
+
+@given(data=st.data(), shape=shapes, dtype=dtypes, layout=layouts)
+def test_activations(B: CupyBackend, data: st.DataObject, shape: Any, dtype: Any, layout: Any) -> None:
+    whole, gy = data.draw(values(shape, dtype)), layout(data.draw(values(shape, dtype)))
+    x, there, g_there = layout(whole), layout(B.from_numpy(whole)), B.from_numpy(gy)
+    with np.errstate(all="ignore"):
+        same(B.relu(there), PORTABLE.relu(x))
+        same(B.relu_backward(g_there, there), PORTABLE.relu_backward(gy, x))
+        same(B.sigmoid(there), PORTABLE.sigmoid(x), rtol=8 * EPS)
+        y = np.asarray(PORTABLE.sigmoid(x))
+        same(B.sigmoid_backward(g_there, B.from_numpy(y)), PORTABLE.sigmoid_backward(gy, y), rtol=2 * EPS)
+        same(B.softplus(there), PORTABLE.softplus(x), rtol=8 * EPS)
+    np.testing.assert_array_equal(there.get(), x)  # nothing writes into its input
+
+
+@given(
+    data=st.data(),
+    before=st.lists(st.integers(0, 4), max_size=2),
+    pieces=st.integers(1, 5),
+    after=st.lists(st.integers(0, 4), max_size=2),
+    dtype=dtypes,
+)
+def test_maxout(
+    B: CupyBackend, data: st.DataObject, before: list[int], pieces: int, after: list[int], dtype: Any
+) -> None:
+    x = data.draw(values((*before, pieces, *after), dtype))
+    axis = -1 - len(after)
+    y, won = PORTABLE.maxout(x, axis)
+    y_there, won_there = B.maxout(B.from_numpy(x), axis)
+    same(y_there, y)
+    same(won_there, won)
+    gy = data.draw(values(y.shape, dtype))
+    same(B.maxout_backward(B.from_numpy(gy), won_there, axis), PORTABLE.maxout_backward(gy, won, axis))
+
+
+@given(data=st.data(), m=st.integers(0, 5), n=st.integers(1, 5), u=st.integers(1, 5), dtype=dtypes, bias=st.booleans())
+def test_linear(B: CupyBackend, data: st.DataObject, m: int, n: int, u: int, dtype: Any, bias: bool) -> None:
+    small = st.integers(-9, 9)
+    x, w = data.draw(hnp.arrays(dtype, (m, n), elements=small)), data.draw(hnp.arrays(dtype, (n, u), elements=small))
+    b = data.draw(hnp.arrays(dtype, (u,), elements=small)) if bias else None
+    there = [None if a is None else B.from_numpy(a) for a in (x, w, b)]
+    same(B.linear(*there), PORTABLE.linear(x, w, b))
+    same(B.product(*there[:2]), x @ w)
+
+
+@given(data=st.data(), shape=shapes, target=st.sampled_from([0, 1]), dtype=dtypes)
+def test_cross_entropy(B: CupyBackend, data: st.DataObject, shape: Any, target: int, dtype: Any) -> None:
+    logits = data.draw(values(shape, dtype))
+    if logits.size:
+        with np.errstate(all="ignore"):
+            same(B.cross_entropy(B.from_numpy(logits), target), PORTABLE.cross_entropy(logits, target), rtol=16 * EPS)
+    gloss = np.asarray(data.draw(st.integers(-3, 3))).astype(dtype)
+    expected = PORTABLE.cross_entropy_backward(gloss, logits, target)
+    got = B.cross_entropy_backward(B.from_numpy(gloss), B.from_numpy(logits), target)
+    same(got, expected, rtol=16 * EPS, atol=4 * EPS)
+
+
+def test_cross_entropy_of_more_logits_than_threads(B: CupyBackend) -> None:
+    logits = np.random.default_rng(0).normal(0, 3, (1000, 3)).astype(np.float32)
+    for target in (0, 1):
+        same(B.cross_entropy(B.from_numpy(logits), target), PORTABLE.cross_entropy(logits, target), rtol=16 * EPS)
+
+
+# ---------------------------------------------------------------------- the same draws on both devices
+
+
+@given(
+    seed=st.integers(0, 2**40),
+    shape=hnp.array_shapes(min_dims=0, max_dims=2, min_side=0, max_side=40),
+    before=st.integers(0, 9),
+    keep=st.sampled_from([0.0, 1e-5, 0.2, 0.5, 0.8, 0.99999, 1.0]),
+    dtype=dtypes,
+)
+def test_draws(B: CupyBackend, seed: int, shape: Any, before: int, keep: float, dtype: Any) -> None:
+    """One after the other from one stream, so that each also begins where the other device's would."""
+    here, there = Stream(seed, "noise"), Stream(seed, "noise")
+    here.uniform((before,))
+    there.take((before + 1) // 2)
+    dtype = np.dtype(dtype)
+    low = -math.sqrt(3)
+    for _ in range(2):
+        same(B.uniform(there, shape, low, -low, dtype), PORTABLE.uniform(here, shape, low, -low, dtype))
+        same(B.dropout_mask(there, shape, keep, dtype), PORTABLE.dropout_mask(here, shape, keep, dtype))
+        same(B.normal(there, shape, dtype), PORTABLE.normal(here, shape, dtype), atol=4e-6)
+    assert there.state_dict() == here.state_dict()
+
+
+def test_draws_of_a_training_step_stay_on_the_device(B: CupyBackend, cupy: StrictCupy) -> None:
+    stream = Stream(0, "noise")
+    with cupy.gpu.step() as launches:
+        B.uniform(stream, (100, 100), -1, 1, np.dtype("f4"))
+        B.normal(stream, (100, 100), np.dtype("f4"))
+        B.dropout_mask(stream, (200, 784), 0.8, np.dtype("f4"))
+    assert launches == {"uniform": 1, "normal": 1, "dropout_mask": 1}
+
+
+# ---------------------------------------------------------------------- data, update rules
+
+
+@given(data=st.data(), n=st.integers(1, 9), columns=st.integers(0, 5), dtype=dtypes)
+def test_rows(B: CupyBackend, data: st.DataObject, n: int, columns: int, dtype: Any) -> None:
+    table = data.draw(values((n, columns), dtype))
+    order = np.array(data.draw(st.permutations(range(n))), np.int64)
+    first = data.draw(st.integers(0, n))
+    count = data.draw(st.integers(0, n - first))
+    same(B.rows(B.from_numpy(table), B.from_numpy(order), first, count), PORTABLE.rows(table, order, first, count))
+
+
+numbers = st.floats(-100, 100, width=32)
+positive = st.floats(0, 100, width=32)
+
+
+@given(data=st.data(), shape=shapes, dtype=dtypes, lr=st.floats(1e-6, 1), momentum=st.floats(0, 0.99), v=st.booleans())
+def test_sgd_has_the_bits_of_numpy(
+    B: CupyBackend, data: st.DataObject, shape: Any, dtype: Any, lr: float, momentum: float, v: bool
+) -> None:
+    arrays = [data.draw(hnp.arrays(dtype, shape, elements=numbers)) for _ in range(3 if v else 2)]
+    there = [B.from_numpy(a) for a in arrays]
+    optional = [[None], []][v]
+    PORTABLE.sgd_step(*arrays, *optional, lr, momentum)
+    B.sgd_step(*there, *optional, lr, momentum)
+    for got, expected in zip(there, arrays, strict=True):
+        same(got, expected)
+
+
+@given(
+    data=st.data(),
+    shape=shapes,
+    dtype=dtypes,
+    lr=st.floats(1e-6, 1),
+    betas=st.sampled_from([(0.9, 0.999), (0.5, 0.999), (0.0, 0.5)]),
+    eps=st.sampled_from([1e-8, 1e-2]),
+    step=st.integers(1, 1000),
+)
+def test_adam_has_the_bits_of_numpy(
+    B: CupyBackend, data: st.DataObject, shape: Any, dtype: Any, lr: float, betas: Any, eps: float, step: int
+) -> None:
+    arrays = [data.draw(hnp.arrays(dtype, shape, elements=kind)) for kind in (numbers, numbers, numbers, positive)]
+    there = [B.from_numpy(a) for a in arrays]
+    PORTABLE.adam_step(*arrays, lr, betas, eps, step)
+    B.adam_step(*there, lr, betas, eps, step)
+    for got, expected in zip(there, arrays, strict=True):
+        same(got, expected)
+
+
+@given(data=st.data(), shape=st.tuples(st.integers(0, 6), st.integers(0, 6)), dtype=dtypes, limit=st.floats(0.1, 9))
+def test_limit_column_norm(B: CupyBackend, data: st.DataObject, shape: Any, dtype: Any, limit: float) -> None:
+    weight = data.draw(hnp.arrays(dtype, shape, elements=st.one_of(numbers, st.just(np.nan))))
+    there = B.from_numpy(weight)
+    with np.errstate(all="ignore"):
+        PORTABLE.limit_column_norm(weight, limit)
+    B.limit_column_norm(there, limit)
+    same(there, weight, rtol=4 * EPS)
+
+
+# ---------------------------------------------------------------------- the long tail, which has no kernel
+
+
+@given(data=st.data(), shape=hnp.array_shapes(min_dims=1, max_dims=3, min_side=1, max_side=4))
+def test_scatter_and_first_non_finite(B: CupyBackend, data: st.DataObject, shape: Any) -> None:
+    x = data.draw(values(shape))
+    assert B.first_non_finite(B.from_numpy(x)) == PORTABLE.first_non_finite(x)
+    index = data.draw(hnp.basic_indices(shape))
+    part = np.asarray(x[index])
+    same(B.scatter(B.from_numpy(part.copy()), index, shape), PORTABLE.scatter(part, index, shape))
+    rows = np.array(data.draw(st.lists(st.integers(0, shape[0] - 1), min_size=1, max_size=5)))
+    part = np.nan_to_num(x[rows], posinf=1, neginf=2)
+    same(B.scatter(B.from_numpy(part), B.from_numpy(rows), shape), PORTABLE.scatter(part, rows, shape), rtol=EPS)
+
+
+def test_hot_methods_are_one_kernel_each(B: CupyBackend, cupy: StrictCupy) -> None:
+    """With what a training step hands them: otherwise the property tests above might compare portable with portable."""
+    f4 = np.dtype("f4")
+    x = B.from_numpy(np.ones((200, 5, 240), f4))
+    flat, bias = B.from_numpy(np.ones((200, 240), f4)), B.from_numpy(np.ones(240, f4))
+    square, loss = B.from_numpy(np.ones((240, 240), f4)), B.from_numpy(np.ones((), f4))
+    order, stream = B.from_numpy(np.arange(50)), Stream(0, "dropout")
+    won = B.maxout(x, -2)[1]
+    for name, arguments in {
+        "relu": (flat,),
+        "relu_backward": (flat, flat),
+        "sigmoid": (flat,),
+        "sigmoid_backward": (flat, flat),
+        "softplus": (flat,),
+        "maxout": (x, -2),
+        "maxout_backward": (flat, won, -2),
+        "cross_entropy": (flat, 1),
+        "cross_entropy_backward": (loss, flat, 1),
+        "uniform": (stream, (100, 100), -1.0, 1.0, f4),
+        "normal": (stream, (100, 100), f4),
+        "dropout_mask": (stream, (200, 784), 0.5, f4),
+        "rows": (flat, order, 10, 20),
+        "sgd_step": (square, square, square.copy(), 0.1, 0.5),
+        "adam_step": (square, square, square.copy(), square.copy(), 0.1, (0.5, 0.9), 1e-8, 1),
+    }.items():
+        _, launches = launched(cupy, lambda name=name, arguments=arguments: getattr(B, name)(*arguments))
+        assert launches == {name: 1}
+    assert launched(cupy, lambda: B.linear(flat, square, bias))[1] == {"matmul": 1, "add_bias": 1}
+    assert launched(cupy, lambda: B.limit_column_norm(square, 1.0))[1] == {"mul": 1, "sum": 1, "scale_columns": 1}

@@ -1,0 +1,167 @@
+"""CUDA C++ run on the CPU: the very source of the kernels, compiled by the C++ compiler of this machine.
+
+A few definitions put before the source make plain C++ of it: `threadIdx` and its like are global variables, and a
+launch is a loop over blocks and threads. Threads that wait for each other (`__syncthreads`) are fibers, run in turn
+from one barrier to the next. What this cannot show: races, and the arithmetic of a GPU's own exp and log. The kernels
+of `tinygan` are elementwise or one block, so their logic shows in full.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import re
+import shutil
+import subprocess
+import tempfile
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+COMPILER = shutil.which("c++") or shutil.which("g++") or shutil.which("clang++")
+
+_BEFORE = r"""
+#include <cmath>
+#include <ucontext.h>
+#include <utility>
+#include <vector>
+#define __global__
+#define __device__ static inline
+#define __shared__ static
+struct Index { unsigned x, y, z; };
+static Index threadIdx, blockIdx, blockDim, gridDim;
+static inline unsigned long long __umul64hi(unsigned long long a, unsigned long long b) {
+    return (unsigned long long)((unsigned __int128)a * b >> 64);
+}
+static inline float cospif(float x) { return (float)std::cos(3.14159265358979323846 * x); }
+static inline float sinpif(float x) { return (float)std::sin(3.14159265358979323846 * x); }
+using std::isfinite;
+
+static ucontext_t scheduler;
+static std::vector<ucontext_t> fibers;
+static unsigned running;
+static void __syncthreads() { swapcontext(&fibers[running], &scheduler); }
+"""
+
+_AFTER = r"""
+template <class... A, size_t... I> void call(void (*kernel)(A...), void** a, std::index_sequence<I...>) {
+    kernel(*(A*)a[I]...);
+}
+template <class... A> struct Fiber {
+    static void (*kernel)(A...);
+    static void** arguments;
+    static std::vector<char> done;
+    static void run() {
+        call(kernel, arguments, std::index_sequence_for<A...>());
+        done[running] = 1;
+    }
+};
+template <class... A> void (*Fiber<A...>::kernel)(A...);
+template <class... A> void** Fiber<A...>::arguments;
+template <class... A> std::vector<char> Fiber<A...>::done;
+
+template <class... A> void launch(void (*kernel)(A...), unsigned grid, unsigned block, void** a, bool barriers) {
+    gridDim = {grid, 1, 1};
+    blockDim = {block, 1, 1};
+    for (blockIdx = {0, 0, 0}; blockIdx.x < grid; blockIdx.x++) {
+        if (!barriers) {
+            for (threadIdx = {0, 0, 0}; threadIdx.x < block; threadIdx.x++)
+                call(kernel, a, std::index_sequence_for<A...>());
+            continue;
+        }
+        using F = Fiber<A...>;
+        static std::vector<char> stacks;
+        const size_t stack = 1 << 16;
+        stacks.resize(block * stack);
+        fibers.assign(block, ucontext_t{});
+        F::done.assign(block, 0);
+        F::kernel = kernel;
+        F::arguments = a;
+        for (unsigned t = 0; t < block; t++) {
+            getcontext(&fibers[t]);
+            fibers[t].uc_stack.ss_sp = &stacks[t * stack];
+            fibers[t].uc_stack.ss_size = stack;
+            fibers[t].uc_link = &scheduler;
+            makecontext(&fibers[t], (void (*)())F::run, 0);
+        }
+        for (unsigned left = block; left > 0;) {
+            left = 0;
+            for (unsigned t = 0; t < block; t++) {
+                if (F::done[t]) continue;
+                running = t;
+                threadIdx = {t, 0, 0};
+                swapcontext(&scheduler, &fibers[t]);
+                left += !F::done[t];
+            }
+        }
+    }
+}
+"""
+
+# What each type of an argument is to NumPy; a pointer's is that of what it points to.
+TYPES = {
+    "float": np.float32,
+    "double": np.float64,
+    "bool": np.bool_,
+    "int": np.int32,
+    "u32": np.uint32,
+    "long long": np.int64,
+    "u64": np.uint64,
+}
+
+
+def signatures(source: str) -> dict[str, list[tuple[np.dtype[Any], bool, bool]]]:
+    """Return each kernel's arguments: (dtype, is it a pointer, is it constant)."""
+    found = {}
+    for name, arguments in re.findall(r'extern "C" __global__ void (\w+)\(([^)]*)\)', source):
+        parsed = []
+        for argument in arguments.split(","):
+            constant, kind, pointer = re.fullmatch(
+                r"\s*(const )?([a-z0-9 ]+?)\s*(\*?)\s*\w+", argument.replace("* ", " *")
+            ).groups()  # type: ignore[union-attr]
+            parsed.append((np.dtype(TYPES[kind]), bool(pointer), bool(constant)))
+        found[name] = parsed
+    return found
+
+
+@cache
+def build(source: str, options: tuple[str, ...] = ()) -> Any:
+    """Compile the source and return the library; one build a source and machine."""
+    assert COMPILER is not None, "no C++ compiler"
+    launches = []
+    for name in signatures(source):
+        body = source[source.index(f" {name}(") :].split("\nextern", 1)[0]
+        barriers = str("__syncthreads" in body or "block_sum(" in body).lower()
+        launches.append(
+            f'extern "C" void launch_{name}(unsigned grid, unsigned block, void** a) '
+            f"{{ launch({name}, grid, block, a, {barriers}); }}"
+        )
+    whole = "\n".join([_BEFORE, source, _AFTER, *launches])
+    fused = "off" if "--fmad=false" in options else "fast"
+    flags = ["-std=c++17", "-O1", f"-ffp-contract={fused}", "-shared", "-fPIC", "-w"]
+    digest = hashlib.sha256("\0".join([whole, *flags]).encode()).hexdigest()[:20]
+    folder = Path(tempfile.gettempdir()) / f"tinygan-kernels-{digest}"
+    library = folder / "kernels.so"
+    if not library.is_file():
+        folder.mkdir(exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder) as scratch:
+            (code := Path(scratch) / "kernels.cpp").write_text(whole)
+            subprocess.run([COMPILER, *flags, str(code), "-o", f"{scratch}/kernels.so"], check=True)
+            (Path(scratch) / "kernels.so").replace(library)  # whole or not at all: tests run side by side
+    return ctypes.CDLL(str(library))
+
+
+def launch(library: Any, name: str, grid: int, block: int, values: list[Any]) -> None:
+    """Run a kernel. `values` are NumPy scalars, or arrays for pointers (None for a null pointer)."""
+    cells = []
+    for value in values:
+        if value is None:
+            cells.append(ctypes.c_void_p(None))
+        elif isinstance(value, np.ndarray):
+            cells.append(ctypes.c_void_p(value.ctypes.data))
+        else:
+            cells.append(ctypes.create_string_buffer(value.tobytes(), max(value.itemsize, 8)))
+    pointers = (ctypes.c_void_p * len(cells))(*(ctypes.addressof(cell) for cell in cells))
+    getattr(library, f"launch_{name}")(ctypes.c_uint(grid), ctypes.c_uint(block), pointers)

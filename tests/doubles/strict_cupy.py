@@ -1,0 +1,492 @@
+"""A strict double of CuPy: its arrays live in host memory, and what would wait for a GPU or copy in secret is an error.
+
+`StrictCupy` is a module to be put in the place of ``cupy``. Its `ndarray` wraps a NumPy array, and
+
+- never becomes a NumPy array, meets one, or is indexed by one or by a list, unless `asnumpy`, `array`, `asarray` or
+  ``.get()`` says so: CuPy refuses some of this and copies silently for the rest;
+- offers only names and signatures that CuPy 14 has (`tests/doubles/test_strict_cupy.py` compares them with the real
+  one where that is installed), reductions to 0-d arrays included;
+- runs kernels of a `RawModule` from their CUDA source, compiled for the CPU, after comparing every argument with the
+  declared one: CuPy passes whatever bytes it is given.
+
+`GPU` counts what is launched, copied between host and device, and waited for. Inside ``with gpu.step():`` copies, waits
+and double precision are errors; while a stream is captured, so are products by cuBLAS and the memory of the host.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.machinery
+import operator
+import types
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from tests.doubles import cuda_on_cpu
+
+
+class StrictError(AssertionError):
+    """Something that CuPy refuses, or that would cost a step its speed."""
+
+
+class GPU:
+    """The device: what has been asked of it, and what may be asked of it now."""
+
+    def __init__(self) -> None:
+        self.launches: Counter[str] = Counter()
+        self.transfers: list[str] = []
+        self.waits: list[str] = []
+        self.in_step = False
+        self.recording: list[Callable[[], None]] | None = None  # the graph that is being captured
+
+    @contextlib.contextmanager
+    def step(self) -> Iterator[Counter[str]]:
+        """Allow neither transfers nor waits nor float64 inside; yields the launches made inside."""
+        before, self.launches, self.in_step = self.launches, Counter(), True
+        try:
+            yield self.launches
+        finally:
+            self.launches, self.in_step = before + self.launches, False
+
+    def launch(self, name: str, work: Callable[[], None], *arrays: Any) -> None:
+        """Count a kernel and run it; in a capture, write it down instead. `work` fills memory that exists already."""
+        self.launches[name] += 1
+        for array in arrays:
+            if self.in_step and getattr(array, "dtype", None) == np.float64:
+                raise StrictError(f"{name}: float64 in a training step")
+        if self.recording is None:
+            work()
+        else:
+            self.recording.append(work)
+
+    def wait(self, why: str) -> None:
+        """The host waits for the device."""
+        self.waits.append(why)
+        if self.in_step or self.recording is not None:
+            raise StrictError(f"{why} waits for the device")
+
+    def transfer(self, what: str) -> None:
+        """Memory goes from host to device or back."""
+        self.transfers.append(what)
+        if self.in_step or self.recording is not None:
+            raise StrictError(f"{what} copies between host and device")
+
+
+_gpu = GPU()  # the device of every array; `StrictCupy` begins a new one
+
+
+def _plain(value: Any, where: str) -> Any:
+    """Return the NumPy array inside an array of the double; refuse foreign ones."""
+    if isinstance(value, ndarray):
+        return value._host
+    if isinstance(value, (np.ndarray, list)):
+        raise StrictError(f"{where}: a {type(value).__name__} met an array on the device")
+    return value  # numbers and dtypes
+
+
+def _index(index: Any) -> Any:
+    if isinstance(index, tuple):
+        return tuple(_index(part) for part in index)
+    if isinstance(index, ndarray) and index.dtype == bool:
+        _gpu.wait("a boolean mask")
+    return _plain(index, "indexing")
+
+
+def _compute(name: str, function: Callable[..., Any], *operands: Any, out: Any = None, **options: Any) -> Any:
+    """Run one kernel that makes a new array, or fills `out`."""
+    plain = [_plain(operand, name) for operand in operands]
+    with np.errstate(all="ignore"):
+        trial = np.asarray(function(*plain, **options))
+    result = ndarray(np.empty_like(trial)) if out is None else out
+
+    def work() -> None:
+        with np.errstate(all="ignore"):
+            np.copyto(result._host, np.asarray(function(*plain, **options)), casting="same_kind")
+
+    _gpu.launch(name, work, result, *operands)
+    return result
+
+
+class _Meta(type):
+    """Attaches the operators, each one kernel."""
+
+    def __init__(cls, *args: Any) -> None:
+        super().__init__(*args)
+        comparisons = ["eq", "ne", "lt", "le", "gt", "ge"]
+        for name in ["add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "and", "or", "xor", *comparisons]:
+            function = getattr(operator, f"{name}_" if name in ("and", "or") else name)
+            setattr(cls, f"__{name}__", cls._forward(name, function))
+            if name not in comparisons:
+                setattr(cls, f"__r{name}__", cls._reflected(name, function))
+                setattr(cls, f"__i{name}__", cls._in_place(name, function))
+        for name in ("neg", "abs", "invert"):
+            setattr(cls, f"__{name}__", cls._forward(name, getattr(operator, name)))
+        for name in ("sum", "mean", "max", "min", "argmax", "any", "all"):
+            setattr(cls, name, cls._reduction(name))
+
+    @staticmethod
+    def _forward(name: str, function: Any) -> Any:
+        return lambda self, *others: _compute(name, function, self, *others)
+
+    @staticmethod
+    def _reflected(name: str, function: Any) -> Any:
+        return lambda self, other: _compute(name, lambda a, b: function(b, a), self, other)
+
+    @staticmethod
+    def _in_place(name: str, function: Any) -> Any:
+        return lambda self, other: _compute(name, function, self, other, out=self)
+
+    @staticmethod
+    def _reduction(name: str) -> Any:
+        def reduce(self: Any, axis: Any = None, keepdims: bool = False, dtype: Any = None) -> Any:
+            options = {"axis": axis, "keepdims": keepdims} | ({} if dtype is None else {"dtype": dtype})
+            return _compute(name, lambda a: getattr(a, name)(**options), self)
+
+        return reduce
+
+
+class ndarray(metaclass=_Meta):  # noqa: N801
+    """An array on the device."""
+
+    __hash__ = None  # type: ignore[assignment]
+    __array_ufunc__ = None
+
+    def __init__(self, host: np.ndarray, base: Any = None) -> None:
+        self._host = host
+        self.base = base
+        if host.dtype == np.float64 and _gpu.in_step:
+            raise StrictError("an array of float64 in a training step")
+
+    shape = property(lambda self: self._host.shape)
+    ndim = property(lambda self: self._host.ndim)
+    size = property(lambda self: self._host.size)
+    dtype = property(lambda self: self._host.dtype)
+    nbytes = property(lambda self: self._host.nbytes)
+    itemsize = property(lambda self: self._host.itemsize)
+    strides = property(lambda self: self._host.strides)
+    flags = property(lambda self: self._host.flags)
+    T = property(lambda self: self._view(self._host.T))
+    data = property(lambda self: types.SimpleNamespace(ptr=self._host.ctypes.data))
+
+    def _view(self, host: Any) -> ndarray:
+        return ndarray(host, self if self.base is None else self.base)
+
+    # ------------------------------------------------------------------ views cost nothing
+
+    def __getitem__(self, index: Any) -> ndarray:
+        host = self._host[_index(index)]
+        if isinstance(host, np.ndarray) and np.shares_memory(host, self._host):
+            return self._view(host)
+        if not isinstance(host, np.ndarray):  # integers for every axis: still an array, a view
+            fixed = tuple(slice(i, i + 1 or None) for i in (index if isinstance(index, tuple) else (index,)))
+            return self._view(self._host[fixed].reshape(()))
+        return _compute("take", lambda a: a[_index(index)], self)
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        target = self._host[_index(index)]
+        if isinstance(target, np.ndarray) and target.size and np.shares_memory(target, self._host):
+            _compute("setitem", lambda v: np.broadcast_to(np.asarray(v, target.dtype), target.shape), value,
+                     out=self._view(target))  # fmt: skip
+            return
+        plain = _plain(value, "setitem")
+        _gpu.launch("setitem", lambda: self._host.__setitem__(_index(index), plain), self)
+
+    def reshape(self, *shape: Any) -> ndarray:
+        host = self._host.reshape(*shape)
+        return self._view(host) if np.shares_memory(host, self._host) or not host.size else self.copy().reshape(*shape)
+
+    def transpose(self, *axes: Any) -> ndarray:
+        return self._view(self._host.transpose(*axes))
+
+    def squeeze(self, axis: Any = None) -> ndarray:
+        return self._view(self._host.squeeze(axis))
+
+    def ravel(self) -> ndarray:
+        return self.reshape(-1)
+
+    def view(self, dtype: Any = None) -> ndarray:
+        return self._view(self._host.view() if dtype is None else self._host.view(dtype))
+
+    def __len__(self) -> int:
+        return len(self._host)
+
+    def __iter__(self) -> Iterator[ndarray]:
+        return (self[i] for i in range(len(self)))
+
+    # ------------------------------------------------------------------ kernels
+
+    def copy(self, order: str = "C") -> ndarray:
+        return _compute("copy", lambda a: a.copy(), self)
+
+    def astype(self, dtype: Any, copy: bool = True) -> ndarray:
+        if not copy and self.dtype == dtype:
+            return self
+        return _compute("astype", lambda a: a.astype(dtype), self)
+
+    def fill(self, value: Any) -> None:
+        _compute("fill", lambda a: np.full_like(a, value), self, out=self)
+
+    def __matmul__(self, other: Any) -> ndarray:
+        if _gpu.recording is not None:
+            raise StrictError("cuBLAS through CuPy is refused while a stream is captured")
+        return _compute("matmul", operator.matmul, self, other)
+
+    def __rmatmul__(self, other: Any) -> ndarray:
+        raise StrictError(f"matmul: a {type(other).__name__} met an array on the device")
+
+    # ------------------------------------------------------------------ what the host learns, it waits for
+
+    def __array__(self, *args: Any, **kwargs: Any) -> Any:
+        raise StrictError("implicit conversion to a NumPy array")
+
+    def get(self) -> np.ndarray:
+        _gpu.wait("get")
+        _gpu.transfer("get")
+        return self._host.copy()
+
+    def item(self) -> Any:
+        _gpu.wait("item")
+        return self._host.item()
+
+    def tolist(self) -> Any:
+        return self.get().tolist()
+
+    def nonzero(self) -> Any:
+        _gpu.wait("nonzero")
+        return tuple(ndarray(index) for index in self._host.nonzero())
+
+    def __bool__(self) -> bool:
+        _gpu.wait("bool")
+        return bool(self._host)
+
+    def __int__(self) -> int:
+        _gpu.wait("int")
+        return int(self._host)
+
+    def __float__(self) -> float:
+        _gpu.wait("float")
+        return float(self._host)
+
+    def __index__(self) -> int:
+        _gpu.wait("index")
+        return operator.index(self._host)
+
+    def __repr__(self) -> str:
+        _gpu.wait("repr")
+        return repr(self._host)
+
+
+ndarray.__module__ = "cupy"
+
+
+class RawModule:
+    """Kernels from CUDA source, run on the CPU."""
+
+    def __init__(self, code: str, *, options: tuple[str, ...] = ()) -> None:
+        self._library = cuda_on_cpu.build(code, options)
+        self._signatures = cuda_on_cpu.signatures(code)
+
+    def get_function(self, name: str) -> Callable[[tuple[int, ...], tuple[int, ...], tuple[Any, ...]], None]:
+        signature = self._signatures[name]
+
+        def call(grid: tuple[int, ...], block: tuple[int, ...], arguments: tuple[Any, ...]) -> None:
+            if len(arguments) != len(signature):
+                raise StrictError(f"{name} takes {len(signature)} arguments, got {len(arguments)}")
+            if not (len(grid) == 1 and 0 < grid[0] < 2**31 and len(block) == 1 and 0 < block[0] <= 1024):
+                raise StrictError(f"{name}: no launch on a grid of {grid} blocks of {block} threads")
+            values = []
+            for position, (argument, (dtype, pointer, _)) in enumerate(zip(arguments, signature, strict=True)):
+                where = f"{name}: argument {position}"
+                if isinstance(argument, ndarray) and pointer:
+                    if argument.dtype != dtype:
+                        raise StrictError(f"{where} is an array of {argument.dtype}, the kernel reads {dtype}")
+                    if not argument.flags.c_contiguous:
+                        raise StrictError(f"{where} has gaps, and a RawKernel reads memory as it lies")
+                    values.append(argument._host)
+                elif pointer and isinstance(argument, np.uint64) and not argument:
+                    values.append(None)
+                elif not pointer and isinstance(argument, np.generic) and argument.dtype == dtype:
+                    values.append(argument)
+                else:
+                    expected = f"an array of {dtype} or np.uint64(0)" if pointer else f"np.{dtype}"
+                    raise StrictError(f"{where} must be {expected}, got {type(argument).__name__}")
+            work = lambda: cuda_on_cpu.launch(self._library, name, grid[0], block[0], values)  # noqa: E731
+            _gpu.launch(name, work, *arguments)
+
+        return call
+
+
+class Graph:
+    """What was captured."""
+
+    def __init__(self, works: list[Callable[[], None]]) -> None:
+        self._works = works
+
+    def launch(self, stream: Any = None) -> None:
+        _gpu.launches["graph"] += 1
+        for work in self._works:
+            work()
+
+
+class Stream:
+    """A queue; work is done when it is queued, or written down while it is captured."""
+
+    def __init__(self, null: bool = False, non_blocking: bool = False) -> None:
+        self.non_blocking = non_blocking
+        self.ptr = id(self)
+
+    def __enter__(self) -> Stream:
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        pass
+
+    def begin_capture(self, mode: Any = None) -> None:
+        if not self.non_blocking:
+            raise StrictError("capture needs a non-blocking stream")
+        _gpu.recording = []
+
+    def end_capture(self) -> Graph:
+        works, _gpu.recording = _gpu.recording, None
+        assert works is not None, "nothing is being captured"
+        return Graph(works)
+
+    def is_capturing(self) -> bool:
+        return _gpu.recording is not None
+
+    def synchronize(self) -> None:
+        _gpu.wait("synchronize")
+
+
+def _elementwise(name: str) -> Callable[..., Any]:
+    return lambda *operands: _compute(name, getattr(np, name), *operands)
+
+
+def _memory(name: str) -> Callable[..., Any]:
+    """zeros, ones: a kernel that fills new memory (`empty` needs none)."""
+
+    def make(shape: Any, dtype: Any = float) -> ndarray:
+        out = ndarray(np.empty(shape, dtype))
+        _gpu.launch(name, lambda: np.copyto(out._host, getattr(np, name)(shape, dtype)), out)
+        return out
+
+    return make
+
+
+class StrictCupy(types.ModuleType):
+    """The module."""
+
+    def __init__(self) -> None:
+        super().__init__("cupy")
+        global _gpu
+        self.gpu = _gpu = GPU()
+        self.__spec__ = importlib.machinery.ModuleSpec("cupy", None)
+        self.__version__ = "14.2.0"
+        self.ndarray = ndarray
+        self.RawModule = RawModule
+        for name in ("float32", "float64", "int64", "uint64", "bool_"):
+            setattr(self, name, getattr(np, name))
+        functions = ["exp", "log", "log1p", "sqrt", "tanh", "abs", "sign", "isfinite", "maximum", "minimum", "multiply"]
+        for name in functions:
+            setattr(self, name, _elementwise(name))
+        for name in ("zeros", "ones"):
+            setattr(self, name, _memory(name))
+        self.add = _Add()
+        self.cuda = types.SimpleNamespace(
+            runtime=types.SimpleNamespace(getDeviceCount=lambda: 1),
+            Stream=Stream,
+            get_current_stream=lambda: Stream(null=True),
+        )
+
+    # ------------------------------------------------------------------ between host and device
+
+    def asnumpy(self, a: Any) -> np.ndarray:
+        return a.get() if isinstance(a, ndarray) else np.asarray(a)
+
+    def array(self, obj: Any, dtype: Any = None, copy: bool = True, order: str = "K") -> ndarray:
+        if isinstance(obj, ndarray):
+            return _compute("copy", lambda a: np.array(a, dtype, order=order), obj)
+        self.gpu.transfer("array")
+        return ndarray(np.array(obj, dtype, order=order))
+
+    def asarray(self, a: Any, dtype: Any = None) -> ndarray:
+        if isinstance(a, ndarray):
+            return a if dtype in (None, a.dtype) else a.astype(dtype)
+        self.gpu.transfer("asarray")
+        return ndarray(np.array(a, dtype))
+
+    # ------------------------------------------------------------------ new arrays
+
+    def empty(self, shape: Any, dtype: Any = float) -> ndarray:
+        out = ndarray(np.empty(shape, dtype))
+        if out.dtype.kind == "f":
+            out._host.fill(np.nan)  # whoever reads it before writing it, sees it
+        return out
+
+    def empty_like(self, prototype: ndarray, dtype: Any = None) -> ndarray:
+        return self.empty(prototype.shape, prototype.dtype if dtype is None else dtype)
+
+    def full(self, shape: Any, fill_value: Any, dtype: Any = None) -> ndarray:
+        out = ndarray(np.empty(shape, np.asarray(fill_value).dtype if dtype is None else dtype))
+        out.fill(fill_value)
+        return out
+
+    def zeros_like(self, a: ndarray) -> ndarray:
+        return self.zeros(a.shape, a.dtype)
+
+    def arange(self, start: Any, stop: Any = None, step: Any = 1, dtype: Any = None) -> ndarray:
+        host = np.arange(start, dtype=dtype) if stop is None else np.arange(start, stop, step, dtype)
+        out = ndarray(np.empty_like(host))
+        self.gpu.launch("arange", lambda: np.copyto(out._host, host), out)
+        return out
+
+    # ------------------------------------------------------------------ from arrays
+
+    def where(self, condition: Any, x: Any, y: Any) -> ndarray:
+        return _compute("where", np.where, condition, x, y)
+
+    def clip(self, a: ndarray, a_min: Any, a_max: Any) -> ndarray:
+        return _compute("clip", np.clip, a, a_min, a_max)
+
+    def concatenate(self, tup: Any, axis: int = 0) -> ndarray:
+        plain = [_plain(a, "concatenate") for a in tup]
+        return _compute("concatenate", lambda: np.concatenate(plain, axis))
+
+    def stack(self, tup: Any, axis: int = 0) -> ndarray:
+        plain = [_plain(a, "stack") for a in tup]
+        return _compute("stack", lambda: np.stack(plain, axis))
+
+    def pad(self, array: ndarray, pad_width: Any, mode: str = "constant", **kwargs: Any) -> ndarray:
+        return _compute("pad", lambda a: np.pad(a, pad_width, mode, **kwargs), array)
+
+    def take_along_axis(self, a: ndarray, indices: ndarray, axis: int) -> ndarray:
+        return _compute("take_along_axis", lambda x, i: np.take_along_axis(x, i, axis), a, indices)
+
+    def broadcast_to(self, array: ndarray, shape: Any) -> ndarray:
+        return array._view(np.broadcast_to(array._host, shape))
+
+    def expand_dims(self, a: ndarray, axis: int) -> ndarray:
+        return a._view(np.expand_dims(a._host, axis))
+
+    def swapaxes(self, a: ndarray, axis1: int, axis2: int) -> ndarray:
+        return a._view(a._host.swapaxes(axis1, axis2))
+
+    def shares_memory(self, a: ndarray, b: ndarray) -> bool:
+        return np.shares_memory(a._host, b._host)
+
+    def matmul(self, a: ndarray, b: ndarray) -> ndarray:
+        return a @ b
+
+
+class _Add:
+    """The ufunc `add`, for its `at`."""
+
+    def __call__(self, a: Any, b: Any) -> ndarray:
+        return _compute("add", operator.add, a, b)
+
+    def at(self, a: ndarray, indices: Any, b: Any) -> None:
+        plain, index = _plain(b, "add.at"), _index(indices)
+        _gpu.launch("add.at", lambda: np.add.at(a._host, index, plain), a)

@@ -1,0 +1,235 @@
+// The CUDA kernels of `CupyBackend`: each does in one pass over memory what a method of `Backend` spells out.
+//
+// All arrays are float32 in C order; `CupyBackend` sends everything else to the portable method. Elements are counted by
+// 32-bit numbers: n stays below 2^31, so that a counter plus a stride fits. Products are not contracted with sums
+// (the source is compiled with --fmad=false), so where only + - * / and the square root are involved, the results have
+// the bits that NumPy's have.
+
+typedef unsigned int u32;
+typedef unsigned long long u64;
+
+// Each thread takes every (number of threads)-th element: any grid covers any n.
+#define EACH(i, n) for (u32 i = blockIdx.x * blockDim.x + threadIdx.x; i < (n); i += gridDim.x * blockDim.x)
+
+// ---------------------------------------------------------------------- activations
+
+__device__ float sigmoid_of(float x) {
+    float small = expf(-fabsf(x));  // in (0, 1]
+    return (x >= 0 ? 1.0f : small) / (1.0f + small);
+}
+
+__device__ float softplus_of(float x) { return fmaxf(x, 0.0f) + log1pf(expf(-fabsf(x))); }
+
+extern "C" __global__ void add_bias(float* y, const float* bias, u32 n, u32 units) {
+    EACH(i, n) y[i] += bias[i % units];
+}
+
+extern "C" __global__ void relu(const float* x, float* y, u32 n) {
+    EACH(i, n) y[i] = x[i] <= 0 ? 0 : x[i];  // nan is not <= 0, and stays
+}
+
+extern "C" __global__ void relu_backward(const float* gy, const float* y, float* gx, u32 n) {
+    EACH(i, n) gx[i] = y[i] > 0 ? gy[i] : 0;
+}
+
+extern "C" __global__ void sigmoid(const float* x, float* y, u32 n) {
+    EACH(i, n) y[i] = sigmoid_of(x[i]);
+}
+
+extern "C" __global__ void sigmoid_backward(const float* gy, const float* y, float* gx, u32 n) {
+    EACH(i, n) gx[i] = gy[i] * y[i] * (1.0f - y[i]);
+}
+
+extern "C" __global__ void softplus(const float* x, float* y, u32 n) {
+    EACH(i, n) y[i] = softplus_of(x[i]);
+}
+
+// x has the shape (outer, pieces, inner): the winner of a unit is the first of its largest pieces, or its first nan.
+extern "C" __global__ void maxout(const float* x, float* y, bool* won, u32 outer, u32 pieces, u32 inner) {
+    EACH(i, outer * inner) {
+        u32 first = i / inner * pieces * inner + i % inner, winner = 0;
+        float best = x[first];
+        for (u32 p = 1; p < pieces; p++) {
+            float piece = x[first + p * inner];
+            if (piece > best || (piece != piece && best == best)) {
+                best = piece;
+                winner = p;
+            }
+        }
+        y[i] = best;
+        for (u32 p = 0; p < pieces; p++) won[first + p * inner] = p == winner;
+    }
+}
+
+extern "C" __global__ void maxout_backward(const float* gy, const bool* won, float* gx, u32 n, u32 pieces, u32 inner) {
+    EACH(i, n) gx[i] = won[i] ? gy[i / (pieces * inner) * inner + i % inner] : 0;
+}
+
+// ---------------------------------------------------------------------- losses
+
+// Adds up `value` over the threads of one block of 256; the sum is thread 0's.
+__device__ float block_sum(float value) {
+    __shared__ float shared[256];
+    shared[threadIdx.x] = value;
+    __syncthreads();
+    for (u32 half = 128; half > 0; half /= 2) {
+        if (threadIdx.x < half) shared[threadIdx.x] += shared[threadIdx.x + half];
+        __syncthreads();
+    }
+    float sum = shared[0];
+    __syncthreads();  // before the next call writes
+    return sum;
+}
+
+// The mean of t softplus(-a) + (1 - t) softplus(a) for a target t that is 0 or 1; one block of 256 threads.
+extern "C" __global__ void cross_entropy(const float* logits, float* loss, u32 n, u32 target) {
+    float sum = 0;
+    EACH(i, n) sum += softplus_of(target ? -logits[i] : logits[i]);
+    sum = block_sum(sum);
+    if (threadIdx.x == 0) *loss = sum / n;
+}
+
+// gloss (sigmoid(a) - t) / n
+extern "C" __global__ void cross_entropy_backward(const float* gloss, const float* logits, float* gx, u32 n,
+                                                  float target) {
+    EACH(i, n) gx[i] = *gloss / n * (sigmoid_of(logits[i]) - target);
+}
+
+// Running sums of what a monitor watches: both losses, D's mean answers to data and to samples, its accuracy; then the
+// number of steps, and the first step that was not finite (0: none). Each sum is kept with the rounding error it has made
+// so far (Kahan, 1965). One block of 256 threads.
+extern "C" __global__ void watch(float* sums, float* errors, const float* d_loss, const float* g_loss,
+                                 const float* real, const float* fake, u32 reals, u32 fakes) {
+    float d_real = 0, d_fake = 0, right_real = 0, right_fake = 0;
+    EACH(i, reals) {
+        d_real += sigmoid_of(real[i]);
+        right_real += real[i] > 0;
+    }
+    EACH(i, fakes) {
+        d_fake += sigmoid_of(fake[i]);
+        right_fake += fake[i] <= 0;
+    }
+    d_real = block_sum(d_real) / reals;
+    d_fake = block_sum(d_fake) / fakes;
+    right_real = block_sum(right_real) / reals;
+    right_fake = block_sum(right_fake) / fakes;
+    if (threadIdx.x == 0) {
+        float terms[5] = {*d_loss, *g_loss, d_real, d_fake, (right_real + right_fake) / 2};
+        bool finite = true;
+        for (int i = 0; i < 5; i++) {
+            finite = finite && isfinite(terms[i]);
+            float term = terms[i] - errors[i], sum = sums[i] + term;
+            errors[i] = (sum - sums[i]) - term;
+            sums[i] = sum;
+        }
+        sums[5] += 1;
+        if (!finite && sums[6] == 0) sums[6] = sums[5];
+    }
+}
+
+// ---------------------------------------------------------------------- randomness
+
+// Word number `word` of the stream with this key: Philox4x64-10 (Salmon et al., 2011), numbered as NumPy draws them.
+__device__ u64 philox(u64 key0, u64 key1, u64 word) {
+    u64 c0 = word >> 2, c1 = 0, c2 = 0, c3 = 0;
+    for (int round = 0; round < 10; round++) {
+        u64 high0 = __umul64hi(0xD2E7470EE14C6C93ull, c0), low0 = 0xD2E7470EE14C6C93ull * c0;
+        u64 high1 = __umul64hi(0xCA5A826395121157ull, c2), low1 = 0xCA5A826395121157ull * c2;
+        c0 = high1 ^ c1 ^ key0;
+        c1 = low1;
+        c2 = high0 ^ c3 ^ key1;
+        c3 = low0;
+        key0 += 0x9E3779B97F4A7C15ull;
+        key1 += 0xBB67AE8584CAA73Bull;
+    }
+    switch (word & 3) {
+        case 0: return c0;
+        case 1: return c1;
+        case 2: return c2;
+        default: return c3;
+    }
+}
+
+// In the kernels below word w is drawn by thread w. `moved`, unless it is null, points to the number of words by which
+// the stream has moved on since the launch was written down: a captured step draws from there each time it is replayed.
+
+extern "C" __global__ void uniform(float* out, u32 n, float width, float low, u64 key0, u64 key1, u64 first,
+                                   const u64* moved) {
+    if (moved) first += *moved;
+    EACH(w, (n + 1) / 2) {
+        u64 word = philox(key0, key1, first + w);
+        u32 halves[2] = {(u32)word, (u32)(word >> 32)};
+        for (u32 j = 0; j < 2; j++)
+            if (2 * w + j < n) out[2 * w + j] = (halves[j] >> 8) * (1.0f / 16777216) * width + low;
+    }
+}
+
+extern "C" __global__ void normal(float* out, u32 n, u64 key0, u64 key1, u64 first, const u64* moved) {
+    if (moved) first += *moved;
+    EACH(w, (n + 1) / 2) {
+        u64 word = philox(key0, key1, first + w);
+        float u = ((float)((u32)word >> 8) + 1) * (1.0f / 16777216), v = (float)((u32)(word >> 32) >> 8);
+        float radius = sqrtf(logf(u) * -2), turn = v * (1.0f / 8388608);  // the angle in units of pi
+        out[2 * w] = radius * cospif(turn);
+        if (2 * w + 1 < n) out[2 * w + 1] = radius * sinpif(turn);
+    }
+}
+
+extern "C" __global__ void dropout_mask(float* mask, u32 n, u32 threshold, float scale, u64 key0, u64 key1, u64 first,
+                                        const u64* moved) {
+    if (moved) first += *moved;
+    EACH(w, (n + 3) / 4) {
+        u64 word = philox(key0, key1, first + w);
+        for (u32 j = 0; j < 4; j++)
+            if (4 * w + j < n) mask[4 * w + j] = (u32)(word >> (16 * j) & 0xFFFF) < threshold ? scale : 0;
+    }
+}
+
+// ---------------------------------------------------------------------- data
+
+// Row r of the result is row order[first + r] of the table.
+extern "C" __global__ void rows(const float* table, const long long* order, float* out, u32 n, u32 columns, u64 first,
+                                const u64* moved) {
+    if (moved) first += *moved;
+    EACH(i, n) out[i] = table[order[first + i / columns] * columns + i % columns];
+}
+
+// ---------------------------------------------------------------------- update rules
+
+// In these, `rates` replaces the numbers before it unless it is null: a captured step reads there what has changed.
+
+extern "C" __global__ void sgd_step(float* weight, const float* gradient, float* velocity, u32 n, float lr,
+                                    float momentum, const float* rates) {
+    if (rates) {
+        lr = rates[0];
+        momentum = rates[1];
+    }
+    EACH(i, n) {
+        float step = -(lr * gradient[i]);
+        if (velocity) velocity[i] = step = velocity[i] * momentum + step;
+        weight[i] += step;
+    }
+}
+
+extern "C" __global__ void adam_step(float* weight, const float* gradient, float* mean, float* square, u32 n,
+                                     float beta1, float rest1, float beta2, float rest2, float rate, float eps,
+                                     const float* rates) {
+    if (rates) {
+        rate = rates[0];
+        eps = rates[1];
+    }
+    EACH(i, n) {
+        float g = gradient[i];
+        mean[i] = mean[i] * beta1 + rest1 * g;
+        square[i] = square[i] * beta2 + rest2 * g * g;
+        weight[i] -= rate * mean[i] / (sqrtf(square[i]) + eps);
+    }
+}
+
+// `squares` holds the sum of the squares of each column.
+extern "C" __global__ void scale_columns(float* weight, const float* squares, u32 n, u32 units, float limit) {
+    EACH(i, n) {
+        float norm = sqrtf(squares[i % units]);
+        if (!(norm <= limit)) weight[i] *= limit / norm;  // of a nan too
+    }
+}
