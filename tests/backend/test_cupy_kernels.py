@@ -146,18 +146,20 @@ def test_draws(B: CupyBackend, seed: int, shape: Any, before: int, keep: float, 
     low = -math.sqrt(3)
     for _ in range(2):
         same(B.uniform(there, shape, low, -low, dtype), PORTABLE.uniform(here, shape, low, -low, dtype))
-        same(B.dropout_mask(there, shape, keep, dtype), PORTABLE.dropout_mask(here, shape, keep, dtype))
+        x = np.linspace(-1, 1, math.prod(shape), dtype=dtype).reshape(shape)
+        for got, expected in zip(B.dropout(B.from_numpy(x), there, keep), PORTABLE.dropout(x, here, keep), strict=True):
+            same(got, expected)
         same(B.normal(there, shape, dtype), PORTABLE.normal(here, shape, dtype), atol=4e-6)
     assert there.state_dict() == here.state_dict()
 
 
 def test_draws_of_a_training_step_stay_on_the_device(B: CupyBackend, cupy: StrictCupy) -> None:
-    stream = Stream(0, "noise")
+    x, stream = B.from_numpy(np.ones((200, 784), np.float32)), Stream(0, "noise")
     with cupy.gpu.step() as launches:
         B.uniform(stream, (100, 100), -1, 1, np.dtype("f4"))
         B.normal(stream, (100, 100), np.dtype("f4"))
-        B.dropout_mask(stream, (200, 784), 0.8, np.dtype("f4"))
-    assert launches == {"uniform": 1, "normal": 1, "dropout_mask": 1}
+        B.dropout(x, stream, 0.8)
+    assert launches == {"uniform": 1, "normal": 1, "dropout": 1}
 
 
 # ---------------------------------------------------------------------- data, update rules
@@ -254,7 +256,7 @@ def test_hot_methods_are_one_kernel_each(B: CupyBackend, cupy: StrictCupy) -> No
         "cross_entropy_backward": (loss, flat, 1),
         "uniform": (stream, (100, 100), -1.0, 1.0, f4),
         "normal": (stream, (100, 100), f4),
-        "dropout_mask": (stream, (200, 784), 0.5, f4),
+        "dropout": (flat, stream, 0.5),
         "rows": (flat, order, 10, 20),
         "sgd_step": (square, square, square.copy(), 0.1, 0.5),
         "adam_step": (square, square, square.copy(), square.copy(), 0.1, (0.5, 0.9), 1e-8, 1),

@@ -179,6 +179,11 @@ class Backend:
         """Send gy to the piece that won, 0 to the others; `axis` is that of the pieces in `won`."""
         return self.xp.where(won, self.xp.expand_dims(gy, axis), 0)
 
+    def dropout(self, x: Array, stream: Any, keep: float) -> tuple[Array, Array]:
+        """Return ``x * mask``, and the mask: 1 / keep with probability `keep` and 0 elsewhere."""
+        mask = self.dropout_mask(stream, x.shape, keep, x.dtype)
+        return x * mask, mask
+
     def dropout_mask(self, stream: Any, shape: Shape, keep: float, dtype: Any) -> Array:
         """Return an array of `shape` that is 1 / keep with probability `keep` and 0 elsewhere."""
         kept = self.from_numpy(stream.bernoulli(shape, keep))

@@ -211,14 +211,15 @@ class CupyBackend(Backend):
         self._draw("normal", stream, (n + 1) // 2, out, np.uint32(n))
         return out
 
-    def dropout_mask(self, stream: Any, shape: Shape, keep: float, dtype: Any) -> Array:
+    def dropout(self, x: Array, stream: Any, keep: float) -> tuple[Array, Array]:
         """As the base class, with the same bits, drawn on the GPU."""
-        n, threshold = math.prod(shape), round(keep * 65536)
-        if dtype != np.float32 or not 0 < n < LIMIT or not 0 < threshold < 65536:
-            return super().dropout_mask(stream, shape, keep, dtype)
-        mask = self.xp.empty(shape, dtype)
-        self._draw("dropout_mask", stream, (n + 3) // 4, mask, np.uint32(n), np.uint32(threshold), np.float32(1 / keep))
-        return mask
+        threshold = round(keep * 65536)
+        if not self.kernels.take(x) or not 0 < threshold < 65536:
+            return super().dropout(x, stream, keep)
+        y, mask = self.xp.empty(x.shape, x.dtype), self.xp.empty(x.shape, x.dtype)
+        numbers = np.uint32(x.size), np.uint32(threshold), np.float32(1 / keep)
+        self._draw("dropout", stream, (x.size + 3) // 4, x, y, mask, *numbers)
+        return y, mask
 
     def _draw(self, kernel: str, stream: Any, words: int, *arguments: Any) -> None:
         """Launch a kernel that uses the next `words` words of a stream, one a thread."""

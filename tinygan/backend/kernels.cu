@@ -175,13 +175,19 @@ extern "C" __global__ void normal(float* out, u32 n, u64 key0, u64 key1, u64 fir
     }
 }
 
-extern "C" __global__ void dropout_mask(float* mask, u32 n, u32 threshold, float scale, u64 key0, u64 key1, u64 first,
-                                        const u64* moved) {
+// y = x mask, with a mask that is `scale` or 0.
+extern "C" __global__ void dropout(const float* x, float* y, float* mask, u32 n, u32 threshold, float scale, u64 key0,
+                                   u64 key1, u64 first, const u64* moved) {
     if (moved) first += *moved;
     EACH(w, (n + 3) / 4) {
         u64 word = philox(key0, key1, first + w);
-        for (u32 j = 0; j < 4; j++)
-            if (4 * w + j < n) mask[4 * w + j] = (u32)(word >> (16 * j) & 0xFFFF) < threshold ? scale : 0;
+        for (u32 j = 0; j < 4; j++) {
+            u32 i = 4 * w + j;
+            if (i < n) {
+                mask[i] = (u32)(word >> (16 * j) & 0xFFFF) < threshold ? scale : 0;
+                y[i] = x[i] * mask[i];
+            }
+        }
     }
 }
 

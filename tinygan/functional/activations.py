@@ -128,9 +128,9 @@ class Dropout(Elementwise):
         self.stream = stream
 
     def forward(self, B: Backend, x: Array) -> Array:
-        mask = B.dropout_mask(self.stream, x.shape, 1 - self.p, x.dtype)
+        y, mask = B.dropout(x, self.stream, 1 - self.p)
         self.save(mask)
-        return x * mask
+        return y
 
     def backward(self, B: Backend, gy: Any, mask: Any) -> Any:
         return gy * mask

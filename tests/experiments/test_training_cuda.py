@@ -1,0 +1,217 @@
+"""Training on a GPU, as far as it shows without one: on the strict double of CuPy, which runs the kernels' source.
+
+`tests/gpu_checks.py` repeats what matters here on a real one.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tests.doubles import cuda_on_cpu
+from tests.doubles.installed import strict_cupy
+from tinygan import gan
+from tinygan.backend import Stream, get_backend
+from tinygan.data import Dataset, Split, load
+from tinygan.engine import Tensor
+from tinygan.errors import AnomalyError
+from tinygan.experiments import training as training_module
+from tinygan.experiments.config import load_experiment, shipped_experiments
+from tinygan.experiments.running import run, start
+from tinygan.experiments.training import Training
+
+NAMES = [experiment.name for experiment in shipped_experiments()]
+pytestmark = pytest.mark.skipif(
+    cuda_on_cpu.COMPILER is None, reason="no C++ compiler on this machine to run the kernels' source with"
+)
+
+# Launches in one iteration, as printed by the test when one is over: the products of matrices (25 in the alternating
+# schedule; 27 in the simultaneous one, which sends the gradient through D once for each player), one kernel for each
+# layer, activation, mask, loss and parameter, and little else. Without kernels of our own digits make 367, MNIST 268.
+BUDGET = {"digits": 104, "gaussian": 104, "mnist": 106}
+
+SMALL = (
+    "training.epochs=3",
+    "training.batch=200",
+    "output.checkpoint_every=1",
+    "output.samples=4",
+    "generator.layers.0.units=16",
+    "generator.layers.2.units=16",
+    "discriminator.layers.1.units=8",
+    "discriminator.layers.3.units=8",
+)
+
+
+@pytest.fixture
+def cupy():
+    with strict_cupy() as module:
+        yield module
+
+
+def stand_in(name, rows=300):
+    """A data set with images of the right shape; random pixels where the files would have to be there."""
+    if name != "mnist":
+        return load(name)
+    rng = np.random.default_rng(0)
+    split = Split(rng.random((rows, 784), np.float32), np.zeros(rows, np.uint8))
+    return Dataset("mnist", (28, 28), split, split, split)
+
+
+def states(training):
+    arrays, plain = training.state()
+    return arrays, plain
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_step_neither_waits_nor_copies_nor_doubles_and_keeps_to_its_budget(cupy, name):
+    config = load_experiment(name)
+    training = Training(config, stand_in(config.data.set), "cuda")
+    training.step()
+    with cupy.gpu.step() as launches:
+        training.step()
+    assert sum(launches.values()) <= BUDGET[name], dict(launches)
+    assert not cupy.gpu.in_step
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_both_devices_go_the_same_way(cupy, name):
+    """The same noise, masks and order to the bit; what differs is the rounding of exp and of sums."""
+    config, dataset = load_experiment(name), stand_in(load_experiment(name).data.set)
+    here, there = Training(config, dataset), Training(config, dataset, "cuda")
+    for _ in range(3):
+        here.step()
+        there.step()
+    (arrays, plain), (arrays_there, plain_there) = states(here), states(there)
+    assert plain["streams"] == plain_there["streams"]
+    assert {k: v for k, v in plain.items() if k != "monitor"} == {k: v for k, v in plain_there.items() if k != "monitor"}
+    assert plain["monitor"]["total"] == pytest.approx(plain_there["monitor"]["total"], rel=1e-5)
+    assert list(arrays) == list(arrays_there)
+    for key, array in arrays.items():
+        # Adam divides by the size of the gradient: where that is rounding, so is the step, of up to lr each
+        atol = 3 * 0.002 if "adam" in str(config.generator.optimizer).lower() else 2e-6
+        assert array.dtype == arrays_there[key].dtype
+        np.testing.assert_allclose(arrays_there[key], array, rtol=1e-3, atol=atol, err_msg=key)
+        if array.dtype == np.float32 and array.size > 100:
+            assert np.abs(arrays_there[key] - array).mean() < 1e-5
+
+
+@pytest.mark.parametrize("route", [("cpu", "cuda"), ("cuda", "cpu"), ("cuda", "cuda")], ids="-".join)
+def test_a_run_goes_on_on_the_other_device(cupy, route):
+    config, dataset = load_experiment("digits", SMALL), load("digits")
+    first, straight = Training(config, dataset, route[0]), Training(config, dataset, route[1])
+    for training in (first, straight):
+        for _ in range(3):
+            training.step()
+    resumed = Training(config, dataset, route[1])
+    resumed.load_state(*states(first))
+    assert resumed.backend.device == route[1]
+    saved, again = states(first), states(resumed)
+    assert saved[1] == again[1]
+    assert all(np.array_equal(saved[0][key], again[0][key]) for key in saved[0])
+    for training in (resumed, straight):
+        training.step()
+    assert states(resumed)[1]["streams"] == states(straight)[1]["streams"]
+    for key, array in states(straight)[0].items():
+        np.testing.assert_allclose(states(resumed)[0][key], array, rtol=1e-2, atol=0.01, err_msg=key)
+    if route[0] == route[1]:
+        assert all(np.array_equal(states(resumed)[0][key], array) for key, array in states(straight)[0].items())
+
+
+def test_a_run_on_the_device_from_start_to_end(cupy, tmp_path):
+    config, dataset = load_experiment("digits", SMALL), load("digits")
+    folder, training = start(config, dataset, tmp_path / "there", "cuda")
+    assert run(folder, training)
+    other, training = start(config, dataset, tmp_path / "here")
+    assert run(other, training)
+    for got, expected in zip(folder.metrics(), other.metrics(), strict=True):
+        assert {**got, "momentum": 0} == pytest.approx({**expected, "momentum": 0}, rel=0.02, abs=0.02)
+
+
+# ---------------------------------------------------------------------- looking back
+
+
+@pytest.mark.parametrize("bad", [1, 2, 5, 6])
+@pytest.mark.parametrize("every", [1, 4, 100])
+def test_the_first_step_that_is_not_finite_is_found_later(cupy, monkeypatch, bad, every):
+    monkeypatch.setattr(training_module, "LOOK_EVERY", every)
+    config = load_experiment("digits", SMALL)
+    training = Training(config, load("digits"), "cuda")
+    assert training.steps_per_epoch == 6
+    with pytest.raises(AnomalyError) as caught:
+        for step in range(1, 7):
+            if step == bad:
+                training.game.generator[0].weight.data[3, 2] = np.inf
+            training.step()
+    assert f"step {bad}, epoch 1: a loss is nan or infinite" in str(caught.value)
+    assert training.steps == bad - 1
+
+
+def test_what_is_not_finite_is_not_saved(cupy):
+    """A gradient that is infinite in the last step before a checkpoint has not reached a loss yet."""
+    training = Training(load_experiment("digits", SMALL), load("digits"), "cuda")
+    training.step()
+    training.state()
+    training.step()
+    bias = training.game.generator[0].bias
+    bias.grad = Tensor(bias.grad.data * np.float32(np.inf))
+    with pytest.raises(AnomalyError, match="step 2, epoch 1: the gradient of the generator's 0.bias is"):
+        training.state()
+
+
+def test_the_culprit_is_named_as_on_the_cpu(cupy, tmp_path, monkeypatch):
+    config, dataset = load_experiment("digits", SMALL), load("digits")
+    folder, training = start(config, dataset, tmp_path / "run", "cuda")
+    step = Training.step
+
+    def sabotaged(self):
+        if self.steps == 9:
+            self.game.generator[0].weight.data[3, 2] = np.inf
+        step(self)
+
+    monkeypatch.setattr(Training, "step", sabotaged)
+    with pytest.raises(AnomalyError) as caught:
+        run(folder, training)
+    assert "training stopped: step 10, epoch 2: a loss is nan or infinite" in str(caught.value)
+    assert "its input 1 held inf at index (3, 2) already" in str(caught.value)
+    assert folder.latest_checkpoint().state["steps"] == 6
+
+
+# ---------------------------------------------------------------------- monitors
+
+
+def test_a_monitor_on_the_device_loses_nothing_over_a_long_epoch(cupy):
+    """Sums in single precision, each kept with its error: as good as double precision."""
+    rng = np.random.default_rng(0)
+    here, there = gan.Monitor(get_backend("cpu")), gan.Monitor(get_backend("cuda"))
+    for _ in range(200):
+        numbers = [rng.normal(size=shape).astype(np.float32) for shape in ((), (), (5, 1), (7, 1))]
+        here.add(gan.Step(*(Tensor(x) for x in numbers)))
+        there.add(gan.Step(*(Tensor(get_backend("cuda").from_numpy(x)) for x in numbers)))
+    assert here.first_non_finite() is there.first_non_finite() is None
+    assert there.means() == pytest.approx(here.means(), rel=1e-6, abs=1e-7)
+    moved = gan.Monitor(get_backend("cpu"))
+    moved.load_state_dict(there.state_dict())
+    assert moved.means() == there.means()
+    back = gan.Monitor(get_backend("cuda"))
+    back.load_state_dict(here.state_dict())
+    assert back.means() == pytest.approx(here.means(), rel=1e-12)
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_a_monitor_notes_the_first_step_that_is_not_finite(cupy, device):
+    backend = get_backend(device)
+    monitor = gan.Monitor(backend)
+    zero = Tensor(backend.from_numpy(np.zeros((2, 1), np.float32)))
+    bad = Tensor(backend.from_numpy(np.array([[0], [np.nan]], np.float32)))
+    loss = Tensor(backend.from_numpy(np.zeros((), np.float32)))
+    for logits in (zero, zero, bad, zero, bad):
+        monitor.add(gan.Step(loss, loss, logits, zero))
+    assert monitor.first_non_finite() == 3
+    monitor.reset()
+    monitor.add(gan.Step(loss, loss, zero, zero))
+    assert monitor.first_non_finite() is None
+
+
+def test_spherical_noise_is_drawn_there_too(cupy):
+    there = gan.Noise("spherical", 5).draw(7, Stream(0, "noise"), backend=get_backend("cuda"))
+    np.testing.assert_allclose(there.get(), gan.Noise("spherical", 5).draw(7, Stream(0, "noise")), atol=2e-6)
