@@ -12,6 +12,7 @@ import numpy as np
 
 import tinygan
 from benchmarks.clocks import host_clock
+from benchmarks.errors import BenchmarkError
 from benchmarks.results import result
 from benchmarks.statistics import summarise
 from benchmarks.tables import format_table
@@ -33,7 +34,14 @@ def measure_profile(task: Task, seconds: float = 3.0) -> dict[str, Any]:
     dict
         A result (see `results.result`) with ``functions``: ``name``, ``calls`` and ``own_ms``, each of one iteration,
         the slowest first; and ``profiled_ms``, an iteration while the profiler looks on.
+
+    Raises
+    ------
+    BenchmarkError
+        The task is for a GPU.
     """
+    if task.device != "cpu":
+        raise BenchmarkError("profile: it sees only the host, and a GPU works behind its back; use --device cpu")
     with blas_threads(task.threads):
         contestant = TinyganStep(task)
         host_clock(contestant.iterate, 3)

@@ -90,6 +90,6 @@ class _GivenNoise:
         self.rows = rows
         self.size = rows.shape[1]
 
-    def draw(self, count: int, stream: Any, dtype: Any = None) -> Any:
+    def draw(self, count: int, stream: Any, dtype: Any = None, backend: Any = None) -> Any:
         drawn, self.rows = self.rows[:count], self.rows[count:]
-        return drawn
+        return drawn if backend is None else backend.from_numpy(drawn)

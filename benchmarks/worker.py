@@ -20,7 +20,7 @@ from tinygan.errors import TinyganError
 
 
 class Worker:
-    """What answers: ``build`` a contestant, ``run`` it or let it ``play``, tell the ``peak`` product, the ``memory``."""
+    """What answers: ``build`` a contestant, ``run`` it, let it ``play``; tell the ``peak`` product, the ``memory``."""
 
     def __init__(self) -> None:
         self.contestant: Any = None

@@ -1,5 +1,4 @@
-"""Measure the engine: long chains, wide sums, training steps; time and memory, which must grow linearly; and what it
-costs to look on: anomaly mode and the gradient check, as ratios.
+"""Measure the engine: long chains, wide sums, training steps; time and memory, which must grow linearly.
 
 usage: python tools/measure_engine.py
 """
@@ -65,41 +64,7 @@ def live_tensors(steps: int) -> None:
     gc.enable()
 
 
-def median_ms(function: Callable[[], object], repeats: int = 30) -> float:
-    """Return the median time of a call in milliseconds, after one that does not count."""
-    times = []
-    for _ in range(repeats + 1):
-        began = time.perf_counter()
-        function()
-        times.append(1e3 * (time.perf_counter() - began))
-    return float(np.median(times[1:]))
-
-
-def cost_of_looking_on() -> None:
-    """Print what a training step costs in anomaly mode, and a gradient check beside one forward and backward pass."""
-    for name, batch, sizes in (("digits", 64, (32, 256, 64)), ("MNIST", 100, (100, 1200, 784))):
-        noise, hidden, pixels = sizes
-        generator = nn.Sequential(nn.Linear(noise, hidden), nn.ReLU(), nn.Linear(hidden, pixels), nn.Sigmoid())
-        discriminator = nn.Sequential(nn.Dropout(0.2), nn.Maxout(pixels, 64, 5), nn.Dropout(0.5), nn.Linear(64, 1))
-        game = gan.Algorithm1(generator, discriminator, lr=0.001)
-        data = np.random.default_rng(0).random((batch, pixels), np.float32)
-
-        def watched(game: gan.Algorithm1 = game, data: object = data) -> None:
-            with tg.detect_anomaly():
-                game.step(data)
-
-        plain, anomaly = median_ms(lambda game=game, data=data: game.step(data)), median_ms(watched)
-        print(f"step of {name} size: {plain:.2f} ms; in anomaly mode {anomaly:.2f} ms, {anomaly / plain:.2f} times")
-    layer = nn.Linear(20, 10)
-    x = tg.tensor(np.random.default_rng(0).normal(size=(5, 20)), requires_grad=True)
-    once = median_ms(lambda: layer(x).sum().backward())
-    for order in (1, 2):
-        check = median_ms(lambda order=order: tg.gradcheck(layer, [x], order=order), repeats=3)
-        print(f"gradcheck of a layer 20 to 10, order {order}: {check:.1f} ms, {check / once:.0f} passes")
-
-
 if __name__ == "__main__":
-    cost_of_looking_on()
     measure("chain", chain, (1_000, 10_000, 100_000, 1_000_000))
     measure("fan-in", fan_in, (1_000, 10_000, 100_000))
     live_tensors(1000)

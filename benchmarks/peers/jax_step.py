@@ -40,6 +40,8 @@ class JaxStep:
             raise BenchmarkError("jax: only the non-saturating objective with uniform noise is written for the peers")
         if task.device == "cuda" and jax.default_backend() != "gpu":
             raise BenchmarkError("jax: this JAX finds no GPU; install jax[cuda13], or use --device cpu")
+        # on a GPU JAX would round the factors of a product to TF32; nobody else here does
+        jax.config.update("jax_default_matmul_precision", "highest")
         self.task = task
         self.device = jax.devices("gpu" if task.device == "cuda" else "cpu")[0]
         weights = {name: jax.device_put(array, self.device) for name, array in task.weights.items()}

@@ -10,7 +10,10 @@ import pytest
 from matplotlib.image import imread
 
 from benchmarks.__main__ import main
+from benchmarks.errors import BenchmarkError
+from benchmarks.profile import measure_profile
 from benchmarks.results import read_result
+from benchmarks.task import make_task
 
 ROOT = Path(__file__).parents[2]
 
@@ -103,13 +106,20 @@ def test_costs(tiny: str, tmp_path: Path, capsys: Any) -> None:
 
 def test_profile(tiny: str, tmp_path: Path, capsys: Any) -> None:
     assert run("profile", "--experiment", tiny, "--seconds", "0.01", "--out", tmp_path) == 0
-    functions = read_result(tmp_path / "profile-cpu.json")["functions"]
+    measured = read_result(tmp_path / "profile-cpu.json")
+    functions = measured["functions"]
+    assert sum(function["own_ms"] for function in functions) <= 1.01 * measured["profiled_ms"]
     called = {function["name"].partition(" (")[0]: function["calls"] for function in functions}
     assert called["gan.algorithm1: step"] == 1
     assert called["optim.optimizers: step"] == 2
     own = [function["own_ms"] for function in functions]
     assert own == sorted(own, reverse=True)
     assert "own ms" in capsys.readouterr().out
+
+
+def test_a_profile_of_a_gpu_is_refused(tiny: str) -> None:
+    with pytest.raises(BenchmarkError, match="a GPU works behind its back; use --device cpu"):
+        measure_profile(make_task(tiny, device="cuda"))
 
 
 def test_everything_at_once(tiny: str, tmp_path: Path, monkeypatch: Any, capsys: Any) -> None:

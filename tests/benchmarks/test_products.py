@@ -93,7 +93,16 @@ def test_each_product_is_computed_in_the_layout_of_training() -> None:
     contestant.iterate()
     for a, b, out in contestant._calls:
         np.testing.assert_allclose(out, a @ b, rtol=1e-5)
-    assert len(contestant._calls) == len(products_of(task.config, 64))
+    products = products_of(task.config, 64)
+    assert len(contestant._calls) == len(products)
+    weights = {(p.player, p.layer): b for p, (_, b, _) in zip(products, contestant._calls, strict=True)
+               if p.kind == "forward"}  # fmt: skip
+    for product, (a, b, _) in zip(products, contestant._calls, strict=True):
+        weight = weights[product.player, product.layer]
+        if product.kind == "weight":
+            assert a.T.flags.c_contiguous
+        else:
+            assert b is weight if product.kind == "forward" else b.base is weight
     assert len(contestant.run(3)) == 3
 
 

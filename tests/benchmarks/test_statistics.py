@@ -64,6 +64,10 @@ def test_the_ratio_is_the_median_of_the_turns() -> None:
     assert found["ratio_p10"] < 2.0 < found["ratio_p90"]
 
 
+def test_one_interruption_moves_no_ratio() -> None:
+    assert ratios([[2.0, 2.0, 1e6]], [[1.0, 1.0, 1.0]])["ratio"] == 2.0
+
+
 def test_ratios_need_equally_many_turns() -> None:
     with pytest.raises(BenchmarkError, match="got 1 and 2"):
         ratios([[1.0]], [[1.0], [1.0]])

@@ -80,6 +80,12 @@ def test_given_noise_makes_a_game_that_repeats(tiny: str) -> None:
     contestant.iterate()
 
 
+def test_given_noise_is_played_without_dropout(tiny: str) -> None:
+    noise = np.random.default_rng(0).random((3, 2, 6, 3), np.float32)
+    without = make_task(tiny, overrides=["discriminator.layers.0.p=0.0", "discriminator.layers.2.p=0.0"])
+    assert TinyganStep(make_task(tiny)).play(noise) == TinyganStep(without).play(noise)
+
+
 @pytest.mark.parametrize("k", [1, 3])
 def test_every_update_gets_noise_of_its_own(tiny: str, k: int) -> None:
     """Zeros for one of the players change its own loss."""
