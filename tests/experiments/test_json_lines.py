@@ -12,7 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tinygan.errors import DtypeError, RunError
-from tinygan.experiments.json_lines import append_record, check_length, cut, read_records, synced_length
+from tinygan.experiments.json_lines import (
+    append_record,
+    check_length,
+    cut,
+    length_of,
+    read_records,
+    synced_count,
+    synced_length,
+)
 
 values = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
 records = st.dictionaries(st.text(), values, max_size=4)
@@ -40,6 +48,7 @@ def test_every_torn_last_line_is_ignored_and_then_replaced(tmp_path):
         path.write_bytes(whole + last[:length])
         assert read_records(path) == [{"step": 1}]
         assert synced_length(path) == len(whole)
+        assert synced_count(path) == 1
         append_record(path, {"step": 3})
         assert read_records(path) == [{"step": 1}, {"step": 3}]
 
@@ -64,7 +73,8 @@ def test_any_other_damage_is_named_by_its_line(tmp_path, line):
 
 def test_a_missing_file_has_no_records(tmp_path):
     assert read_records(tmp_path / "m.jsonl") == []
-    assert synced_length(tmp_path / "m.jsonl") == 0
+    assert synced_length(tmp_path / "m.jsonl") == synced_count(tmp_path / "m.jsonl") == 0
+    assert length_of(tmp_path / "m.jsonl", 0) == 0
     cut(tmp_path / "m.jsonl", 0)
     assert os.listdir(tmp_path) == []
 
@@ -101,12 +111,24 @@ def test_a_full_disk_leaves_the_earlier_lines_and_no_torn_one(tmp_path, monkeypa
     assert read_records(path) == [{"step": 1}, {"step": 2}]
 
 
-def test_the_length_is_forced_to_the_disk(tmp_path, monkeypatch):
+@given(st.lists(st.sampled_from([0, 1, 30, 65_534, 65_535, 65_536, 99_999]), max_size=5), st.integers(0, 3))
+def test_lines_are_counted_whatever_their_lengths(tmp_path_factory, lengths, torn):
+    path = tmp_path_factory.mktemp("lines") / "m.jsonl"
+    path.write_bytes(b"".join(b"x" * length + b"\n" for length in lengths) + b"x" * torn)
+    assert synced_count(path) == len(lengths)
+    for count in range(len(lengths) + 1):
+        assert length_of(path, count) == sum(lengths[:count]) + count
+    with pytest.raises(RunError, match=f"at least the {len(lengths) + 1} records .* found {len(lengths)}; "):
+        length_of(path, len(lengths) + 1)
+
+
+@pytest.mark.parametrize("measure", [synced_length, synced_count])
+def test_what_is_counted_is_forced_to_the_disk(tmp_path, monkeypatch, measure):
     path = tmp_path / "m.jsonl"
     append_record(path, {"step": 1})
     synced = []
     monkeypatch.setattr(os, "fsync", synced.append)
-    assert synced_length(path) == path.stat().st_size
+    assert measure(path) == {synced_length: path.stat().st_size, synced_count: 1}[measure]
     assert len(synced) == 1
 
 

@@ -154,7 +154,7 @@ def test_a_checkpoint_records_where_the_records_were(run):
         POSITION: {
             "step": 2,
             "metrics_bytes": run.metrics_path.stat().st_size,
-            "timing_bytes": run.timing_path.stat().st_size,
+            "timing_records": 2,
         },
     }
 
@@ -217,9 +217,39 @@ def test_lost_records_are_named_and_nothing_is_cut(run):
     run.append_metrics({"step": 3})
     metrics = run.metrics_path.read_bytes()
     os.truncate(run.timing_path, 10)
-    with pytest.raises(RunError, match=r"timing\.jsonl: expected at least the 56 bytes .* found 10"):
+    with pytest.raises(RunError, match=r"timing\.jsonl: expected at least the 2 records .* found 0; records were lost"):
         run.rewind(checkpoint)
     assert run.metrics_path.read_bytes() == metrics
+
+
+def test_the_clock_leaves_no_trace_in_a_checkpoint(run, tmp_path):
+    slow = RunFolder.create(tmp_path / "slow", "", {})
+    for folder, seconds in ((run, 0.5), (slow, 1234.5)):
+        folder.append_metrics({"step": 1})
+        folder.append_timing({"step": 1, "seconds": seconds})
+        folder.save_checkpoint(1, {"w": np.ones(3)}, {"seed": 1})
+    assert run.timing_path.stat().st_size != slow.timing_path.stat().st_size
+    assert run.latest_checkpoint().path.read_bytes() == slow.latest_checkpoint().path.read_bytes()
+
+
+def test_timing_is_cut_at_its_records_however_long_each_is(run):
+    for step, seconds in enumerate((0.5, 1234.5, 0.25), start=1):
+        run.append_timing({"step": step, "seconds": seconds})
+        run.save_checkpoint(step, {}, {})
+    kept = run.timing_path.read_bytes().splitlines(keepends=True)[:2]
+    run.rewind(read_checkpoint(run.checkpoints_path / "step-000000002.tgn"))
+    assert run.timing_path.read_bytes() == b"".join(kept)
+
+
+def test_a_checkpoint_of_an_earlier_version_counts_the_bytes_of_the_timing(run, tmp_path):
+    for step in (1, 2):
+        run.append_metrics({"step": step})
+        run.append_timing({"step": step})
+    line = len(b'{"step": 1}\n')
+    state = {POSITION: {"step": 1, "metrics_bytes": line, "timing_bytes": line}}
+    write_checkpoint(tmp_path / "old.tgn", {}, state)
+    run.rewind(read_checkpoint(tmp_path / "old.tgn"))
+    assert run.metrics() == run.timing() == [{"step": 1}]
 
 
 def test_edited_records_are_named(run):
@@ -235,6 +265,13 @@ def test_edited_records_are_named(run):
 def test_a_checkpoint_from_elsewhere_is_refused(run, tmp_path, state):
     write_checkpoint(tmp_path / "a.tgn", {}, state)
     with pytest.raises(CheckpointError, match=r"a\.tgn: expected metrics_bytes under 'run_folder' in the state"):
+        run.rewind(read_checkpoint(tmp_path / "a.tgn"))
+
+
+@pytest.mark.parametrize("count", [None, -1, True, "2"])
+def test_a_checkpoint_that_counts_no_timing_is_refused(run, tmp_path, count):
+    write_checkpoint(tmp_path / "a.tgn", {}, {POSITION: {"metrics_bytes": 0, "timing_records": count}})
+    with pytest.raises(CheckpointError, match=rf"expected timing_records under 'run_folder' .* found {count!r}; take"):
         run.rewind(read_checkpoint(tmp_path / "a.tgn"))
 
 

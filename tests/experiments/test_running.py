@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import os
 
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from tinygan import gan
 from tinygan.backend import Stream
+from tinygan.data.dataset import Split
 from tinygan.errors import AnomalyError, CheckpointError, ConfigError, RunError
 from tinygan.experiments import running
 from tinygan.experiments.checkpoint import write_checkpoint
@@ -47,15 +49,10 @@ def go_on(tiny_data):
 
 
 def contents(path):
-    """Everything of a finished run that may be compared: all but the clock, and what counts its bytes."""
-    checkpoint = RunFolder(path).latest_checkpoint()
-    state = {key: value for key, value in checkpoint.state.items() if key != "run_folder"}
-    arrays = {name: (array.dtype.str, array.shape, array.tobytes()) for name, array in checkpoint.arrays.items()}
-    files = {
-        file.relative_to(path).as_posix(): file.read_bytes()
-        for file in [*path.glob("*.toml"), *path.glob("metrics.jsonl"), *path.glob("samples/*")]
-    }
-    return arrays, state, files
+    """Every file of a finished run but those of the clock; the last checkpoint stands for all."""
+    last = RunFolder(path).latest_checkpoint().path
+    files = [*path.glob("*.toml"), *path.glob("metrics.jsonl"), *path.glob("samples/*"), last]
+    return {file.relative_to(path).as_posix(): file.read_bytes() for file in files}
 
 
 games = pytest.mark.parametrize(
@@ -233,6 +230,15 @@ def test_other_data_than_the_run_began_with_are_refused(tiny_experiment, tiny_da
     run(*start(tiny_experiment(), tiny_data(22), path), Limits(steps=3))
     with pytest.raises(CheckpointError, match="holds an order of 22 training images, but 'digits' has 21"):
         reopen(path, lambda config: tiny_data(21))
+
+
+def test_other_images_than_the_run_began_with_are_refused(tiny_experiment, tiny_data, fresh):
+    path = fresh()
+    run(*start(tiny_experiment(), tiny_data(22), path), Limits(steps=3))
+    data = tiny_data(22)
+    reversed_images = Split(np.ascontiguousarray(data.train.images[::-1]), data.train.labels)
+    with pytest.raises(CheckpointError, match="belongs to other train images than those of 'digits' now"):
+        reopen(path, lambda config: dataclasses.replace(data, train=reversed_images))
 
 
 def test_a_checkpoint_of_something_else_is_refused(tiny_experiment, tiny_data, fresh):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import numpy as np
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tinygan import gan
+from tinygan.data.dataset import Split
 from tinygan.errors import AnomalyError, CheckpointError, ConfigError
 from tinygan.experiments.training import Training
 
@@ -197,6 +199,50 @@ def test_a_state_of_other_data_or_another_net_is_refused(tiny_experiment, tiny_d
     del arrays["discriminator.1.bias"]
     with pytest.raises(CheckpointError, match=r"1\.bias is missing"):
         Training(tiny_experiment(), tiny_data()).load_state(arrays, plain)
+
+
+@pytest.mark.parametrize("split", ["train", "validation"])
+def test_other_images_of_the_same_number_and_size_are_refused_and_nothing_is_changed(
+    tiny_experiment, tiny_data, split
+):
+    arrays, plain = Training(tiny_experiment(), tiny_data()).state()
+    data = tiny_data()
+    images = getattr(data, split).images.copy()
+    images[-1, -1] = np.nextafter(images[-1, -1], np.float32(2))  # one pixel, by the least that can be
+    other = Training(
+        tiny_experiment(), dataclasses.replace(data, **{split: Split(images, getattr(data, split).labels)})
+    )
+    advance(other, 2)
+    before = bits(other)
+    with pytest.raises(CheckpointError) as error:
+        other.load_state(arrays, plain)
+    was, found = (state["images_sha256"][split][:16] for state in (plain, other.state()[1]))
+    assert str(error.value) == (
+        f"the checkpoint belongs to other {split} images than those of 'digits' now: their SHA-256 was {was}..., and "
+        f"is {found}...; give --data the files the run began with"
+    )
+    assert bits(other) == before
+
+
+def test_test_images_and_labels_decide_nothing(tiny_experiment, tiny_data):
+    arrays, plain = Training(tiny_experiment(), tiny_data()).state()
+    data = tiny_data()
+    train = Split(data.train.images, np.ones(len(data.train), np.uint8))
+    Training(tiny_experiment(), dataclasses.replace(data, train=train, test=data.validation)).load_state(arrays, plain)
+
+
+def test_a_checkpoint_from_before_the_fingerprints_is_taken_with_a_warning(tiny_experiment, tiny_data):
+    first, second = (Training(tiny_experiment(), tiny_data()) for _ in range(2))
+    advance(first, 3)
+    arrays, plain = first.state()
+    del plain["images_sha256"]
+    message = (
+        "the checkpoint, of an earlier tinygan, does not say which images it belongs to; they are taken to be those of "
+        "'digits' now"
+    )
+    with pytest.warns(UserWarning, match=f"^{message}$"):
+        second.load_state(arrays, plain)
+    assert bits(second) == bits(first)
 
 
 # --- broken runs -----------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -98,6 +99,58 @@ def synced_length(path: Path) -> int:
         return _whole_lines(descriptor)
 
 
+def synced_count(path: Path) -> int:
+    """Force the file to the disk and count its whole lines; a missing file has none.
+
+    Unlike the length in bytes, this number is the same for two runs whose records differ in nothing but the clock.
+
+    Raises
+    ------
+    RunError
+        When the disk reports an error.
+
+    Examples
+    --------
+    >>> synced_count(Path("no-such-file.jsonl"))
+    0
+    """
+    if not path.exists():
+        return 0
+    with _opened(path) as descriptor:
+        os.fsync(descriptor)
+        return len(_line_ends(descriptor))
+
+
+def length_of(path: Path, count: int) -> int:
+    r"""Count the bytes of the first `count` lines.
+
+    Raises
+    ------
+    RunError
+        When the file has fewer whole lines.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = Path(folder, "t.jsonl").write_bytes(b'{}\n{"epoch": 2}\n')
+    ...     length_of(Path(folder, "t.jsonl"), 1)
+    3
+    """
+    if count == 0:
+        return 0
+    ends = []
+    if path.exists():
+        with _opened(path) as descriptor:
+            ends = _line_ends(descriptor)
+    if len(ends) < count:
+        raise RunError(
+            f"{path}: expected at least the {count} records that the checkpoint counted, found {len(ends)}; "
+            "records were lost or removed: put the file back from a copy, or train again with another --out"
+        )
+    return ends[count - 1]
+
+
 def check_length(path: Path, length: int) -> None:
     """Refuse a file that does not have, or cannot be cut at, the `length` in bytes a checkpoint recorded.
 
@@ -176,6 +229,16 @@ def _whole_lines(descriptor: int) -> int:
             return start + newline + 1
         end = start
     return 0
+
+
+def _line_ends(descriptor: int) -> list[int]:
+    """Return where each whole line ends, newline included, in bytes from the start of the file."""
+    ends: list[int] = []
+    position = os.lseek(descriptor, 0, os.SEEK_SET)
+    while block := os.read(descriptor, 1 << 16):
+        ends += [position + newline.end() for newline in re.finditer(b"\n", block)]
+        position += len(block)
+    return ends
 
 
 def _record(path: Path, number: int, line: bytes) -> dict[str, Any]:

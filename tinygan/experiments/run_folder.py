@@ -11,9 +11,10 @@
     report.html        the report
     run.lock           held by the process that is training
 
-Whatever must be whole is written by `atomic_write`. A checkpoint names the lengths of the two record files
+Whatever must be whole is written by `atomic_write`. A checkpoint says how far the two record files had come
 at its moment; `RunFolder.rewind` cuts them back to it, so that a resumed run goes on as if it had never been
-interrupted.
+interrupted. Of the metrics it names the bytes; of the timing, whose bytes are the clock's, the records: so the
+checkpoints of two equal runs are equal files.
 """
 
 from __future__ import annotations
@@ -31,7 +32,15 @@ from tinygan.experiments.atomic import atomic_write, remove_temporaries, sync_fo
 from tinygan.experiments.checkpoint import Checkpoint
 from tinygan.experiments.checkpoint_folder import CheckpointFolder
 from tinygan.experiments.checkpoint_layout import Array
-from tinygan.experiments.json_lines import append_record, check_length, cut, read_records, synced_length
+from tinygan.experiments.json_lines import (
+    append_record,
+    check_length,
+    cut,
+    length_of,
+    read_records,
+    synced_count,
+    synced_length,
+)
 from tinygan.experiments.json_values import json_value
 from tinygan.experiments.lock import exclusive_lock
 
@@ -224,7 +233,7 @@ class RunFolder:
             How many steps are done, 0 or more.
         arrays, state
             See `tinygan.experiments.checkpoint.write_checkpoint`. The key "run_folder" of the state is taken:
-            it gets the step and the lengths in bytes of the two record files.
+            it gets the step, the bytes of ``metrics.jsonl`` and the number of records in ``timing.jsonl``.
         best : bool
             Write ``checkpoints/best.tgn`` as well, with the same bytes.
 
@@ -248,7 +257,7 @@ class RunFolder:
         position = {
             "step": step,
             "metrics_bytes": synced_length(self.metrics_path),
-            "timing_bytes": synced_length(self.timing_path),
+            "timing_records": synced_count(self.timing_path),
         }
         self._checkpoints.save(step, arrays, {**state, POSITION: position}, best=best)
 
@@ -273,27 +282,35 @@ class RunFolder:
         RunError
             When a file is shorter than it was or was edited; then neither is touched.
         """
-        lengths = {
-            self.metrics_path: _recorded_length(checkpoint, "metrics_bytes"),
-            self.timing_path: _recorded_length(checkpoint, "timing_bytes"),
-        }
+        metrics = _recorded(checkpoint, "metrics_bytes")
+        if _is_old(checkpoint):
+            timing = _recorded(checkpoint, "timing_bytes")
+        else:
+            timing = length_of(self.timing_path, _recorded(checkpoint, "timing_records"))
+        lengths = {self.metrics_path: metrics, self.timing_path: timing}
         for path, length in lengths.items():
             check_length(path, length)
         for path, length in lengths.items():
             cut(path, length)
 
 
-def _recorded_length(checkpoint: Checkpoint | None, key: str) -> int:
+def _is_old(checkpoint: Checkpoint | None) -> bool:
+    """Say whether a checkpoint counts the bytes of ``timing.jsonl``, as those of the first runs did."""
+    position = checkpoint.state.get(POSITION) if checkpoint is not None else None
+    return isinstance(position, dict) and "timing_bytes" in position
+
+
+def _recorded(checkpoint: Checkpoint | None, key: str) -> int:
     if checkpoint is None:
         return 0
     position = checkpoint.state.get(POSITION)
-    length = position.get(key) if isinstance(position, dict) else None
-    if type(length) is not int or length < 0:
+    number = position.get(key) if isinstance(position, dict) else None
+    if type(number) is not int or number < 0:
         raise CheckpointError(
-            f"{checkpoint.path}: expected {key} under {POSITION!r} in the state, found {length!r}; take a "
+            f"{checkpoint.path}: expected {key} under {POSITION!r} in the state, found {number!r}; take a "
             "checkpoint from the folder checkpoints/ of a run"
         )
-    return length
+    return number
 
 
 def _refused(path: Path, what: str, error: OSError) -> RunError:

@@ -1,9 +1,8 @@
 """Run an experiment in a run folder: train, record, draw, save, and go on where a run stopped.
 
 The files of a run are described in `tinygan.experiments.run_folder`. What decides the bits of a run is its
-configuration, its data and the machine; so ``metrics.jsonl`` and the arrays of the checkpoints of two runs can be
-compared byte for byte (not the files: they count the bytes of ``timing.jsonl``), and a run that was interrupted ends as
-one that was not.
+configuration, its data and the machine; so ``metrics.jsonl`` and the checkpoints of two runs can be compared byte for
+byte, and a run that was interrupted ends as one that was not.
 """
 
 from __future__ import annotations

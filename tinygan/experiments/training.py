@@ -5,7 +5,10 @@ It knows nothing of files, clocks or screens: see `tinygan.experiments.running` 
 
 from __future__ import annotations
 
+import hashlib
+import warnings
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -83,6 +86,12 @@ class Training:
     def epoch_is_over(self) -> bool:
         """Whether every batch of the epoch has been used; then `next_epoch` comes before another `step`."""
         return self.position == self.steps_per_epoch
+
+    @cached_property
+    def fingerprints(self) -> dict[str, str]:
+        """SHA-256 of the images that decide the run, by split: those trained on, and those its choices are made on."""
+        splits = {"train": self.dataset.train, "validation": self.dataset.validation}
+        return {name: hashlib.sha256(split.images.data).hexdigest() for name, split in splits.items()}
 
     def step(self) -> None:
         """Run one iteration of Algorithm 1 on the next rows of the epoch.
@@ -188,6 +197,7 @@ class Training:
             "position": self.position,
             "steps": self.steps,
             "image_shape": list(self.image_shape),
+            "images_sha256": self.fingerprints,
             "streams": self.streams.state_dict(),
             "monitor": self.monitor.state_dict(),
         }
@@ -202,12 +212,12 @@ class Training:
         return arrays, plain
 
     def load_state(self, arrays: Mapping[str, Any], plain: Mapping[str, Any]) -> None:
-        """Continue from a state that `state` returned.
+        """Continue from a state that `state` returned; warn if it is too old to tell which images it belongs to.
 
         Raises
         ------
         CheckpointError
-            The state belongs to another configuration or data set.
+            The state belongs to another configuration or data set, be it of the same number and size of images.
         """
         order = arrays.get("order")
         if order is None or order.shape != self.order.shape:
@@ -216,6 +226,7 @@ class Training:
                 f"the checkpoint holds an order of {found} training images, but {self.config.data.set!r} has "
                 f"{len(self.images)}: give --data the files the run began with"
             )
+        self._refuse_other_images(plain.get("images_sha256"))
         game = self.game
         for player, network, optimizer in (
             ("generator", game.generator, game.generator_optimizer),
@@ -230,6 +241,22 @@ class Training:
         self.epoch, self.position, self.steps = plain["epoch"], plain["position"], plain["steps"]
         self.streams.load_state_dict(plain["streams"])
         self.monitor.load_state_dict(plain["monitor"])
+
+    def _refuse_other_images(self, recorded: Mapping[str, str] | None) -> None:
+        if recorded is None:
+            warnings.warn(
+                f"the checkpoint, of an earlier tinygan, does not say which images it belongs to; they are taken to be "
+                f"those of {self.config.data.set!r} now",
+                stacklevel=3,
+            )
+            return
+        for split, found in self.fingerprints.items():
+            if recorded[split] != found:
+                raise CheckpointError(
+                    f"the checkpoint belongs to other {split} images than those of {self.config.data.set!r} now: their "
+                    f"SHA-256 was {recorded[split]:.16}..., and is {found:.16}...; give --data the files the run "
+                    "began with"
+                )
 
 
 def arrays_under(prefix: str, arrays: Mapping[str, Any]) -> dict[str, Any]:
