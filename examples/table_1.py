@@ -1,0 +1,192 @@
+"""The MNIST column of Table 1, from the data to the row.
+
+Usage: python examples/table_1.py [--data DIR] [--seeds S ...] [--epochs N] [--jobs N] [--out DIR] [--results FILE]
+
+Trains the experiment once for each seed, keeps the checkpoint that the validation images like best, and evaluates it,
+and the last one, on the test images. Prints the table beside the paper's rows, which are quoted, and writes
+OUT/table_1.md, OUT/table_1.png (validation log-likelihood by epoch) and the results with configuration, commit, machine
+and time as JSON. Stop it whenever you like: the same command goes on where it stopped, and ends with the same bytes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from tinygan.experiments.config import load_experiment
+from tinygan.experiments.run_folder import RunFolder
+
+# Quoted from Table 1 of the paper: mean log-likelihood of test images in nats, and its error.
+PAPER = [
+    ("DBN", "138 ± 2", "1909 ± 66"),
+    ("Stacked contractive autoencoder", "121 ± 1.6", "2110 ± 50"),
+    ("Deep GSN", "214 ± 1.1", "1890 ± 29"),
+    ("Adversarial nets", "225 ± 2", "2057 ± 26"),
+]
+CAVEAT = (
+    "Gaussian Parzen window estimates, in nats: 10,000 samples, sigma by the first 1,000 validation images, mean over "
+    "the test images ± standard error. They vary much and can prefer blur."
+)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = _parse(arguments)
+    config = load_experiment(options.experiment, options.overrides)
+    options.out.mkdir(parents=True, exist_ok=True)
+    with ThreadPoolExecutor(options.jobs) as pool:  # each thread waits for a process
+        finished = list(pool.map(lambda seed: _train(seed, options), options.seeds))
+    if not all(finished):
+        print("stopped; the same command goes on from here", file=sys.stderr)
+        return 130
+    runs = [_judge(seed, options) for seed in options.seeds]
+    table = _table(config.name, runs)
+    _draw(runs, config.name).savefig(options.out / "table_1.png", dpi=90, metadata={"Software": None})
+    (options.out / "table_1.md").write_text(table + "\n", encoding="utf-8")
+    results = options.results or options.out / "table_1.json"
+    folder = RunFolder.open(_folder(options.seeds[0], options))
+    results.write_text(
+        json.dumps(
+            {
+                "command": "python examples/table_1.py " + " ".join(sys.argv[1:] if arguments is None else arguments),
+                "commit": _commit(),
+                "environment": folder.environment(),
+                "configuration": folder.config_path.read_text(encoding="utf-8"),
+                "runs": runs,
+                "table": table,
+            },
+            indent=1,
+        )
+        + "\n",
+        encoding="utf-8",
+    )
+    print(table)
+    print(f"\n{CAVEAT}\n\nDrawn in {options.out / 'table_1.png'}; everything in {results}")
+    return 0
+
+
+# ---------------------------------------------------------------------- runs
+
+
+def _train(seed: int, options: argparse.Namespace) -> bool:
+    """Train, or go on training; say whether the last epoch is done. A process of its own survives any other's end."""
+    folder = _folder(seed, options)
+    command = [sys.executable, "-m", "tinygan"]
+    if (folder / "config.toml").exists():
+        command += ["resume", str(folder)]
+    else:
+        command += ["train", options.experiment, "--out", str(folder), "--seed", str(seed)]
+        for override in options.overrides:
+            command += ["--set", override]
+    environment = dict(os.environ)
+    if options.jobs > 1:  # side by side they share the cores
+        environment["OPENBLAS_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // options.jobs))
+        command.append("--quiet")
+    if options.data is not None:
+        command += ["--data", str(options.data)]
+    status = subprocess.run(command, env=environment, stdout=subprocess.DEVNULL, check=False).returncode
+    if status not in (0, 130):
+        raise SystemExit(f"table_1: training with seed {seed} ended with status {status}; its message is above")
+    return status == 0
+
+
+def _judge(seed: int, options: argparse.Namespace) -> dict[str, Any]:
+    """Evaluate the best and the last checkpoint, and collect the curve."""
+    folder = RunFolder.open(_folder(seed, options))
+    answers = {}
+    for which in ("best", "last"):
+        command = [sys.executable, "-m", "tinygan", "evaluate", str(folder.path), "--checkpoint", which, "--json"]
+        command += [] if options.data is None else ["--data", str(options.data)]
+        print(f"evaluating the {which} checkpoint of seed {seed}", file=sys.stderr)
+        answers[which] = json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
+    curve = [
+        (record["epoch"], record["validation_log_likelihood"], record["validation_sigma"])
+        for record in folder.metrics()
+        if "validation_log_likelihood" in record
+    ]
+    seconds = sum(record["seconds"] for record in folder.timing())
+    return {"seed": seed, "seconds": round(seconds), "validation": curve, **answers}
+
+
+def _folder(seed: int, options: argparse.Namespace) -> Path:
+    return options.out / f"seed-{seed}"
+
+
+def _commit() -> str | None:
+    """Return the commit of this checkout, or None outside of one."""
+    command = ["git", "describe", "--always", "--dirty"]
+    asked = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=False)
+    return asked.stdout.strip() or None
+
+
+# ---------------------------------------------------------------------- what they say
+
+
+def _table(experiment: str, runs: list[dict[str, Any]]) -> str:
+    rows = [(f"{model} (quoted)", mnist, tfd) for model, mnist, tfd in PAPER]
+    where = "" if experiment == "mnist" else f", on {experiment}: no number of the paper's"
+    for which, words in (("best", "best on validation"), ("last", "last checkpoint")):
+        for run in runs:
+            found = run[which]
+            number = f"{found['test_mean']:.1f} ± {found['test_standard_error']:.1f}"
+            name = f"tinygan, seed {run['seed']}, {words} (epoch {found['epoch']}, sigma {found['sigma']:.3f}){where}"
+            rows.append((name, number, "not public"))
+        if len(runs) > 1:
+            means = [run[which]["test_mean"] for run in runs]
+            mean = sum(means) / len(means)
+            deviation = math.sqrt(sum((value - mean) ** 2 for value in means) / (len(means) - 1))
+            rows.append((f"tinygan, {len(runs)} seeds, {words}: mean ± deviation", f"{mean:.1f} ± {deviation:.1f}", ""))
+    lines = ["| model | MNIST | TFD |", "|---|---:|---:|"]
+    return "\n".join(lines + [f"| {' | '.join(row)} |" for row in rows])
+
+
+def _draw(runs: list[dict[str, Any]], experiment: str) -> Figure:
+    figure = Figure(figsize=(7, 4.2), layout="constrained")
+    axes = figure.add_subplot()
+    for run in runs:
+        epochs, values, _ = zip(*run["validation"], strict=True)
+        axes.plot(epochs, values, label=f"seed {run['seed']}", lw=1.2)
+        axes.plot(run["best"]["epoch"], run["best"]["valid_mean"], "o", color=axes.lines[-1].get_color())
+    if experiment == "mnist":
+        for model, number, _ in PAPER[2:]:
+            height = float(number.split(" ")[0])
+            axes.axhline(height, color="grey", ls=":", lw=1)
+            axes.annotate(f"{model}, test (quoted)", (0, height), fontsize=8, color="grey", va="bottom")
+    axes.set_title(f"{experiment}: log-likelihood of 1,000 validation images\n(dot: kept as best)")
+    axes.set(xlabel="epoch", ylabel="nats")
+    axes.legend(loc="lower right")
+    return figure
+
+
+def _parse(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Train, select, evaluate: the MNIST column of Table 1.")
+    parser.add_argument("--data", type=Path, metavar="DIR", help="the folder that holds mnist/ (or TINYGAN_DATA)")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[2014], metavar="S", help="(default: 2014)")
+    parser.add_argument("--epochs", type=int, metavar="N", help="instead of the experiment's own")
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="seeds trained side by side (default: 1)")
+    parser.add_argument("--out", type=Path, default=Path("runs/table_1"), metavar="DIR", help="(default: runs/table_1)")
+    parser.add_argument("--results", type=Path, metavar="FILE", help="the JSON file (default: OUT/table_1.json)")
+    parser.add_argument("--experiment", default="mnist", metavar="NAME", help="another experiment of this form")
+    parser.add_argument("--set", action="append", default=[], dest="overrides", metavar="KEY=VALUE", help="override")
+    options = parser.parse_args(arguments)
+    if options.jobs < 1 or min(options.seeds) < 0 or (options.epochs is not None and options.epochs < 1):
+        parser.error("--jobs and --epochs take 1 or more, --seeds 0 or more")
+    if len(set(options.seeds)) < len(options.seeds):
+        parser.error("--seeds: the same seed twice would be the same run twice")
+    if options.epochs is not None:
+        options.overrides.append(f"training.epochs={options.epochs}")
+    if load_experiment(options.experiment, options.overrides).output.validate_every is None:
+        parser.error(f"{options.experiment} selects no checkpoint; add --set output.validate_every=10")
+    return options
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,78 @@
+"""``tinygan evaluate``: a table for people, one JSON object for programs."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+
+from tinygan import data
+from tinygan.experiments.evaluate import evaluate
+from tinygan.experiments.run_folder import RunFolder
+
+
+@pytest.fixture
+def trained(tinygan, small, tmp_path):
+    assert tinygan("train", "digits", "--epochs", "1", "--out", "run", "--quiet", *small).status == 0
+    return tmp_path / "run"
+
+
+def test_json_is_one_object_and_nothing_else(tinygan, trained):
+    answer = tinygan("evaluate", "run", "--json", "--samples", "60", "--seed", "2")
+    assert (answer.status, answer.err) == (0, "")
+    found = json.loads(answer.out)
+    assert found == evaluate(RunFolder.open("run"), data.load("digits"), samples=60, seed=2).as_dict()
+    for key in ("sigma", "valid_mean", "test_mean", "test_standard_error", "samples"):
+        assert isinstance(found[key], int | float)
+
+
+def test_the_table_says_what_was_judged_by_what(tinygan, trained):
+    answer = tinygan("evaluate", "run", "--samples", "60")
+    found = evaluate(RunFolder.open("run"), data.load("digits"), samples=60)
+    lines = answer.out.splitlines()
+    assert lines[0] == "run         run (digits)"
+    assert lines[1] == f"checkpoint  the last: epoch 1, step {found.steps}"
+    assert lines[2] == "samples     60, from the noise of seed 0"
+    assert lines[3] == f"sigma       {found.sigma:.4f}, of 10 from 0.1 to 1, by validation"
+    validation = len(data.load("digits").validation)
+    assert lines[4] == (
+        f"validation  {found.valid_mean:.1f} ± {found.valid_standard_error:.1f} nats "
+        f"(the first {validation:,} of {validation:,} images of digits)"
+    )
+    assert lines[5] == (
+        f"test        {found.test_mean:.1f} ± {found.test_standard_error:.1f} nats ({found.test_images:,} images)"
+    )
+    assert "warning     60 samples, not 10,000: fewer samples give a lower number" in lines
+    assert "warning     the checkpoint is the last one; no validation has chosen it" in lines
+    assert lines[-1].startswith("note        A Parzen window estimate varies much and can prefer blur")
+
+
+def test_the_best_checkpoint_is_named(tinygan, trained):
+    checkpoints = trained / "checkpoints"
+    (newest,) = checkpoints.glob("step-*.tgn")
+    shutil.copy(newest, checkpoints / "best.tgn")
+    assert "checkpoint  the best on validation: epoch 1," in tinygan("evaluate", "run", "--samples", "9").out
+    assert "checkpoint  the last: " in tinygan("evaluate", "run", "--samples", "9", "--checkpoint", "last").out
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["nowhere"], "nowhere: "),
+        (["run", "--seed", "-1"], "--seed -1: expected 0 or more"),
+        (["run", "--checkpoint", "best"], "run: no checkpoint was chosen by validation; set output.validate_every in"),
+    ],
+)
+def test_refusals(tinygan, trained, words, message):
+    answer = tinygan("evaluate", *words)
+    assert (answer.status, answer.out) == (1, "")
+    assert answer.err.startswith(f"tinygan: error: {message}")
+
+
+def test_damage_is_told(tinygan, trained):
+    (newest,) = (trained / "checkpoints").glob("step-*.tgn")
+    newest.write_bytes(newest.read_bytes()[:-1])
+    answer = tinygan("evaluate", "run")
+    assert answer.status == 1
+    assert "expected one whole checkpoint, found 1 damaged" in answer.err

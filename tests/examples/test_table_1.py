@@ -1,0 +1,81 @@
+"""Table 1 in small: the digits stand in for MNIST; stopped and gone on with, it ends in the same bytes."""
+
+from __future__ import annotations
+
+import json
+import runpy
+from pathlib import Path
+from typing import Any
+
+import pytest
+from matplotlib.image import imread
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "table_1.py"
+SMALL = [
+    *("--experiment", "digits", "--epochs", "2", "--set", "training.batch=200"),
+    *("--set", "output.validate_every=1", "--set", "output.validation_samples=50"),
+]
+
+
+@pytest.fixture(scope="module")
+def example() -> Any:
+    return runpy.run_path(str(EXAMPLE))
+
+
+def test_from_the_data_to_the_row(example: Any, tmp_path: Path, capsys: Any) -> None:
+    out = tmp_path / "table"
+    command = [*SMALL, "--out", str(out), "--seeds", "1", "2", "--jobs", "2"]
+    assert example["main"](command) == 0
+    printed = capsys.readouterr().out
+    results = json.loads((out / "table_1.json").read_text())
+    assert results["table"] == (out / "table_1.md").read_text().strip()
+    assert results["table"] in printed
+    assert "| Adversarial nets (quoted) | 225 ± 2 | 2057 ± 26 |" in printed
+    assert printed.count("on digits: no number of the paper's | ") == 4
+    assert printed.count("not public") == 4
+    assert results["environment"]["numpy"]
+    assert 'name = "digits"' in results["configuration"]
+    for run in results["runs"]:
+        best, last = run["best"], run["last"]
+        assert f"seed {run['seed']}, best on validation (epoch {best['epoch']}, sigma {best['sigma']:.3f})" in printed
+        assert f"{last['test_mean']:.1f} ± {last['test_standard_error']:.1f}" in printed
+        assert [epoch for epoch, _, _ in run["validation"]] == [1, 2]
+        assert best["epoch"] == max(run["validation"], key=lambda point: point[1])[0]
+        assert last["epoch"] == 2
+        assert run["seconds"] >= 0
+    means = [run["best"]["test_mean"] for run in results["runs"]]
+    assert f"2 seeds, best on validation: mean ± deviation | {sum(means) / 2:.1f} ± " in printed
+    assert imread(out / "table_1.png").std() > 0.05  # something is drawn
+
+    metrics = (out / "seed-1" / "metrics.jsonl").read_bytes()
+    assert example["main"](command) == 0  # nothing is trained again, and the answers are the same
+    assert (out / "seed-1" / "metrics.jsonl").read_bytes() == metrics
+    assert json.loads((out / "table_1.json").read_text())["runs"] == results["runs"]
+
+
+def test_a_run_that_was_stopped_goes_on(example: Any, tmp_path: Path) -> None:
+    from tinygan.cli import main as tinygan
+
+    assert example["main"]([*SMALL, "--out", str(tmp_path / "whole")]) == 0
+    folder = tmp_path / "stopped" / "seed-2014"
+    words = ["train", "digits", "--out", str(folder), "--seed", "2014", "--steps", "7", "--quiet"]
+    overrides = [word for word in SMALL[4:] if word != "--set"]
+    tinygan([*words, *(word for value in ("training.epochs=2", *overrides) for word in ("--set", value))])
+    assert example["main"]([*SMALL, "--out", str(tmp_path / "stopped")]) == 0
+    for name in ("metrics.jsonl", "checkpoints/best.tgn"):
+        assert (folder / name).read_bytes() == (tmp_path / "whole" / "seed-2014" / name).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--seeds", "1", "1"], "--seeds: the same seed twice would be the same run twice"),
+        (["--jobs", "0"], "--jobs and --epochs take 1 or more"),
+        (["--epochs", "0"], "--jobs and --epochs take 1 or more"),
+        (["--experiment", "digits"], "digits selects no checkpoint; add --set output.validate_every=10"),
+    ],
+)
+def test_refusals(example: Any, words: list[str], message: str, capsys: Any) -> None:
+    with pytest.raises(SystemExit):
+        example["main"](words)
+    assert message in capsys.readouterr().err

@@ -1,0 +1,85 @@
+"""``tinygan evaluate``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from tinygan import data, evaluation
+from tinygan.cli.arguments import add_data_option, positive
+from tinygan.errors import TinyganError
+from tinygan.experiments.config import load_experiment
+from tinygan.experiments.evaluate import BEST, LAST, Evaluation, evaluate, images_to_judge
+from tinygan.experiments.run_folder import RunFolder
+from tinygan.experiments.validation import IMAGES, SAMPLES
+
+_CAVEAT = "A Parzen window estimate varies much and can prefer blur: compare it with others of its kind only."
+
+
+def add_commands(commands: Any) -> None:
+    """Add the command to the parser."""
+    parser = commands.add_parser(
+        "evaluate",
+        help="the log-likelihood of test images, as in Table 1 of the paper",
+        description="Estimate the log-likelihood of the test images by a Gaussian Parzen window on samples of a run.",
+    )
+    parser.add_argument("folder", type=Path, metavar="RUN", help="the run folder")
+    add_data_option(parser)
+    parser.add_argument(
+        "--checkpoint",
+        choices=(BEST, LAST),
+        help="the best on validation, or the last (default: the best, if the run has one)",
+    )
+    parser.add_argument(
+        "--samples", type=positive, default=SAMPLES, metavar="N", help=f"samples to draw (default: {SAMPLES:,})"
+    )
+    parser.add_argument("--seed", type=int, default=0, metavar="S", help="the seed of the noise (default: 0)")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("--quiet", action="store_true", help="show no progress")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run ``tinygan evaluate``."""
+    if arguments.seed < 0:
+        raise EvaluateError(f"--seed {arguments.seed}: expected 0 or more")
+    folder = RunFolder.open(arguments.folder)
+    config = load_experiment(folder.config_path)
+    dataset = data.load(config.data.set, arguments.data, progress=not arguments.quiet)
+    hidden = arguments.quiet or not sys.stderr.isatty()
+    with tqdm(total=images_to_judge(dataset), unit="image", leave=False, file=sys.stderr, disable=hidden) as bar:
+        found = evaluate(folder, dataset, arguments.checkpoint, arguments.samples, arguments.seed, bar.update)
+    if arguments.json:
+        print(json.dumps(found.as_dict()))
+    else:
+        print(_table(found, len(dataset.validation)))
+    return 0
+
+
+def _table(found: Evaluation, validation: int) -> str:
+    chosen = "the best on validation" if found.checkpoint == BEST else "the last"
+    grid = evaluation.SIGMAS
+    rows = [
+        ("run", f"{found.run} ({found.experiment})"),
+        ("checkpoint", f"{chosen}: epoch {found.epoch:,}, step {found.steps:,}"),
+        ("samples", f"{found.samples:,}, from the noise of seed {found.seed}"),
+        ("sigma", f"{found.sigma:.4f}, of {len(grid)} from {grid[0]:g} to {grid[-1]:g}, by validation"),
+        (
+            "validation",
+            f"{found.valid_mean:.1f} ± {found.valid_standard_error:.1f} nats "
+            f"(the first {min(IMAGES, validation):,} of {validation:,} images of {found.data})",
+        ),
+        ("test", f"{found.test_mean:.1f} ± {found.test_standard_error:.1f} nats ({found.test_images:,} images)"),
+        *(("warning", text) for text in found.warnings),
+        ("note", _CAVEAT),
+    ]
+    return "\n".join(f"{name:<12}{text}" for name, text in rows)
+
+
+class EvaluateError(TinyganError, ValueError):
+    """The options of ``tinygan evaluate`` do not fit."""

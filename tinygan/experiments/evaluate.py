@@ -1,0 +1,190 @@
+"""Evaluate a run: the protocol behind Table 1, from a checkpoint to a number with its error and its reservations."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from tinygan import evaluation, gan
+from tinygan.backend import Stream
+from tinygan.data.dataset import Dataset
+from tinygan.errors import CheckpointError
+from tinygan.experiments.build import build_generator
+from tinygan.experiments.checkpoint import Checkpoint
+from tinygan.experiments.config import ExperimentConfig, load_experiment
+from tinygan.experiments.run_folder import RunFolder
+from tinygan.experiments.training import arrays_under
+from tinygan.experiments.validation import IMAGES, SAMPLES, parzen
+from tinygan.nn import Sequential
+
+BEST, LAST = "best", "last"
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What `evaluate` found; log-likelihoods are means in nats, errors are std / sqrt(n).
+
+    Attributes
+    ----------
+    experiment, run, data : str
+    checkpoint : {"best", "last"}
+        The best on validation, or the newest.
+    epoch, steps : int
+        When it was saved.
+    samples, seed : int
+        How many were drawn, and from which noise.
+    sigma : float
+        Chosen on the validation images from `evaluation.SIGMAS`.
+    valid_mean, valid_standard_error, test_mean, test_standard_error : float
+    valid_images, test_images : int
+        How many images each mean is over.
+    warnings : list of str
+        What keeps the number from being comparable to Table 1's.
+    """
+
+    experiment: str
+    run: str
+    data: str
+    checkpoint: str
+    epoch: int
+    steps: int
+    samples: int
+    seed: int
+    sigma: float
+    valid_mean: float
+    valid_standard_error: float
+    valid_images: int
+    test_mean: float
+    test_standard_error: float
+    test_images: int
+    warnings: list[str]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return everything under its name."""
+        return asdict(self)
+
+
+def evaluate(
+    folder: RunFolder,
+    dataset: Dataset,
+    which: str | None = None,
+    samples: int = SAMPLES,
+    seed: int = 0,
+    progress: Callable[[int], object] | None = None,
+) -> Evaluation:
+    """Run the released protocol on a checkpoint of a run.
+
+    Draw samples; choose sigma by the mean log-likelihood of the first 1,000 validation images; report the mean over all
+    test images.
+
+    Parameters
+    ----------
+    folder : RunFolder
+    dataset : Dataset
+        That of the run's configuration.
+    which : {"best", "last"}, optional
+        By default the best on validation, if the run has one, else the last.
+    samples, seed : int
+        How many samples, from the noise of that seed.
+    progress : callable, optional
+        Called with numbers of images as they are done, `images_to_judge` in all.
+
+    Raises
+    ------
+    CheckpointError
+        There is no such checkpoint, or it does not belong to the configuration or the data set.
+    """
+    config = load_experiment(folder.config_path)
+    which, checkpoint = _choose(folder, which)
+    generator = generator_of(checkpoint, config)
+    shape = tuple(checkpoint.state["image_shape"])
+    if shape != dataset.image_shape:
+        raise CheckpointError(
+            f"{checkpoint.path}: its generator makes samples of shape {shape}, but {config.data.set!r} has images of "
+            f"shape {dataset.image_shape}: give --data the files the run began with"
+        )
+    noise = gan.Noise(config.noise.kind, config.noise.size)
+    drawn = gan.sample(generator, samples, noise, Stream(seed, "samples"))
+    valid = parzen(drawn, dataset.validation.images, progress)
+    test = evaluation.parzen_log_likelihood(drawn, dataset.test.images, valid.sigma, progress=progress)
+    return Evaluation(
+        experiment=config.name,
+        run=str(folder.path),
+        data=config.data.set,
+        checkpoint=which,
+        epoch=checkpoint.state["epoch"],
+        steps=checkpoint.state["steps"],
+        samples=samples,
+        seed=seed,
+        sigma=valid.sigma,
+        valid_mean=valid.log_likelihood,
+        valid_standard_error=valid.standard_error,
+        valid_images=min(IMAGES, len(dataset.validation)),
+        test_mean=float(test.mean()),
+        test_standard_error=evaluation.standard_error(test),
+        test_images=len(dataset.test),
+        warnings=traps(valid.sigma, which, drawn, dataset),
+    )
+
+
+def images_to_judge(dataset: Dataset) -> int:
+    """Return how many images one evaluation looks at, for a progress bar."""
+    return min(IMAGES, len(dataset.validation)) + len(dataset.test)
+
+
+def traps(sigma: float, which: str, samples: Any, dataset: Dataset) -> list[str]:
+    """Name each known way in which this evaluation is not that of Table 1."""
+    found = []
+    if sigma in (evaluation.SIGMAS[0], evaluation.SIGMAS[-1]):
+        found.append(f"sigma = {sigma:g} is the end of the grid: the optimum may lie outside")
+    if len(samples) < SAMPLES:
+        found.append(f"{len(samples):,} samples, not {SAMPLES:,}: fewer samples give a lower number")
+    if len(dataset.validation) < IMAGES:
+        found.append(f"sigma was chosen on {len(dataset.validation):,} validation images, not {IMAGES:,}")
+    if which == LAST:
+        found.append("the checkpoint is the last one; no validation has chosen it")
+    for what, values in (("the data", dataset.test.images), ("the samples", samples)):
+        low, high = float(np.min(values)), float(np.max(values))
+        if low < 0 or high > 1:
+            found.append(
+                f"{what} lie in [{low:.3g}, {high:.3g}], not in [0, 1]: nats depend on the units, so the number is "
+                "comparable only to others in the same units"
+            )
+    return found
+
+
+def generator_of(checkpoint: Checkpoint, config: ExperimentConfig) -> Sequential:
+    """Rebuild the generator of a checkpoint, in evaluation mode.
+
+    Raises
+    ------
+    CheckpointError
+        The checkpoint does not belong to the configuration.
+    """
+    pixels = math.prod(checkpoint.state["image_shape"])
+    generator = build_generator(config, pixels, Stream(config.seed, "weights"))
+    generator.load_state_dict(arrays_under("generator.", checkpoint.arrays))
+    generator.eval()
+    return generator
+
+
+def _choose(folder: RunFolder, which: str | None) -> tuple[str, Checkpoint]:
+    """Return the checkpoint that was asked for, with its name."""
+    best = None if which == LAST else folder.best_checkpoint()
+    if best is not None:
+        return BEST, best
+    if which == BEST:
+        raise CheckpointError(
+            f"{folder.path}: no checkpoint was chosen by validation; set output.validate_every in the experiment, or "
+            "evaluate the last one: --checkpoint last"
+        )
+    last = folder.latest_checkpoint()
+    if last is None:
+        raise CheckpointError(
+            f"{folder.path}: there is no checkpoint yet; let the run reach one: tinygan resume {folder.path}"
+        )
+    return LAST, last
