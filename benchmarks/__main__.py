@@ -122,7 +122,7 @@ def _everything(arguments: argparse.Namespace) -> None:
         peers = []
     scale, few = (0.02, 1) if arguments.quick else (1.0, None)
     task = make_task(arguments.experiment, device=device, threads=threads)
-    measured = measure_step(task, 6 * scale, peers)
+    measured = measure_step(task, 4 * scale, peers)
     _show(arguments, measured, draw_step)
     measured = measure_layers(device, task.threads, seconds=0.2 * scale)
     _show(arguments, measured, draw_roofline)

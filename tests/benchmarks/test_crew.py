@@ -80,6 +80,16 @@ def test_the_message_says_who_where_and_how_much() -> None:
         refuse_disagreement(plays)
 
 
+def test_a_velocity_that_cancels_may_be_off_by_the_rounding_of_its_player() -> None:
+    def of(small: float) -> dict[str, Any]:
+        return {"losses": [], "velocities": {"discriminator.0.weight": 1.0, "discriminator.0.bias": small}}
+
+    refuse_disagreement({"tinygan": of(1e-6), "jax": of(5e-5)})
+    for wrong in (1e-3, np.nan):
+        with pytest.raises(DisagreementError):
+            refuse_disagreement({"tinygan": of(1e-6), "jax": of(wrong)})
+
+
 @pytest.mark.parametrize("excess", [0.5, -0.5, 2, -2, np.nan])
 @pytest.mark.parametrize("what", ["loss", "velocity"])
 def test_the_tolerance_is_relative(excess: float, what: str) -> None:
