@@ -96,3 +96,17 @@ def test_counts_are_positive_integers(tinygan, trained, count, status):
     assert answer.status == status
     if status:
         assert f"argument --count: expected an integer of at least 1, got '{count}'" in answer.err
+
+
+# --- plain numbers, which have no pixels -----------------------------------------------------------------------
+
+
+def test_numbers_are_drawn_as_a_histogram_beside_the_truth(tinygan, tmp_path):
+    words = ["train", "gaussian", "--epochs", "1", "--out", "line", "--quiet", "--set", "output.samples=50"]
+    assert tinygan(*words).status == 0
+    answer = tinygan("sample", "line", "--count", "20000", "--out", "x.png")  # more than a sheet of pictures holds
+    assert (answer.status, answer.out, answer.err) == (0, "x.png\n", "")
+    assert imread("x.png").shape == (400, 640, 4)
+    assert tinygan("sample", "line", "--count", "7", "--out", "x.npy").status == 0
+    assert np.load("x.npy", allow_pickle=False).shape == (7, 1)
+    assert tinygan("resume", "line", "--quiet").status == 0

@@ -166,9 +166,10 @@ def test_a_real_process_with_a_real_ctrl_c(tinygan, small, tmp_path):
     [
         (
             ["digts"],
-            '"digts": no such experiment; expected digits, mnist or the path of a TOML file; did you mean "digits"?',
+            '"digts": no such experiment; expected digits, gaussian, mnist or the path of a TOML file; did you mean '
+            '"digits"?',
         ),
-        (["./no.toml"], "no.toml: no such file; expected digits, mnist or the path of a TOML file"),
+        (["./no.toml"], "no.toml: no such file; expected digits, gaussian, mnist or the path of a TOML file"),
         (["digits", "--set", "epochs"], 'override "epochs": expected KEY=VALUE, as in training.epochs=5'),
         (
             ["digits", "--set", "training.epohs=3"],

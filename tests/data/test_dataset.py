@@ -66,3 +66,9 @@ def test_reprs_are_short() -> None:
     assert repr(made) == "Dataset('toy', images of 8x8, train 5, validation 2, test 1)"
     assert repr(made.train) == "Split(5 images of 64 pixels)"
     assert len(made.train) == 5
+
+
+@pytest.mark.parametrize(("shape", "words"), [((1,), "points of 1 number"), ((2,), "points of 2 numbers")])
+def test_rows_that_are_no_pictures_say_so(shape: tuple[int], words: str) -> None:
+    parts = [split(5, pixels=shape[0])] * 3
+    assert repr(Dataset("toy", shape, *parts)) == f"Dataset('toy', {words}, train 5, validation 5, test 5)"

@@ -15,7 +15,8 @@ def test_digits_need_no_folder_and_no_network(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("wrong", "nearest"), [("minst", "mnist"), ("MNIST", "mnist"), ("digit", "digits"), ("DIGITS", "digits")]
+    ("wrong", "nearest"),
+    [("minst", "mnist"), ("MNIST", "mnist"), ("digit", "digits"), ("DIGITS", "digits"), ("gausian", "gaussian")],
 )
 def test_a_misspelt_name_is_answered_with_the_nearest(wrong: str, nearest: str) -> None:
     with pytest.raises(DataError, match=f"'{wrong}': did you mean '{nearest}'.*{', '.join(LOADERS)}"):

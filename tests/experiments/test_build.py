@@ -142,7 +142,7 @@ def test_the_rules_of_the_game_reach_it(tiny_experiment, tiny_data, shared_noise
         assert all(ours is theirs for ours, theirs in zip(optimizer.params, player.parameters(), strict=True))
 
 
-SHAPES = {"digits": (8, 8), "mnist": (28, 28)}
+SHAPES = {"digits": (8, 8), "gaussian": (1,), "mnist": (28, 28)}
 
 
 @pytest.mark.parametrize("name", [config.name for config in shipped_experiments()])
@@ -152,7 +152,8 @@ def test_every_shipped_experiment_can_be_built(tiny_data, name):
     game = build_game(config, dataset, Streams(config.seed), "cpu")
     samples = gan.sample(game.generator, 50, game.noise, Stream(0, "samples"))
     assert samples.shape == (50, math.prod(SHAPES[config.data.set]))
-    assert abs(samples.mean() - 0.25) < 0.05  # the mean grey of the tiny data
+    if not config.data.is_line:  # whose p_g begins beside the data
+        assert abs(samples.mean() - 0.25) < 0.05  # the mean grey of the tiny data
     with no_grad():
         assert game.discriminator(Tensor(samples)).shape == (50, 1)
 

@@ -45,7 +45,8 @@ def make_run(tmp_path):
 
     def make(epochs=0, sheets=(), experiment="digits", overrides=(), environment=None, change=None):
         config = load_experiment(experiment, [f"training.epochs={max(epochs, 1)}", *overrides])
-        run = RunFolder.create(tmp_path / "run", to_toml(config), environment or {"python": "3.11.0", "cpus": 2})
+        folder = tmp_path / f"run-{experiment}"
+        run = RunFolder.create(folder, to_toml(config), environment or {"python": "3.11.0", "cpus": 2})
         for epoch in range(1, epochs + 1):
             run.append_metrics(_metrics_of(epoch, **(change(epoch) if change else {})))
             run.append_timing({"epoch": epoch, "seconds": 0.05 * epoch})

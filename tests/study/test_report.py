@@ -151,6 +151,18 @@ def test_samples_from_the_first_to_the_newest(make_run):
     assert page.all("img")[0]["alt"] == "Sheet of 100 samples after 30 epochs"
 
 
+def test_the_sheets_of_plain_numbers_are_drawings_and_are_read_as_such(make_run):
+    runs = [make_run(epochs=2, sheets=range(3), experiment=name) for name in ("digits", "gaussian")]
+    pictures, line = map(report_of, runs)
+    assert "One place on the sheets always shows" in pictures.text
+    assert "One place on the sheets always shows" not in line.text
+    assert "Green, the histogram of what G makes" in line.text
+    assert line.all("img")[0]["alt"] == "Histogram of 10000 samples after 2 epochs"
+    assert [page.source.count('class="sheets drawing"') for page in (pictures, line)] == [0, 1]
+    assert [page.source.count('class="newest drawing"') for page in (pictures, line)] == [0, 1]
+    assert "--data" not in line.text
+
+
 def test_sheets_that_cannot_be_shown_are_named(make_run):
     run = make_run(sheets=[0, 1])
     sheet_path(run, 1).write_bytes(b"no picture")

@@ -97,6 +97,14 @@ def test_answers_are_the_sigmoid_of_the_logit(slope: float) -> None:
     np.testing.assert_allclose(found, expit(slope * np.array([-1.0, 0.0, 1.0])), rtol=1e-12)
 
 
+def test_answers_are_those_of_evaluation_and_leave_every_mode_as_it_was() -> None:
+    net = nn.Sequential(nn.Dropout(0.5), nn.Linear(50, 1), nn.Dropout(0.1))
+    net[2].eval()
+    x = np.ones((20, 50))
+    assert len(set(answers(net, x))) == 1  # with dropout, each row would have an answer of its own
+    assert [module.training for module in (net, *net)] == [True, True, True, False]
+
+
 # ---------------------------------------------------------------------- the error
 
 

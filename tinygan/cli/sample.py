@@ -9,16 +9,17 @@ from typing import Any
 
 import numpy as np
 
-from tinygan import gan
+from tinygan import data, gan
 from tinygan.backend import Stream
 from tinygan.cli.arguments import positive
 from tinygan.errors import TinyganError
 from tinygan.experiments.atomic import atomic_write
+from tinygan.experiments.line_pictures import axis_of, save_line_sheet
 from tinygan.experiments.pictures import save_sheet
 from tinygan.experiments.run_folder import RunFolder
 from tinygan.experiments.running import load_generator
 
-LARGEST_SHEET = 10_000  # samples in one picture
+LARGEST_SHEET = 10_000  # samples in one picture; in a histogram there is room for more
 
 
 def add_commands(commands: Any) -> None:
@@ -46,12 +47,16 @@ def sample(arguments: argparse.Namespace) -> int:
         raise SampleError(f"--out {out}: there is no folder {out.parent}; make it first")
     if arguments.seed < 0:
         raise SampleError(f"--seed {arguments.seed}: expected 0 or more")
-    if out.suffix == ".png" and arguments.count > LARGEST_SHEET:
-        raise SampleError(f"--count {arguments.count}: a picture holds at most {LARGEST_SHEET}; use --out FILE.npy")
     generator, config, image_shape = load_generator(RunFolder.open(arguments.folder))
+    if out.suffix == ".png" and image_shape != (1,) and arguments.count > LARGEST_SHEET:
+        raise SampleError(f"--count {arguments.count}: a picture holds at most {LARGEST_SHEET}; use --out FILE.npy")
     noise = gan.Noise(config.noise.kind, config.noise.size)
     images = gan.sample(generator, arguments.count, noise, Stream(arguments.seed, "samples"))
-    if out.suffix == ".png":
+    if out.suffix == ".png" and image_shape == (1,):
+        density = data.load(config.data.set).density  # plain numbers are beside the truth, where it is known
+        x = axis_of(images)
+        save_line_sheet(out, images, x, None if density is None else density(x[:, None]))
+    elif out.suffix == ".png":
         save_sheet(out, images, image_shape)
     else:
         _save_numbers(out, images.reshape(len(images), *image_shape))

@@ -1,9 +1,10 @@
-"""Data sets: `load` one by name; each is a `Dataset` of three splits of flat float32 images in [0, 1]."""
+"""Data sets: `load` one by name; each is a `Dataset` of three splits of float32 rows, images in [0, 1] or points."""
 
 from tinygan.data.dataset import Dataset, Split
 from tinygan.data.digits import load_digits
+from tinygan.data.gaussian import load_gaussian
 from tinygan.data.idx import read_idx
 from tinygan.data.mnist import load_mnist
 from tinygan.data.registry import LOADERS, load
 
-__all__ = ["LOADERS", "Dataset", "Split", "load", "load_digits", "load_mnist", "read_idx"]
+__all__ = ["LOADERS", "Dataset", "Split", "load", "load_digits", "load_gaussian", "load_mnist", "read_idx"]

@@ -1,12 +1,14 @@
 """What every data set looks like once it is loaded: flat float32 images and uint8 labels, in three splits.
 
 A network reads rows, so an image is one row of pixels; `Dataset.image_shape` says how to fold the row back
-into a picture. Pixels lie in [0, 1], where a generator with sigmoid outputs lives.
+into a picture. Pixels lie in [0, 1], where a generator with sigmoid outputs lives. Data that are no pictures, plain
+numbers or points, are rows too: their shape has one entry, (d,), and they may be of any size.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -85,9 +87,12 @@ class Dataset:
     name : str
         The name `tinygan.data.load` knows it by.
     image_shape : tuple of int
-        The shape of one picture; its product is the length d of every row of `Split.images`.
+        The shape of one picture; its product is the length d of every row of `Split.images`. (d,) for rows that
+        are no pictures.
     train, validation, test : Split
         Fit on the first, choose hyper-parameters on the second, report on the third.
+    density : callable, optional
+        From rows (n, d) to the density (n,) they were drawn from, of toys that know it.
 
     Raises
     ------
@@ -107,6 +112,7 @@ class Dataset:
     train: Split
     validation: Split
     test: Split
+    density: Callable[[Any], Array] | None = None
 
     def __post_init__(self) -> None:
         for part in ("train", "validation", "test"):
@@ -118,9 +124,12 @@ class Dataset:
                 )
 
     def __repr__(self) -> str:
-        shape = "x".join(map(str, self.image_shape))
+        if len(self.image_shape) == 1:
+            rows = f"points of {self.image_shape[0]} number{'s' * (self.image_shape[0] != 1)}"
+        else:
+            rows = f"images of {'x'.join(map(str, self.image_shape))}"
         return (
-            f"Dataset({self.name!r}, images of {shape}, train {len(self.train)}, "
+            f"Dataset({self.name!r}, {rows}, train {len(self.train)}, "
             f"validation {len(self.validation)}, test {len(self.test)})"
         )
 

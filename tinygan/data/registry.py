@@ -8,12 +8,14 @@ from collections.abc import Callable
 
 from tinygan.data.dataset import Dataset
 from tinygan.data.digits import load_digits
+from tinygan.data.gaussian import load_gaussian
 from tinygan.data.mnist import load_mnist
 from tinygan.errors import DataError
 
 # Each loader takes (folder, download, progress).
 LOADERS: dict[str, Callable[[str | os.PathLike[str] | None, bool, bool], Dataset]] = {
     "digits": lambda folder, download, progress: load_digits(),  # embedded: nothing to find
+    "gaussian": lambda folder, download, progress: load_gaussian(),  # drawn: nothing to find
     "mnist": load_mnist,
 }
 
@@ -32,7 +34,7 @@ def load(
         One of the names in `LOADERS`, such as ``"digits"``.
     folder : str or path, optional
         Where its files are, as ``FOLDER/<name>/...``. Without it, the folder in the environment variable
-        ``TINYGAN_DATA``; without that, the cache of this user. Digits need no files.
+        ``TINYGAN_DATA``; without that, the cache of this user. Digits and Gaussian numbers need no files.
     download : bool
         Whether files may be downloaded into the cache when no folder is named and they are not there yet.
     progress : bool
@@ -53,7 +55,7 @@ def load(
     Split(200 images of 64 pixels)
     >>> load("minst")  # doctest: +ELLIPSIS
     Traceback (most recent call last):
-    tinygan.errors.DataError: unknown data set 'minst': did you mean 'mnist'? There are: digits, mnist...
+    tinygan.errors.DataError: unknown data set 'minst': did you mean 'mnist'? There are: digits, gaussian, mnist...
     """
     if name not in LOADERS:
         [nearest] = difflib.get_close_matches(name.lower(), LOADERS, n=1, cutoff=0.0)

@@ -23,9 +23,11 @@ from tinygan.errors import AnomalyError, CheckpointError
 from tinygan.experiments.build import build_generator
 from tinygan.experiments.config import ExperimentConfig, load_experiment, to_toml
 from tinygan.experiments.environment import describe_environment, differences
+from tinygan.experiments.line_pictures import axis_of, save_line_sheet
 from tinygan.experiments.pictures import save_sheet, sheet_path
 from tinygan.experiments.run_folder import RunFolder
 from tinygan.experiments.training import Training, arrays_under
+from tinygan.theory.learned import answers
 
 
 @dataclass
@@ -241,5 +243,16 @@ def save(folder: RunFolder, training: Training) -> None:
 
 
 def draw_sheet(folder: RunFolder, training: Training, epoch: int) -> None:
-    """Draw the sample sheet of an epoch; 0 is before training."""
-    save_sheet(sheet_path(folder, epoch), training.sheet(), training.image_shape)
+    """Draw the sample sheet of an epoch; 0 is before training.
+
+    Data that are plain numbers have no pixels: their sheet shows p_g, p_data and D.
+    """
+    path = sheet_path(folder, epoch)
+    if training.image_shape != (1,):
+        save_sheet(path, training.sheet(), training.image_shape)
+        return
+    x = axis_of(training.dataset.train.images)  # the same for all sheets of a run
+    rows = x[:, None]
+    density = training.dataset.density
+    d = answers(training.game.discriminator, rows)
+    save_line_sheet(path, training.sheet(), x, None if density is None else density(rows), d)

@@ -206,7 +206,17 @@ def _last_trainable(layers: tuple[LayerConfig, ...], place: Place) -> int:
 class DataConfig(Section):
     """Which data set is learnt."""
 
-    set: Annotated[Literal["digits", "mnist"], Choice("digits", "mnist")]
+    set: Annotated[Literal["digits", "gaussian", "mnist"], Choice("digits", "gaussian", "mnist")]
+
+    @property
+    def is_line(self) -> bool:
+        """Whether an example is one number, which has a place on the line, and no picture."""
+        return self.set == "gaussian"
+
+    @property
+    def needs_files(self) -> bool:
+        """Whether the data are in files of their own."""
+        return self.set == "mnist"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -118,7 +118,7 @@ def _newest(album: Album, config: ExperimentConfig) -> str:
         return ""
     sheet = album.sheets[-1]
     return (
-        f'<figure class="newest">\n{_picture(sheet, config)}\n'
+        f'<figure class="newest{_smooth(config)}">\n{_picture(sheet, config)}\n'
         f"<figcaption>The newest samples: {_when(sheet.epoch)}</figcaption>\n</figure>"
     )
 
@@ -126,16 +126,13 @@ def _newest(album: Album, config: ExperimentConfig) -> str:
 def _evolution(album: Album, config: ExperimentConfig) -> str:
     parts = []
     if album.sheets:
-        parts.append(
-            "<p>One place on the sheets always shows what G makes of the same noise z, so what changes there is G. "
-            "A click or a tap enlarges a sheet.</p>"
-        )
+        parts.append(f"<p>{_reading(config)} A click or a tap enlarges a sheet.</p>")
         figures = "\n".join(
             f'<figure id="epoch-{sheet.epoch}">\n<a href="#epoch-{sheet.epoch}">{_picture(sheet, config)}</a>\n'
             f"<figcaption>{_when(sheet.epoch)}</figcaption>\n</figure>"
             for sheet in album.sheets
         )
-        parts.append(f'<div class="sheets">\n{figures}\n</div>')
+        parts.append(f'<div class="sheets{_smooth(config)}">\n{figures}\n</div>')
     else:
         parts.append("<p>No samples have been drawn yet.</p>")
     if album.damaged:
@@ -145,8 +142,24 @@ def _evolution(album: Album, config: ExperimentConfig) -> str:
     return "\n".join(parts)
 
 
+def _smooth(config: ExperimentConfig) -> str:
+    """Name the class of pictures that are drawings: their pixels mean nothing."""
+    return " drawing" if config.data.is_line else ""
+
+
+def _reading(config: ExperimentConfig) -> str:
+    """Say how to read a sheet."""
+    if config.data.is_line:
+        return (
+            "Green, the histogram of what G makes of the same noise each time; dotted, the density of the data; dashed "
+            "blue, what D answers at x, at the equilibrium 1/2 everywhere."
+        )
+    return "One place on the sheets always shows what G makes of the same noise z, so what changes there is G."
+
+
 def _picture(sheet: Sheet, config: ExperimentConfig) -> str:
-    description = f"Sheet of {config.output.samples} samples {_when(sheet.epoch)}"
+    kind = "Histogram" if config.data.is_line else "Sheet"
+    description = f"{kind} of {config.output.samples} samples {_when(sheet.epoch)}"
     return picture(sheet.png, sheet.width, sheet.height, description)
 
 
@@ -240,7 +253,7 @@ def _time(records: Records) -> str:
 
 
 def _again(config: ExperimentConfig) -> str:
-    data = "" if config.data.set == "digits" else " If the data set is in a folder of yours, add <code>--data</code>."
+    data = " If the data set is in a folder of yours, add <code>--data</code>." if config.data.needs_files else ""
     return (
         "<p>In the folder of this report:</p>\n<pre>tinygan train config.toml --out ../again</pre>\n"
         f"<p>The seed, {config.seed}, is in the configuration. On the same kind of machine, with the same versions and "

@@ -97,7 +97,7 @@ def learn_discriminator(
 
 
 def answers(discriminator: nn.Module, x: Any) -> Floats:
-    """Return D(x), the sigmoid of the logit, at each row of `x`.
+    """Return D(x), the sigmoid of the logit, at each row of `x`; in evaluation mode, so without dropout.
 
     Parameters
     ----------
@@ -115,7 +115,13 @@ def answers(discriminator: nn.Module, x: Any) -> Floats:
     >>> answers(undecided, np.zeros((3, 2)))
     array([0.5, 0.5, 0.5])
     """
-    logits = gan.push(discriminator, np.asarray(x, np.float32))[:, 0].astype(np.float64)
+    modes = [(module, module.training) for module in discriminator.modules()]
+    discriminator.eval()
+    try:
+        logits = gan.push(discriminator, np.asarray(x, np.float32))[:, 0].astype(np.float64)
+    finally:
+        for module, training in modes:
+            module.training = training
     return np.exp(-np.logaddexp(0, -logits))
 
 
