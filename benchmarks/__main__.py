@@ -15,6 +15,7 @@ from benchmarks.contestants import PEERS, default_peers, refuse_missing
 from benchmarks.costs import measure_costs
 from benchmarks.errors import BenchmarkError, PeerMissingError
 from benchmarks.layers import measure_layers
+from benchmarks.parzen import measure_parzen
 from benchmarks.plots import draw_roofline, draw_step, draw_sweep
 from benchmarks.profile import measure_profile
 from benchmarks.readme_table import README, TABLES, make_tables, updated
@@ -69,6 +70,13 @@ def build_parser() -> argparse.ArgumentParser:
     costs = commands.add_parser("costs", help="what anomaly mode, an observer and checkpoints cost, as ratios")
     _add_task_options(costs, seconds=2.0, what="how long each variant runs")
     costs.set_defaults(run=_costs)
+
+    parzen = commands.add_parser("parzen", help="the evaluation of Table 1, beside the one matrix product in it")
+    parzen.add_argument("--samples", type=_count, default=10_000, help="of the generator (10,000)")
+    parzen.add_argument("--rows", type=_count, default=500, help="of data (500)")
+    parzen.add_argument("--threads", type=_count, help="for matrix products (all)")
+    _add_output_options(parzen, seconds=3.0, what="how long it runs")
+    parzen.set_defaults(run=_parzen)
 
     profile = commands.add_parser("profile", help="where the time of an iteration goes, function by function")
     _add_task_options(profile, seconds=3.0, what="how long to profile")
@@ -129,6 +137,8 @@ def _everything(arguments: argparse.Namespace) -> None:
     measured = measure_costs(task, 2 * scale)
     _show(arguments, measured)
     if device == "cpu":
+        samples, rows = (100, 10) if arguments.quick else (10_000, 500)
+        _show(arguments, measure_parzen(task.threads, samples, rows, 3 * scale))
         _show(arguments, measure_profile(task, 3 * scale))
     measured = measure_sweep(device, threads, BATCHES[:few], WIDTHS[:few], 0.5 * scale)
     _show(arguments, measured, lambda sweep, path: draw_sweep([sweep], path))
@@ -164,6 +174,11 @@ def _sweep(arguments: argparse.Namespace) -> None:
 
 def _costs(arguments: argparse.Namespace) -> None:
     _show(arguments, measure_costs(_task(arguments), arguments.seconds))
+
+
+def _parzen(arguments: argparse.Namespace) -> None:
+    threads = arguments.threads or default_threads()
+    _show(arguments, measure_parzen(threads, arguments.samples, arguments.rows, arguments.seconds))
 
 
 def _profile(arguments: argparse.Namespace) -> None:

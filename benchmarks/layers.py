@@ -108,7 +108,7 @@ def subjects(device: str = "cpu", batch: int = 100) -> list[Subject]:
     noise = gan.Noise("uniform", 100)
 
     def draw() -> Any:
-        return backend.from_numpy(noise.draw(g, streams["noise"]))
+        return noise.draw(g, streams["noise"], backend=backend)
 
     found.append(Subject("noise 100", draw, 2 * g * 100, _FLOAT * g * 100))
     return found

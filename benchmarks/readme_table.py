@@ -9,6 +9,7 @@ from typing import Any
 from benchmarks.costs import costs_table
 from benchmarks.errors import BenchmarkError
 from benchmarks.layers import layers_table
+from benchmarks.parzen import parzen_table
 from benchmarks.profile import profile_table
 from benchmarks.results import read_result
 from benchmarks.step import step_table
@@ -22,6 +23,7 @@ TABLES: dict[str, Callable[[dict[str, Any]], str]] = {  # in the order of the RE
     "sweep": sweep_table,
     "layers": layers_table,
     "costs": costs_table,
+    "parzen": parzen_table,
     "profile": profile_table,
 }
 BEGIN, END = "<!-- begin: python -m benchmarks table --write -->", "<!-- end -->"

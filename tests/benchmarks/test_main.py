@@ -104,6 +104,18 @@ def test_costs(tiny: str, tmp_path: Path, capsys: Any) -> None:
     assert " passes |" in out
 
 
+def test_parzen(tmp_path: Path, capsys: Any) -> None:
+    arguments = ("--samples", 40, "--rows", 20, "--threads", 1, "--seconds", "1e-6")
+    assert run("parzen", *arguments, "--out", tmp_path) == 0
+    measured = read_result(tmp_path / "parzen-cpu.json")
+    assert measured["flop"] == 2 * 40 * 20 * 784
+    evaluated, product = (measured["measurements"][name] for name in ("evaluation", "its product"))
+    assert measured["ratio"] == pytest.approx(evaluated["median_ms"] / product["median_ms"])
+    assert measured["test_seconds"] == pytest.approx(500 * evaluated["median_ms"] / 1e3)
+    assert 20 * 8 < measured["working_bytes"] < 64 << 20
+    assert "Parzen window of 40 samples on 20 rows" in capsys.readouterr().out
+
+
 def test_profile(tiny: str, tmp_path: Path, capsys: Any) -> None:
     assert run("profile", "--experiment", tiny, "--seconds", "0.01", "--out", tmp_path) == 0
     measured = read_result(tmp_path / "profile-cpu.json")
@@ -125,7 +137,7 @@ def test_a_profile_of_a_gpu_is_refused(tiny: str) -> None:
 def test_everything_at_once(tiny: str, tmp_path: Path, monkeypatch: Any, capsys: Any) -> None:
     monkeypatch.setattr("benchmarks.contestants.importlib.util.find_spec", lambda name: None)
     assert run("--quick", "--experiment", tiny, "--threads", 1, "--out", tmp_path) == 0
-    kinds = ("step", "layers", "costs", "profile", "sweep")
+    kinds = ("step", "layers", "costs", "parzen", "profile", "sweep")
     assert {path.name for path in tmp_path.glob("*.json")} == {f"{kind}-cpu.json" for kind in kinds}
     assert {path.name for path in tmp_path.glob("*.png")} == {"step-cpu.png", "layers-cpu.png", "sweep-cpu.png"}
     out, err = capsys.readouterr()
