@@ -26,6 +26,10 @@ class DeviceError(TinyganError, RuntimeError):
     """A device is missing, or tensors of two devices met in one operation."""
 
 
+class CaptureError(TinyganError, RuntimeError):
+    """A training step cannot be captured as a CUDA graph."""
+
+
 class GradientError(TinyganError, RuntimeError):
     """The backward pass cannot do what was asked, or a rule broke its promise."""
 

@@ -41,6 +41,7 @@ class GPU:
         self.waits: list[str] = []
         self.in_step = False
         self.recording: list[Callable[[], None]] | None = None  # the graph that is being captured
+        self.own_pool = False  # whether memory comes from a pool that was chosen, not from the common one
 
     @contextlib.contextmanager
     def step(self) -> Iterator[Counter[str]]:
@@ -387,7 +388,7 @@ class StrictCupy(types.ModuleType):
         self.__version__ = "14.2.0"
         self.ndarray = ndarray
         self.RawModule = RawModule
-        for name in ("float32", "float64", "int64", "uint64", "bool_"):
+        for name in ("float32", "float64", "int64", "uint8", "uint64", "bool_"):
             setattr(self, name, getattr(np, name))
         functions = ["exp", "log", "log1p", "sqrt", "tanh", "abs", "sign", "isfinite", "maximum", "minimum", "multiply"]
         for name in functions:
@@ -399,7 +400,17 @@ class StrictCupy(types.ModuleType):
             runtime=types.SimpleNamespace(getDeviceCount=lambda: 1),
             Stream=Stream,
             get_current_stream=lambda: Stream(null=True),
+            MemoryPool=lambda: types.SimpleNamespace(malloc=len),
+            using_allocator=self._using_allocator,
         )
+
+    @contextlib.contextmanager
+    def _using_allocator(self, allocator: Any) -> Iterator[None]:
+        before, self.gpu.own_pool = self.gpu.own_pool, True
+        try:
+            yield
+        finally:
+            self.gpu.own_pool = before
 
     # ------------------------------------------------------------------ between host and device
 
@@ -421,6 +432,8 @@ class StrictCupy(types.ModuleType):
     # ------------------------------------------------------------------ new arrays
 
     def empty(self, shape: Any, dtype: Any = float) -> ndarray:
+        if self.gpu.recording is not None and not self.gpu.own_pool:
+            raise StrictError("memory of a captured step from the common pool: others will be given it too")
         out = ndarray(np.empty(shape, dtype))
         if out.dtype.kind == "f":
             out._host.fill(np.nan)  # whoever reads it before writing it, sees it

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygan.backend.base import WATCHED, Array, Backend, Shape
+from tinygan.backend.base import WATCHED, Array, Backend, Shape, adam_rates
 from tinygan.backend.cupy import CupyBackend
 from tinygan.backend.numpy import NumpyBackend, blas_threads, keep_freed_memory
 from tinygan.backend.random import Stream, Streams, current_streams, manual_seed
@@ -26,6 +26,7 @@ __all__ = [
     "Shape",
     "Stream",
     "Streams",
+    "adam_rates",
     "backend_of",
     "blas_threads",
     "current_streams",

@@ -271,11 +271,24 @@ class Backend:
         mean += (1 - beta1) * gradient
         square *= beta2
         square += (1 - beta2) * gradient * gradient
-        rate = lr * math.sqrt(1 - beta2**step) / (1 - beta1**step)
-        # eps is scaled so that this is exactly lr m^ / (sqrt(v^) + eps) with the bias-corrected moments
-        weight -= rate * mean / (self.xp.sqrt(square) + eps * math.sqrt(1 - beta2**step))
+        rate, eps = adam_rates(lr, betas, eps, step)
+        weight -= rate * mean / (self.xp.sqrt(square) + eps)
 
     def limit_column_norm(self, weight: Array, limit: float) -> None:
         """Scale each column of `weight` (n, units) whose Euclidean norm exceeds `limit` > 0 back to it."""
         norm = self.xp.sqrt((weight * weight).sum(axis=0))
         weight *= limit / self.xp.maximum(norm, limit)  # exactly 1 for the others
+
+
+def adam_rates(lr: float, betas: tuple[float, float], eps: float, step: int) -> tuple[float, float]:
+    """Return the step size and the eps with which Adam's formula needs no bias-corrected moments.
+
+    ``rate m / (sqrt(v) + eps)`` is then exactly ``lr m^ / (sqrt(v^) + eps)``: Kingma and Ba (2014), end of section 2.
+
+    Examples
+    --------
+    >>> adam_rates(0.1, (0.0, 0.75), 1e-8, 1)
+    (0.05, 5e-09)
+    """
+    root = math.sqrt(1 - betas[1] ** step)
+    return lr * root / (1 - betas[0] ** step), eps * root

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from tinygan.backend.base import WATCHED, Array, Backend, Shape
+from tinygan.backend.base import WATCHED, Array, Backend, Shape, adam_rates
+from tinygan.backend.graph import Capture
 from tinygan.backend.kernels import LIMIT, NULL, Kernels
 from tinygan.errors import DeviceError
 
@@ -65,7 +66,7 @@ class CupyBackend(Backend):
 
         super().__init__(cupy, "cuda")
         self.runs_ahead = True
-        self.capture: Any = None
+        self.capture: Capture | None = None
         self._kernels: Kernels | None = None
 
     @property
@@ -223,7 +224,7 @@ class CupyBackend(Backend):
 
     def _draw(self, kernel: str, stream: Any, words: int, *arguments: Any) -> None:
         """Launch a kernel that uses the next `words` words of a stream, one a thread."""
-        moved = NULL if self.capture is None else self.capture.moved(stream)
+        moved = NULL if self.capture is None else self.capture.moved(stream, stream.position)
         key0, key1 = stream.key
         first = stream.take(words)
         self.kernels(kernel, words, *arguments, np.uint64(key0), np.uint64(key1), np.uint64(first), moved)
@@ -237,7 +238,7 @@ class CupyBackend(Backend):
         if not self.kernels.take(table) or order.dtype != np.int64 or not 0 < size < LIMIT:
             return super().rows(table, order, first, count)
         out, n = self.xp.empty((count, *table.shape[1:]), table.dtype), np.uint32(size)
-        moved = NULL if self.capture is None else self.capture.moved(order)
+        moved = NULL if self.capture is None else self.capture.moved(order, first)
         self.kernels("rows", size, table, order, out, n, np.uint32(columns), np.uint64(first), moved)
         return out
 
@@ -250,7 +251,7 @@ class CupyBackend(Backend):
             return
         self.kernels(
             "sgd_step", weight.size, weight, gradient, NULL if velocity is None else velocity, np.uint32(weight.size),
-            np.float32(lr), np.float32(momentum), self._rates(lr, momentum),
+            np.float32(lr), np.float32(momentum), self._rates(weight),
         )  # fmt: skip
 
     def adam_step(
@@ -268,11 +269,10 @@ class CupyBackend(Backend):
         if not self._alike(weight, gradient, mean, square):
             super().adam_step(weight, gradient, mean, square, lr, betas, eps, step)
             return
-        (beta1, beta2), root = betas, math.sqrt(1 - betas[1] ** step)
-        rate, eps = lr * root / (1 - beta1**step), eps * root
+        (beta1, beta2), (rate, eps) = betas, adam_rates(lr, betas, eps, step)
         self.kernels(
             "adam_step", weight.size, weight, gradient, mean, square, np.uint32(weight.size),
-            *map(np.float32, (beta1, 1 - beta1, beta2, 1 - beta2, rate, eps)), self._rates(rate, eps),
+            *map(np.float32, (beta1, 1 - beta1, beta2, 1 - beta2, rate, eps)), self._rates(weight),
         )  # fmt: skip
 
     def limit_column_norm(self, weight: Array, limit: float) -> None:
@@ -285,8 +285,8 @@ class CupyBackend(Backend):
             "scale_columns", weight.size, weight, squares, np.uint32(weight.size), np.uint32(units), np.float32(limit)
         )
 
-    def _rates(self, first: float, second: float) -> Any:
-        return NULL if self.capture is None else self.capture.rates(first, second)
+    def _rates(self, weight: Array) -> Any:
+        return NULL if self.capture is None else self.capture.rates(weight)
 
     # ------------------------------------------------------------------ how
 

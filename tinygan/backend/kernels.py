@@ -54,8 +54,12 @@ class Kernels:
         """Launch a kernel whose threads add up something together."""
         self._launch(name, 1, arguments)
 
-    def _launch(self, name: str, blocks: int, arguments: tuple[Any, ...]) -> None:
+    def in_one_thread(self, name: str, *arguments: Any) -> None:
+        """Launch a kernel that has no threads to tell apart."""
+        self._launch(name, 1, arguments, threads=1)
+
+    def _launch(self, name: str, blocks: int, arguments: tuple[Any, ...], threads: int = _THREADS) -> None:
         function = self._functions.get(name)
         if function is None:
             function = self._functions[name] = self._module.get_function(name)
-        function((blocks,), (_THREADS,), arguments)
+        function((blocks,), (threads,), arguments)

@@ -62,6 +62,9 @@ def _add_shared_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--steps", type=positive, metavar="N", help="stop after N iterations, counted from the beginning"
     )
+    parser.add_argument(
+        "--eager", action="store_true", help="on a GPU, launch every kernel of every step: no CUDA graph is captured"
+    )
     parser.add_argument("--quiet", action="store_true", help="show no progress")
 
 
@@ -100,6 +103,7 @@ def _free_folder(parent: Path, name: str) -> Path:
 
 
 def _play(folder: RunFolder, training: Training, arguments: argparse.Namespace) -> int:
+    training.capture = not arguments.eager
     with _graceful_stop() as stop, Progress(quiet=arguments.quiet) as progress:
         done = run(folder, training, Limits(arguments.steps, lambda: bool(stop)), progress)
     report = progress.report or write_report(folder)  # a run that was done already has saved nothing

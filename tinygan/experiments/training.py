@@ -19,6 +19,7 @@ from tinygan.data.dataset import Dataset
 from tinygan.engine import Tensor
 from tinygan.errors import AnomalyError, CheckpointError, ConfigError
 from tinygan.experiments.build import build_game
+from tinygan.experiments.captured import CapturedSteps
 from tinygan.experiments.config import ExperimentConfig
 
 LOOK_EVERY = 100  # steps between two looks at a device that runs ahead
@@ -47,6 +48,8 @@ class Training:
     steps : int
         Iterations done in all.
     steps_per_epoch : int
+    capture : bool
+        Whether a GPU replays steps as a CUDA graph; settable between any two steps.
 
     Examples
     --------
@@ -57,6 +60,8 @@ class Training:
     >>> training.steps
     1
     """
+
+    capture = True
 
     def __init__(self, config: ExperimentConfig, dataset: Dataset, device: str = "cpu") -> None:
         self.config = config
@@ -80,7 +85,9 @@ class Training:
         self._last: gan.Step | None = None  # of this epoch
         self.watched = self._biases()
         self._table = self.backend.from_numpy(self.images)  # on a GPU, the data set moves there once
-        self._set_order(self.streams["order"].permutation(len(self.images)))
+        self.order = self.streams["order"].permutation(len(self.images))
+        self._order_there = self.backend.array(self.order)
+        self._captured = CapturedSteps(self)
 
     @property
     def epoch_is_over(self) -> bool:
@@ -104,15 +111,24 @@ class Training:
             the state is asked for; `steps` is then set back to before the step at fault.
         """
         self.game.start_epoch(self.epoch)
-        batch = Tensor(self.backend.rows(self._table, self._order_there, self.position * self.rows, self.rows))
-        self._last = self.game.step(batch)
+        self._last = self._captured.step() if self.backend.runs_ahead and self.capture else self.iterate()
         if not self.backend.runs_ahead:
             self._refuse_non_finite(self._last)
-        self.monitor.add(self._last)
         self.position += 1
         self.steps += 1
         if self.backend.runs_ahead and (self.epoch_is_over or self.steps % LOOK_EVERY == 0):
             self._look_back()
+
+    def iterate(self) -> gan.Step:
+        """Run the iteration of `step` as it is, kernel by kernel; return what it saw."""
+        step = self.game.step(Tensor(self.backend.rows(self._table, *self.place_in_data, self.rows)))
+        self.monitor.add(step)
+        return step
+
+    @property
+    def place_in_data(self) -> tuple[Any, int]:
+        """The order of this epoch, on the device, and the place in it where the next iteration begins."""
+        return self._order_there, self.position * self.rows
 
     def _look_back(self) -> None:
         """Look at all steps of the epoch so far, on a device where that means to wait."""
@@ -127,7 +143,7 @@ class Training:
 
     def _set_order(self, order: Any) -> None:
         self.order = order
-        self._order_there = self.backend.from_numpy(order)
+        self._order_there[...] = self.backend.from_numpy(order)  # in place: a captured step reads it there
 
     def _refuse_non_finite(self, step: gan.Step) -> None:
         """Look at both losses and at the gradients of the biases: sums of what flows back through each layer."""
@@ -238,6 +254,7 @@ class Training:
             )
         self._set_order(order)
         self._last = None
+        self._captured = CapturedSteps(self)  # the rules' state lies in other memory now
         self.epoch, self.position, self.steps = plain["epoch"], plain["position"], plain["steps"]
         self.streams.load_state_dict(plain["streams"])
         self.monitor.load_state_dict(plain["monitor"])

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from tinygan.backend import adam_rates
 from tinygan.engine import Tensor
 from tinygan.errors import CheckpointError
 from tinygan.optim.schedules import Schedule, as_schedule
@@ -95,6 +96,16 @@ class Optimizer:
     def update(self, parameter: Tensor, gradient: Any, state: dict[str, Any], lr: float) -> None:
         """Change one parameter in place."""
         raise NotImplementedError(f"{type(self).__name__}.update is not written")
+
+    def rates(self) -> tuple[float, float]:
+        """Return the two numbers in which the next update differs from others: what a captured step must be told."""
+        raise NotImplementedError(f"{type(self).__name__}.rates is not written")
+
+    def count_update(self) -> None:
+        """Take note of an update that was made by replaying a captured step."""
+        for parameter in self.params:
+            parameter.version += 1
+        self.updates += 1
 
     def state_dict(self) -> dict[str, Any]:
         """Return a copy of the whole state: the counters, and NumPy arrays under ``slot.parameter``."""
@@ -183,6 +194,10 @@ class SGD(Optimizer):
         """Apply the rule to one parameter."""
         parameter.backend.sgd_step(parameter.data, gradient, state.get("velocity"), lr, self.momentum)
 
+    def rates(self) -> tuple[float, float]:
+        """Return the learning rate and the momentum."""
+        return self.lr, self.momentum
+
 
 class Adam(Optimizer):
     """Adam (Kingma and Ba, 2014): a step for each weight, scaled by a running mean of its squared gradient.
@@ -230,3 +245,7 @@ class Adam(Optimizer):
         parameter.backend.adam_step(
             parameter.data, gradient, state["mean"], state["square"], lr, self.betas, self.eps, self.updates + 1
         )
+
+    def rates(self) -> tuple[float, float]:
+        """Return the learning rate and eps, each with its correction for the moments that began at 0."""
+        return adam_rates(self.lr, self.betas, self.eps, self.updates + 1)

@@ -1,0 +1,192 @@
+"""Capturing a step, on the strict double: what the graph reads, where its memory is, who makes its products."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator
+
+import hypothesis.extra.numpy as hnp
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.doubles import cuda_on_cpu
+from tests.doubles.cublas import Cublas
+from tests.doubles.installed import strict_cupy
+from tests.doubles.strict_cupy import StrictCupy, StrictError
+from tinygan.backend import Stream, get_backend, graph
+from tinygan.backend.cupy import CupyBackend
+from tinygan.backend.graph import Blas, Capture, load_cublas
+from tinygan.errors import CaptureError
+
+pytestmark = pytest.mark.skipif(
+    cuda_on_cpu.COMPILER is None, reason="no C++ compiler on this machine to run the kernels' source with"
+)
+
+
+@pytest.fixture(scope="module")
+def cupy() -> Iterator[StrictCupy]:
+    with strict_cupy() as module, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(graph, "load_cublas", Cublas)
+        yield module
+
+
+@pytest.fixture(scope="module")
+def B(cupy: StrictCupy) -> CupyBackend:
+    backend = get_backend("cuda")
+    assert isinstance(backend, CupyBackend)
+    return backend
+
+
+LAYOUTS = {
+    "plain": lambda a: a,
+    "transposed": lambda a: np.ascontiguousarray(a.T).T,
+    "gaps": lambda a: np.repeat(np.repeat(a, 2, 0), 3, 1)[::2, ::3],
+}
+
+
+@given(
+    m=st.integers(0, 5), k=st.integers(0, 5), n=st.integers(0, 5), data=st.data(),
+    layouts=st.tuples(st.sampled_from(list(LAYOUTS)), st.sampled_from(list(LAYOUTS))),
+)  # fmt: skip
+def test_products(cupy: StrictCupy, m: int, k: int, n: int, data: st.DataObject, layouts: tuple[str, str]) -> None:
+    blas, stream = Blas(cupy, Cublas()), cupy.cuda.Stream(non_blocking=True)
+    there, operands = [], []
+    for shape, layout in zip(((m, k), (k, n)), layouts, strict=True):
+        matrix = LAYOUTS[layout](data.draw(hnp.arrays(np.float32, shape, elements=st.integers(-9, 9))))
+        operands.append(matrix)
+        whole = cupy.asarray(np.ascontiguousarray(matrix.T if layout == "transposed" else matrix))
+        there.append(whole.T if layout == "transposed" else whole)
+        if layout == "gaps":
+            there[-1] = cupy.asarray(np.repeat(np.repeat(matrix, 2, 0), 3, 1))[::2, ::3]
+    out = cupy.empty((m, n), np.float32)
+    blas.product(*there, out, stream)
+    np.testing.assert_array_equal(out.get(), operands[0] @ operands[1])
+
+
+def test_the_workspace_is_set_after_the_stream_and_once(cupy: StrictCupy) -> None:
+    library = Cublas()
+    blas, streams = Blas(cupy, library), [cupy.cuda.Stream(non_blocking=True) for _ in range(2)]
+    x, out = cupy.asarray(np.ones((2, 2), np.float32)), cupy.empty((2, 2), np.float32)
+    for stream in (streams[0], streams[0], streams[1]):
+        blas.product(x, x, out, stream)
+    switch, product = ["cublasSetStream_v2", "cublasSetWorkspace_v2"], ["cublasSgemm_v2"]
+    assert library.calls == ["cublasCreate_v2", *switch, *product, *product, *switch, *product]
+    assert library.stream == streams[1].ptr
+
+
+def test_what_cublas_refuses_is_said(cupy: StrictCupy) -> None:
+    with pytest.raises(CaptureError, match="cublasCreate_v2 returned status 1"):
+        Blas(cupy, Cublas(cublasCreate_v2=1))
+
+
+def test_a_cublas_that_is_not_there_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "cuda", None)
+    with pytest.raises(CaptureError, match=re.escape("cuBLAS cannot be loaded (")):
+        load_cublas()
+
+
+def test_a_replay_draws_and_reads_on(B: CupyBackend, cupy: StrictCupy) -> None:
+    stream, reference = Stream(0, "noise"), Stream(0, "noise")
+    table = B.from_numpy(np.arange(40, dtype=np.float32).reshape(20, 2))
+    order = B.from_numpy(np.random.default_rng(0).permutation(20))
+    place = 0
+
+    def step():
+        noise = B.uniform(stream, (3,), 0.0, 1.0, np.dtype("f4"))
+        again = B.normal(stream, (2,), np.dtype("f4"))
+        return noise, again, B.rows(table, order, place, 4)
+
+    capture = Capture(B, {})
+    rehearsed = capture.rehearse(step)
+    np.testing.assert_array_equal(rehearsed[0].get(), reference.uniform((3,)))
+    reference.normal((2,))
+    before = stream.position
+    results = capture.record(step)
+    assert np.isnan(results[0].get()).all()  # nothing has run yet
+    [(drawn_from, drawn)] = capture.words()
+    assert drawn_from is stream
+    assert drawn == stream.position - before == 3
+    stream.load_state_dict(reference.state_dict())  # the step was not made
+    for place in (0, 8, 16, 4):
+        capture.set_counters([(stream, stream.position), (order, place)])
+        stream.take(drawn)
+        with cupy.gpu.step() as launches:
+            capture.replay()
+        assert launches == {"graph": 1}
+        np.testing.assert_array_equal(results[0].get(), reference.uniform((3,)))
+        np.testing.assert_allclose(results[1].get(), reference.normal((2,)), atol=4e-6)
+        np.testing.assert_array_equal(results[2].get(), table.get()[order.get()[place : place + 4]])
+    assert stream.position == reference.position
+
+
+class Rule:
+    """An update rule whose rates change with every update."""
+
+    def __init__(self, first: float) -> None:
+        self.first, self.updates = first, 0
+
+    def rates(self) -> tuple[float, float]:
+        return self.first / (1 + self.updates), 0.5
+
+    def count_update(self) -> None:
+        self.updates += 1
+
+
+def test_a_replay_updates_with_the_rates_of_its_turn(B: CupyBackend) -> None:
+    """Two rules, one of them twice in a step, two weights each."""
+    players = {name: Rule(rate) for name, rate in (("D", 0.5), ("G", 2.0))}
+    weights = {name: [B.from_numpy(np.zeros(2, np.float32)) for _ in range(2)] for name in players}
+    gradient = B.from_numpy(np.ones(2, np.float32))
+
+    def step():
+        for name in ("D", "D", "G"):
+            for weight in weights[name]:
+                B.sgd_step(weight, gradient, None, *players[name].rates())
+            players[name].count_update()
+
+    capture = Capture(B, {id(weight): players[name] for name in players for weight in weights[name]})
+    capture.record(step)
+    for player in players.values():
+        player.updates = 0
+    expected = {"D": 0.0, "G": 0.0}
+    for n in range(3):
+        capture.set_rates()
+        capture.replay()
+        expected["D"] -= 0.5 / (1 + 2 * n) + 0.5 / (2 + 2 * n)
+        expected["G"] -= 2.0 / (1 + n)
+        for name in players:
+            for weight in weights[name]:
+                np.testing.assert_allclose(weight.get(), expected[name], rtol=1e-6)
+    assert (players["D"].updates, players["G"].updates) == (6, 3)
+
+
+def test_products_in_a_capture_are_ours(B: CupyBackend, cupy: StrictCupy) -> None:
+    x = B.from_numpy(np.arange(6, dtype=np.float32).reshape(2, 3))
+    capture = Capture(B, {})
+    before = cupy.gpu.launches.copy()
+    y = capture.record(lambda: B.product(x, x.T))
+    capture.replay()
+    np.testing.assert_array_equal(y.get(), x.get() @ x.get().T)
+    assert cupy.gpu.launches - before == {"sgemm": 1, "graph": 1}
+
+
+@pytest.mark.parametrize(
+    ("step", "message"),
+    [
+        (lambda B, x: x @ x, "cuBLAS through CuPy is refused"),
+        (lambda B, x: float(x.sum()), "float waits for the device"),
+        (lambda B, x: B.from_numpy(np.ones(2)), "asarray copies between host and device"),
+        (lambda B, x: B.sgd_step(x, x, None, 0.1, 0.0), "a weight that belongs to no optimiser"),
+    ],
+)
+def test_what_cannot_be_captured_is_refused_and_the_stream_left_in_order(B, cupy, step, message) -> None:
+    capture = Capture(B, {})
+    x = B.from_numpy(np.ones((2, 2), np.float32))
+    with pytest.raises((StrictError, CaptureError), match=message):
+        capture.record(lambda: step(B, x))
+    assert not capture.stream.is_capturing()
+    assert B.capture is None
+    np.testing.assert_array_equal((x @ x).get(), 2)

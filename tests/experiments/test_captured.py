@@ -1,0 +1,199 @@
+"""Training by replaying a captured step, on the strict double: the same run, in six launches a step."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tests.doubles import cuda_on_cpu
+from tests.doubles.cublas import Cublas
+from tests.doubles.installed import strict_cupy
+from tests.experiments.test_training_cuda import NAMES, SMALL, stand_in
+from tinygan.backend import graph
+from tinygan.cli import main
+from tinygan.data import load
+from tinygan.engine import detect_anomaly
+from tinygan.errors import AnomalyError, CaptureError
+from tinygan.experiments.config import load_experiment
+from tinygan.experiments.running import run, start
+from tinygan.experiments.training import Training
+
+pytestmark = pytest.mark.skipif(
+    cuda_on_cpu.COMPILER is None, reason="no C++ compiler on this machine to run the kernels' source with"
+)
+
+
+@pytest.fixture
+def cublas():
+    return Cublas()
+
+
+@pytest.fixture
+def cupy(monkeypatch, cublas):
+    monkeypatch.setattr(graph, "load_cublas", lambda: cublas)
+    with strict_cupy() as module:
+        yield module
+
+
+def pair(name="digits", overrides=()):
+    """One training that replays, and one that does not."""
+    config = load_experiment(name, overrides)
+    dataset = stand_in(config.data.set)
+    replaying, plain = Training(config, dataset, "cuda"), Training(config, dataset, "cuda")
+    plain.capture = False
+    return replaying, plain
+
+
+def assert_same(one, other, rtol=1e-3, atol=0.006):
+    (arrays, books), (arrays_there, books_there) = one.state(), other.state()
+    totals = books.pop("monitor"), books_there.pop("monitor")
+    assert books == books_there
+    assert totals[0]["count"] == totals[1]["count"]
+    assert totals[0]["total"] == pytest.approx(totals[1]["total"], rel=1e-3)
+    for key, array in arrays.items():
+        np.testing.assert_allclose(array, arrays_there[key], rtol=rtol, atol=atol, err_msg=key)
+        assert np.abs(array.astype(float) - arrays_there[key]).mean() < 1e-4
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_replayed_steps_are_the_steps(cupy, name):
+    """Beyond the end of an epoch; the products are added up in another order, so not to the bit."""
+    hidden = ("generator.layers.0", "generator.layers.2", "discriminator.layers.1", "discriminator.layers.3")
+    smaller = [f"{layer}.units=60" for layer in hidden]
+    replaying, plain = pair(name, smaller if name == "mnist" else ())
+    for _ in range(8):
+        for training in (replaying, plain):
+            if training.epoch_is_over:
+                training.next_epoch()
+            training.step()
+    assert replaying._captured._result is not None
+    assert_same(replaying, plain)
+
+
+def test_k_updates_of_the_discriminator(cupy):
+    replaying, plain = pair("digits", (*SMALL, "training.batch=50", "training.k=3"))
+    for training in (replaying, plain):
+        for _ in range(6):
+            training.step()
+    assert len(replaying._captured._capture.updates) == 4
+    assert_same(replaying, plain)
+
+
+def test_a_replayed_step_is_six_launches_and_no_wait(cupy):
+    training, _ = pair()
+    for _ in range(3):
+        training.step()
+    with cupy.gpu.step() as launches:
+        training.step()
+    assert launches == {"graph": 1, "set_moved": 3, "set_rates": 2}
+
+
+def test_a_run_goes_on_from_a_checkpoint_of_replayed_steps(cupy):
+    replaying, plain = pair("digits", SMALL)
+    for training in (replaying, plain):
+        for _ in range(5):
+            training.step()
+    resumed = Training(replaying.config, replaying.dataset, "cuda")
+    for _ in range(4):
+        resumed.step()  # has captured memory that the state will leave
+    resumed.load_state(*replaying.state())
+    for training in (resumed, replaying, plain):
+        training.step()
+        training.next_epoch()
+        for _ in range(4):
+            training.step()
+    assert_same(resumed, replaying)
+    assert_same(replaying, plain)
+
+
+def test_gradients_are_those_of_the_step_before(cupy):
+    """Also after steps that were made as they are, for somebody who looked on."""
+    replaying, plain = pair("digits", SMALL)
+    for number in range(6):
+        for training in (replaying, plain):
+            if number == 4:
+                with detect_anomaly():
+                    training.step()
+            else:
+                training.step()
+    for name in ("generator", "discriminator"):
+        networks = (getattr(training.game, name).parameters() for training in (replaying, plain))
+        for here, there in zip(*networks, strict=True):
+            np.testing.assert_allclose(here.grad.numpy(), there.grad.numpy(), rtol=1e-3, atol=1e-4)
+    norms = [f"{name}_gradient_norm" for name in ("generator", "discriminator")]
+    for name in norms:
+        assert replaying.metrics()[name] == pytest.approx(plain.metrics()[name], rel=1e-3)
+
+
+def test_a_replayed_step_that_is_not_finite_is_found(cupy):
+    training, _ = pair("digits", SMALL)
+    for _ in range(4):
+        training.step()
+    training.game.generator[0].weight.data[3, 2] = np.inf
+    training.step()
+    with pytest.raises(AnomalyError, match="step 5, epoch 1: a loss is nan or infinite"):
+        training.step()
+    assert training.steps == 4
+
+
+@pytest.mark.parametrize("broken", ["cublasCreate_v2", "cublasSetWorkspace_v2", "cublasSgemm_v2"])
+def test_a_capture_that_fails_is_given_up_once_and_nothing_is_lost(cupy, cublas, broken):
+    replaying, plain = pair("digits", SMALL)
+    cublas.status = {broken: 13}
+    for training in (replaying, plain):
+        training.step()
+    with pytest.warns(UserWarning, match=f"cannot be captured as a CUDA graph \\(CaptureError: {broken} returned"):
+        replaying.step()
+    plain.step()
+    for training in (replaying, plain):
+        for _ in range(3):
+            training.step()
+    (arrays, books), (expected, expected_books) = replaying.state(), plain.state()
+    assert all(np.array_equal(arrays[key], expected[key]) for key in expected)
+    assert books == expected_books
+
+
+def test_a_capture_that_fails_while_recording_is_given_up_too(cupy, monkeypatch):
+    replaying, plain = pair("digits", SMALL)
+    for training in (replaying, plain):
+        training.step()
+        training.step()
+
+    def refuse(self, mode=None):
+        raise CaptureError("not on this stream")
+
+    monkeypatch.setattr(cupy.cuda.Stream, "begin_capture", refuse)
+    with pytest.warns(UserWarning, match="not on this stream"):
+        replaying.step()
+    for training in (replaying, plain):
+        while training.steps < 5:
+            training.step()
+    assert_same(replaying, plain)
+
+
+def test_an_error_after_an_update_is_not_hidden(cupy, monkeypatch):
+    """The weights have changed, so the step cannot be made again."""
+    training, _ = pair("digits", SMALL)
+    training.step()
+    monkeypatch.setattr(training.monitor, "add", lambda step: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        training.step()
+
+
+def test_a_run_from_start_to_end(cupy, tmp_path):
+    config, dataset = load_experiment("digits", SMALL), load("digits")
+    folder, training = start(config, dataset, tmp_path / "there", "cuda")
+    assert run(folder, training)
+    other, training = start(config, dataset, tmp_path / "here")
+    assert run(other, training)
+    for got, expected in zip(folder.metrics(), other.metrics(), strict=True):
+        assert {**got, "momentum": 0} == pytest.approx({**expected, "momentum": 0}, rel=0.02, abs=0.02)
+
+
+@pytest.mark.parametrize("options", [(), ("--eager",)])
+def test_the_command_line_chooses(cupy, cublas, tmp_path, options, capsys):
+    overrides = [part for override in SMALL for part in ("--set", override)]
+    command = ["train", "digits", "--quiet", "--device", "cuda", "--out", str(tmp_path / "run"), *overrides, *options]
+    assert main(command) == 0
+    assert bool(cublas.calls) is not bool(options)
+    assert cupy.gpu.launches["graph"] == (0 if options else 3 * 6 - 2)

@@ -1,0 +1,242 @@
+"""One training step as a CUDA graph: written down once, replayed with one call.
+
+To launch a kernel costs the host some microseconds, many times what a small kernel costs the GPU. A stream that is
+being captured writes its launches down instead of making them, and the graph that comes out launches them all at once.
+It repeats them to the letter: with the same arguments, in the same memory. So
+
+- memory comes from a pool of the capture's own, which nobody else will be given a piece of;
+- what changes from step to step is read from the device: `Capture.moved` says by how much a stream of random numbers,
+  or the position in the data, has moved on, and `Capture.rates` holds the numbers of an update rule. The host sets them
+  by launching kernels whose arguments they are, so nothing is copied and nobody waits;
+- CuPy refuses to call cuBLAS while a stream is captured, so `Blas` calls it directly.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tinygan.backend.base import Array
+from tinygan.backend.random import Stream
+from tinygan.errors import CaptureError
+
+if TYPE_CHECKING:
+    from tinygan.backend.cupy import CupyBackend
+
+_WORKSPACE = 32 << 20  # bytes: what NVIDIA advises for its newest GPUs, and enough for all others
+
+
+class Capture:
+    """A step that is being written down, and then replayed.
+
+    Parameters
+    ----------
+    backend : CupyBackend
+    rules : mapping
+        From the identity of each weight's array to whoever updates it.
+    """
+
+    def __init__(self, backend: CupyBackend, rules: Mapping[int, Any]) -> None:
+        cupy = backend.xp
+        self.backend = backend
+        self.stream = cupy.cuda.Stream(non_blocking=True)  # the default stream cannot be captured
+        self._pool = cupy.cuda.MemoryPool()
+        self._blas = Blas(cupy, load_cublas())
+        self._rules = rules
+        self._recording = False
+        self._graph: Any = None
+        self._counters: list[_Counter] = []
+        self.updates: list[_Update] = []
+
+    def rehearse(self, step: Any) -> Any:
+        """Run ``step()`` once, as it will be captured: what is compiled or allocated at first use, is so now."""
+        cupy = self.backend.xp
+        cupy.cuda.get_current_stream().synchronize()  # the two streams do not wait for each other by themselves
+        result = self._inside(step)
+        self.stream.synchronize()
+        return result
+
+    def record(self, step: Any) -> Any:
+        """Write ``step()`` down without running it; its result is where each replay will leave its own."""
+        with self.stream:
+            self.stream.begin_capture()
+        self._recording = True
+        try:
+            result = self._inside(step)
+        except BaseException:
+            self._end()  # a stream must not stay behind in a capture
+            raise
+        self._graph = self._end()
+        return result
+
+    def replay(self) -> None:
+        """Run the step again, after `set_counters` and `set_rates` have said what is new."""
+        self._graph.launch()  # on the current stream, after all other work
+
+    def _inside(self, step: Any) -> Any:
+        cupy = self.backend.xp
+        self.backend.capture = self
+        try:
+            with self.stream, cupy.cuda.using_allocator(self._pool.malloc):
+                return step()
+        finally:
+            self.backend.capture = None
+
+    def _end(self) -> Any:
+        self._recording = False
+        with self.stream:
+            return self.stream.end_capture()
+
+    # ------------------------------------------------------------------ what changes from step to step
+
+    def moved(self, what: Any, now: int) -> Any:
+        """Return where a kernel reads by how much `what`, now at position `now`, has moved on since the capture."""
+        if not self._recording:
+            return np.uint64(0)
+        for counter in self._counters:
+            if counter.what is what:
+                return counter.moved
+        self._counters.append(_Counter(what, now, self.backend.xp.empty((), np.uint64)))
+        return self._counters[-1].moved
+
+    def set_counters(self, positions: Iterable[tuple[Any, int]]) -> None:
+        """Say where streams and the data are at the beginning of the step to be replayed."""
+        for what, now in positions:
+            for counter in self._counters:
+                if counter.what is what:
+                    since = np.uint64((now - counter.start) % 2**64)  # a run may also be set back
+                    self.backend.kernels.in_one_thread("set_moved", counter.moved, since)
+
+    def rates(self, weight: Array) -> Any:
+        """Return where the update of `weight` reads its rates: one place for all weights of one update."""
+        if not self._recording:
+            return np.uint64(0)
+        rule = self._rules.get(id(weight))
+        if rule is None:
+            raise CaptureError("an update of a weight that belongs to no optimiser of the game")
+        for update in reversed(self.updates):
+            if update.rule is rule:
+                if id(weight) not in update.weights:
+                    update.weights.add(id(weight))
+                    return update.rates
+                break  # the same weight once more: another update by the same rule, in one step
+        self.updates.append(_Update(rule, {id(weight)}, self.backend.xp.empty(2, np.float32)))
+        return self.updates[-1].rates
+
+    def words(self) -> list[tuple[Stream, int]]:
+        """Return the streams that a step draws from, and how many words of each it uses."""
+        streams = [counter for counter in self._counters if isinstance(counter.what, Stream)]
+        return [(counter.what, counter.what.position - counter.start) for counter in streams]
+
+    def set_rates(self) -> None:
+        """Ask each rule for the rates of its next update, in the order of the updates; each counts its own."""
+        for update in self.updates:
+            self.backend.kernels.in_one_thread("set_rates", update.rates, *map(np.float32, update.rule.rates()))
+            update.rule.count_update()
+
+    def product(self, a: Array, b: Array) -> Array:
+        """Return ``a @ b`` by our own call of cuBLAS."""
+        out = self.backend.xp.empty((a.shape[0], b.shape[1]), np.float32)
+        self._blas.product(a, b, out, self.stream)
+        return out
+
+
+@dataclass
+class _Counter:
+    """A place on the device that says how far something has moved on since the capture."""
+
+    what: Any
+    start: int
+    moved: Array
+
+
+@dataclass
+class _Update:
+    """One update of the captured step, and the place on the device that holds its rates."""
+
+    rule: Any
+    weights: set[int]
+    rates: Array
+
+
+class Blas:
+    """Products by cuBLAS on a stream of our choice, in a workspace that is there before any capture.
+
+    Parameters
+    ----------
+    cupy : module
+    library : ctypes library
+        cuBLAS.
+
+    Raises
+    ------
+    CaptureError
+        cuBLAS refuses.
+    """
+
+    def __init__(self, cupy: Any, library: Any) -> None:
+        self._library = library
+        self._handle = ctypes.c_void_p()
+        self._workspace = cupy.empty(_WORKSPACE, np.uint8)
+        self._stream: Any = None
+        self._check("cublasCreate_v2", ctypes.byref(self._handle))
+
+    def product(self, a: Array, b: Array, out: Array, stream: Any) -> None:
+        """Set out = a @ b, for float32 matrices of which `out` is in C order.
+
+        cuBLAS counts along columns: what is a matrix in C order to us, is its transpose to it. So it is asked for
+        out' = b' a'.
+        """
+        if stream is not self._stream:
+            # to set a stream takes the workspace away, so this comes first
+            self._check("cublasSetStream_v2", self._handle, ctypes.c_void_p(stream.ptr))
+            size = ctypes.c_size_t(self._workspace.nbytes)
+            self._check("cublasSetWorkspace_v2", self._handle, ctypes.c_void_p(self._workspace.data.ptr), size)
+            self._stream = stream
+        (rows, inner), columns = a.shape, b.shape[1]
+        if not out.size:
+            return
+        if not inner:
+            out.fill(0)
+            return
+        one, zero = ctypes.c_float(1), ctypes.c_float(0)
+        (b, op_b, width_b), (a, op_a, width_a) = _as_cublas_sees(b), _as_cublas_sees(a)
+        self._check(
+            "cublasSgemm_v2", self._handle, op_b, op_a, columns, rows, inner,
+            ctypes.byref(one), ctypes.c_void_p(b.data.ptr), width_b, ctypes.c_void_p(a.data.ptr), width_a,
+            ctypes.byref(zero), ctypes.c_void_p(out.data.ptr), columns,
+        )  # fmt: skip
+
+    def _check(self, name: str, *arguments: Any) -> None:
+        status = getattr(self._library, name)(*arguments)
+        if status:
+            raise CaptureError(f"{name} returned status {status}")
+
+
+def _as_cublas_sees(matrix: Array) -> tuple[Array, int, int]:
+    """Return a matrix without gaps, whether cuBLAS must transpose it (0 or 1), and how long its lines in memory are."""
+    if matrix.flags.c_contiguous:
+        return matrix, 0, matrix.shape[1]
+    if matrix.flags.f_contiguous:
+        return matrix, 1, matrix.shape[0]
+    return matrix.copy(order="C"), 0, matrix.shape[1]
+
+
+def load_cublas() -> Any:
+    """Return the cuBLAS that CuPy uses.
+
+    Raises
+    ------
+    CaptureError
+        It is not found.
+    """
+    try:
+        pathfinder = importlib.import_module("cuda.pathfinder")  # comes with CuPy
+        return ctypes.CDLL(pathfinder.load_nvidia_dynamic_lib("cublas").abs_path)
+    except Exception as error:  # pathfinder's own errors, or OSError
+        raise CaptureError(f"cuBLAS cannot be loaded ({error})") from error
