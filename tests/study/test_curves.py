@@ -76,3 +76,13 @@ def test_equal_rates_are_one_line(charts_of):
 @pytest.mark.parametrize("value", [None, "1", True, [1], math.nan, math.inf, -math.inf, 10**400])
 def test_what_is_no_finite_number_is_a_gap(value):
     assert np.array_equal(column([{"a": 1}, {"a": value}, {}], "a"), [1, math.nan, math.nan], equal_nan=True)
+
+
+def test_only_judged_epochs_have_a_validation():
+    records = [{"epoch": 1}, {"epoch": 2, "validation_log_likelihood": -5.0}, {"epoch": 3}]
+    records += [{"epoch": 4, "validation_log_likelihood": 7.5}, {"epoch": 5, "validation_log_likelihood": None}]
+    chart = training_charts(records, "minimax")[-1]
+    assert chart.name == "validation"
+    assert chart.x.tolist() == [2, 4]
+    assert chart.lines[0].y.tolist() == [-5.0, 7.5]
+    assert all(chart.name != "validation" for chart in training_charts(records[:1], "minimax"))

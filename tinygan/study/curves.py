@@ -43,7 +43,7 @@ def training_charts(records: Sequence[Mapping[str, Any]], objective: str) -> lis
     Returns
     -------
     list of Chart
-        Momentum is left out when no record has one, for instance under Adam.
+        Momentum is left out when no record has one, for instance under Adam, and so is the validation.
 
     Examples
     --------
@@ -125,7 +125,25 @@ def training_charts(records: Sequence[Mapping[str, Any]], objective: str) -> lis
             limits=(0, 1),
         ),
     ]
-    return charts if np.isfinite(momentum).any() else charts[:-1]
+    return [*charts[: None if np.isfinite(momentum).any() else -1], *_validation_chart(records)]
+
+
+def _validation_chart(records: Sequence[Mapping[str, Any]]) -> list[Chart]:
+    """The log-likelihood of validation images, at the epochs that were judged by it; none if none was."""
+    likelihood = column(records, "validation_log_likelihood")
+    judged = np.isfinite(likelihood)
+    if not judged.any():
+        return []
+    return [
+        Chart(
+            "validation",
+            "How likely validation images are",
+            "Their mean log-likelihood in nats under a Gaussian Parzen window on samples, the measure of table 1: the "
+            "higher the better, with a high variance. The best epoch's networks are in checkpoints/best.tgn.",
+            column(records, "epoch")[judged],
+            [Line("validation images", "value", likelihood[judged])],
+        )
+    ]
 
 
 def generator_level(objective: str) -> Reference:
