@@ -102,7 +102,7 @@ def test_a_missing_key_is_named_or_has_a_default(name, path):
     optional = {
         "description", "seed", "output", "samples", "samples_every", "checkpoint_every", "k", "schedule",
         "shared_noise", "objective", "discriminator_loss_scale", "weight_range", "bias", "lr_decay", "lr_min",
-        "momentum", "max_col_norm", "slope", "beta1", "beta2", "eps", "threads",
+        "momentum", "max_col_norm", "slope", "beta1", "beta2", "eps", "threads", "validate_every",
     }  # fmt: skip
     if path[-1] in optional and (name, path[-1]) != ("mnist", "schedule"):
         parse_experiment(dumps(document), "mine.toml")

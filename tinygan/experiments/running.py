@@ -27,6 +27,7 @@ from tinygan.experiments.line_pictures import axis_of, save_line_sheet
 from tinygan.experiments.pictures import save_sheet, sheet_path
 from tinygan.experiments.run_folder import RunFolder
 from tinygan.experiments.training import Training, arrays_under
+from tinygan.experiments.validation import validate
 from tinygan.theory.learned import answers
 
 
@@ -199,14 +200,26 @@ def _run_epoch(folder: RunFolder, training: Training, limits: Limits, watcher: W
         training.step()
         watcher.step(training)
     metrics, seconds = training.metrics(), time.perf_counter() - began
+    output = training.config.output
+    is_best = False
+    if output.validate_every is not None and (training.epoch % output.validate_every == 0 or is_done(training)):
+        found = validate(
+            training.game.generator,
+            training.game.noise,
+            training.dataset.validation.images,
+            training.config.seed,
+            output.validation_samples,
+        )
+        metrics |= found.metrics()
+        if found.log_likelihood > training.best_validation:
+            is_best, training.best_validation = True, found.log_likelihood
     folder.append_metrics(metrics)
     folder.append_timing({"epoch": training.epoch, "seconds": seconds})
-    output = training.config.output
     if training.epoch % output.samples_every == 0 or is_done(training):
         draw_sheet(folder, training, training.epoch)
     watcher.epoch(training, seconds)
-    if training.epoch % output.checkpoint_every == 0 or is_done(training):
-        save(folder, training)
+    if training.epoch % output.checkpoint_every == 0 or is_done(training) or is_best:
+        save(folder, training, is_best)
         watcher.saved(folder)
     return True
 
@@ -236,10 +249,10 @@ def _explained(error: AnomalyError, folder: RunFolder, failed: Training) -> Anom
     )
 
 
-def save(folder: RunFolder, training: Training) -> None:
-    """Write a checkpoint of the whole state."""
+def save(folder: RunFolder, training: Training, best: bool = False) -> None:
+    """Write a checkpoint of the whole state; if it is the best so far, also as ``best.tgn``."""
     arrays, plain = training.state()
-    folder.save_checkpoint(training.steps, arrays, plain)
+    folder.save_checkpoint(training.steps, arrays, plain, best=best)
 
 
 def draw_sheet(folder: RunFolder, training: Training, epoch: int) -> None:

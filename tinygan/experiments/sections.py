@@ -260,8 +260,14 @@ class TrainingConfig(Section):
 
 @dataclass(frozen=True, kw_only=True)
 class OutputConfig(Section):
-    """What a run leaves behind: images on each sample sheet, and epochs between sheets and checkpoints."""
+    """What a run leaves behind: images on each sample sheet, and epochs between sheets and checkpoints.
+
+    With ``validate_every``, every so many epochs the log-likelihood of the validation images is estimated from
+    ``validation_samples`` samples, and the checkpoint of the best such epoch is kept.
+    """
 
     samples: Annotated[int, Integer(at_least=1)] = 100
     samples_every: Annotated[int, Integer(at_least=1)] = 1
     checkpoint_every: Annotated[int, Integer(at_least=1)] = 1
+    validate_every: Annotated[int | None, Integer(at_least=1)] = None
+    validation_samples: Annotated[int, Integer(at_least=1)] = 10_000

@@ -6,6 +6,7 @@ It knows nothing of files, clocks or screens: see `tinygan.experiments.running` 
 from __future__ import annotations
 
 import hashlib
+import math
 import warnings
 from collections.abc import Mapping
 from functools import cached_property
@@ -50,6 +51,8 @@ class Training:
     steps_per_epoch : int
     capture : bool
         Whether a GPU replays steps as a CUDA graph; settable between any two steps.
+    best_validation : float
+        The highest log-likelihood of the validation images so far, minus infinity before the first.
 
     Examples
     --------
@@ -81,6 +84,7 @@ class Training:
         self.epoch = 1
         self.position = 0
         self.steps = 0
+        self.best_validation = -math.inf
         self.monitor = gan.Monitor(self.backend)
         self._last: gan.Step | None = None  # of this epoch
         self.watched = self._biases()
@@ -216,6 +220,7 @@ class Training:
             "images_sha256": self.fingerprints,
             "streams": self.streams.state_dict(),
             "monitor": self.monitor.state_dict(),
+            "best_validation": None if math.isinf(self.best_validation) else self.best_validation,
         }
         for player, network, optimizer in (
             ("generator", game.generator, game.generator_optimizer),
@@ -258,6 +263,8 @@ class Training:
         self.epoch, self.position, self.steps = plain["epoch"], plain["position"], plain["steps"]
         self.streams.load_state_dict(plain["streams"])
         self.monitor.load_state_dict(plain["monitor"])
+        best = plain.get("best_validation")
+        self.best_validation = -math.inf if best is None else best
 
     def _refuse_other_images(self, recorded: Mapping[str, str] | None) -> None:
         if recorded is None:
