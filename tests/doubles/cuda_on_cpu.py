@@ -24,6 +24,7 @@ COMPILER = shutil.which("c++") or shutil.which("g++") or shutil.which("clang++")
 
 _BEFORE = r"""
 #include <cmath>
+#include <csetjmp>
 #include <ucontext.h>
 #include <utility>
 #include <vector>
@@ -39,10 +40,16 @@ static inline float cospif(float x) { return (float)std::cos(3.14159265358979323
 static inline float sinpif(float x) { return (float)std::sin(3.14159265358979323846 * x); }
 using std::isfinite;
 
+// A fiber is entered by swapcontext once, and after that by longjmp, which asks nothing of the kernel.
+struct Place { jmp_buf buffer; };
 static ucontext_t scheduler;
 static std::vector<ucontext_t> fibers;
+static std::vector<Place> places;
+static jmp_buf back;
 static unsigned running;
-static void __syncthreads() { swapcontext(&fibers[running], &scheduler); }
+static void __syncthreads() {
+    if (!_setjmp(places[running].buffer)) _longjmp(back, 1);
+}
 """
 
 _AFTER = r"""
@@ -56,6 +63,7 @@ template <class... A> struct Fiber {
     static void run() {
         call(kernel, arguments, std::index_sequence_for<A...>());
         done[running] = 1;
+        _longjmp(back, 1);
     }
 };
 template <class... A> void (*Fiber<A...>::kernel)(A...);
@@ -77,6 +85,7 @@ template <class... A> void launch(void (*kernel)(A...), unsigned grid, unsigned 
         stacks.resize(block * stack);
         fibers.assign(block, ucontext_t{});
         F::done.assign(block, 0);
+        places.resize(block);
         F::kernel = kernel;
         F::arguments = a;
         for (unsigned t = 0; t < block; t++) {
@@ -86,14 +95,20 @@ template <class... A> void launch(void (*kernel)(A...), unsigned grid, unsigned 
             fibers[t].uc_link = &scheduler;
             makecontext(&fibers[t], (void (*)())F::run, 0);
         }
-        for (unsigned left = block; left > 0;) {
+        static volatile unsigned left, t;  // what a longjmp must find as it was
+        static volatile bool entered;
+        entered = false;
+        for (left = block; left > 0; entered = true) {
             left = 0;
-            for (unsigned t = 0; t < block; t++) {
+            for (t = 0; t < block; t = t + 1) {
                 if (F::done[t]) continue;
                 running = t;
                 threadIdx = {t, 0, 0};
-                swapcontext(&scheduler, &fibers[t]);
-                left += !F::done[t];
+                if (!_setjmp(back)) {
+                    if (entered) _longjmp(places[t].buffer, 1);
+                    swapcontext(&scheduler, &fibers[t]);
+                }
+                left = left + !F::done[t];
             }
         }
     }
@@ -132,7 +147,7 @@ def build(source: str, options: tuple[str, ...] = ()) -> Any:
     assert COMPILER is not None, "no C++ compiler"
     launches = []
     for name in signatures(source):
-        body = source[source.index(f" {name}(") :].split("\nextern", 1)[0]
+        body = source[source.index(f" {name}(") :].split("\n}", 1)[0]
         barriers = str("__syncthreads" in body or "block_sum(" in body).lower()
         launches.append(
             f'extern "C" void launch_{name}(unsigned grid, unsigned block, void** a) '
@@ -140,7 +155,7 @@ def build(source: str, options: tuple[str, ...] = ()) -> Any:
         )
     whole = "\n".join([_BEFORE, source, _AFTER, *launches])
     fused = "off" if "--fmad=false" in options else "fast"
-    flags = ["-std=c++17", "-O1", f"-ffp-contract={fused}", "-shared", "-fPIC", "-w"]
+    flags = ["-std=c++17", "-O2", "-U_FORTIFY_SOURCE", f"-ffp-contract={fused}", "-shared", "-fPIC", "-w"]
     digest = hashlib.sha256("\0".join([whole, *flags]).encode()).hexdigest()[:20]
     folder = Path(tempfile.gettempdir()) / f"tinygan-kernels-{digest}"
     library = folder / "kernels.so"

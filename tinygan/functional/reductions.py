@@ -70,8 +70,8 @@ class LogSumExp(_Reduction):
     name = "logsumexp"
 
     def forward(self, B: Backend, x: Array) -> Array:
-        self.remember(x)
-        top = x.max(axis=self.axis, keepdims=True, initial=-math.inf)
+        # not max(initial=-inf), which CuPy lacks; the sum over nothing is 0 whatever is subtracted
+        top = x.max(axis=self.axis, keepdims=True) if self.remember(x) else B.xp.zeros(self.kept, x.dtype)
         top = B.xp.where(B.xp.isfinite(top), top, 0)  # e^(inf - inf) would be nan where the sum is just infinite
         total = B.xp.exp(x - top).sum(axis=self.axis, keepdims=True)
         y = B.xp.log(total) + top

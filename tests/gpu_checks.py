@@ -1,0 +1,501 @@
+"""Everything that only a real GPU can show, in one command::
+
+    python tests/gpu_checks.py [--only NAME ...] [--json FILE]
+
+It needs this checkout, NumPy, CuPy and a GPU; no files of data, no network, no test framework. Every check runs even
+where another fails. It prints a table and one JSON object, and exits with 1 if a check failed. What the numbers mean is
+said where they are made.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import platform
+import sys
+import tempfile
+import time
+import traceback
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import numpy as np
+
+from tinygan.backend import Backend, Stream, get_backend
+from tinygan.data import Dataset, Split, load
+from tinygan.engine import Tensor
+from tinygan.errors import AnomalyError, DeviceError
+from tinygan.experiments.config import load_experiment, shipped_experiments
+from tinygan.experiments.training import Training
+
+PORTABLE = Backend(np, "cpu")
+LONG = 30  # steps
+EPS = float(np.finfo(np.float32).eps)
+CHECKS: dict[str, Callable[[], dict[str, Any]]] = {}
+
+
+def check(function: Callable[[], dict[str, Any]]) -> Callable[[], dict[str, Any]]:
+    """Add a function to the checks; it returns what it measured, and raises where something is wrong."""
+    CHECKS[function.__name__.replace("_", "-")] = function
+    return function
+
+
+def _close(name: str, got: Any, expected: Any, rtol: float = 0.0, atol: float = 0.0) -> float:
+    """Compare an array on the GPU with a NumPy array; return the largest difference."""
+    host, expected = get_backend("cuda").to_numpy(got), np.asarray(expected)
+    assert (host.shape, host.dtype) == (expected.shape, expected.dtype), (
+        f"{name}: {host.dtype}{list(host.shape)} where the portable method has {expected.dtype}{list(expected.shape)}"
+    )
+    np.testing.assert_allclose(host, expected, rtol=rtol, atol=atol, err_msg=name)
+    if expected.dtype.kind != "f" or not expected.size:
+        return 0.0
+    with np.errstate(invalid="ignore"):
+        return float(np.nanmax(np.abs(np.where(host == expected, 0, host - expected)), initial=0.0))
+
+
+def _stand_in(name: str, rows: int = 1000) -> Dataset:
+    """The data of an experiment; random pixels for MNIST, whose files are not in the checkout."""
+    if name != "mnist":
+        return load(name)
+    pixels = np.random.default_rng(0).random((rows, 784), np.float32)
+    split = Split(pixels, np.zeros(rows, np.uint8))
+    return Dataset("mnist", (28, 28), split, split, split)
+
+
+def _training(name: str, device: str, capture: bool = False, *overrides: str) -> Training:
+    config = load_experiment(name, overrides)
+    training = Training(config, _stand_in(config.data.set), device)
+    training.capture = capture
+    return training
+
+
+def _steps(training: Training, count: int) -> None:
+    for _ in range(count):
+        if training.epoch_is_over:
+            training.next_epoch()
+        training.step()
+
+
+def _wait() -> None:
+    get_backend("cuda").xp.cuda.Device().synchronize()
+
+
+# ---------------------------------------------------------------------- one kernel at a time
+
+
+def _values(rng: np.random.Generator, shape: Any, dtype: Any) -> Any:
+    """Numbers of all sizes, with some that break things."""
+    x = np.asarray(rng.normal(0, 3, shape)).astype(dtype)
+    special = np.array([0.0, -0.0, 1e-40, 100, -100, 1000, -1000, np.inf, -np.inf, np.nan]).astype(dtype)
+    return np.where(rng.random(shape) < 0.05, rng.choice(special, shape), x).astype(dtype)
+
+
+@check
+def methods() -> dict[str, Any]:
+    """Every method of the backend against the portable one: random shapes, layouts, dtypes, nan and infinity."""
+    B, rng, worst = get_backend("cuda"), np.random.default_rng(1), dict[str, float]()
+
+    def compare(name: str, got: Any, expected: Any, rtol: float = 0.0, atol: float = 0.0) -> None:
+        pairs = zip(got, expected, strict=True) if isinstance(expected, tuple) else [(got, expected)]
+        for one, other in pairs:
+            worst[name] = max(worst.get(name, 0.0), _close(name, one, other, rtol, atol))
+
+    for round_ in range(60):
+        dtype = np.dtype([np.float32, np.float32, np.float64][round_ % 3])
+        # on a GPU that flushes nothing and on the CPU alike, exp and log1p differ by a few units in the last place
+        shape = tuple(int(n) for n in rng.integers(0 if round_ % 7 == 0 else 1, 40, rng.integers(0, 4)))
+        x, gy = _values(rng, shape, dtype), _values(rng, shape, dtype)
+        there, gy_there = B.from_numpy(x), B.from_numpy(gy)
+        if round_ % 5 == 0 and len(shape) == 2:
+            x, there = x.T[::2], there.T[::2]
+            gy, gy_there = gy.T[::2], gy_there.T[::2]
+        with np.errstate(all="ignore"):
+            compare("relu", B.relu(there), PORTABLE.relu(x))
+            compare("relu_backward", B.relu_backward(gy_there, there), PORTABLE.relu_backward(gy, x))
+            compare("sigmoid", B.sigmoid(there), PORTABLE.sigmoid(x), 8 * EPS, 1e-37)
+            y = np.asarray(PORTABLE.sigmoid(x))
+            compare(
+                "sigmoid_backward", B.sigmoid_backward(gy_there, B.from_numpy(y)), PORTABLE.sigmoid_backward(gy, y),
+                4 * EPS, 1e-37,
+            )  # fmt: skip
+            compare("softplus", B.softplus(there), PORTABLE.softplus(x), 8 * EPS, 1e-37)
+            finite = np.nan_to_num(x, nan=1, posinf=2, neginf=3)
+            if finite.size:
+                for target in (0, 1):
+                    name, on_gpu = "cross_entropy", B.from_numpy(finite)
+                    compare(name, B.cross_entropy(on_gpu, target), PORTABLE.cross_entropy(finite, target), 32 * EPS)
+                    g = np.asarray(1.5, dtype)
+                    compare(
+                        f"{name}_backward", B.cross_entropy_backward(B.from_numpy(g), on_gpu, target),
+                        PORTABLE.cross_entropy_backward(g, finite, target), 32 * EPS, 4 * EPS,
+                    )  # fmt: skip
+        pieces = int(rng.integers(1, 6))
+        groups = _values(rng, (*shape[:1], pieces, *shape[1:2]), dtype)
+        axis = -1 - len(shape[1:2])
+        y, won = PORTABLE.maxout(groups, axis)
+        got = B.maxout(B.from_numpy(groups), axis)
+        compare("maxout", got, (y, won))
+        gy = _values(rng, y.shape, dtype)
+        back = B.maxout_backward(B.from_numpy(gy), got[1], axis)
+        compare("maxout_backward", back, PORTABLE.maxout_backward(gy, won, axis))
+        m, n, u = (int(size) for size in rng.integers(1, 200, 3))
+        a, w, b = (rng.normal(size=size).astype(dtype) for size in ((m, n), (n, u), (u,)))
+        on_gpu = [B.from_numpy(array) for array in (a, w, b)]
+        # single precision: n products of size 1, of which TF32 would lose ten bits
+        compare("linear", B.linear(*on_gpu), PORTABLE.linear(a, w, b), 1e-4, 2e-6 * n)
+        first, count = int(rng.integers(0, m)), int(rng.integers(0, m))
+        order = rng.permutation(m)
+        taken = B.rows(on_gpu[0], B.from_numpy(order), first, min(count, m - first))
+        compare("rows", taken, PORTABLE.rows(a, order, first, min(count, m - first)))
+        weight, gradient, velocity, square = (rng.normal(size=(n, u)).astype(dtype) for _ in range(4))
+        square = square**2
+        for optional in ([], [velocity]):
+            host = [array.copy() for array in (weight, gradient, *optional)]
+            gpu = [B.from_numpy(array) for array in host]
+            rest = [] if optional else [None]
+            PORTABLE.sgd_step(*host, *rest, 0.1, 0.7)
+            B.sgd_step(*gpu, *rest, 0.1, 0.7)
+            compare("sgd_step", tuple(gpu), tuple(host))  # the same bits
+        host = [array.copy() for array in (weight, gradient, velocity, square)]
+        gpu = [B.from_numpy(array) for array in host]
+        PORTABLE.adam_step(*host, 0.002, (0.5, 0.999), 1e-8, round_ + 1)
+        B.adam_step(*gpu, 0.002, (0.5, 0.999), 1e-8, round_ + 1)
+        compare("adam_step", tuple(gpu), tuple(host))  # the same bits
+        host, gpu = [weight.copy()], [B.from_numpy(weight)]
+        PORTABLE.limit_column_norm(host[0], 2.0)
+        B.limit_column_norm(gpu[0], 2.0)
+        compare("limit_column_norm", gpu[0], host[0], 1e-5)
+        broken = _values(rng, shape, dtype)
+        assert B.first_non_finite(B.from_numpy(broken)) == PORTABLE.first_non_finite(broken), "first_non_finite"
+        numbers = [rng.normal(size=size).astype(dtype) for size in ((), (), (m, 1), (u, 1))]
+        sums, sums_there = PORTABLE.new_sums(), B.new_sums()
+        for _ in range(5):
+            PORTABLE.watch(sums, *numbers)
+            B.watch(sums_there, *(B.from_numpy(number) for number in numbers))
+        np.testing.assert_allclose(B.read_sums(sums_there), PORTABLE.read_sums(sums), rtol=1e-6, atol=1e-6)
+    return {"largest difference": {name: float(f"{value:.2g}") for name, value in worst.items()}}
+
+
+@check
+def draws() -> dict[str, Any]:
+    """Uniform numbers and masks have the bits of NumPy's Philox; normal numbers differ by rounding only."""
+    B, f4, worst = get_backend("cuda"), np.dtype(np.float32), 0.0
+    for seed, shape in [(0, (100, 100)), (1, (1,)), (2, (7, 13)), (2**40, (1200, 1201)), (3, (3,))]:
+        here, there = Stream(seed, "noise"), Stream(seed, "noise")
+        for _ in range(3):
+            low = -math.sqrt(3)
+            _close("uniform", B.uniform(there, shape, low, -low, f4), PORTABLE.uniform(here, shape, low, -low, f4))
+            x = np.ones(shape, f4)
+            for keep in (0.5, 0.8):
+                pairs = zip(B.dropout(B.from_numpy(x), there, keep), PORTABLE.dropout(x, here, keep), strict=True)
+                for got, expected in pairs:
+                    _close("dropout", got, expected)
+            normal = B.normal(there, shape, f4), PORTABLE.normal(here, shape, f4)
+            worst = max(worst, _close("normal", *normal, atol=1e-5))
+        assert there.state_dict() == here.state_dict(), "the streams have not moved on alike"
+    return {"bits of uniform and masks": "equal", "largest difference of normal": float(f"{worst:.2g}")}
+
+
+@check
+def operations() -> dict[str, Any]:
+    """Every operation of the library and its gradient, in both precisions, as on the CPU."""
+    from tinygan.study.gradients import CASES
+
+    ran, refused = set(), set()
+    for case in CASES:
+        if case.name in ("dropout", "to"):
+            continue
+        for dtype in ("float64", "float32"):
+            results = []
+            for device in ("cpu", "cuda"):
+                inputs = [Tensor(get_backend(device).array(array, dtype), requires_grad=True) for array in case.inputs]
+                try:
+                    y = case.function(*inputs)
+                except (DeviceError, AssertionError):
+                    # the case holds a mask, labels or an index in host memory: refused, the index by the double only
+                    assert device == "cuda"
+                    refused.add(case.name)
+                    break
+                (y * y).sum().backward()
+                results.append([y.numpy(), *(tensor.grad.numpy() for tensor in inputs if tensor.grad is not None)])
+            else:
+                for here, there in zip(*results, strict=True):
+                    tolerance = 1e-11 if here.dtype == np.float64 else 2e-5
+                    np.testing.assert_allclose(there, here, rtol=tolerance, atol=tolerance, err_msg=case.name)
+                    assert here.dtype == there.dtype, case.name
+                ran.add(case.name)
+    return {"operations": len(ran), "only refused, for arrays in host memory": sorted(refused - ran)}
+
+
+# ---------------------------------------------------------------------- training
+
+
+def _compare_states(one: Training, other: Training, rtol: float, atol: float) -> float:
+    """Compare weights and the rules' state; the books must be equal. Return the largest difference of a weight."""
+    (arrays, books), (arrays_there, books_there) = one.state(), other.state()
+    sums = books.pop("monitor"), books_there.pop("monitor")
+    assert books == books_there, "streams, counters or positions differ"
+    np.testing.assert_allclose(sums[0]["total"], sums[1]["total"], rtol=1e-3, atol=1e-3)
+    worst = 0.0
+    for name, array in arrays.items():
+        np.testing.assert_allclose(arrays_there[name], array, rtol=rtol, atol=atol, err_msg=name)
+        if array.dtype.kind == "f" and "optimizer" not in name:
+            worst = max(worst, float(np.abs(array - arrays_there[name]).max()))
+    return float(f"{worst:.2g}")
+
+
+@check
+def step_by_step() -> dict[str, Any]:
+    """CPU and GPU from one seed, compared after every step: the same noise, order and masks to the bit."""
+    worst = {}
+    for config in shipped_experiments():
+        here, there = _training(config.name, "cpu"), _training(config.name, "cuda")
+        # Adam moves a weight by up to lr whichever the sign of a gradient that is all rounding
+        atol = 0.02 if "Adam" in type(config.generator.optimizer).__name__ else 1e-4
+        worst[config.name] = []
+        for _ in range(5):
+            _steps(here, 1)
+            _steps(there, 1)
+            worst[config.name].append(_compare_states(here, there, 1e-2, atol))
+    return {"largest difference of a weight, by step": worst}
+
+
+@check
+def checkpoints() -> dict[str, Any]:
+    """A state moves from CPU to GPU and back without the change of a bit, and the run goes on."""
+    for route in (("cpu", "cuda"), ("cuda", "cpu"), ("cuda", "cuda")):
+        first, resumed = _training("digits", route[0], True), _training("digits", route[1], True)
+        _steps(first, 5)
+        _steps(resumed, 4)  # a capture of other memory, which must be forgotten
+        arrays, books = first.state()
+        resumed.load_state(arrays, books)
+        again, books_again = resumed.state()
+        assert books == books_again, f"{route}: the books differ"
+        assert all(np.array_equal(arrays[name], again[name]) for name in arrays), f"{route}: an array differs"
+        for training in (first, resumed):
+            _steps(training, 5)
+        _compare_states(first, resumed, 1e-2, 0.05)
+    return {"routes": "cpu-cuda, cuda-cpu, cuda-cuda"}
+
+
+@check
+def captured() -> dict[str, Any]:
+    """Replayed steps against steps launched kernel by kernel."""
+    worst = {}
+    for name in [config.name for config in shipped_experiments()]:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # a capture that is given up warns
+            replayed, eager = _training(name, "cuda", True), _training(name, "cuda")
+            worst[name] = []
+            for count in (3, 1, 1, 5, LONG):  # the third step is the first that is replayed
+                _steps(replayed, count)
+                _steps(eager, count)
+                worst[name].append(_compare_states(replayed, eager, 0.05, 0.1 if count == LONG else 0.02))
+        assert replayed._captured._result is not None, f"{name}: nothing was captured"
+    return {"largest difference of a weight after 3, 4, 5, 10 and more steps": worst}
+
+
+@check
+def repeated() -> dict[str, Any]:
+    """Two runs from one seed on one GPU: are they the same bits?"""
+    found = {}
+    for capture in (False, True):
+        one, other = _training("digits", "cuda", capture), _training("digits", "cuda", capture)
+        for training in (one, other):
+            _steps(training, 10 + LONG)
+        _compare_states(one, other, 1e-2, 0.05)
+        (arrays, _), (arrays_there, _) = one.state(), other.state()
+        equal = all(np.array_equal(arrays[name], arrays_there[name]) for name in arrays)
+        found["captured" if capture else "eager"] = "equal" if equal else "differ by rounding"
+    return found
+
+
+@check
+def no_wait() -> dict[str, Any]:
+    """A step is queued behind a kernel that keeps the GPU busy: a host that waited would be held up by it."""
+    cupy = get_backend("cuda").xp
+    source = """
+    __device__ long long now() {
+        long long nanoseconds;
+        asm volatile("mov.u64 %0, %globaltimer;" : "=l"(nanoseconds));
+        return nanoseconds;
+    }
+    extern "C" __global__ void spin(long long nanoseconds) {
+        long long start = now();
+        while (now() - start < nanoseconds) {}
+    }"""
+    spin, busy_ms, found = cupy.RawKernel(source, "spin"), 400, {}
+    spin((1,), (1,), (np.int64(0),))  # compiles it
+    for name in ("digits", "mnist"):
+        for capture in (False, True):
+            training = _training(name, "cuda", capture)
+            _steps(training, 5)
+            _wait()
+            began = time.perf_counter()
+            spin((1,), (1,), (np.int64(busy_ms * 1_000_000),))
+            training.step()
+            queued = 1e3 * (time.perf_counter() - began)
+            _wait()
+            done = 1e3 * (time.perf_counter() - began)
+            found[f"{name}, {'captured' if capture else 'eager'}"] = {
+                "queued after ms": round(queued, 2),
+                "done after ms": round(done, 1),
+            }
+            assert done > busy_ms / 2, f"the busy kernel took {done:.0f} ms only: nothing is shown"
+            assert queued < done / 4, f"{name}: the host was held up for {queued:.0f} of {done:.0f} ms"
+    return found
+
+
+@check
+def not_finite() -> dict[str, Any]:
+    """A step that is not finite is found later, but named exactly."""
+    for capture in (False, True):
+        training = _training("digits", "cuda", capture)
+        _steps(training, 6)
+        training.game.generator[0].weight.data[3, 2] = np.inf
+        said = ""
+        try:
+            _steps(training, 200)
+        except AnomalyError as error:
+            said = str(error)
+        assert "step 7, epoch 1" in said, said or "an infinite weight was not noticed in 200 steps"
+        assert training.steps == 6
+    return {"found": "step 7"}
+
+
+@check
+def command_line() -> dict[str, Any]:
+    """`tinygan train digits --device cuda`, `resume` on the CPU, `sample`."""
+    from tinygan.cli import main
+
+    with tempfile.TemporaryDirectory() as folder:
+        run = str(Path(folder) / "run")
+        small = ["--set", "training.epochs=2", "--set", "output.checkpoint_every=1", "--quiet"]
+        assert main(["train", "digits", "--device", "cuda", "--steps", "30", "--out", run, *small]) == 0
+        assert main(["resume", run, "--device", "cpu", "--quiet"]) == 0
+        sheet = Path(folder) / "samples.npy"
+        assert main(["sample", run, "--count", "10", "--out", str(sheet)]) == 0
+        assert np.isfinite(np.load(sheet)).all()
+    return {"train, resume, sample": "done"}
+
+
+# ---------------------------------------------------------------------- numbers
+
+
+@check
+def speed() -> dict[str, Any]:
+    """One iteration in ms: between events on the GPU; on the host's clock, over many steps with one wait at the end."""
+    cupy, found = get_backend("cuda").xp, {}
+    for name in ("digits", "mnist"):
+        for label, device, capture in (("captured", "cuda", True), ("eager", "cuda", False), ("cpu", "cpu", False)):
+            training = _training(name, device, capture)
+            _steps(training, 10)
+            count = 300 if device == "cuda" else 30
+            _wait()
+            began = time.perf_counter()
+            _steps(training, count)
+            _wait()
+            row = {"throughput": round(1e3 * (time.perf_counter() - began) / count, 4)}
+            if device == "cuda":
+                times = []
+                for _ in range(100):
+                    if training.epoch_is_over:
+                        training.next_epoch()
+                    events = cupy.cuda.Event(), cupy.cuda.Event()
+                    events[0].record()
+                    training.step()
+                    events[1].record()
+                    events[1].synchronize()
+                    times.append(cupy.cuda.get_elapsed_time(*events))
+                row["median between events"] = round(float(np.median(times)), 4)
+                row["tenth percentile"] = round(float(np.percentile(times, 10)), 4)
+            found[f"{name}, {label}"] = row
+    return found
+
+
+@check
+def memory() -> dict[str, Any]:
+    """Device memory in MB that is still in use after training, and what it grows by over a hundred more steps."""
+    cupy, found = get_backend("cuda").xp, {}
+    pool = cupy.get_default_memory_pool()
+    for capture in (False, True):
+        training = _training("mnist", "cuda", capture)
+        _steps(training, 20)
+        _wait()
+        before, free_before = pool.used_bytes(), cupy.cuda.runtime.memGetInfo()[0]
+        _steps(training, 100)
+        _wait()
+        grown, taken = pool.used_bytes() - before, free_before - cupy.cuda.runtime.memGetInfo()[0]
+        label = "captured" if capture else "eager"
+        found[label] = {
+            "in use": round(pool.used_bytes() / 1e6, 1),
+            "held by the pool": round(pool.total_bytes() / 1e6, 1),
+            "grown by": round(grown / 1e6, 2),
+            "taken from the device": round(taken / 1e6, 2),
+        }
+        assert grown < 5e6, f"{label}: {grown / 1e6:.1f} MB more in use after 100 steps"
+        assert taken < 50e6, f"{label}: {taken / 1e6:.1f} MB more of the device taken after 100 steps"
+        del training
+    return found
+
+
+def _machine() -> dict[str, Any]:
+    import cupy
+
+    properties = cupy.cuda.runtime.getDeviceProperties(0)
+    return {
+        "gpu": properties["name"].decode(),
+        "driver": cupy.cuda.runtime.driverGetVersion(),
+        "cuda runtime": cupy.cuda.runtime.runtimeGetVersion(),
+        "cupy": cupy.__version__,
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+    }
+
+
+def run(names: list[str]) -> dict[str, dict[str, Any]]:
+    """Run checks one after the other; a failure is a result too."""
+    results = {}
+    for name in names:
+        began = time.perf_counter()
+        try:
+            measured = {"ok": True, **CHECKS[name]()}
+        except Exception as error:
+            measured = {"ok": False, "error": f"{type(error).__name__}: {error}", "trace": traceback.format_exc()}
+        seconds = time.perf_counter() - began
+        results[name] = {**measured, "seconds": round(seconds, 1)}
+        print(f"{'ok    ' if measured['ok'] else 'FAILED'}  {name:<14} {seconds:6.1f} s", flush=True)
+        for key, value in measured.items():
+            if key not in ("ok", "trace"):
+                print(f"        {key}: {value}", flush=True)
+    return results
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run what was asked for, print and return the exit code."""
+    parser = argparse.ArgumentParser(description="What only a real GPU can show.")
+    parser.add_argument("--only", nargs="+", choices=list(CHECKS), default=list(CHECKS), metavar="NAME")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the results there as well")
+    options = parser.parse_args(arguments)
+    try:
+        get_backend("cuda")
+        machine = _machine()
+    except DeviceError as error:
+        print(error, file=sys.stderr)
+        return 1
+    print(json.dumps(machine))
+    results = run(options.only)
+    whole = json.dumps({"machine": machine, "checks": results})
+    print(whole)
+    if options.json:
+        options.json.write_text(whole + "\n", encoding="utf-8")
+    return 0 if all(result["ok"] for result in results.values()) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

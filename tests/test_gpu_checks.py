@@ -1,0 +1,74 @@
+"""The checks for a real GPU, run on the strict double as far as that goes: they must be right when their hour comes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests import gpu_checks
+from tests.doubles import cuda_on_cpu
+from tests.doubles.cublas import Cublas
+from tests.doubles.installed import strict_cupy
+from tinygan.backend import graph
+from tinygan.backend.cupy import CupyBackend
+
+# These measure what a double has not: time, memory, and whether the host is held up.
+ONLY_ON_A_GPU = {"no-wait", "speed", "memory"}
+
+needs_compiler = pytest.mark.skipif(
+    cuda_on_cpu.COMPILER is None, reason="no C++ compiler on this machine to run the kernels' source with"
+)
+
+
+@pytest.fixture
+def double(monkeypatch):
+    monkeypatch.setattr(graph, "load_cublas", Cublas)
+    monkeypatch.setattr(gpu_checks, "LONG", 2)
+    monkeypatch.setattr(gpu_checks, "_machine", lambda: {"gpu": "none"})
+    small = gpu_checks.load_experiment
+    hidden = ("generator.layers.0", "generator.layers.2", "discriminator.layers.1", "discriminator.layers.3")
+    overrides = [f"{layer}.units=40" for layer in hidden]
+    monkeypatch.setattr(
+        gpu_checks, "load_experiment",
+        lambda name, given=(): small(name, [*(overrides if name == "mnist" else ()), *given]),
+    )  # fmt: skip
+    with strict_cupy() as module:
+        yield module
+
+
+@needs_compiler
+@pytest.mark.parametrize("name", sorted(set(gpu_checks.CHECKS) - ONLY_ON_A_GPU))
+def test_a_check_passes_on_the_double(double, name, tmp_path, capsys):
+    status = gpu_checks.main(["--only", name, "--json", str(tmp_path / "results.json")])
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert results["checks"][name]["ok"], results["checks"][name]
+    assert status == 0
+    assert f"ok      {name}" in capsys.readouterr().out
+
+
+@needs_compiler
+def test_a_failure_hides_no_other_check(double, monkeypatch, capsys, tmp_path):
+    right = CupyBackend.relu
+    monkeypatch.setattr(CupyBackend, "relu", lambda self, x: right(self, x) + 1)
+    status = gpu_checks.main(["--only", "methods", "draws", "--json", str(tmp_path / "results.json")])
+    checks = json.loads((tmp_path / "results.json").read_text())["checks"]
+    assert status == 1
+    assert (checks["methods"]["ok"], checks["draws"]["ok"]) == (False, True)
+    assert "relu" in checks["methods"]["error"]
+
+
+def test_without_a_gpu_it_says_so():
+    code = """if True:
+        import runpy, sys
+        sys.modules["cupy"] = None
+        sys.argv = ["gpu_checks.py"]
+        runpy.run_path(%r, run_name="__main__")
+    """
+    script = str(Path(gpu_checks.__file__))
+    done = subprocess.run([sys.executable, "-c", code % script], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("device 'cuda' is not available: CuPy is not installed")
