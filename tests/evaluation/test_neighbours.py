@@ -12,7 +12,7 @@ from scipy.spatial.distance import cdist
 
 from tinygan.backend import Stream
 from tinygan.errors import DataError, ShapeError
-from tinygan.evaluation import nearest, nearest_neighbour_distances, nearest_neighbour_ratio, neighbours
+from tinygan.evaluation import nearest, nearest_neighbour_distances, nearest_neighbour_ratio
 
 values = st.floats(-100, 100, width=32)
 
@@ -25,6 +25,11 @@ def normal(n: int, d: int, seed: int = 0) -> Any:
     return Stream(seed, "points").normal((n, d), np.float64)
 
 
+def least(points: Any) -> int:
+    """Return the smallest budget that rows like these fit into."""
+    return 8 * (2 * points.shape[1] + 3 + 2 * (3 * points.shape[1] + 14))
+
+
 def brute(points: Any) -> Any:
     distances = cdist(points, points)
     np.fill_diagonal(distances, np.inf)
@@ -34,23 +39,19 @@ def brute(points: Any) -> Any:
 # ---------------------------------------------------------------------- against brute force
 
 
-@given(st.integers(1, 5).flatmap(lambda d: st.tuples(rows(1, d), rows(1, d))), st.integers(1, 40))
-def test_nearest_is_the_smallest_of_all_distances(pair: tuple[Any, Any], block: int) -> None:
+@given(st.integers(1, 5).flatmap(lambda d: st.tuples(rows(1, d), rows(1, d))), st.integers(0, 4000))
+def test_nearest_is_the_smallest_of_all_distances(pair: tuple[Any, Any], spare: int) -> None:
     queries, points = pair
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(neighbours, "BLOCK_ELEMENTS", block)  # also blocks that do not divide the rows
-        index, distance = nearest(queries, points)
+    index, distance = nearest(queries, points, budget=least(points) + spare)  # also blocks that do not divide the rows
     everything = cdist(queries.astype(np.float64), points.astype(np.float64))
     np.testing.assert_allclose(distance, everything.min(axis=1), atol=1e-5, rtol=1e-9)
     np.testing.assert_allclose(distance, everything[np.arange(len(queries)), index], atol=1e-12)
     assert distance.dtype == np.float64
 
 
-@given(rows(2, 3), st.integers(1, 40))
-def test_a_point_is_not_its_own_neighbour(points: Any, block: int) -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(neighbours, "BLOCK_ELEMENTS", block)
-        distances = nearest_neighbour_distances(points)
+@given(rows(2, 3), st.integers(0, 4000))
+def test_a_point_is_not_its_own_neighbour(points: Any, spare: int) -> None:
+    distances = nearest_neighbour_distances(points, budget=least(points) + spare)
     np.testing.assert_allclose(distances, brute(points.astype(np.float64)), atol=1e-5, rtol=1e-9)
 
 
@@ -67,14 +68,15 @@ def test_digits_survive_where_points_all_but_coincide() -> None:
     np.testing.assert_allclose(nearest_neighbour_distances(crowd), brute(crowd), rtol=1e-6)
 
 
-def test_memory_is_bounded_by_the_block(monkeypatch: pytest.MonkeyPatch) -> None:
-    points = normal(2000, 2)
-    monkeypatch.setattr(neighbours, "BLOCK_ELEMENTS", 20_000)
+@pytest.mark.parametrize(("n", "d"), [(2000, 2), (1000, 300)])
+def test_the_memory_is_what_the_budget_says(n: int, d: int) -> None:
+    points, budget = normal(n, d).astype("f4"), 500_000
     tracemalloc.start()
-    nearest_neighbour_distances(points)
+    found = nearest_neighbour_distances(points, budget=budget)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert peak < 2e6  # all distances at once would be 32 MB
+    assert peak <= budget + 3 * found.nbytes + 20_000
+    assert budget < 8 * n * n / 10
 
 
 # ---------------------------------------------------------------------- the ratio
@@ -108,11 +110,13 @@ def test_the_ratio_is_that_of_the_means(n: int) -> None:
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
-        (lambda: nearest([1.0], [[1.0]]), ShapeError, r"nearest: queries must be rows .* got shape \(1,\)"),
-        (lambda: nearest([[1.0]], np.empty((0, 1))), ShapeError, r"points must be rows .* got shape \(0, 1\)"),
+        (lambda: nearest([1.0], [[1.0]]), ShapeError, r"nearest: queries must be rows .* float64 of shape \(1,\)"),
+        (lambda: nearest([[1.0]], np.empty((0, 1))), ShapeError, r"points must be rows .* float64 of shape \(0, 1\)"),
         (lambda: nearest([[1.0]], [[1.0, 2.0]]), ShapeError, "queries have rows of 1 values, but points .* of 2"),
         (lambda: nearest([[0.0], [np.nan]], [[1.0]]), DataError, "row 1 of queries holds nan or infinity"),
         (lambda: nearest([[0.0]], [[1.0], [2.0], [np.inf]]), DataError, "row 2 of points holds nan or infinity"),
+        (lambda: nearest([[1.0]], [[1.0]], budget=100), ValueError, "nearest: rows of 1 values .* give at least 312$"),
+        (lambda: nearest_neighbour_ratio([[1.0]], [[1.0]]), ShapeError, "ratio: a single point has no neighbour"),
         (lambda: nearest_neighbour_distances([[1.0]]), ShapeError, "a single point has no neighbour"),
         (
             lambda: nearest_neighbour_ratio([[1.0], [2.0]], [[1.0], [2.0], [3.0]]),

@@ -25,7 +25,6 @@ from tinygan.evaluation import (
     select_sigma,
     standard_error,
 )
-from tinygan.evaluation.parzen import _block
 
 VALUES = st.floats(-10, 10, width=32)
 WIDTHS = st.floats(0.01, 10)
@@ -111,19 +110,6 @@ def test_integers_and_float32_are_taken_as_they_are() -> None:
 
 
 # ---------------------------------------------------------------------- memory
-
-
-@given(
-    st.integers(0, 10**8), st.integers(1, 10**6), st.integers(1, 10**6), st.integers(1, 5000), st.integers(1, 20)
-)
-def test_a_block_fits_the_budget(budget: int, n: int, m: int, d: int, k: int) -> None:
-    try:
-        a, b = _block(budget, n, m, d, k)
-    except ValueError:
-        return
-    assert 1 <= a <= n
-    assert 1 <= b <= m
-    assert 8 * (2 * a * b + 3 * (a + b) * d + 2 * d) <= budget
 
 
 @pytest.mark.parametrize(("n", "m"), [(900, 1500), (5, 4000), (3000, 7)])

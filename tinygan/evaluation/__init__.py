@@ -1,5 +1,8 @@
 """How good are the samples? Measures that look at samples only, never at the losses of the game."""
 
+from tinygan.evaluation.classes import ClassCoverage, class_coverage
+from tinygan.evaluation.manifolds import PrecisionRecall, precision_recall
+from tinygan.evaluation.mean_discrepancy import MeanDiscrepancy, maximum_mean_discrepancy
 from tinygan.evaluation.modes import PACGAN_SAMPLES, ModeCount, count_modes
 from tinygan.evaluation.neighbours import nearest, nearest_neighbour_distances, nearest_neighbour_ratio
 from tinygan.evaluation.parzen import (
@@ -9,17 +12,26 @@ from tinygan.evaluation.parzen import (
     select_sigma,
     standard_error,
 )
+from tinygan.evaluation.two_sample import TwoSampleTest, two_sample_test
 
 __all__ = [
     "PACGAN_SAMPLES",
     "SIGMAS",
+    "ClassCoverage",
+    "MeanDiscrepancy",
     "ModeCount",
+    "PrecisionRecall",
+    "TwoSampleTest",
+    "class_coverage",
     "count_modes",
+    "maximum_mean_discrepancy",
     "nearest",
     "nearest_neighbour_distances",
     "nearest_neighbour_ratio",
     "parzen_log_likelihood",
     "parzen_log_likelihoods",
+    "precision_recall",
     "select_sigma",
     "standard_error",
+    "two_sample_test",
 ]

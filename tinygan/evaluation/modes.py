@@ -19,7 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from tinygan.evaluation.neighbours import same_columns, search
+from tinygan.evaluation.blocks import BUDGET, same_columns
+from tinygan.evaluation.neighbours import search
 
 PACGAN_SAMPLES = 2500
 PACGAN_DEVIATIONS = 3.0
@@ -98,6 +99,7 @@ def count_modes(samples: Any, modes: Any, std: float, deviations: float = PACGAN
     for name, value in (("std", std), ("deviations", deviations)):
         if not value > 0:
             raise ValueError(f"count_modes: {name} must be positive, got {value}")
-    index, distance = search(*same_columns("count_modes", samples=samples, modes=modes))
+    samples, modes = same_columns("count_modes", samples=samples, modes=modes)
+    index, distance = search("count_modes", BUDGET, samples=samples, modes=modes)
     near = distance <= deviations * std
     return ModeCount(np.bincount(index[near], minlength=len(modes)), len(index))

@@ -11,13 +11,19 @@ from typing import Any
 import numpy as np
 
 from tinygan.errors import DataError, ShapeError
+from tinygan.evaluation.blocks import (
+    BUDGET,
+    Array,
+    as_rows,
+    block_sizes,
+    mean,
+    nearest_blocks,
+    refuse_non_finite,
+    same_columns,
+)
 
-Array = np.ndarray[Any, np.dtype[Any]]
 
-BLOCK_ELEMENTS = 1 << 22  # of one matrix product, 32 MiB in float64
-
-
-def nearest(queries: Any, points: Any) -> tuple[Array, Array]:
+def nearest(queries: Any, points: Any, *, budget: int = BUDGET) -> tuple[Array, Array]:
     """Find the nearest of `points` to each of `queries`, by Euclidean distance.
 
     |q - p|^2 = |q|^2 - 2 q.p + |p|^2 finds the nearest with matrix products. That sum loses its digits where q and p
@@ -27,6 +33,8 @@ def nearest(queries: Any, points: Any) -> tuple[Array, Array]:
     ----------
     queries : array of shape (n, d)
     points : array of shape (m, d)
+    budget : int
+        Bytes of working memory, beside the arguments and the result.
 
     Returns
     -------
@@ -41,22 +49,27 @@ def nearest(queries: Any, points: Any) -> tuple[Array, Array]:
         An argument is not rows, has no rows, or the rows differ in length.
     DataError
         A value is nan or infinite.
+    ValueError
+        Not even one row fits the budget.
 
     Examples
     --------
     >>> nearest([[0.0, 1.0], [9.0, 9.0]], [[0.0, 0.0], [10.0, 9.0]])
     (array([0, 1]), array([1., 1.]))
     """
-    return search(*same_columns("nearest", queries=queries, points=points))
+    queries, points = same_columns("nearest", queries=queries, points=points)
+    return search("nearest", budget, queries=queries, points=points)
 
 
-def nearest_neighbour_distances(points: Any) -> Array:
+def nearest_neighbour_distances(points: Any, *, budget: int = BUDGET) -> Array:
     """Return the distance from each point to the nearest other one; 0 where two coincide.
 
     Parameters
     ----------
     points : array of shape (n, d)
         At least two.
+    budget
+        As in `nearest`.
 
     Returns
     -------
@@ -64,7 +77,7 @@ def nearest_neighbour_distances(points: Any) -> Array:
 
     Raises
     ------
-    ShapeError, DataError
+    ShapeError, DataError, ValueError
         As in `nearest`, or there is one point only.
 
     Examples
@@ -75,10 +88,10 @@ def nearest_neighbour_distances(points: Any) -> Array:
     rows = as_rows("nearest_neighbour_distances", "points", points)
     if len(rows) < 2:
         raise ShapeError("nearest_neighbour_distances: a single point has no neighbour; give two or more")
-    return search(rows, rows, exclude_self=True)[1]
+    return search("nearest_neighbour_distances", budget, points=rows)[1]
 
 
-def nearest_neighbour_ratio(samples: Any, data: Any) -> float:
+def nearest_neighbour_ratio(samples: Any, data: Any, *, budget: int = BUDGET) -> float:
     """Return the mean nearest-neighbour distance among samples, divided by the same among data.
 
     Near 1 when samples are spread like data, towards 0 when G collapses, above 1 when samples are scattered wider.
@@ -91,6 +104,8 @@ def nearest_neighbour_ratio(samples: Any, data: Any) -> float:
     ----------
     samples, data : array of shape (n, d)
         As many of the one as of the other, at least two.
+    budget
+        As in `nearest`.
 
     Returns
     -------
@@ -117,47 +132,24 @@ def nearest_neighbour_ratio(samples: Any, data: Any) -> float:
             f"{name}: samples and data must have the same shape, got {sample_rows.shape} and {data_rows.shape}; more "
             "points are closer to each other, so give as many of one as of the other"
         )
-    reference = nearest_neighbour_distances(data_rows).mean()
+    if len(sample_rows) < 2:
+        raise ShapeError(f"{name}: a single point has no neighbour; give two or more")
+    reference = search(name, budget, data=data_rows)[1].mean()
     if reference == 0:
         raise DataError(f"{name}: every point of the data coincides with another; there is no distance to compare with")
-    return float(nearest_neighbour_distances(sample_rows).mean() / reference)
+    return float(search(name, budget, samples=sample_rows)[1].mean() / reference)
 
 
-def search(queries: Array, points: Array, exclude_self: bool = False) -> tuple[Array, Array]:
-    """Do the work of `nearest` on float64 rows; with `exclude_self` row i of `points` is no neighbour of row i."""
-    centre = points.mean(axis=0)  # distances do not change, and squares stay small
-    points, queries = points - centre, queries - centre
-    squares = np.einsum("ij,ij->i", points, points)
+def search(operation: str, budget: int, **arguments: Array) -> tuple[Array, Array]:
+    """Do the work of `nearest` on the first argument's rows and the second's, or on one argument's own others."""
+    queries, *others = arguments.values()
+    points = others[0] if others else queries
+    sizes = block_sizes(operation, budget, len(queries), len(points), points.shape[1], pairs=3, extra=6)
+    refuse_non_finite(operation, sizes[1], **arguments)
+    centre = mean(points, sizes[1])
     index = np.empty(len(queries), np.int64)
-    block = max(1, BLOCK_ELEMENTS // len(points))
-    for start in range(0, len(queries), block):
-        rows = slice(start, min(start + block, len(queries)))
-        score = squares - 2 * (queries[rows] @ points.T)  # |q|^2 is the same for every p
-        if exclude_self:
-            score[np.arange(rows.stop - start), np.arange(start, rows.stop)] = np.inf
-        index[rows] = score.argmin(axis=1)
-    return index, np.linalg.norm(queries - points[index], axis=1)
-
-
-def as_rows(operation: str, argument: str, value: Any) -> Array:
-    """Return `value` as float64 rows, all finite, at least one; or refuse it in the name of `operation`."""
-    rows = np.asarray(value, np.float64)
-    if rows.ndim != 2 or 0 in rows.shape:
-        raise ShapeError(
-            f"{operation}: {argument} must be rows of numbers, shape (n, d), n and d at least 1; got shape {rows.shape}"
-        )
-    finite = np.isfinite(rows).all(axis=1)
-    if not finite.all():
-        row = int(np.argmin(finite))
-        raise DataError(f"{operation}: row {row} of {argument} holds nan or infinity; did training diverge?")
-    return rows
-
-
-def same_columns(operation: str, **arguments: Any) -> tuple[Array, Array]:
-    """Return two arguments as rows of one length; or refuse them in the name of `operation`."""
-    (first, second), (a, b) = arguments, (as_rows(operation, name, value) for name, value in arguments.items())
-    if a.shape[1] != b.shape[1]:
-        raise ShapeError(
-            f"{operation}: {first} have rows of {a.shape[1]} values, but {second} have rows of {b.shape[1]}"
-        )
-    return a, b
+    distance = np.empty(len(queries))
+    for here, found, _ in nearest_blocks(queries, points, 1, sizes, centre, exclude_self=not others):
+        index[here] = found[:, 0]
+        distance[here] = np.linalg.norm((queries[here] - centre) - (points[index[here]] - centre), axis=1)
+    return index, distance

@@ -12,18 +12,24 @@ that copies its training set does well by it: the paper says so, and so should e
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from tinygan.errors import DataError, ShapeError
-
-Array = np.ndarray[Any, np.dtype[Any]]
+from tinygan.errors import ShapeError
+from tinygan.evaluation.blocks import (
+    BUDGET,
+    Array,
+    block_sizes,
+    mean,
+    refuse_non_finite,
+    same_columns,
+    slices,
+    squared_distances,
+)
 
 SIGMAS: tuple[float, ...] = tuple(float(sigma) for sigma in np.logspace(-1, 0, 10))  # the released code's grid
-BUDGET = 32 << 20  # bytes
-_REAL = 8  # bytes of a float64
 
 
 def parzen_log_likelihood(
@@ -148,24 +154,21 @@ def parzen_log_likelihoods(
     """
     name = "parzen_log_likelihood"
     widths = _positive(name, sigmas)
-    samples, data = _rows(name, "samples", samples), _rows(name, "data", data)
+    samples, data = same_columns(name, samples=samples, data=data)
     m, d = samples.shape
-    if data.shape[1] != d:
-        raise ShapeError(f"{name}: samples have rows of {d} values, but data have rows of {data.shape[1]}")
-    rows, columns = _block(budget, len(data), m, d, len(widths))
-    for argument, values in (("samples", samples), ("data", data)):
-        _refuse_non_finite(name, argument, values, columns)
+    rows, columns = block_sizes(name, budget, len(data), m, d, extra=2 * len(widths))
+    refuse_non_finite(name, columns, samples=samples, data=data)
     precision = -0.5 / widths**2
-    centre = _mean(samples, columns)  # distances do not change, and squares stay small
+    centre = mean(samples, columns)  # distances do not change, and squares stay small
     result = np.empty((len(widths), len(data)))
-    for here in _slices(len(data), rows):
+    for here in slices(len(data), rows):
         x = data[here] - centre
         # Whatever the sigma, the largest term of the sum belongs to the nearest sample. Its distance is taken out of
         # every exponent: the sum is then at least 1, and nothing can vanish or overflow.
         nearest = np.full(len(x), np.inf)
         sums = np.zeros((len(widths), len(x)))
-        for there in _slices(m, columns):
-            distance = _squared_distances(x, samples[there] - centre)
+        for there in slices(m, columns):
+            distance = squared_distances(x, samples[there] - centre)
             nearer = np.minimum(nearest, distance.min(axis=1))
             sums *= np.exp(np.outer(precision, nearest - nearer))
             distance -= nearer[:, None]
@@ -198,69 +201,6 @@ def standard_error(values: Any) -> float:
     if values.ndim != 1 or not values.size:
         raise ShapeError(f"standard_error: expected values of shape (n,), n at least 1; got shape {values.shape}")
     return float(values.std() / math.sqrt(values.size))
-
-
-# ---------------------------------------------------------------------- blocks
-
-
-def _squared_distances(x: Array, s: Array) -> Array:
-    """|x - s|^2 = |x|^2 - 2 x.s + |s|^2, with the product in the place where the sum ends up."""
-    distance = x @ s.T
-    distance *= -2
-    distance += np.einsum("ij,ij->i", s, s)
-    distance += np.einsum("ij,ij->i", x, x)[:, None]
-    return np.maximum(distance, 0, out=distance)  # rounding can make the distance to a twin negative
-
-
-def _block(budget: int, n: int, m: int, d: int, k: int) -> tuple[int, int]:
-    """Return how many rows of data and of samples fit into the budget at a time.
-
-    A block of a by b takes a b distances and as many terms, 3 a d and 3 b d for the rows, what they were made from and
-    a look at whether they are finite, some vectors, and the centre.
-    """
-    numbers = budget // _REAL - 2 * d
-    row = 3 * d + 2 * k + 8
-    side = int((math.sqrt(max(0, row**2 + 2 * numbers)) - row) / 2)  # 2 side^2 + 2 side row = numbers
-    if side < 1:
-        least = _REAL * (2 * d + 2 + 2 * row)
-        raise ValueError(
-            f"parzen_log_likelihood: rows of {d} values do not fit into a budget of {budget} bytes; "
-            f"give at least {least}"
-        )
-    rows = min(side, n)
-    columns = (numbers - rows * row) // (2 * rows + row)  # what few rows of data leave free, more samples can use
-    return rows, min(max(side, columns), m)
-
-
-def _slices(size: int, step: int) -> Iterator[slice]:
-    for start in range(0, size, step):
-        yield slice(start, min(start + step, size))
-
-
-def _mean(rows: Array, step: int) -> Array:
-    total = np.zeros(rows.shape[1])
-    for here in _slices(len(rows), step):
-        total += rows[here].sum(axis=0, dtype=np.float64)
-    return total / len(rows)
-
-
-def _refuse_non_finite(operation: str, argument: str, rows: Array, step: int) -> None:
-    for here in _slices(len(rows), step):
-        finite = np.isfinite(rows[here]).all(axis=1)
-        if not finite.all():
-            row = here.start + int(np.argmin(finite))
-            raise DataError(f"{operation}: row {row} of {argument} holds nan or infinity; did training diverge?")
-
-
-def _rows(operation: str, argument: str, value: Any) -> Array:
-    """Return rows of real numbers, in the dtype they come in: a float64 copy of everything would break the budget."""
-    rows = np.asarray(value)
-    if rows.ndim != 2 or 0 in rows.shape or rows.dtype.kind not in "fiub":
-        raise ShapeError(
-            f"{operation}: {argument} must be rows of real numbers, shape (n, d), n and d at least 1; "
-            f"got {rows.dtype} of shape {rows.shape}"
-        )
-    return rows
 
 
 def _positive(operation: str, sigmas: Any) -> Array:

@@ -1,0 +1,159 @@
+"""The discrepancy against its formula, against a closed form, and as a test whose level is what it says."""
+
+from __future__ import annotations
+
+import tracemalloc
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from scipy.spatial.distance import cdist
+
+from tinygan.backend import Stream
+from tinygan.errors import DataError, ShapeError
+from tinygan.evaluation import maximum_mean_discrepancy
+from tinygan.evaluation.mean_discrepancy import MEDIAN_ROWS
+
+VALUES = st.floats(-10, 10, width=32)
+WIDTHS = st.floats(0.1, 10)
+
+
+def rows(columns: int, most: int = 9) -> st.SearchStrategy[Any]:
+    return st.integers(2, most).flatmap(lambda n: arrays(np.float32, (n, columns), elements=VALUES))
+
+
+PAIRS = st.integers(1, 4).flatmap(lambda d: st.tuples(rows(d), rows(d)))
+
+
+def normal(n: int, d: int, seed: int = 0) -> Any:
+    return Stream(seed, "points").normal((n, d), np.float64)
+
+
+def by_formula(x: Any, y: Any, bandwidth: float) -> float:
+    def kernel(a: Any, b: Any) -> Any:
+        return np.exp(-cdist(a.astype(float), b.astype(float), "sqeuclidean") / (2 * bandwidth**2))
+
+    def off_diagonal(k: Any) -> float:
+        return float(k[~np.eye(len(k), dtype=bool)].mean())
+
+    return off_diagonal(kernel(x, x)) + off_diagonal(kernel(y, y)) - 2 * float(kernel(x, y).mean())
+
+
+@given(PAIRS, WIDTHS, st.integers(0, 4000))
+def test_it_is_the_formula_whatever_the_budget(pair: tuple[Any, Any], bandwidth: float, spare: int) -> None:
+    samples, data = pair
+    least = 8 * (2 * samples.shape[1] + 2 + 2 * (3 * samples.shape[1] + 3 + 8))
+    found = maximum_mean_discrepancy(samples, data, bandwidth, budget=least + spare)
+    assert found.squared == pytest.approx(by_formula(samples, data, bandwidth), abs=1e-11)
+    assert found.bandwidth == bandwidth
+    assert found.p_value is None
+    swapped = maximum_mean_discrepancy(data, samples, bandwidth)
+    assert swapped.squared == pytest.approx(found.squared, abs=1e-11)
+
+
+@given(PAIRS, WIDTHS, st.floats(0.01, 100), st.floats(-100, 100))
+def test_units_and_origin_do_not_matter(pair: tuple[Any, Any], width: float, factor: float, shift: float) -> None:
+    samples, data = (rows.astype(float) for rows in pair)
+    moved = maximum_mean_discrepancy(factor * samples + shift, factor * data + shift, factor * width)
+    assert moved.squared == pytest.approx(maximum_mean_discrepancy(samples, data, width).squared, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("d", "shift", "scale", "bandwidth"), [(1, 0.5, 1.0, 1.0), (3, 0.2, 1.5, 2.0), (5, 0.0, 0.5, 1.0)]
+)
+def test_the_mean_over_many_draws_is_the_closed_form(d: int, shift: float, scale: float, bandwidth: float) -> None:
+    """E k(x, y) is itself a Gaussian of the difference of the means: it is unbiased, even from eight points."""
+
+    def expected(variances: float, distance: float) -> float:
+        total = bandwidth**2 + variances
+        return float((bandwidth**2 / total) ** (d / 2) * np.exp(-(distance**2) / (2 * total)))
+
+    truth = expected(2, 0) + expected(2 * scale**2, 0) - 2 * expected(1 + scale**2, shift * np.sqrt(d))
+    draws = [
+        maximum_mean_discrepancy(normal(8, d, seed), shift + scale * normal(8, d, 10_000 + seed), bandwidth).squared
+        for seed in range(1000)
+    ]
+    assert np.mean(draws) == pytest.approx(truth, abs=4 * np.std(draws) / np.sqrt(len(draws)))
+    many = maximum_mean_discrepancy(normal(3000, d), shift + scale * normal(2500, d, 1), bandwidth).squared
+    assert many == pytest.approx(truth, abs=0.01)
+
+
+def test_the_default_bandwidth_is_the_median_distance() -> None:
+    samples, data = normal(40, 3), 2 * normal(60, 3, 1)
+    both = np.concatenate([samples, data])
+    distances = cdist(both, both)[np.triu_indices(100, k=1)]
+    assert maximum_mean_discrepancy(samples, data).bandwidth == pytest.approx(np.median(distances), rel=1e-12)
+    large = normal(5000, 1)
+    from_a_part = maximum_mean_discrepancy(large[:2500], large[2500:])
+    assert from_a_part.bandwidth == pytest.approx(0.6745 * np.sqrt(2), rel=0.1)
+    assert len(large) / 2 > MEDIAN_ROWS
+
+
+def test_extremes() -> None:
+    data = normal(50, 2)
+    apart = maximum_mean_discrepancy(np.zeros((50, 2)), 1e6 + np.zeros((50, 2)), 1.0, permutations=99)
+    assert apart.squared == 2
+    assert apart.p_value == 0.01
+    same = maximum_mean_discrepancy(data, data, permutations=99)
+    assert same.squared < 0  # the twins, across the sets, are counted; a point with itself is not
+    assert same.p_value == 1
+    constant = maximum_mean_discrepancy(np.ones((5, 2)), np.ones((7, 2)), 1.0, permutations=9)
+    assert constant.squared == pytest.approx(0, abs=1e-12)
+    assert constant.p_value == 1
+    assert str(apart) == "MMD^2 = 2 at bandwidth 1, p = 0.01"
+
+
+@given(st.integers(0, 1000), st.integers(2, 8), st.integers(2, 8))
+def test_the_p_value_is_that_of_the_permutations(seed: int, m: int, n: int) -> None:
+    samples, data = normal(m, 2, seed), normal(n, 2, seed + 5000) + 0.5
+    found = maximum_mean_discrepancy(samples, data, 1.0, permutations=30, stream=Stream(seed, "deal"))
+    both, stream, as_large = np.concatenate([samples, data]), Stream(seed, "deal"), 1
+    for _ in range(30):
+        order = stream.permutation(m + n)
+        as_large += by_formula(both[order[:m]], both[order[m:]], 1.0) >= found.squared - 1e-12
+    assert found.p_value == as_large / 31
+
+
+def test_the_level_is_what_it_says_and_a_difference_is_seen() -> None:
+    """Under the null hypothesis p <= 0.1 comes in a tenth of all cases."""
+    null = [
+        maximum_mean_discrepancy(normal(12, 2, s), normal(9, 2, 999 + s), permutations=19, stream=Stream(s, "deal"))
+        for s in range(300)
+    ]
+    share = np.mean([found.p_value <= 0.1 for found in null])
+    assert share == pytest.approx(0.1, abs=4 * np.sqrt(0.09 / 300))
+    assert maximum_mean_discrepancy(normal(200, 2), normal(200, 2, 1) + 0.5, permutations=199).p_value == 0.005
+
+
+@pytest.mark.parametrize("permutations", [0, 20])
+def test_the_memory_is_what_the_budget_says(permutations: int) -> None:
+    samples, data, budget = normal(1500, 100).astype("f4"), normal(1200, 100, 1).astype("f4"), 2 << 20
+    tracemalloc.start()
+    maximum_mean_discrepancy(samples, data, 10.0, permutations=permutations, budget=budget)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak <= budget + 2700 * (permutations + 1) + 5 * 8 * 2700 + 20_000
+
+
+@pytest.mark.parametrize(
+    ("samples", "data", "options", "error", "message"),
+    [
+        ([[0.0]], [[0.0], [1.0]], {}, ShapeError, "samples must have two rows or more, got one: a mean over pairs"),
+        ([[0.0], [1.0]], [[0.0]], {}, ShapeError, "data must have two rows or more, got one"),
+        ([[0.0], [1.0]], [[0.0, 1.0]], {}, ShapeError, "samples have rows of 1 values, but data have rows of 2"),
+        ([[0.0], [np.nan]], [[0.0], [1.0]], {}, DataError, "row 1 of samples holds nan"),
+        ([[0.0], [1.0]], [[0.0], [np.inf]], {"bandwidth": 1.0}, DataError, "row 1 of data holds nan or infinity"),
+        ([[0.0], [0.0]], [[0.0], [0.0]], {}, DataError, "half the distances are 0: almost all rows are the same"),
+        ([[0.0], [1.0]], [[0.0], [1.0]], {"bandwidth": 0.0}, ValueError, "must be a positive number, got 0.0"),
+        ([[0.0], [1.0]], [[0.0], [1.0]], {"bandwidth": np.nan}, ValueError, "must be a positive number, got nan"),
+        ([[0.0], [1.0]], [[0.0], [1.0]], {"bandwidth": np.inf}, ValueError, "must be a positive number, got inf"),
+        ([[0.0], [1.0]], [[0.0], [1.0]], {"permutations": -1}, ValueError, "permutations must be 0 or more, got -1"),
+        ([[0.0], [1.0]], [[0.0], [1.0]], {"budget": 9}, ValueError, "discrepancy: rows of 1 values do not fit"),
+    ],
+)
+def test_refusals(samples: Any, data: Any, options: Any, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        maximum_mean_discrepancy(samples, data, **options)

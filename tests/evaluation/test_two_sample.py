@@ -1,0 +1,107 @@
+"""The classifier against brute force; the test guesses on equal distributions and sees different ones."""
+
+from __future__ import annotations
+
+import math
+import tracemalloc
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.spatial.distance import cdist
+from scipy.stats import binomtest
+
+from tinygan.backend import Stream
+from tinygan.errors import DataError, ShapeError
+from tinygan.evaluation import two_sample_test
+
+
+def normal(n: int, d: int, seed: int = 0) -> Any:
+    return Stream(seed, "points").normal((n, d), np.float64)
+
+
+def by_hand(samples: Any, data: Any, k: int | None, stream: Stream) -> int:
+    half = len(data) // 2
+    train, held_out = [], []
+    for label, rows in ((1, samples), (0, data)):
+        order = stream.permutation(len(rows))
+        train += [(rows[i], label) for i in order[:half]]
+        held_out += [(rows[i], label) for i in order[half:]]
+    k = math.floor(math.sqrt(len(train))) if k is None else k
+    correct = 0
+    for row, label in held_out:
+        distances = cdist([row], [point for point, _ in train])[0]
+        votes = [train[i][1] for i in np.argsort(distances)[:k]]
+        correct += (sum(votes) > k / 2) == label
+    return correct
+
+
+@given(st.integers(0, 1000), st.integers(2, 25), st.none() | st.integers(1, 24), st.integers(0, 20_000))
+def test_it_is_the_definition_whatever_the_budget(seed: int, n: int, k: int | None, spare: int) -> None:
+    k = None if k is None else min(k, 2 * (n // 2))
+    samples, data = normal(n, 2, seed), normal(n, 2, seed + 5000) + 1
+    voters = k or math.isqrt(2 * (n // 2))
+    least = 8 * (2 * 2 + 3 + 2 * (3 * 2 + 6 * voters + 8))
+    found = two_sample_test(samples, data, k, stream=Stream(seed, "split"), budget=least + spare)
+    assert found.correct == by_hand(samples, data, k, Stream(seed, "split"))
+    assert found.held_out == 2 * (n - n // 2)
+    assert found.accuracy == found.correct / found.held_out
+    expected = binomtest(found.correct, found.held_out, 0.5, alternative="greater").pvalue
+    assert found.p_value == pytest.approx(expected, rel=1e-9)
+    assert two_sample_test(samples, data, k, stream=Stream(seed, "split")) == found
+
+
+def test_without_a_stream_it_is_the_same_each_time() -> None:
+    samples, data = normal(100, 2), normal(100, 2, 1)
+    first = two_sample_test(samples, data)
+    assert two_sample_test(samples, data) == first == two_sample_test(samples, data, stream=Stream(0, "split"))
+    assert any(two_sample_test(samples, data, stream=Stream(seed, "split")) != first for seed in range(1, 5))
+
+
+def test_under_the_null_hypothesis_it_guesses_and_the_level_is_kept() -> None:
+    found = [
+        two_sample_test(normal(40, 2, seed), normal(40, 2, 7000 + seed), stream=Stream(seed, "split"))
+        for seed in range(400)
+    ]
+    accuracies = np.array([one.accuracy for one in found])
+    assert accuracies.mean() == pytest.approx(0.5, abs=4 * 0.5 / np.sqrt(40 * 400))
+    assert np.mean([one.p_value <= 0.05 for one in found]) <= 0.05 + 4 * np.sqrt(0.05 * 0.95 / 400)
+
+
+def test_extremes() -> None:
+    data = normal(60, 3)
+    apart = two_sample_test(data + 100, data)
+    assert apart.accuracy == 1
+    assert apart.p_value == pytest.approx(0.5**60)
+    assert str(apart) == "told apart with accuracy 100.0% (60 rows), p = 8.67e-19"
+    everyone = two_sample_test(data + 100, data, k=60)  # all vote: a tie, so all are taken for data
+    assert (everyone.correct, everyone.held_out) == (30, 60)
+    assert two_sample_test(data, data).p_value > 0.01
+    assert two_sample_test(data + 1.0, data).p_value < 1e-3
+
+
+def test_the_memory_is_what_the_budget_says() -> None:
+    samples, data, budget = normal(1500, 100).astype("f4"), normal(1500, 100, 1).astype("f4"), 2 << 20
+    tracemalloc.start()
+    two_sample_test(samples, data, budget=budget)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak <= budget + samples.nbytes + data.nbytes + 6 * 8 * 1500 + 20_000
+
+
+@pytest.mark.parametrize(
+    ("samples", "data", "k", "error", "message"),
+    [
+        ([[0.0]] * 3, [[0.0]] * 4, None, ShapeError, "as many samples as data, at least two, got 3 and 4; give equal"),
+        ([[0.0]], [[0.0]], None, ShapeError, "at least two, got 1 and 1"),
+        ([[0.0]] * 4, [[0.0, 1.0]] * 4, None, ShapeError, "samples have rows of 1 values, but data have rows of 2"),
+        ([[0.0]] * 4, [[0.0]] * 4, 0, ValueError, "two_sample_test: k must be from 1 to the 4 rows to train on, got 0"),
+        ([[0.0]] * 5, [[0.0]] * 5, 5, ValueError, "k must be from 1 to the 4 rows to train on, got 5"),
+        ([[0.0]] * 4, [[0.0]] * 3 + [[np.inf]], None, DataError, "two_sample_test: row 3 of data holds nan"),
+    ],
+)
+def test_refusals(samples: Any, data: Any, k: int | None, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        two_sample_test(samples, data, k)
