@@ -49,7 +49,7 @@ PICTURES, TEMPLATE = HERE / "pictures", HERE / "figure_1.template.html"
 # What the end of the run has to reach.
 MOST_DOUBT, MOST_JSD = 0.05, 0.02  # |D - 1/2| where p_data is above 1 % of its peak; nats
 
-NEAR = 0.13  # nats: the JSD at which p_g counts as similar to p_data, panel (a)
+NEAR = 0.08  # nats: the JSD at which p_g counts as similar to p_data, panel (a)
 INNER_STEPS, INNER_BATCH = 3000, 1024  # of the inner loop that is taken to its end
 GENERATOR_STEPS = 4  # between (b) and (c)
 
@@ -213,7 +213,7 @@ def draw_densities(axes: Any, frame: Frame, moved_from: Frame | None) -> Any:
     axes.plot(x, frame.p_g[SHOWN], color="tab:green", lw=1.8, label="$p_g$")
     if moved_from is not None:
         axes.plot(x, moved_from.p_g[SHOWN], color="tab:green", lw=1, alpha=0.4, label="$p_g$ in (b)")
-    axes.set(ylim=(0, 0.8), xlim=(x[0], x[-1]))
+    axes.set(ylim=(0, 0.85), xlim=(x[0], x[-1]))
     right = axes.twinx()
     right.plot(x, frame.d_star[SHOWN], color="0.55", lw=1.2, label="D* = $p_{data} / (p_{data} + p_g)$")
     right.plot(x, frame.d[SHOWN], color="tab:blue", ls="--", lw=2, label="D")

@@ -50,7 +50,7 @@ def test_the_panels_are_what_the_caption_says(example: Any, frames: Any) -> None
     np.testing.assert_array_equal(b.x, a.x)  # G stands still
     assert b.distance < 0.6 * a.distance  # D comes to D*
     np.testing.assert_array_equal(c.d, b.d)  # D stands still
-    assert c.jsd < b.jsd / 2  # G has gone where D's gradient led it
+    assert c.jsd < 0.6 * b.jsd  # G has gone where D's gradient led it
     assert d.jsd < min(c.jsd, 0.02)
     assert d.doubt < 0.1
     assert (np.diff(d.x) > 0).all()  # the arrows do not cross
