@@ -79,6 +79,17 @@ def test_activations(B: CupyBackend, data: st.DataObject, shape: Any, dtype: Any
     np.testing.assert_array_equal(there.get(), x)  # nothing writes into its input
 
 
+def test_activations_of_values_that_break_things(B: CupyBackend) -> None:
+    x = np.array(SPECIAL, np.float32)
+    there, gy = B.from_numpy(x), np.linspace(-1, 1, len(x), dtype=np.float32)
+    with np.errstate(all="ignore"):
+        same(B.relu(there), PORTABLE.relu(x))
+        same(B.relu_backward(B.from_numpy(gy), there), PORTABLE.relu_backward(gy, x))
+        same(B.relu_backward(there, B.from_numpy(gy)), PORTABLE.relu_backward(x, gy))
+        same(B.sigmoid(there), PORTABLE.sigmoid(x), rtol=8 * EPS)
+        same(B.softplus(there), PORTABLE.softplus(x), rtol=8 * EPS)
+
+
 @given(
     data=st.data(),
     before=st.lists(st.integers(0, 4), max_size=2),

@@ -125,8 +125,10 @@ class _Meta(type):
                 setattr(cls, f"__i{name}__", cls._in_place(name, function))
         for name in ("neg", "abs", "invert"):
             setattr(cls, f"__{name}__", cls._forward(name, getattr(operator, name)))
-        for name in ("sum", "mean", "max", "min", "argmax", "any", "all"):
+        for name in ("max", "min", "argmax", "any", "all"):
             setattr(cls, name, cls._reduction(name))
+        for name in ("sum", "mean"):
+            setattr(cls, name, cls._sum(name))
 
     @staticmethod
     def _forward(name: str, function: Any) -> Any:
@@ -142,9 +144,15 @@ class _Meta(type):
 
     @staticmethod
     def _reduction(name: str) -> Any:
-        def reduce(self: Any, axis: Any = None, keepdims: bool = False, dtype: Any = None) -> Any:
-            options = {"axis": axis, "keepdims": keepdims} | ({} if dtype is None else {"dtype": dtype})
-            return _compute(name, lambda a: getattr(a, name)(**options), self)
+        def reduce(self: Any, axis: Any = None, keepdims: bool = False) -> Any:
+            return _compute(name, lambda a: getattr(a, name)(axis=axis, keepdims=keepdims), self)
+
+        return reduce
+
+    @staticmethod
+    def _sum(name: str) -> Any:
+        def reduce(self: Any, axis: Any = None, dtype: Any = None, keepdims: bool = False) -> Any:
+            return _compute(name, lambda a: getattr(a, name)(axis=axis, dtype=dtype, keepdims=keepdims), self)
 
         return reduce
 
@@ -489,9 +497,6 @@ class StrictCupy(types.ModuleType):
 
     def shares_memory(self, a: ndarray, b: ndarray) -> bool:
         return np.shares_memory(a._host, b._host)
-
-    def matmul(self, a: ndarray, b: ndarray) -> ndarray:
-        return a @ b
 
 
 class _Add:
