@@ -48,6 +48,23 @@ def test_the_table_says_what_was_judged_by_what(tinygan, trained):
     assert lines[-1].startswith("note        A Parzen window estimate varies much and can prefer blur")
 
 
+def test_all_measures(tinygan, trained):
+    answer = tinygan("evaluate", "run", "--samples", "60", "--all")
+    found = evaluate(RunFolder.open("run"), data.load("digits"), samples=60, more=True)
+    names = ("coverage", "regions", "MMD", "two-sample")
+    lines = [line for line in answer.out.splitlines() if line.split()[0] in names]
+    counts = ", ".join(f"{label}: {count}" for label, count in enumerate(found.measures.coverage.counts))
+    assert lines == [
+        f"coverage    {found.measures.coverage} ({counts})",
+        f"regions     {found.measures.regions}",
+        f"MMD         {found.measures.discrepancy}",
+        f"two-sample  {found.measures.test}",
+    ]
+    plain = json.loads(tinygan("evaluate", "run", "--samples", "60", "--all", "--json").out)
+    assert plain == found.as_dict()
+    assert plain["measures"]["classes_covered"] == found.measures.coverage.covered
+
+
 def test_the_best_checkpoint_is_named(tinygan, trained):
     checkpoints = trained / "checkpoints"
     (newest,) = checkpoints.glob("step-*.tgn")

@@ -66,7 +66,7 @@ def test_the_best_is_taken_where_there_is_one(tiny_experiment, data, tmp_path):
     best, last = evaluate(folder, data, samples=20), evaluate(folder, data, LAST, samples=20)
     assert (best.checkpoint, best.steps) == (BEST, training.steps_per_epoch)
     assert (last.checkpoint, last.epoch, last.steps) == (LAST, 3, 3 * training.steps_per_epoch)
-    assert best == evaluate(folder, data, BEST, samples=20)
+    assert best.as_dict() == evaluate(folder, data, BEST, samples=20).as_dict()
     assert not any("checkpoint" in warning for warning in best.warnings)
     assert "the checkpoint is the last one; no validation has chosen it" in last.warnings
 
@@ -91,6 +91,30 @@ def test_no_checkpoint_at_all(tiny_experiment, data, tmp_path):
 def test_other_images_than_the_run_was_trained_on(folder, tiny_data):
     with pytest.raises(CheckpointError, match=r"samples of shape \(1, 4\), but .* has images of shape \(2, 2\): give"):
         evaluate(folder, tiny_data(image_shape=(2, 2)))
+
+
+def test_the_other_measures_are_those_of_the_package(folder, data):
+    assert evaluate(folder, data, samples=30).measures is None
+    found = evaluate(folder, data, samples=30, more=True)
+    config = load_experiment(folder.config_path)
+    noise = gan.Noise(config.noise.kind, config.noise.size)
+    samples = gan.sample(generator_of(folder.latest_checkpoint(), config), 30, noise, Stream(0, "samples"))
+    coverage = evaluation.class_coverage(samples, data.train.images, data.train.labels)
+    regions = evaluation.precision_recall(samples[:5], data.test.images)
+    discrepancy = evaluation.maximum_mean_discrepancy(samples[:5], data.test.images)
+    test = evaluation.two_sample_test(samples[:5], data.test.images)
+    assert found.as_dict()["measures"] == {
+        "classes_covered": 1,
+        "class_counts": [30],
+        "class_total_variation": coverage.total_variation,
+        "precision": regions.precision,
+        "recall": regions.recall,
+        "mmd_squared": discrepancy.squared,
+        "mmd_bandwidth": discrepancy.bandwidth,
+        "two_sample_accuracy": test.accuracy,
+        "two_sample_p_value": test.p_value,
+    }
+    json.dumps(found.as_dict())
 
 
 # ---------------------------------------------------------------------- traps

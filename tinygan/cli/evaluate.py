@@ -39,6 +39,12 @@ def add_commands(commands: Any) -> None:
         "--samples", type=positive, default=SAMPLES, metavar="N", help=f"samples to draw (default: {SAMPLES:,})"
     )
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="the seed of the noise (default: 0)")
+    parser.add_argument(
+        "--all",
+        action="store_true",
+        dest="more",
+        help="also class coverage, precision and recall, MMD, and a two-sample test",
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--quiet", action="store_true", help="show no progress")
     parser.set_defaults(run=run)
@@ -53,7 +59,9 @@ def run(arguments: argparse.Namespace) -> int:
     dataset = data.load(config.data.set, arguments.data, progress=not arguments.quiet)
     hidden = arguments.quiet or not sys.stderr.isatty()
     with tqdm(total=images_to_judge(dataset), unit="image", leave=False, file=sys.stderr, disable=hidden) as bar:
-        found = evaluate(folder, dataset, arguments.checkpoint, arguments.samples, arguments.seed, bar.update)
+        found = evaluate(
+            folder, dataset, arguments.checkpoint, arguments.samples, arguments.seed, bar.update, arguments.more
+        )
     if arguments.json:
         print(json.dumps(found.as_dict()))
     else:
@@ -75,10 +83,27 @@ def _table(found: Evaluation, validation: int) -> str:
             f"(the first {min(IMAGES, validation):,} of {validation:,} images of {found.data})",
         ),
         ("test", f"{found.test_mean:.1f} ± {found.test_standard_error:.1f} nats ({found.test_images:,} images)"),
+        *_more(found),
         *(("warning", text) for text in found.warnings),
         ("note", _CAVEAT),
     ]
     return "\n".join(f"{name:<12}{text}" for name, text in rows)
+
+
+def _more(found: Evaluation) -> list[tuple[str, str]]:
+    measures = found.measures
+    if measures is None:
+        return []
+    counts = ", ".join(
+        f"{label}: {count:,}"
+        for label, count in zip(measures.coverage.classes, measures.coverage.counts, strict=True)
+    )
+    return [
+        ("coverage", f"{measures.coverage} ({counts})"),
+        ("regions", str(measures.regions)),
+        ("MMD", str(measures.discrepancy)),
+        ("two-sample", str(measures.test)),
+    ]
 
 
 class EvaluateError(TinyganError, ValueError):
