@@ -11,7 +11,7 @@ from pathlib import Path
 import pooch
 import pytest
 
-from tinygan.data.files import find_or_download
+from tinygan.data.files import find_or_download, find_private
 from tinygan.errors import DataError
 
 FILES = {"one.gz": b"the first file", "two.gz": b"the second file"}
@@ -213,3 +213,18 @@ def test_a_cache_that_cannot_be_made_is_named(cache: Path) -> None:
     message = refusal()
     assert f"the cache folder {cache} cannot be made" in message
     assert "Set TINYGAN_DATA to a folder that has toys/ with one.gz and two.gz in it" in message
+
+
+def test_private_files_are_found_where_they_were_put(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = fill(tmp_path / "data" / "toys")
+    assert find_private("toys", list(FILES), "Ask Ann", tmp_path / "data") == home
+    monkeypatch.setenv("TINYGAN_DATA", str(tmp_path / "data"))
+    assert find_private("toys", list(FILES), "Ask Ann") == home
+
+
+def test_private_files_are_never_looked_for_in_the_cache(tmp_path: Path, cache: Path) -> None:
+    fill(cache)
+    with pytest.raises(DataError, match=r"^toys: no folder of data sets is named. Ask Ann. Put one.gz and two.gz into "):
+        find_private("toys", list(FILES), "Ask Ann")
+    with pytest.raises(DataError, match=r"no file of the data set \(there is no such folder\). Ask Ann. Put one.gz and"):
+        find_private("toys", list(FILES), "Ask Ann", tmp_path)

@@ -42,3 +42,18 @@ def test_one_line_adds_a_data_set_and_it_gets_all_arguments(monkeypatch: pytest.
     assert calls == [("here", False, True), (None, True, False)]
     with pytest.raises(DataError, match="did you mean 'toys'"):
         load("toy")
+
+
+def test_a_fold_goes_to_data_sets_that_have_folds_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+
+    def load_faces(folder: object, download: bool, progress: bool, fold: int = 0) -> Dataset:
+        calls.append((folder, fold))
+        return load_digits()
+
+    monkeypatch.setitem(LOADERS, "tfd", load_faces)
+    load("tfd", "here")
+    load("tfd", "here", fold=3)
+    assert calls == [("here", 0), ("here", 3)]
+    with pytest.raises(DataError, match="^digits has no folds, got fold 0: leave it out; tfd comes in folds$"):
+        load("digits", fold=0)

@@ -6,5 +6,6 @@ from tinygan.data.gaussian import load_gaussian
 from tinygan.data.idx import read_idx
 from tinygan.data.mnist import load_mnist
 from tinygan.data.registry import LOADERS, load
+from tinygan.data.tfd import load_tfd
 
-__all__ = ["LOADERS", "Dataset", "Split", "load", "load_digits", "load_gaussian", "load_mnist", "read_idx"]
+__all__ = ["LOADERS", "Dataset", "Split", "load", "load_digits", "load_gaussian", "load_mnist", "load_tfd", "read_idx"]

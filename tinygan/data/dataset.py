@@ -93,6 +93,8 @@ class Dataset:
         Fit on the first, choose hyper-parameters on the second, report on the third.
     density : callable, optional
         From rows (n, d) to the density (n,) they were drawn from, of toys that know it.
+    fold : int, optional
+        Which of its folds this is, of a data set that comes divided in several ways.
 
     Raises
     ------
@@ -113,6 +115,7 @@ class Dataset:
     validation: Split
     test: Split
     density: Callable[[Any], Array] | None = None
+    fold: int | None = None
 
     def __post_init__(self) -> None:
         for part in ("train", "validation", "test"):
@@ -128,8 +131,9 @@ class Dataset:
             rows = f"points of {self.image_shape[0]} number{'s' * (self.image_shape[0] != 1)}"
         else:
             rows = f"images of {'x'.join(map(str, self.image_shape))}"
+        fold = "" if self.fold is None else f"fold {self.fold}, "
         return (
-            f"Dataset({self.name!r}, {rows}, train {len(self.train)}, "
+            f"Dataset({self.name!r}, {rows}, {fold}train {len(self.train)}, "
             f"validation {len(self.validation)}, test {len(self.test)})"
         )
 

@@ -80,7 +80,46 @@ def find_or_download(
     return home
 
 
-def _require_all(dataset: str, checksums: Mapping[str, str], home: Path, advice: str) -> None:
+def find_private(
+    dataset: str, names: Sequence[str], why: str, folder: str | os.PathLike[str] | None = None
+) -> Path:
+    """The folder that holds all files of a data set that is not public, so that only its user can put them there.
+
+    Parameters
+    ----------
+    dataset : str
+        Name of the data set and of its subfolder.
+    names : sequence of str
+        The files.
+    why : str
+        A sentence without a full stop: why there is no download, and whom to ask instead.
+    folder : str or path, optional
+        As in `find_or_download`; there is no cache.
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    DataError
+        Files are missing; says why, names them and where they may be put.
+
+    Examples
+    --------
+    >>> find_private("faces", ["faces.mat"], "Ask Ann", folder="no/such/folder")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    tinygan.errors.DataError: faces: no/such/folder/faces has no file of the data set (there is no such folder). Ask ...
+    """
+    named = folder if folder is not None else os.environ.get(VARIABLE) or None
+    if named is None:
+        raise DataError(f"{dataset}: no folder of data sets is named. {why}. {_advice(names, Path('FOLDER', dataset))}")
+    home = Path(named).expanduser() / dataset
+    _require_all(dataset, names, home, f"{why}. {_advice(names, home)}")
+    return home
+
+
+def _require_all(dataset: str, names: Sequence[str] | Mapping[str, str], home: Path, advice: str) -> None:
     try:
         present, why = os.listdir(home), ""
     except FileNotFoundError:
@@ -90,9 +129,9 @@ def _require_all(dataset: str, checksums: Mapping[str, str], home: Path, advice:
             f"{dataset}: expected the folder {home}, but the system says: {error.strerror}; check what the "
             "path names and who may read it"
         ) from error
-    missing = [name for name in checksums if name not in present]
+    missing = [name for name in names if name not in present]
     if missing:
-        lacks = _list(missing) if len(missing) < len(checksums) else "file of the data set"
+        lacks = _list(missing) if len(missing) < len(names) else "file of the data set"
         raise DataError(f"{dataset}: {home} has no {lacks}{why}. {advice}")
 
 
@@ -154,9 +193,9 @@ def _reason(error: OSError | ValueError) -> str:
     return error.strerror or type(error).__name__
 
 
-def _advice(checksums: Mapping[str, str], place: Path) -> str:
+def _advice(names: Sequence[str] | Mapping[str, str], place: Path) -> str:
     return (
-        f"Put {_list(checksums)} into {place}, and name {place.parent} with --data (in Python: folder=) or in "
+        f"Put {_list(names)} into {place}, and name {place.parent} with --data (in Python: folder=) or in "
         f"the environment variable {VARIABLE}"
     )
 

@@ -35,14 +35,14 @@ def load_gaussian() -> Dataset:
     >>> data.density([[0.0]]).round(4)
     array([0.3989])
     """
-    splits = {
-        part: Split(
+    train, validation, test = (
+        Split(
             (MEAN + STD * Stream(SEED, f"gaussian {part}").normal((size, 1), np.float64)).astype(np.float32),
             np.zeros(size, np.uint8),
         )
         for part, size in SIZES.items()
-    }
-    return Dataset("gaussian", (1,), **splits, density=gaussian_density)
+    )
+    return Dataset("gaussian", (1,), train, validation, test, density=gaussian_density)
 
 
 def gaussian_density(x: Any) -> Array:

@@ -10,14 +10,17 @@ from tinygan.data.dataset import Dataset
 from tinygan.data.digits import load_digits
 from tinygan.data.gaussian import load_gaussian
 from tinygan.data.mnist import load_mnist
+from tinygan.data.tfd import load_tfd
 from tinygan.errors import DataError
 
-# Each loader takes (folder, download, progress).
-LOADERS: dict[str, Callable[[str | os.PathLike[str] | None, bool, bool], Dataset]] = {
+# Each loader takes (folder, download, progress); those in FOLDED also fold=.
+LOADERS: dict[str, Callable[..., Dataset]] = {
     "digits": lambda folder, download, progress: load_digits(),  # embedded: nothing to find
     "gaussian": lambda folder, download, progress: load_gaussian(),  # drawn: nothing to find
     "mnist": load_mnist,
+    "tfd": lambda folder, download, progress, fold=0: load_tfd(folder, fold),  # not public: nothing to download
 }
+FOLDED = ("tfd",)
 
 
 def load(
@@ -25,6 +28,7 @@ def load(
     folder: str | os.PathLike[str] | None = None,
     download: bool = True,
     progress: bool = False,
+    fold: int | None = None,
 ) -> Dataset:
     """Load a data set by name.
 
@@ -39,6 +43,8 @@ def load(
         Whether files may be downloaded into the cache when no folder is named and they are not there yet.
     progress : bool
         Show the progress of a download on stderr.
+    fold : int, optional
+        Which fold, of a data set that has folds; by default the first, 0.
 
     Returns
     -------
@@ -47,7 +53,7 @@ def load(
     Raises
     ------
     DataError
-        There is no data set of that name, or its files are missing or damaged.
+        There is no data set of that name, it has no such fold, or its files are missing or damaged.
 
     Examples
     --------
@@ -62,4 +68,8 @@ def load(
         raise DataError(
             f"unknown data set {name!r}: did you mean {nearest!r}? There are: {', '.join(LOADERS)}"
         )
-    return LOADERS[name](folder, download, progress)
+    if fold is None:
+        return LOADERS[name](folder, download, progress)
+    if name not in FOLDED:
+        raise DataError(f"{name} has no folds, got fold {fold}: leave it out; {' and '.join(FOLDED)} comes in folds")
+    return LOADERS[name](folder, download, progress, fold=fold)

@@ -1,0 +1,182 @@
+"""TFD is not public: every test reads files of the same form, made here."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.io
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tinygan.data import load, load_tfd
+from tinygan.data.tfd import FILE, NO_LABEL, SIDE
+from tinygan.errors import DataError
+
+COUNT = 40
+UNLABELLED = 20  # the first half
+
+
+def contents(seed: int = 0, **changes: Any) -> dict[str, Any]:
+    """The variables of a file of TFD's form: image i tells its number in its first pixel."""
+    rng = np.random.default_rng(seed)
+    images = rng.integers(0, 256, (COUNT, SIDE, SIDE), np.uint8)
+    images[:, 0, 0] = np.arange(COUNT)
+    folds = np.zeros((COUNT, 5), np.uint8)
+    for fold in range(5):  # 70, 10 and 20 percent, differently in each fold
+        folds[UNLABELLED:, fold] = np.roll(np.repeat([1, 2, 3], [14, 2, 4]), 4 * fold)
+    labs_ex = np.full((COUNT, 1), -1.0)
+    labs_ex[UNLABELLED:, 0] = np.arange(COUNT - UNLABELLED) % 7 + 1
+    labs_id = rng.integers(1, 9, (COUNT, 1))
+    return {"images": images, "folds": folds, "labs_ex": labs_ex, "labs_id": labs_id} | changes
+
+
+def write(folder: Path, variables: dict[str, Any], **options: Any) -> Path:
+    path = folder / "tfd" / FILE
+    path.parent.mkdir(exist_ok=True)
+    scipy.io.savemat(path, {name: value for name, value in variables.items() if value is not None}, **options)
+    return path
+
+
+def numbers(images: Any) -> Any:
+    return np.rint(images[:, 0] * 255).astype(int)
+
+
+@pytest.mark.parametrize("fold", range(5))
+@pytest.mark.parametrize("compressed", [False, True])
+def test_the_splits_of_a_fold(tmp_path: Path, fold: int, compressed: bool) -> None:
+    variables = contents()
+    write(tmp_path, variables, do_compression=compressed)
+    tfd = load_tfd(tmp_path, fold)
+    assert (tfd.name, tfd.image_shape, tfd.fold) == ("tfd", (48, 48), fold)
+    assert f"fold {fold}, train 20, validation 2, test 4" in repr(tfd)
+    for split, code in ((tfd.train, 0), (tfd.validation, 2), (tfd.test, 3)):
+        (rows,) = np.nonzero(variables["folds"][:, fold] == code)
+        assert numbers(split.images).tolist() == rows.tolist()
+        expected = variables["images"][rows].reshape(len(rows), -1)
+        np.testing.assert_array_equal(split.images, expected.astype(np.float32) / np.float32(255))
+        expressions = variables["labs_ex"][rows, 0]
+        assert split.labels.tolist() == [NO_LABEL if number == -1 else number - 1 for number in expressions]
+    assert load("tfd", tmp_path, fold=fold).test.images.tolist() == tfd.test.images.tolist()
+
+
+def test_by_default_the_first_fold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path, contents())
+    monkeypatch.setenv("TINYGAN_DATA", str(tmp_path))
+    assert numbers(load_tfd().test.images).tolist() == numbers(load("tfd").test.images).tolist() == [36, 37, 38, 39]
+
+
+def test_what_some_fold_judges_no_fold_trains_on(tmp_path: Path) -> None:
+    folds = contents()["folds"]
+    folds[3, 2] = 3  # without a label in four folds, a test image in fold 2
+    write(tmp_path, contents(folds=folds, labs_ex=np.full((COUNT, 1), 2)))
+    assert 3 not in numbers(load_tfd(tmp_path, 0).train.images)
+    assert 3 in numbers(load_tfd(tmp_path, 2).test.images)
+
+
+@given(seed=st.integers(0, 99), kind=st.sampled_from(["u1", "i1", "i2", "i4", "f4", "f8"]), fold=st.integers(0, 4))
+@settings(max_examples=15)
+def test_matlab_may_have_saved_the_small_arrays_in_any_class(
+    tmp_path_factory: pytest.TempPathFactory, seed: int, kind: str, fold: int
+) -> None:
+    folder, variables = tmp_path_factory.mktemp("data"), contents(seed)
+    labels = variables["labs_ex"].copy()
+    if kind == "u1":
+        labels[labels == -1] = 255  # of images without a label nobody asks what it is
+    write(folder, variables | {"folds": variables["folds"].astype(kind), "labs_ex": labels.astype(kind)})
+    tfd = load_tfd(folder, fold)
+    assert tfd.test.labels.tolist() == (variables["labs_ex"][variables["folds"][:, fold] == 3, 0] - 1).tolist()
+    assert set(tfd.train.labels) == {NO_LABEL}
+
+
+# ---------------------------------------------------------------------- refusals
+
+
+def refusal(folder: Any, fold: Any = 0) -> str:
+    with pytest.raises(DataError) as caught:
+        load_tfd(folder, fold)
+    return str(caught.value)
+
+
+def test_a_missing_file_says_whom_to_ask_and_where_it_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = (
+        "The Toronto Face Database is not public: ask its owners for it (J. Susskind, A. Anderson and G. Hinton, "
+        "technical report UTML TR 2010-001, University of Toronto). Put TFD_48x48.mat into {home}, and name {data} "
+        "with --data (in Python: folder=) or in the environment variable TINYGAN_DATA"
+    )
+    home = tmp_path / "tfd"
+    there = expected.format(home=home, data=tmp_path)
+    assert refusal(tmp_path) == f"tfd: {home} has no file of the data set (there is no such folder). {there}"
+    home.mkdir()
+    assert refusal(tmp_path) == f"tfd: {home} has no file of the data set. {there}"
+    monkeypatch.delenv("TINYGAN_DATA", raising=False)
+    place = expected.format(home=Path("FOLDER", "tfd"), data="FOLDER")
+    assert refusal(None) == f"tfd: no folder of data sets is named. {place}"
+
+
+@pytest.mark.parametrize("fold", [-1, 5, 1.0, True, "0", None])
+def test_there_are_five_folds(tmp_path: Path, fold: Any) -> None:
+    assert refusal(tmp_path, fold) == f"tfd: expected a fold from 0 to 4, got {fold!r}"
+
+
+def changed(name: str, place: tuple[int, ...], value: float) -> dict[str, Any]:
+    array = contents()[name].astype(float if value != int(value) or value < 0 else np.int64)
+    array[place] = value
+    return {name: array}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"folds": None}, "expected the variables images, folds, labs_ex, found images, labs_ex, labs_id: folds mis"),
+        ({"images": None, "labs_ex": None}, "found folds, labs_id: images, labs_ex missing; check that this"),
+        ({"images": np.zeros((40, 96, 96), np.uint8)}, "images: expected N x 48 x 48, found 40 x 96 x 96; check that"),
+        ({"images": np.zeros((48, 48, 40), np.uint8)}, "images: expected N x 48 x 48, found 48 x 48 x 40"),
+        ({"images": np.zeros((40, 2304), np.uint8)}, "images: expected N x 48 x 48, found 40 x 2304"),
+        ({"images": np.zeros((40, 48, 48))}, "images: expected uint8, found double; check that this is"),
+        ({"images": np.zeros((40, 48, 48), np.int8)}, "images: expected uint8, found int8"),
+        ({"images": np.zeros((40, 48, 48), bool)}, "images: expected uint8, found logical"),
+        ({"folds": np.zeros((40, 4))}, "folds: expected 40 x 5, found 40 x 4"),
+        ({"folds": np.zeros((39, 5))}, "folds: expected 40 x 5, found 39 x 5"),
+        ({"folds": np.full(40, "abcde")}, "folds: expected real numbers, found char"),
+        ({"folds": np.full((40, 5), "a", object)}, "folds: expected real numbers, found cell"),
+        ({"folds": np.zeros((40, 5), complex)}, "folds: expected real numbers, found complex; check that this is"),
+        ({"labs_ex": np.zeros((1, 40))}, "labs_ex: expected 40 x 1, found 1 x 40"),
+        ({"labs_ex": {"a": 1}}, "labs_ex: expected 40 x 1, found 1 x 1"),
+        (changed("folds", (7, 3), 4), "folds: expected whole numbers from 0 to 3, found 4 at (7, 3)"),
+        (changed("folds", (7, 3), -1), "folds: expected whole numbers from 0 to 3, found -1 at (7, 3)"),
+        (changed("folds", (7, 3), 1.5), "folds: expected whole numbers from 0 to 3, found 1.5 at (7, 3)"),
+        (changed("labs_ex", (30, 0), 8), "labs_ex: expected whole numbers from 1 to 7, found 8 at 30"),
+        (changed("labs_ex", (30, 0), 0), "labs_ex: expected whole numbers from 1 to 7, found 0 at 30"),
+        (changed("labs_ex", (30, 0), 2.5), "labs_ex: expected whole numbers from 1 to 7, found 2.5 at 30"),
+        ({"folds": np.full((40, 5), 3)}, "expected train images in fold 0, found none; check that this is the whole"),
+        ({"folds": contents()["folds"] % 3}, "expected test images in fold 0, found none"),
+    ],
+)
+def test_other_contents_are_refused_by_name(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+    path = write(tmp_path, contents(**changes))
+    said = refusal(tmp_path)
+    assert said.startswith(f"{path}: ")
+    assert message in said
+
+
+def test_nan_is_no_fold(tmp_path: Path) -> None:
+    folds = contents()["folds"].astype(float)
+    folds[0, 0] = np.nan
+    write(tmp_path, contents(folds=folds))
+    assert "folds: expected whole numbers from 0 to 3, found nan at (0, 0)" in refusal(tmp_path)
+
+
+REAL = Path(os.environ.get("TINYGAN_DATA") or "nowhere")
+
+
+@pytest.mark.skipif(not (REAL / "tfd" / FILE).is_file(), reason="TINYGAN_DATA names no folder with the real TFD")
+def test_the_real_tfd() -> None:
+    for fold in range(5):
+        tfd = load_tfd(fold=fold)
+        assert len(tfd.train) > 90_000
+        assert 0.3 < tfd.train.images.mean() < 0.7
+        assert set(tfd.test.labels) == set(range(7))
