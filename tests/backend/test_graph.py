@@ -16,7 +16,7 @@ from tests.doubles import cuda_on_cpu
 from tests.doubles.cublas import Cublas
 from tests.doubles.installed import strict_cupy
 from tests.doubles.strict_cupy import StrictCupy, StrictError
-from tinygan.backend import Stream, get_backend, graph
+from tinygan.backend import Backend, Stream, adam_rates, get_backend, graph
 from tinygan.backend.cupy import CupyBackend
 from tinygan.backend.graph import Blas, Capture, load_cublas
 from tinygan.errors import CaptureError
@@ -129,38 +129,61 @@ class Rule:
         self.first, self.updates = first, 0
 
     def rates(self) -> tuple[float, float]:
-        return self.first / (1 + self.updates), 0.5
+        return self.first / (1 + self.updates), 0.5 + 0.1 * self.updates
 
     def count_update(self) -> None:
         self.updates += 1
 
 
 def test_a_replay_updates_with_the_rates_of_its_turn(B: CupyBackend) -> None:
-    """Two rules, one of them twice in a step, two weights each."""
+    """Two rules, one of them twice in a step, two weights each; the first weight of each has a velocity."""
     players = {name: Rule(rate) for name, rate in (("D", 0.5), ("G", 2.0))}
-    weights = {name: [B.from_numpy(np.zeros(2, np.float32)) for _ in range(2)] for name in players}
-    gradient = B.from_numpy(np.ones(2, np.float32))
+    weights = {name: [np.zeros(2, np.float32) for _ in range(2)] for name in players}
+    velocities = {name: [np.zeros(2, np.float32), None] for name in players}
+    gradient = np.ones(2, np.float32)
 
-    def step():
+    def step(backend, weights, velocities, gradient):
         for name in ("D", "D", "G"):
-            for weight in weights[name]:
-                B.sgd_step(weight, gradient, None, *players[name].rates())
+            for weight, velocity in zip(weights[name], velocities[name], strict=True):
+                backend.sgd_step(weight, gradient, velocity, *players[name].rates())
             players[name].count_update()
 
-    capture = Capture(B, {id(weight): players[name] for name in players for weight in weights[name]})
-    capture.record(step)
-    for player in players.values():
-        player.updates = 0
-    expected = {"D": 0.0, "G": 0.0}
-    for n in range(3):
+    weights_there = {name: [B.from_numpy(weight) for weight in weights[name]] for name in players}
+    velocities_there = {name: [B.from_numpy(velocities[name][0]), None] for name in players}
+    there = weights_there, velocities_there, B.from_numpy(gradient)
+    capture = Capture(B, {id(weight): players[name] for name in players for weight in weights_there[name]})
+    capture.record(lambda: step(B, *there))
+    for n in range(4):
+        for player, made in (("D", 2 * n), ("G", n)):
+            players[player].updates = made
+        capture.set_rates()
+        assert (players["D"].updates, players["G"].updates) == (2 * n + 2, n + 1)
+        capture.replay()
+        for player, made in (("D", 2 * n), ("G", n)):
+            players[player].updates = made
+        step(Backend(np, "cpu"), weights, velocities, gradient)
+        for name in players:
+            for got, expected in zip(weights_there[name], weights[name], strict=True):
+                np.testing.assert_array_equal(got.get(), expected)
+
+
+def test_adam_in_a_replay_reads_its_rates(B: CupyBackend) -> None:
+    here = [np.full(2, value, np.float32) for value in (1.0, 0.5, 0.0, 0.0)]
+    there = [B.from_numpy(array) for array in here]
+
+    class Adam(Rule):
+        def rates(self) -> tuple[float, float]:
+            return adam_rates(0.1, (0.5, 0.9), 0.01, self.updates + 1)
+
+    rule = Adam(0.1)
+    capture = Capture(B, {id(there[0]): rule})
+    capture.record(lambda: B.adam_step(*there, 0.1, (0.5, 0.9), 0.01, 1))
+    for n in range(4):
         capture.set_rates()
         capture.replay()
-        expected["D"] -= 0.5 / (1 + 2 * n) + 0.5 / (2 + 2 * n)
-        expected["G"] -= 2.0 / (1 + n)
-        for name in players:
-            for weight in weights[name]:
-                np.testing.assert_allclose(weight.get(), expected[name], rtol=1e-6)
-    assert (players["D"].updates, players["G"].updates) == (6, 3)
+        Backend(np, "cpu").adam_step(*here, 0.1, (0.5, 0.9), 0.01, n + 1)
+        for got, expected in zip(there, here, strict=True):
+            np.testing.assert_array_equal(got.get(), expected)
 
 
 def test_products_in_a_capture_are_ours(B: CupyBackend, cupy: StrictCupy) -> None:
