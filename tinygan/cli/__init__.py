@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import tinygan
-from tinygan.cli import doctor, evaluate, experiments, gradcheck, sample, train
+from tinygan.cli import doctor, evaluate, experiments, export, gradcheck, sample, train
 from tinygan.errors import TinyganError
 
 _DESCRIPTION = 'Generative adversarial nets from scratch: the experiments of "Generative Adversarial Nets" (2014).'
@@ -25,7 +25,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="tinygan", description=_DESCRIPTION)
     parser.add_argument("--version", action="version", version=f"tinygan {tinygan.__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for module in (train, sample, evaluate, experiments, gradcheck, doctor):
+    for module in (train, sample, evaluate, export, experiments, gradcheck, doctor):
         module.add_commands(commands)
     return parser
 

@@ -65,6 +65,8 @@ class Evaluation:
     Attributes
     ----------
     experiment, run, data : str
+    fold : int or None
+        Whose validation and test images these are, of a data set that has folds.
     checkpoint : {"best", "last"}
         The best on validation, or the newest.
     epoch, steps : int
@@ -85,6 +87,7 @@ class Evaluation:
     experiment: str
     run: str
     data: str
+    fold: int | None
     checkpoint: str
     epoch: int
     steps: int
@@ -124,7 +127,7 @@ def evaluate(
     ----------
     folder : RunFolder
     dataset : Dataset
-        That of the run's configuration.
+        That of the run's configuration; of one that has folds, any fold.
     which : {"best", "last"}, optional
         By default the best on validation, if the run has one, else the last.
     samples, seed : int
@@ -140,7 +143,7 @@ def evaluate(
         There is no such checkpoint, or it does not belong to the configuration or the data set.
     """
     config = load_experiment(folder.config_path)
-    which, checkpoint = _choose(folder, which)
+    which, checkpoint = choose_checkpoint(folder, which)
     generator = generator_of(checkpoint, config)
     shape = tuple(checkpoint.state["image_shape"])
     if shape != dataset.image_shape:
@@ -156,6 +159,7 @@ def evaluate(
         experiment=config.name,
         run=str(folder.path),
         data=config.data.set,
+        fold=dataset.fold,
         checkpoint=which,
         epoch=checkpoint.state["epoch"],
         steps=checkpoint.state["steps"],
@@ -197,9 +201,10 @@ def traps(sigma: float, which: str, samples: Any, dataset: Dataset) -> list[str]
         found.append(f"sigma = {sigma:g} is the end of the grid: the optimum may lie outside")
     if len(samples) < SAMPLES:
         found.append(f"{len(samples):,} samples, not {SAMPLES:,}: fewer samples give a lower number")
-    if len(dataset.validation) < IMAGES:
+    # With folds, the protocol is that of TFD: all validation images, and a number of epochs that was set beforehand.
+    if len(dataset.validation) < IMAGES and dataset.fold is None:
         found.append(f"sigma was chosen on {len(dataset.validation):,} validation images, not {IMAGES:,}")
-    if which == LAST:
+    if which == LAST and dataset.fold is None:
         found.append("the checkpoint is the last one; no validation has chosen it")
     for what, values in (("the data", dataset.test.images), ("the samples", samples)):
         low, high = float(np.min(values)), float(np.max(values))
@@ -226,15 +231,21 @@ def generator_of(checkpoint: Checkpoint, config: ExperimentConfig) -> Sequential
     return generator
 
 
-def _choose(folder: RunFolder, which: str | None) -> tuple[str, Checkpoint]:
-    """Return the checkpoint that was asked for, with its name."""
+def choose_checkpoint(folder: RunFolder, which: str | None) -> tuple[str, Checkpoint]:
+    """Return the checkpoint that was asked for, by default the best if there is one, with its name.
+
+    Raises
+    ------
+    CheckpointError
+        There is none of this kind, or it is damaged.
+    """
     best = None if which == LAST else folder.best_checkpoint()
     if best is not None:
         return BEST, best
     if which == BEST:
         raise CheckpointError(
             f"{folder.path}: no checkpoint was chosen by validation; set output.validate_every in the experiment, or "
-            "evaluate the last one: --checkpoint last"
+            "take the last one: --checkpoint last"
         )
     last = folder.latest_checkpoint()
     if last is None:
