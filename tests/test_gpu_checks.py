@@ -13,6 +13,7 @@ from tests import gpu_checks
 from tests.doubles import cuda_on_cpu
 from tests.doubles.cublas import Cublas
 from tests.doubles.installed import strict_cupy
+from tests.doubles.small import shrunk
 from tinygan.backend import graph
 from tinygan.backend.cupy import CupyBackend
 
@@ -29,13 +30,7 @@ def double(monkeypatch):
     monkeypatch.setattr(graph, "load_cublas", Cublas)
     monkeypatch.setattr(gpu_checks, "LONG", 2)
     monkeypatch.setattr(gpu_checks, "_machine", lambda: {"gpu": "none"})
-    small = gpu_checks.load_experiment
-    hidden = ("generator.layers.0", "generator.layers.2", "discriminator.layers.1", "discriminator.layers.3")
-    overrides = [f"{layer}.units=40" for layer in hidden]
-    monkeypatch.setattr(
-        gpu_checks, "load_experiment",
-        lambda name, given=(): small(name, [*(overrides if name == "mnist" else ()), *given]),
-    )  # fmt: skip
+    monkeypatch.setattr(gpu_checks, "load_experiment", shrunk)
     with strict_cupy() as module:
         yield module
 

@@ -8,7 +8,8 @@ import pytest
 from tests.doubles import cuda_on_cpu
 from tests.doubles.cublas import Cublas
 from tests.doubles.installed import strict_cupy
-from tests.experiments.test_training_cuda import NAMES, SMALL, stand_in
+from tests.doubles.small import NAMES, shrunk, stand_in
+from tests.experiments.test_training_cuda import SMALL
 from tinygan.backend import graph
 from tinygan.cli import main
 from tinygan.data import load
@@ -37,7 +38,7 @@ def cupy(monkeypatch, cublas):
 
 def pair(name="digits", overrides=()):
     """One training that replays, and one that does not."""
-    config = load_experiment(name, overrides)
+    config = shrunk(name, overrides)
     dataset = stand_in(config.data.set)
     replaying, plain = Training(config, dataset, "cuda"), Training(config, dataset, "cuda")
     plain.capture = False
@@ -58,9 +59,7 @@ def assert_same(one, other, rtol=1e-3, atol=0.006):
 @pytest.mark.parametrize("name", NAMES)
 def test_replayed_steps_are_the_steps(cupy, name):
     """Beyond the end of an epoch; the products are added up in another order, so not to the bit."""
-    hidden = ("generator.layers.0", "generator.layers.2", "discriminator.layers.1", "discriminator.layers.3")
-    smaller = [f"{layer}.units=60" for layer in hidden]
-    replaying, plain = pair(name, smaller if name == "mnist" else ())
+    replaying, plain = pair(name)
     for _ in range(8):
         for training in (replaying, plain):
             if training.epoch_is_over:

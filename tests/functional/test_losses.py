@@ -6,8 +6,9 @@ from scipy import special
 
 import tinygan as tg
 import tinygan.functional as F
+from tests.doubles.installed import strict_cupy
 from tinygan import gradcheck
-from tinygan.errors import DtypeError, ShapeError
+from tinygan.errors import DeviceError, DtypeError, ShapeError
 from tinygan.testing import Call, Calls, arrays, broadcastable_shapes, operation_test, shapes
 
 INF, NAN = float("inf"), float("nan")
@@ -244,3 +245,10 @@ def test_targets_never_promote_the_loss(dtype, wrap):
     assert (loss.dtype, logits.grad.dtype) == ("float32", "float32")
     expected = (np.log1p(np.exp(-0.5)) + np.log1p(np.exp(-1.0))) / 2
     assert loss.item() == pytest.approx(expected, rel=1e-6)
+
+
+def test_labels_on_another_device_are_refused():
+    with strict_cupy():
+        logits = tg.tensor([[0.0, 0.0]], device="cuda")
+        with pytest.raises(DeviceError, match=r"softmax_cross_entropy: the labels lie on another device.* 'cuda'"):
+            F.softmax_cross_entropy(logits, np.array([1]))

@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 import tinygan as tg
 import tinygan.functional as F
+from tests.doubles.installed import strict_cupy
 from tinygan import gradcheck
 from tinygan.errors import DeviceError, ShapeError
 from tinygan.functional.shape import Transfer
@@ -311,3 +312,23 @@ def test_devices():
     assert x.to("cpu") is x
     with pytest.raises(DeviceError, match="unknown device 'tpu': expected 'cpu' or 'cuda'"):
         x.to("tpu")
+
+
+def test_an_index_on_another_device_is_refused_and_one_on_the_same_works():
+    with strict_cupy() as cupy:
+        x = tg.tensor([1.0, 2.0, 3.0], device="cuda", requires_grad=True)
+        rows = np.array([2, 0, 2])
+        for index in (rows, (rows,)):
+            with pytest.raises(DeviceError) as caught:
+                x[index]
+            assert str(caught.value) == (
+                "getitem: an index array of device 'cpu' met a tensor on 'cuda'; "
+                "move it with tg.tensor(index, device='cuda')"
+            )
+        y = x[tg.tensor(rows, device="cuda")]
+        assert y.numpy().tolist() == [3, 1, 3]
+        y.sum().backward()
+        assert x.grad.numpy().tolist() == [1, 0, 2]
+        before = len(cupy.gpu.waits)
+        assert x[1:].shape == (2,)
+        assert len(cupy.gpu.waits) == before

@@ -7,7 +7,7 @@ from typing import Any
 
 from tinygan.backend import Array, Backend
 from tinygan.engine import Elementwise, Operation, Tensor
-from tinygan.errors import DtypeError, ShapeError
+from tinygan.errors import DeviceError, DtypeError, ShapeError
 
 
 class BinaryCrossEntropyWithLogits(Elementwise):
@@ -120,6 +120,8 @@ def softmax_cross_entropy(logits: Any, labels: Any) -> Tensor:
     ------
     ShapeError, DtypeError
         The labels are not one integer a row.
+    DeviceError
+        The labels lie on another device.
 
     Examples
     --------
@@ -132,4 +134,9 @@ def softmax_cross_entropy(logits: Any, labels: Any) -> Tensor:
         labels = labels.data
     elif not hasattr(labels, "dtype"):
         labels = logits.backend.array(labels)
+    if not logits.backend.is_array(labels):  # CuPy would copy them, and wait
+        raise DeviceError(
+            f"softmax_cross_entropy: the labels lie on another device than the logits, which are on {logits.device!r}; "
+            f"move them with tg.tensor(labels, device={logits.device!r})"
+        )
     return SoftmaxCrossEntropy(labels)(logits)

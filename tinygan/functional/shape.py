@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from tinygan.backend import Array, Backend, Shape, get_backend
+from tinygan.backend import Array, Backend, Shape, backend_of, get_backend
 from tinygan.engine import Operation, Tensor
-from tinygan.errors import ShapeError
+from tinygan.errors import DeviceError, ShapeError
 
 
 class Reshape(Operation):
@@ -58,6 +58,16 @@ class GetItem(Operation):
 
     def __init__(self, index: Any) -> None:
         self.index = index
+
+    def check(self, x: Array) -> None:
+        here = backend_of(x)
+        for part in self.index if isinstance(self.index, tuple) else (self.index,):
+            there = backend_of(part)
+            if here is not None and there is not None and there is not here:  # CuPy would copy it, and wait
+                raise DeviceError(
+                    f"getitem: an index array of device {there.device!r} met a tensor on {here.device!r}; "
+                    f"move it with tg.tensor(index, device={here.device!r})"
+                )
 
     def forward(self, B: Backend, x: Array) -> Array:
         self.x_shape = x.shape
