@@ -27,8 +27,8 @@ pytestmark = pytest.mark.skipif(
 
 # Launches in one iteration, as printed by the test when one is over: the products of matrices (25 in the alternating
 # schedule; 27 in the simultaneous one, which sends the gradient through D once for each player), one kernel for each
-# layer, activation, mask, loss and parameter, three for each limit on the norm of columns, and little else. Without kernels
-# of our own digits make 367, MNIST 268.
+# layer, activation, mask, loss and parameter, three for each limit on the norm of columns, and little else. Without
+# kernels of our own digits make 367, MNIST 268.
 BUDGET = {"digits": 104, "gaussian": 91, "mnist": 106, "tfd": 124, "tfd-finetune": 148}
 
 SMALL = (
