@@ -19,6 +19,7 @@ import time
 import traceback
 import warnings
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ from tinygan.experiments.training import Training
 
 PORTABLE = Backend(np, "cpu")
 LONG = 30  # steps
+ROWS = 20_000  # of a stand-in for a data set: two hundred steps an epoch
 EPS = float(np.finfo(np.float32).eps)
 NAMES = [config.name for config in shipped_experiments()]
 CHECKS: dict[str, Callable[[], dict[str, Any]]] = {}
@@ -59,12 +61,13 @@ def _close(name: str, got: Any, expected: Any, rtol: float = 0.0, atol: float = 
         return float(np.nanmax(np.abs(np.where(host == expected, 0, host - expected)), initial=0.0))
 
 
-def _stand_in(name: str, rows: int = 1000) -> Dataset:
+@cache
+def _stand_in(name: str) -> Dataset:
     """The data of an experiment; random pixels where they are files that are not in the checkout."""
     if name in ("digits", "gaussian"):
         return load(name)
     pixels = {"mnist": 784, "tfd": 48 * 48, "cifar10": 32 * 32 * 3}[name]
-    split = Split(np.random.default_rng(0).random((rows, pixels), np.float32), np.zeros(rows, np.uint8))
+    split = Split(np.random.default_rng(0).random((ROWS, pixels), np.float32), np.zeros(ROWS, np.uint8))
     return Dataset(name, (1, pixels), split, split, split)
 
 

@@ -13,7 +13,7 @@ from tests import gpu_checks
 from tests.doubles import cuda_on_cpu
 from tests.doubles.cublas import Cublas
 from tests.doubles.installed import strict_cupy
-from tests.doubles.small import shrunk
+from tests.doubles.small import shrunk, stand_in
 from tinygan.backend import graph
 from tinygan.backend.cupy import CupyBackend
 
@@ -29,6 +29,7 @@ needs_compiler = pytest.mark.skipif(
 def double(monkeypatch):
     monkeypatch.setattr(graph, "load_cublas", Cublas)
     monkeypatch.setattr(gpu_checks, "LONG", 2)
+    monkeypatch.setattr(gpu_checks, "_stand_in", stand_in)
     monkeypatch.setattr(gpu_checks, "_machine", lambda: {"gpu": "none"})
     monkeypatch.setattr(gpu_checks, "load_experiment", shrunk)
     with strict_cupy() as module:
