@@ -174,7 +174,7 @@ def _images(config: ExperimentConfig, count: int, use_data: bool) -> tuple[Any, 
     rng = np.random.default_rng(config.seed)
     if use_data:
         try:
-            images = data.load(config.data.set, download=False).train.images
+            images = data.load(config.data.set, download=False, fold=config.data.fold).train.images
         except DataError:
             pass
         else:

@@ -7,7 +7,10 @@ import shutil
 
 import pytest
 
+from tests.doubles import faces
+from tests.doubles.small import shrunk
 from tinygan import data
+from tinygan.experiments.config import to_toml
 from tinygan.experiments.evaluate import evaluate
 from tinygan.experiments.run_folder import RunFolder
 
@@ -85,6 +88,31 @@ def test_refusals(tinygan, trained, words, message):
     answer = tinygan("evaluate", *words)
     assert (answer.status, answer.out) == (1, "")
     assert answer.err.startswith(f"tinygan: error: {message}")
+
+
+def test_any_fold_judges(tinygan, tmp_path):
+    faces.write(tmp_path, faces.contents(80))
+    config = shrunk("tfd", ["training.epochs=1", "training.batch=20", "output.samples=4"])
+    (tmp_path / "narrow.toml").write_text(to_toml(config), encoding="utf-8")
+    here = ["--data", str(tmp_path), "--quiet"]
+    assert tinygan("train", "narrow.toml", "--out", "run", *here).status == 0
+    found = {}
+    for fold in range(5):
+        words = ["evaluate", "run", "--samples", "50", "--fold", str(fold), "--json", *here]
+        found[fold] = json.loads(tinygan(*words).out)
+        assert found[fold]["fold"] == fold
+    assert len({answer["test_mean"] for answer in found.values()}) == 5
+    assert json.loads(tinygan("evaluate", "run", "--samples", "50", "--json", *here).out) == found[0]
+    answer = tinygan("evaluate", "run", "--samples", "50", "--fold", "3", *here)
+    assert "(the first 4 of 4 images of tfd, fold 3)" in answer.out
+    answer = tinygan("evaluate", "run", "--fold", "5", *here)
+    assert (answer.status, answer.err) == (1, "tinygan: error: tfd: expected a fold from 0 to 4, got 5\n")
+
+
+def test_a_fold_of_data_that_have_none(tinygan, trained):
+    answer = tinygan("evaluate", "run", "--fold", "0")
+    assert answer.status == 1
+    assert answer.err == "tinygan: error: digits has no folds, got fold 0: leave it out; tfd comes in folds\n"
 
 
 def test_damage_is_told(tinygan, trained):

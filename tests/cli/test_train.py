@@ -12,9 +12,10 @@ import time
 import pytest
 
 from tinygan.cli import train as command
-from tinygan.experiments.config import load_experiment
+from tinygan.experiments.config import load_experiment, shipped_experiments
 from tinygan.experiments.run_folder import RunFolder
 
+SHIPPED = ", ".join(config.name for config in shipped_experiments())
 STEPS = 21  # of one epoch of the digits
 
 
@@ -166,10 +167,9 @@ def test_a_real_process_with_a_real_ctrl_c(tinygan, small, tmp_path):
     [
         (
             ["digts"],
-            '"digts": no such experiment; expected digits, gaussian, mnist or the path of a TOML file; did you mean '
-            '"digits"?',
+            f'"digts": no such experiment; expected {SHIPPED} or the path of a TOML file; did you mean "digits"?',
         ),
-        (["./no.toml"], "no.toml: no such file; expected digits, gaussian, mnist or the path of a TOML file"),
+        (["./no.toml"], f"no.toml: no such file; expected {SHIPPED} or the path of a TOML file"),
         (["digits", "--set", "epochs"], 'override "epochs": expected KEY=VALUE, as in training.epochs=5'),
         (
             ["digits", "--set", "training.epohs=3"],

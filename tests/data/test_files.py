@@ -224,7 +224,7 @@ def test_private_files_are_found_where_they_were_put(tmp_path: Path, monkeypatch
 
 def test_private_files_are_never_looked_for_in_the_cache(tmp_path: Path, cache: Path) -> None:
     fill(cache)
-    with pytest.raises(DataError, match=r"^toys: no folder of data sets is named. Ask Ann. Put one.gz and two.gz into "):
+    with pytest.raises(DataError, match=r"^toys: no folder of data sets is named. Ask Ann. Put one.gz and two.gz "):
         find_private("toys", list(FILES), "Ask Ann")
-    with pytest.raises(DataError, match=r"no file of the data set \(there is no such folder\). Ask Ann. Put one.gz and"):
+    with pytest.raises(DataError, match=r"no file of the data set \(there is no such folder\). Ask Ann. Put one.gz"):
         find_private("toys", list(FILES), "Ask Ann", tmp_path)

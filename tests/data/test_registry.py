@@ -55,5 +55,5 @@ def test_a_fold_goes_to_data_sets_that_have_folds_only(monkeypatch: pytest.Monke
     load("tfd", "here")
     load("tfd", "here", fold=3)
     assert calls == [("here", 0), ("here", 3)]
-    with pytest.raises(DataError, match="^digits has no folds, got fold 0: leave it out; tfd comes in folds$"):
+    with pytest.raises(DataError, match=r"^digits has no folds, got fold 0: leave it out; tfd comes in folds$"):
         load("digits", fold=0)

@@ -8,37 +8,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-import scipy.io
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.doubles.faces import contents, write
 from tinygan.data import load, load_tfd
-from tinygan.data.tfd import FILE, NO_LABEL, SIDE
+from tinygan.data.tfd import FILE, NO_LABEL
 from tinygan.errors import DataError
 
 COUNT = 40
-UNLABELLED = 20  # the first half
-
-
-def contents(seed: int = 0, **changes: Any) -> dict[str, Any]:
-    """The variables of a file of TFD's form: image i tells its number in its first pixel."""
-    rng = np.random.default_rng(seed)
-    images = rng.integers(0, 256, (COUNT, SIDE, SIDE), np.uint8)
-    images[:, 0, 0] = np.arange(COUNT)
-    folds = np.zeros((COUNT, 5), np.uint8)
-    for fold in range(5):  # 70, 10 and 20 percent, differently in each fold
-        folds[UNLABELLED:, fold] = np.roll(np.repeat([1, 2, 3], [14, 2, 4]), 4 * fold)
-    labs_ex = np.full((COUNT, 1), -1.0)
-    labs_ex[UNLABELLED:, 0] = np.arange(COUNT - UNLABELLED) % 7 + 1
-    labs_id = rng.integers(1, 9, (COUNT, 1))
-    return {"images": images, "folds": folds, "labs_ex": labs_ex, "labs_id": labs_id} | changes
-
-
-def write(folder: Path, variables: dict[str, Any], **options: Any) -> Path:
-    path = folder / "tfd" / FILE
-    path.parent.mkdir(exist_ok=True)
-    scipy.io.savemat(path, {name: value for name, value in variables.items() if value is not None}, **options)
-    return path
 
 
 def numbers(images: Any) -> Any:
@@ -82,7 +60,7 @@ def test_what_some_fold_judges_no_fold_trains_on(tmp_path: Path) -> None:
 def test_matlab_may_have_saved_the_small_arrays_in_any_class(
     tmp_path_factory: pytest.TempPathFactory, seed: int, kind: str, fold: int
 ) -> None:
-    folder, variables = tmp_path_factory.mktemp("data"), contents(seed)
+    folder, variables = tmp_path_factory.mktemp("data"), contents(seed=seed)
     labels = variables["labs_ex"].copy()
     if kind == "u1":
         labels[labels == -1] = 255  # of images without a label nobody asks what it is

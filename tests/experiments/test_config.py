@@ -78,7 +78,8 @@ configs = st.builds(
     name=st.from_regex("[A-Za-z0-9_-]{1,9}", fullmatch=True),
     description=st.text(st.characters(exclude_categories=["Cs"])),
     seed=st.integers(0, 2**63 - 1),
-    data=st.builds(DataConfig, set=st.sampled_from(["digits", "gaussian", "mnist"])),
+    data=st.builds(DataConfig, set=st.sampled_from(["digits", "gaussian", "mnist"]))
+    | st.builds(DataConfig, set=st.just("tfd"), fold=st.integers(0, 4)),
     noise=st.builds(NoiseConfig, kind=st.sampled_from(["uniform", "gaussian", "spherical"]), size=counts),
     generator=st.builds(
         GeneratorConfig,

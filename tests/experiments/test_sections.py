@@ -11,6 +11,7 @@ from tinygan.experiments.sections import (
     LAYERS,
     OPTIMIZERS,
     AdamConfig,
+    DataConfig,
     DiscriminatorConfig,
     DropoutConfig,
     GeneratorConfig,
@@ -87,6 +88,33 @@ def test_a_marginal_bias_needs_the_last_sigmoid(layers, index):
         f'layers[{index}].bias: "marginal" makes the sigmoid of the bias the mean training image, so it fits only '
         'the last linear layer, with { type = "sigmoid" } after it and nothing else'
     )
+
+
+def test_weights_start_in_one_way():
+    table = {**linear(3), "weight_range": 0.1, "nonzero_weights": 2}
+    with pytest.raises(ConfigError) as caught:
+        LAYERS.read(table, Place("f"))
+    assert str(caught.value) == (
+        "f: nonzero_weights: weight_range says already how the weights start: remove one of the two"
+    )
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ({"set": "tfd"}, 'fold: missing; "tfd" has five folds: expected an integer from 0 to 4'),
+        ({"set": "tfd", "fold": 5}, 'fold: "tfd" has five folds: expected an integer from 0 to 4, got 5'),
+        ({"set": "tfd", "fold": -1}, "fold: expected an integer of at least 0, got -1"),
+        ({"set": "mnist", "fold": 0}, 'fold: "mnist" has no folds: remove it'),
+    ],
+)
+def test_folds_belong_to_the_data_set_that_has_them(table, message):
+    assert refusal(DataConfig, table) == message
+
+
+@pytest.mark.parametrize("fold", range(5))
+def test_five_folds(fold):
+    assert read_section(DataConfig, {"set": "tfd", "fold": fold}, Place("f")).fold == fold
 
 
 @pytest.mark.parametrize("section", [GeneratorConfig, DiscriminatorConfig])

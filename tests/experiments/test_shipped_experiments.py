@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import tomllib
 from importlib import resources
 
@@ -103,13 +104,15 @@ def test_a_missing_key_is_named_or_has_a_default(name, path):
         "description", "seed", "output", "samples", "samples_every", "checkpoint_every", "k", "schedule",
         "shared_noise", "objective", "discriminator_loss_scale", "weight_range", "bias", "lr_decay", "lr_min",
         "momentum", "max_col_norm", "slope", "beta1", "beta2", "eps", "threads", "validate_every",
+        "nonzero_weights", "pretrained",
     }  # fmt: skip
-    if path[-1] in optional and (name, path[-1]) != ("mnist", "schedule"):
+    shares_its_noise = SHIPPED[name]["training"].get("shared_noise", False)
+    if path[-1] in optional and not (path[-1] == "schedule" and shares_its_noise):
         parse_experiment(dumps(document), "mine.toml")
         return
     with pytest.raises(ConfigError) as caught:
         parse_experiment(dumps(document), "mine.toml")
-    if path[-1] == "schedule":  # mnist shares its noise, which the default schedule does not
+    if path[-1] == "schedule":  # the default does not share noise
         assert str(caught.value).startswith("mine.toml: training.shared_noise: the alternating schedule")
     else:
         assert str(caught.value).startswith(f"mine.toml: {name_of(path)}: missing; ")
@@ -161,6 +164,55 @@ def test_mnist_is_the_configuration_of_the_released_code():
         objective="non-saturating",
         discriminator_loss_scale=0.5,
     )
+
+
+TFD_SGD = SgdConfig(
+    lr=0.05, lr_decay=1.000004, lr_min=1e-6, momentum=0.5, momentum_final=0.7, momentum_epochs=250, max_col_norm=1.9365
+)
+
+
+def test_tfd_is_the_first_stage_of_the_released_code():
+    config, mnist = load_experiment("tfd"), load_experiment("mnist")
+    assert config.noise == NoiseConfig(kind="gaussian", size=100)
+    assert config.generator == GeneratorConfig(
+        layers=(
+            LinearConfig(units=8000, weight_range=0.05),
+            ReluConfig(),
+            LinearConfig(units=8000, weight_range=0.05, bias=-2.0),
+            SigmoidConfig(),
+            LinearConfig(units=48 * 48, nonzero_weights=100, bias="marginal"),
+            SigmoidConfig(),
+        ),
+        optimizer=TFD_SGD,
+    )
+    assert config.discriminator == DiscriminatorConfig(
+        layers=(
+            DropoutConfig(p=0.2),
+            MaxoutConfig(units=1200, pieces=5, weight_range=0.005),
+            DropoutConfig(p=0.5),
+            MaxoutConfig(units=1200, pieces=5, weight_range=0.005),
+            DropoutConfig(p=0.5),
+            LinearConfig(units=1, weight_range=0.005),
+        ),
+        optimizer=TFD_SGD,
+    )
+    assert config.training == dataclasses.replace(mnist.training, epochs=50)
+
+
+def test_tfd_finetune_puts_two_layers_below_the_generator_of_tfd():
+    config, first = load_experiment("tfd-finetune"), load_experiment("tfd")
+    assert config.generator.pretrained == "runs/tfd"  # where `tinygan train tfd` puts it
+    assert config.generator.optimizer == TFD_SGD
+    assert config.generator.layers[:4] == (
+        LinearConfig(units=8000, weight_range=0.05),
+        ReluConfig(),
+        LinearConfig(units=100, weight_range=0.05, bias=-2.0),
+        SigmoidConfig(),
+    )
+    for ours, theirs in zip(config.generator.layers[4:], first.generator.layers, strict=True):
+        assert (ours.type, getattr(ours, "units", None)) == (theirs.type, getattr(theirs, "units", None))
+    assert (config.discriminator, config.noise, config.data) == (first.discriminator, first.noise, first.data)
+    assert config.training == dataclasses.replace(first.training, epochs=22)
 
 
 def test_digits_is_algorithm_1_as_printed():

@@ -46,6 +46,34 @@ def test_fan_in_is_uniform_up_to_one_over_the_root_of_the_inputs(inputs, seed):
     assert np.array_equal(init.fan_in()(shape, Stream(seed, "weights")), expected)
 
 
+@given(st.integers(1, 40).flatmap(lambda inputs: st.tuples(st.just(inputs), st.integers(1, inputs))), seeds)
+def test_sparse_leaves_each_unit_exactly_so_many_weights(sizes, seed):
+    inputs, count = sizes
+    weights = init.sparse(count)((inputs, 30), Stream(seed, "weights"))
+    assert weights.dtype == np.float32
+    assert weights.shape == (inputs, 30)
+    assert (weights != 0).sum(axis=0).tolist() == [count] * 30
+
+
+def test_sparse_weights_are_normal_and_lie_anywhere():
+    weights = init.sparse(5)((20, 20_000), Stream(1, "weights"))
+    drawn = weights[weights != 0]
+    assert abs(drawn.mean()) < 5 / math.sqrt(drawn.size)
+    assert abs(drawn.std() - 1) < 5 / math.sqrt(2 * drawn.size)
+    assert abs((abs(drawn) > 2).mean() - 0.0455) < 0.003
+    taken = (weights != 0).mean(axis=1)  # each input is chosen by a quarter of the units
+    assert abs(taken - 0.25).max() < 5 * math.sqrt(0.25 * 0.75 / 20_000)
+    together = ((weights[0] != 0) & (weights[1] != 0)).mean()  # 5 x 4 of 20 x 19 pairs
+    assert abs(together - 20 / 380) < 5 * math.sqrt(0.05 / 20_000)
+
+
+def test_sparse_refuses_what_cannot_be():
+    with pytest.raises(ValueError, match="sparse: each unit needs at least 1 weight, got 0"):
+        init.sparse(0)
+    with pytest.raises(ValueError, match="sparse: a unit cannot have 4 weights that are not 0, with 3 inputs"):
+        init.sparse(4)((3, 2), Stream(0, "weights"))
+
+
 @given(st.floats(-1e30, 1e30))
 def test_constant(value):
     filled = init.constant(value)((2, 3), Stream(0, "weights"))

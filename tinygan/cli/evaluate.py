@@ -40,6 +40,9 @@ def add_commands(commands: Any) -> None:
     )
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="the seed of the noise (default: 0)")
     parser.add_argument(
+        "--fold", type=int, metavar="F", help="judge by this fold of the data set (default: that of the experiment)"
+    )
+    parser.add_argument(
         "--all",
         action="store_true",
         dest="more",
@@ -56,7 +59,8 @@ def run(arguments: argparse.Namespace) -> int:
         raise EvaluateError(f"--seed {arguments.seed}: expected 0 or more")
     folder = RunFolder.open(arguments.folder)
     config = load_experiment(folder.config_path)
-    dataset = data.load(config.data.set, arguments.data, progress=not arguments.quiet)
+    fold = config.data.fold if arguments.fold is None else arguments.fold
+    dataset = data.load(config.data.set, arguments.data, progress=not arguments.quiet, fold=fold)
     hidden = arguments.quiet or not sys.stderr.isatty()
     with tqdm(total=images_to_judge(dataset), unit="image", leave=False, file=sys.stderr, disable=hidden) as bar:
         found = evaluate(
@@ -72,6 +76,7 @@ def run(arguments: argparse.Namespace) -> int:
 def _table(found: Evaluation, validation: int) -> str:
     chosen = "the best on validation" if found.checkpoint == BEST else "the last"
     grid = evaluation.SIGMAS
+    source = found.data if found.fold is None else f"{found.data}, fold {found.fold}"
     rows = [
         ("run", f"{found.run} ({found.experiment})"),
         ("checkpoint", f"{chosen}: epoch {found.epoch:,}, step {found.steps:,}"),
@@ -80,7 +85,7 @@ def _table(found: Evaluation, validation: int) -> str:
         (
             "validation",
             f"{found.valid_mean:.1f} ± {found.valid_standard_error:.1f} nats "
-            f"(the first {min(IMAGES, validation):,} of {validation:,} images of {found.data})",
+            f"(the first {min(IMAGES, validation):,} of {validation:,} images of {source})",
         ),
         ("test", f"{found.test_mean:.1f} ± {found.test_standard_error:.1f} nats ({found.test_images:,} images)"),
         *_more(found),

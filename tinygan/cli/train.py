@@ -91,7 +91,7 @@ def resume(arguments: argparse.Namespace) -> int:
 
 
 def _load(config: ExperimentConfig, arguments: argparse.Namespace) -> Dataset:
-    return data.load(config.data.set, arguments.data, progress=not arguments.quiet)
+    return data.load(config.data.set, arguments.data, progress=not arguments.quiet, fold=config.data.fold)
 
 
 def _free_folder(parent: Path, name: str) -> Path:

@@ -109,6 +109,13 @@ def _stack(layers: Sequence[LayerConfig], inputs: int, stream: Stream) -> tuple[
 def _layer(config: LayerConfig, inputs: int, stream: Stream) -> nn.Module:
     if isinstance(config, LinearConfig | MaxoutConfig):
         weights = nn.init.fan_in() if config.weight_range is None else nn.init.uniform(config.weight_range)
+        if isinstance(config, LinearConfig) and config.nonzero_weights is not None:
+            if config.nonzero_weights > inputs:
+                raise ConfigError(
+                    f"nonzero_weights = {config.nonzero_weights}: the linear layer of {config.units} units has only "
+                    f"{inputs} inputs: expected at most {inputs}"
+                )
+            weights = nn.init.sparse(config.nonzero_weights)
         bias = nn.init.constant(0.0 if config.bias == "marginal" else config.bias)
         if isinstance(config, MaxoutConfig):
             return nn.Maxout(inputs, config.units, config.pieces, weights, bias, stream)

@@ -176,7 +176,7 @@ def _shipped_texts() -> dict[str, str]:
     files = [file for file in folder.iterdir() if file.name.endswith(".toml")]
     return {
         file.name.removesuffix(".toml"): file.read_text(encoding="utf-8")
-        for file in sorted(files, key=lambda file: file.name)
+        for file in sorted(files, key=lambda file: file.name.removesuffix(".toml"))
     }
 
 

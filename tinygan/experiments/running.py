@@ -25,6 +25,7 @@ from tinygan.experiments.config import ExperimentConfig, load_experiment, to_tom
 from tinygan.experiments.environment import describe_environment, differences
 from tinygan.experiments.line_pictures import axis_of, save_line_sheet
 from tinygan.experiments.pictures import save_sheet, sheet_path
+from tinygan.experiments.pretrained import load_pretrained
 from tinygan.experiments.run_folder import RunFolder
 from tinygan.experiments.training import Training, arrays_under
 from tinygan.experiments.validation import validate
@@ -79,9 +80,10 @@ def start(config: ExperimentConfig, dataset: Dataset, out: Path, device: str = "
     RunError
         Something is at `out` already.
     ConfigError, DeviceError
-        The experiment cannot be built.
+        The experiment cannot be built, or the earlier run it begins with does not fit.
     """
     training = Training(config, dataset, device)
+    load_pretrained(config, training.game.generator)
     return RunFolder.create(out, to_toml(config), _environment(config)), training
 
 
@@ -105,7 +107,9 @@ def reopen(
     for difference in differences(folder.environment(), _environment(config)):
         warnings.warn(f"{folder.path}: {difference}; the run may not end in the same bits", stacklevel=2)
     checkpoint = folder.latest_checkpoint()
-    if checkpoint is not None:
+    if checkpoint is None:
+        load_pretrained(config, training.game.generator)
+    else:
         try:
             training.load_state(checkpoint.arrays, checkpoint.state)
         except (KeyError, TypeError) as error:
@@ -228,7 +232,9 @@ def _explained(error: AnomalyError, folder: RunFolder, failed: Training) -> Anom
     """Find the operation at fault: train again from the last checkpoint, whose bits will be the same, and look on."""
     again = Training(failed.config, failed.dataset, failed.backend.device)
     checkpoint = folder.latest_checkpoint()
-    if checkpoint is not None:
+    if checkpoint is None:
+        load_pretrained(failed.config, again.game.generator)
+    else:
         again.load_state(checkpoint.arrays, checkpoint.state)
     kept = "there is no checkpoint yet" if checkpoint is None else f"the last good checkpoint is {checkpoint.path}"
     while again.steps < failed.steps:

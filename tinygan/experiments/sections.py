@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Annotated, Literal, TypeAlias
 
 from tinygan.experiments.refusals import Place
-from tinygan.experiments.schema import Choice, Flag, Integer, ListOf, Number, Section, Tagged
+from tinygan.experiments.schema import Choice, Flag, Integer, ListOf, Number, Section, Tagged, Text
 
 # --- layers ---------------------------------------------------------------------------------------
 
@@ -21,14 +21,23 @@ class LinearConfig(Section):
     """``units`` affine maps of the input.
 
     ``weight_range = r`` draws the weights uniformly from (-r, r), as the paper's code does; without it
-    r = 1 / sqrt(inputs). ``bias`` is the initial bias, or "marginal": the logit of each pixel's training
+    r = 1 / sqrt(inputs). ``nonzero_weights = n`` instead gives each unit n weights from N(0, 1), at inputs drawn at
+    random, and 0 for the others. ``bias`` is the initial bias, or "marginal": the logit of each pixel's training
     mean.
     """
 
     type: Annotated[Literal["linear"], Choice("linear")] = "linear"
     units: Annotated[int, Integer(at_least=1)]
     weight_range: Annotated[float | None, Number(above=0)] = None
+    nonzero_weights: Annotated[int | None, Integer(at_least=1)] = None
     bias: Annotated[float | Literal["marginal"], Number(word="marginal")] = 0.0
+
+    def check(self, place: Place) -> None:
+        """Refuse weights that start in two ways."""
+        if self.weight_range is not None and self.nonzero_weights is not None:
+            raise place.at("nonzero_weights").refuse(
+                "weight_range says already how the weights start: remove one of the two"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,10 +153,15 @@ OPTIMIZERS = Tagged("kind", SgdConfig, AdamConfig)
 
 @dataclass(frozen=True, kw_only=True)
 class GeneratorConfig(Section):
-    """G: its layers from the noise up to the data, and how it is trained."""
+    """G: its layers from the noise up to the data, and how it is trained.
+
+    ``pretrained`` is the folder of an earlier run: the topmost layers start as the whole generator of that run ended,
+    and those below them are new.
+    """
 
     layers: Annotated[tuple[LayerConfig, ...], ListOf(LAYERS)]
     optimizer: Annotated[OptimizerConfig, OPTIMIZERS]
+    pretrained: Annotated[str | None, Text()] = None
 
     def check(self, place: Place) -> None:
         """Refuse a net with nothing to train, and a marginal bias that no sigmoid turns into the mean."""
@@ -204,9 +218,20 @@ def _last_trainable(layers: tuple[LayerConfig, ...], place: Place) -> int:
 
 @dataclass(frozen=True, kw_only=True)
 class DataConfig(Section):
-    """Which data set is learnt."""
+    """Which data set is learnt; ``fold``, from 0, is for those that come divided in several ways."""
 
-    set: Annotated[Literal["digits", "gaussian", "mnist"], Choice("digits", "gaussian", "mnist")]
+    set: Annotated[Literal["digits", "gaussian", "mnist", "tfd"], Choice("digits", "gaussian", "mnist", "tfd")]
+    fold: Annotated[int | None, Integer(at_least=0)] = None
+
+    def check(self, place: Place) -> None:
+        """Refuse a fold that there is not, and a missing one."""
+        if self.set != "tfd":
+            if self.fold is not None:
+                raise place.at("fold").refuse(f'"{self.set}" has no folds: remove it')
+        elif self.fold is None:
+            raise place.at("fold").refuse('missing; "tfd" has five folds: expected an integer from 0 to 4')
+        elif self.fold > 4:
+            raise place.at("fold").refuse(f'"tfd" has five folds: expected an integer from 0 to 4, got {self.fold}')
 
     @property
     def is_line(self) -> bool:
@@ -216,7 +241,7 @@ class DataConfig(Section):
     @property
     def needs_files(self) -> bool:
         """Whether the data are in files of their own."""
-        return self.set == "mnist"
+        return self.set in ("mnist", "tfd")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -43,6 +43,49 @@ def fan_in() -> Initializer:
     return lambda shape, stream: uniform(1 / math.sqrt(max(shape[0], 1)))(shape, stream)
 
 
+def sparse(count: int) -> Initializer:
+    """Give each unit `count` weights from N(0, 1), at inputs drawn at random, and 0 for every other input.
+
+    So the input of a unit varies the same, however many inputs there are. The output layer of the TFD experiment starts
+    like this, with 100 (released code, after Martens, "Deep learning via Hessian-free optimization", 2010).
+
+    Parameters
+    ----------
+    count : int
+        At least 1.
+
+    Returns
+    -------
+    callable
+        Takes a shape (inputs, units) and a `tinygan.backend.Stream`, returns a float32 array.
+
+    Raises
+    ------
+    ValueError
+        `count` is below 1, or, once the shape is known, above the number of inputs.
+
+    Examples
+    --------
+    >>> from tinygan.backend import Stream
+    >>> (sparse(3)((50, 4), Stream(0, "weights")) != 0).sum(axis=0)
+    array([3, 3, 3, 3])
+    """
+    if count < 1:
+        raise ValueError(f"sparse: each unit needs at least 1 weight, got {count}")
+
+    def draw(shape: Shape, stream: Stream) -> Array:
+        inputs, units = shape
+        if count > inputs:
+            raise ValueError(f"sparse: a unit cannot have {count} weights that are not 0, with {inputs} inputs")
+        # The places of the smallest of as many random numbers as there are inputs: every set of places is as likely.
+        chosen = stream.uniform(shape).argpartition(count - 1, axis=0)[:count]
+        weights = np.zeros(shape, np.float32)
+        np.put_along_axis(weights, chosen, stream.normal((count, units)), axis=0)
+        return weights
+
+    return draw
+
+
 def constant(value: float) -> Initializer:
     """Fill with one value."""
     return lambda shape, stream: np.full(shape, value, np.float32)

@@ -1,0 +1,211 @@
+"""A generator that starts as the upper part of an earlier run's; both stages of TFD on a file of its form."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from tests.doubles import faces
+from tests.doubles.small import shrunk
+from tinygan import data
+from tinygan.errors import AnomalyError, ConfigError
+from tinygan.experiments.evaluate import evaluate
+from tinygan.experiments.run_folder import RunFolder
+from tinygan.experiments.running import Limits, load_generator, reopen, run, start
+
+# What stands on the generator of the tiny experiment: 2 numbers, linear 5, ReLU, linear 4, sigmoid.
+STACK = (
+    "generator.layers=[{type='linear',units=3},{type='relu'},{type='linear',units=2,bias=-2},{type='sigmoid'},"
+    "{type='linear',units=5},{type='relu'},{type='linear',units=4},{type='sigmoid'}]"
+)
+
+
+@pytest.fixture
+def first(tiny_experiment, tiny_data, tmp_path):
+    """The folder of a first stage of one epoch."""
+    folder, training = start(tiny_experiment("training.epochs=1"), tiny_data(), tmp_path / "first")
+    run(folder, training)
+    return folder
+
+
+@pytest.fixture
+def second(tiny_experiment, first):
+    """Return a reader of a second stage, with overrides."""
+    return lambda *overrides: tiny_experiment(STACK, f"generator.pretrained={first.path}", "seed=4", *overrides)
+
+
+def learnt(folder):
+    return [parameter.data for parameter in load_generator(folder)[0].parameters()]
+
+
+def test_the_topmost_layers_are_the_earlier_generator(second, first, tiny_data, tmp_path):
+    folder, training = start(second(), tiny_data(), tmp_path / "second")
+    generator = training.game.generator
+    for parameter, expected in zip(generator.parameters()[4:], learnt(first), strict=True):
+        np.testing.assert_array_equal(parameter.data, expected)
+    assert generator[0].weight.data.any()
+    assert set(generator[2].bias.data) == {-2}
+    before = [parameter.data.copy() for parameter in generator.parameters()]
+    run(folder, training)
+    after = generator.parameters()
+    assert all((new.data != old).any() for new, old in zip(after, before, strict=True))  # all of it is trained
+    for parameter, expected in zip(after, learnt(folder), strict=True):
+        np.testing.assert_array_equal(parameter.data, expected)
+
+
+def test_without_new_layers_the_generator_goes_on_against_a_new_discriminator(
+    tiny_experiment, first, tiny_data, tmp_path
+):
+    bare = "generator.layers=[{type='linear',units=5},{type='relu'},{type='linear',units=4},{type='sigmoid'}]"
+    config = tiny_experiment(bare, f"generator.pretrained={first.path}")
+    _, training = start(config, tiny_data(), tmp_path / "second")
+    for parameter, expected in zip(training.game.generator.parameters(), learnt(first), strict=True):
+        np.testing.assert_array_equal(parameter.data, expected)
+
+
+def test_a_run_with_a_checkpoint_needs_the_earlier_run_no_more(second, first, tiny_data, tmp_path):
+    whole, training = start(second(), tiny_data(), tmp_path / "whole")
+    run(whole, training)
+    folder, training = start(second(), tiny_data(), tmp_path / "stopped")
+    run(folder, training, Limits(steps=7))
+    first.path.rename(tmp_path / "away")
+    folder, training = reopen(folder.path, lambda _: tiny_data())
+    run(folder, training)
+    assert folder.latest_checkpoint().path.read_bytes() == whole.latest_checkpoint().path.read_bytes()
+    assert evaluate(folder, tiny_data(), samples=20).epoch == 3
+
+
+def test_a_run_that_was_killed_before_its_first_checkpoint_begins_again_with_it(second, tiny_data, tmp_path):
+    whole, training = start(second(), tiny_data(), tmp_path / "whole")
+    run(whole, training)
+    start(second(), tiny_data(), tmp_path / "killed")
+    folder, training = reopen(tmp_path / "killed", lambda _: tiny_data())
+    run(folder, training)
+    assert folder.latest_checkpoint().path.read_bytes() == whole.latest_checkpoint().path.read_bytes()
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_a_run_that_breaks_is_explained_from_the_same_start(second, first, tiny_data, tmp_path):
+    checkpoint = first.latest_checkpoint()
+    checkpoint.arrays["generator.2.weight"][:] = math.inf
+    del checkpoint.state["run_folder"]
+    with first.lock():
+        first.save_checkpoint(99, checkpoint.arrays, checkpoint.state)
+    folder, training = start(second(), tiny_data(), tmp_path / "second")
+    with pytest.raises(AnomalyError) as caught:
+        run(folder, training)
+    assert "no operation produced it" not in str(caught.value)
+
+
+def test_where_nothing_is_said_nothing_is_done(tiny_experiment, tiny_data, tmp_path):
+    _, one = start(tiny_experiment(), tiny_data(), tmp_path / "one")
+    assert one.config.generator.pretrained is None
+    assert one.game.generator[0].weight.data.any()
+
+
+# ---------------------------------------------------------------------- refusals
+
+
+def refusal(config, tiny_data, tmp_path):
+    with pytest.raises(ConfigError) as caught:
+        start(config, tiny_data(), tmp_path / "second")
+    assert not (tmp_path / "second").exists()
+    return str(caught.value)
+
+
+def test_no_such_run(tiny_experiment, tiny_data, tmp_path):
+    missing = tmp_path / "nowhere"
+    said = refusal(tiny_experiment(STACK, f"generator.pretrained={missing}"), tiny_data, tmp_path)
+    assert said.startswith(
+        f"tiny: generator.pretrained: expected the folder of an earlier run: {missing}: expected a run folder, found "
+        "no folder of this name; "
+    )
+    assert said.endswith("train that run first, or name another: --set generator.pretrained=RUN")
+
+
+def test_a_run_without_a_checkpoint(tiny_experiment, tiny_data, tmp_path):
+    start(tiny_experiment(), tiny_data(), tmp_path / "empty")
+    said = refusal(tiny_experiment(STACK, f"generator.pretrained={tmp_path / 'empty'}"), tiny_data, tmp_path)
+    assert said.endswith(f"the run has no checkpoint yet; let it reach its end: tinygan resume {tmp_path / 'empty'}")
+
+
+def test_a_damaged_run(second, first, tiny_data, tmp_path):
+    path = first.latest_checkpoint().path
+    path.write_bytes(path.read_bytes()[:-1])
+    said = refusal(second(), tiny_data, tmp_path)
+    assert said.startswith("tiny: generator.pretrained: expected the folder of an earlier run: ")
+    assert "damaged" in said
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        (
+            "generator.layers=[{type='linear',units=4},{type='sigmoid'}]",
+            "its generator has 4 layers, which cannot be the topmost of 2: list them all in generator.layers, and the "
+            "new ones before them",
+        ),
+        (
+            "generator.layers.2.units=3",
+            "its generator takes 2 inputs, but below generator.layers[4], where it begins, there are 3",
+        ),
+        (
+            "generator.layers.4.units=6",
+            "its generator has { type = linear, units = 5 } in the place of generator.layers[4], which is "
+            "{ type = linear, units = 6 }: make them alike",
+        ),
+        (
+            "generator.layers.5.type=tanh",
+            "its generator has { type = relu } in the place of generator.layers[5], which is { type = tanh }: make "
+            "them alike",
+        ),
+        ("generator.layers.4.weight_range=0.1", "generator.layers[4] starts as that run ended: remove its weight_ra"),
+        ("generator.layers.6.bias=marginal", "generator.layers[6] starts as that run ended: remove its bias"),
+        ("generator.layers.6.nonzero_weights=1", "generator.layers[6] starts as that run ended: remove its nonzero_"),
+    ],
+)
+def test_a_generator_that_does_not_fit(second, first, tiny_data, tmp_path, override, message):
+    said = refusal(second(override), tiny_data, tmp_path)
+    assert said.startswith(f"tiny: generator.pretrained: {first.path}: {message}")
+
+
+# ---------------------------------------------------------------------- TFD
+
+
+@pytest.fixture
+def stages(tmp_path, monkeypatch):
+    """Both stages, narrow, a few steps each, with the data that they were trained on: their folders."""
+    monkeypatch.chdir(tmp_path)
+    faces.write(tmp_path, faces.contents(80))
+    few = ["training.epochs=2", "training.batch=10", "output.samples=4"]
+    folders = {}
+    for name in ("tfd", "tfd-finetune"):
+        folder, training = start(shrunk(name, few), data.load("tfd", tmp_path, fold=0), tmp_path / "runs" / name)
+        run(folder, training)
+        folders[name] = folder
+    return folders
+
+
+def test_both_stages_train_on_the_images_without_labels(stages, tmp_path):
+    for folder in stages.values():
+        metrics = folder.metrics()
+        assert [record["steps"] for record in metrics] == [4, 8]
+        assert all(math.isfinite(record["generator_loss"]) for record in metrics)
+        generator, config, shape = load_generator(RunFolder.open(folder.path))
+        assert shape == (48, 48)
+        for name, array in generator.state_dict().items():
+            if name.endswith("weight"):  # every unit, in both stages
+                assert np.linalg.norm(array, axis=0).max() <= 1.9365 * (1 + 1e-6)
+        assert config.data.fold == 0
+    assert len(list(load_generator(stages["tfd-finetune"])[0])) == 10
+
+
+def test_one_run_is_judged_by_every_fold(stages, tmp_path):
+    found = [evaluate(stages["tfd-finetune"], data.load("tfd", tmp_path, fold=fold), samples=50) for fold in range(5)]
+    assert [answer.fold for answer in found] == [0, 1, 2, 3, 4]
+    assert [(answer.valid_images, answer.test_images) for answer in found] == [(4, 8)] * 5
+    assert len({answer.test_mean for answer in found}) == 5
+    for answer in found:  # the last checkpoint and the small validation set are the protocol here
+        assert not any("checkpoint" in warning or "validation" in warning for warning in answer.warnings)

@@ -1,0 +1,92 @@
+"""A generator that starts as the upper part of an earlier run's: the second stage of the TFD experiment."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from tinygan import nn
+from tinygan.errors import CheckpointError, ConfigError, RunError
+from tinygan.experiments.config import ExperimentConfig, load_experiment
+from tinygan.experiments.run_folder import RunFolder
+from tinygan.experiments.sections import LayerConfig, LinearConfig, MaxoutConfig
+from tinygan.experiments.training import arrays_under
+
+_START = ("weight_range", "nonzero_weights", "bias")  # keys that say how a layer starts, not what it is
+
+
+def load_pretrained(config: ExperimentConfig, generator: nn.Module) -> None:
+    """Copy what the run `config.generator.pretrained` learnt into the topmost layers of a generator.
+
+    The whole generator of that run is copied, from its newest checkpoint, as the released code does. Where the
+    configuration names no such run, nothing is done. A path that is not absolute begins in the working directory.
+
+    Parameters
+    ----------
+    config : ExperimentConfig
+    generator : nn.Sequential
+        Built from it; on any device.
+
+    Raises
+    ------
+    ConfigError
+        There is no such run, it has no checkpoint, or its generator does not fit; nothing has been copied.
+    """
+    path = config.generator.pretrained
+    if path is None:
+        return
+    place = f"{config.name}: generator.pretrained: {path}"
+    try:
+        folder = RunFolder.open(path)
+        earlier = load_experiment(folder.config_path)
+        _refuse_misfit(place, config, earlier)
+        checkpoint = folder.latest_checkpoint()
+    except (RunError, CheckpointError) as error:
+        raise ConfigError(
+            f"{config.name}: generator.pretrained: expected the folder of an earlier run: {error}; train that run "
+            "first, or name another: --set generator.pretrained=RUN"
+        ) from error
+    if checkpoint is None:
+        raise ConfigError(f"{place}: the run has no checkpoint yet; let it reach its end: tinygan resume {path}")
+    assert isinstance(generator, nn.Sequential)
+    top = nn.Sequential(*list(generator)[-len(earlier.generator.layers) :])
+    top.load_state_dict(arrays_under("generator.", checkpoint.arrays))
+
+
+def _refuse_misfit(place: str, config: ExperimentConfig, earlier: ExperimentConfig) -> None:
+    """Refuse layers that are not the earlier run's, and starting values that would have no effect."""
+    ours, theirs = config.generator.layers, earlier.generator.layers
+    new = len(ours) - len(theirs)
+    if new < 0:
+        raise ConfigError(
+            f"{place}: its generator has {len(theirs)} layers, which cannot be the topmost of {len(ours)}: list them "
+            "all in generator.layers, and the new ones before them"
+        )
+    width = _width(ours[:new], config.noise.size)
+    if width != earlier.noise.size:
+        raise ConfigError(
+            f"{place}: its generator takes {earlier.noise.size} inputs, but below generator.layers[{new}], where it "
+            f"begins, there are {width}"
+        )
+    for index, (our, their) in enumerate(zip(ours[new:], theirs, strict=True), start=new):
+        if _what(our) != _what(their):
+            raise ConfigError(
+                f"{place}: its generator has {_shown(their)} in the place of generator.layers[{index}], which is "
+                f"{_shown(our)}: make them alike"
+            )
+        for key in _START:
+            if getattr(our, key, None) not in (None, 0.0):
+                raise ConfigError(f"{place}: generator.layers[{index}] starts as that run ended: remove its {key}")
+
+
+def _width(layers: tuple[LayerConfig, ...], inputs: int) -> int:
+    """Return how many numbers leave the last of some layers."""
+    units = [layer.units for layer in layers if isinstance(layer, LinearConfig | MaxoutConfig)]
+    return units[-1] if units else inputs
+
+
+def _what(layer: LayerConfig) -> dict[str, object]:
+    return {key: value for key, value in dataclasses.asdict(layer).items() if key not in _START}
+
+
+def _shown(layer: LayerConfig) -> str:
+    return "{ " + ", ".join(f"{key} = {value}" for key, value in _what(layer).items()) + " }"
