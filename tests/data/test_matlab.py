@@ -167,6 +167,16 @@ def test_a_cut_file_is_refused(tmp_path_factory: pytest.TempPathFactory, compres
     assert refusal(path)
 
 
+@pytest.mark.parametrize("compressed", [False, True])
+def test_a_file_cut_within_a_variable_that_nobody_asked_for_is_refused_too(tmp_path: Path, compressed: bool) -> None:
+    path = save(tmp_path, contents(), do_compression=compressed)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-8])
+    assert refusal(path) == (
+        f"expected {len(whole)} bytes or more, found {len(whole) - 8}: it was cut short; replace it by a fresh copy"
+    )
+
+
 @given(st.data())
 @settings(max_examples=300)
 def test_a_damaged_file_is_read_or_refused_and_nothing_else(tmp_path_factory: Any, data: st.DataObject) -> None:
