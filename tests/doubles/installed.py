@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from unittest import mock
 
 import tinygan.backend as backend_package
 from tests.doubles.strict_cupy import StrictCupy
@@ -15,9 +14,14 @@ from tests.doubles.strict_cupy import StrictCupy
 def strict_cupy() -> Iterator[StrictCupy]:
     """Make ``device="cuda"`` mean the double."""
     module = StrictCupy()
+    before = sys.modules.get("cupy")
     backend_package._cupy.cache_clear()
+    sys.modules["cupy"] = module  # not patch.dict, which would also forget what is imported for the first time meanwhile
     try:
-        with mock.patch.dict(sys.modules, {"cupy": module}):
-            yield module
+        yield module
     finally:
+        if before is None:
+            del sys.modules["cupy"]
+        else:
+            sys.modules["cupy"] = before
         backend_package._cupy.cache_clear()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from pathlib import Path
@@ -31,7 +32,7 @@ class Progress(Watcher):
         self.quiet = quiet
         self.bar: Any = None
         self.terminal = sys.stderr.isatty()
-        self.shown = 0.0
+        self.shown = -math.inf  # never
         self.report: Path | None = None
 
     def __enter__(self) -> Progress:
