@@ -16,7 +16,8 @@ def strict_cupy() -> Iterator[StrictCupy]:
     module = StrictCupy()
     before = sys.modules.get("cupy")
     backend_package._cupy.cache_clear()
-    sys.modules["cupy"] = module  # not patch.dict, which would also forget what is imported for the first time meanwhile
+    # not by patch.dict, which would also forget whatever is imported for the first time meanwhile
+    sys.modules["cupy"] = module
     try:
         yield module
     finally:
