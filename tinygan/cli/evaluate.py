@@ -99,16 +99,12 @@ def _more(found: Evaluation) -> list[tuple[str, str]]:
     measures = found.measures
     if measures is None:
         return []
-    counts = ", ".join(
-        f"{label}: {count:,}"
-        for label, count in zip(measures.coverage.classes, measures.coverage.counts, strict=True)
-    )
-    return [
-        ("coverage", f"{measures.coverage} ({counts})"),
-        ("regions", str(measures.regions)),
-        ("MMD", str(measures.discrepancy)),
-        ("two-sample", str(measures.test)),
-    ]
+    rows = [("regions", str(measures.regions)), ("MMD", str(measures.discrepancy)), ("two-sample", str(measures.test))]
+    if measures.coverage is not None:
+        each = zip(measures.coverage.classes, measures.coverage.counts, strict=True)
+        counts = ", ".join(f"{label}: {count:,}" for label, count in each)
+        rows.insert(0, ("coverage", f"{measures.coverage} ({counts})"))
+    return rows
 
 
 class EvaluateError(TinyganError, ValueError):

@@ -30,25 +30,29 @@ class Measures:
 
     Attributes
     ----------
-    coverage : evaluation.ClassCoverage
-        Of the samples, by the training images.
+    coverage : evaluation.ClassCoverage or None
+        Of the samples, by the training images; None where these are all of one class, or of none.
     regions : evaluation.PrecisionRecall
     discrepancy : evaluation.MeanDiscrepancy
     test : evaluation.TwoSampleTest
         These three against test images, as many as samples.
     """
 
-    coverage: evaluation.ClassCoverage
+    coverage: evaluation.ClassCoverage | None
     regions: evaluation.PrecisionRecall
     discrepancy: evaluation.MeanDiscrepancy
     test: evaluation.TwoSampleTest
 
     def as_dict(self) -> dict[str, Any]:
         """Return the numbers under their names, for JSON."""
+        coverage = self.coverage
+        classes: dict[str, Any] = {} if coverage is None else {
+            "classes_covered": coverage.covered,
+            "class_counts": [int(count) for count in coverage.counts],
+            "class_total_variation": coverage.total_variation,
+        }
         return {
-            "classes_covered": self.coverage.covered,
-            "class_counts": [int(count) for count in self.coverage.counts],
-            "class_total_variation": self.coverage.total_variation,
+            **classes,
             "precision": self.regions.precision,
             "recall": self.regions.recall,
             "mmd_squared": self.discrepancy.squared,
@@ -181,8 +185,10 @@ def measure(samples: Any, dataset: Dataset) -> Measures:
     """Take every measure but the log-likelihood; those that compare use as many samples as test images."""
     count = min(len(samples), len(dataset.test))
     ours, theirs = samples[:count], dataset.test.images[:count]
+    train = dataset.train
+    several = np.ptp(train.labels) > 0
     return Measures(
-        evaluation.class_coverage(samples, dataset.train.images, dataset.train.labels),
+        evaluation.class_coverage(samples, train.images, train.labels) if several else None,
         evaluation.precision_recall(ours, theirs),
         evaluation.maximum_mean_discrepancy(ours, theirs),
         evaluation.two_sample_test(ours, theirs),
