@@ -139,7 +139,7 @@ def evaluate(
     progress : callable, optional
         Called with numbers of images as they are done, `images_to_judge` in all.
     more : bool
-        Take the other measures, too. On MNIST they cost ten times as much as the log-likelihood.
+        Take the other measures, too. On MNIST they take longer than the log-likelihood.
 
     Raises
     ------

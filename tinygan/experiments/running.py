@@ -7,7 +7,6 @@ byte, and a run that was interrupted ends as one that was not.
 
 from __future__ import annotations
 
-import math
 import time
 import warnings
 from collections.abc import Callable
@@ -16,18 +15,18 @@ from pathlib import Path
 from typing import Any
 
 from tinygan import nn
-from tinygan.backend import Stream, blas_threads, keep_freed_memory
+from tinygan.backend import blas_threads, keep_freed_memory
 from tinygan.data.dataset import Dataset
 from tinygan.engine import detect_anomaly
 from tinygan.errors import AnomalyError, CheckpointError
-from tinygan.experiments.build import build_generator
 from tinygan.experiments.config import ExperimentConfig, load_experiment, to_toml
 from tinygan.experiments.environment import describe_environment, differences
+from tinygan.experiments.evaluate import LAST, choose_checkpoint, generator_of
 from tinygan.experiments.line_pictures import axis_of, save_line_sheet
 from tinygan.experiments.pictures import save_sheet, sheet_path
 from tinygan.experiments.pretrained import load_pretrained
 from tinygan.experiments.run_folder import RunFolder
-from tinygan.experiments.training import Training, arrays_under
+from tinygan.experiments.training import Training
 from tinygan.experiments.validation import validate
 from tinygan.theory.learned import answers
 
@@ -143,16 +142,8 @@ def load_generator(folder: RunFolder) -> tuple[nn.Sequential, ExperimentConfig, 
         There is no checkpoint yet, or it does not belong to the configuration.
     """
     config = load_experiment(folder.config_path)
-    checkpoint = folder.latest_checkpoint()
-    if checkpoint is None:
-        raise CheckpointError(
-            f"{folder.path}: there is no checkpoint yet; let the run reach one: tinygan resume {folder.path}"
-        )
-    image_shape = tuple(checkpoint.state["image_shape"])
-    generator = build_generator(config, math.prod(image_shape), Stream(config.seed, "weights"))
-    generator.load_state_dict(arrays_under("generator.", checkpoint.arrays))
-    generator.eval()
-    return generator, config, image_shape
+    _, checkpoint = choose_checkpoint(folder, LAST)
+    return generator_of(checkpoint, config), config, tuple(checkpoint.state["image_shape"])
 
 
 def run(folder: RunFolder, training: Training, limits: Limits | None = None, watcher: Watcher | None = None) -> bool:
