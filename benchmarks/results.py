@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,10 @@ def result(kind: str, settings: dict[str, Any], measurements: dict[str, Any], **
 def write_result(path: Path, measured: dict[str, Any]) -> None:
     """Write a result to a file, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    atomic_write(path, [json.dumps(measured, indent=1, allow_nan=False).encode(), b"\n"])
+    text = json.dumps(measured, indent=1, allow_nan=False)
+    # thousands of samples, one a line, would bury the rest
+    text = re.sub(r"\[[-+.\deE,\s]+\]", lambda numbers: " ".join(numbers[0].split()), text)
+    atomic_write(path, [text.encode(), b"\n"])
 
 
 def read_result(path: Path) -> dict[str, Any]:
