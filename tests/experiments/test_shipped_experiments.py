@@ -12,6 +12,7 @@ import pytest
 from tinygan.errors import ConfigError
 from tinygan.experiments.config import load_experiment, parse_experiment, shipped_experiments
 from tinygan.experiments.sections import (
+    AdamConfig,
     DiscriminatorConfig,
     DropoutConfig,
     GeneratorConfig,
@@ -163,6 +164,20 @@ def test_mnist_is_the_configuration_of_the_released_code():
         shared_noise=True,
         objective="non-saturating",
         discriminator_loss_scale=0.5,
+    )
+
+
+def test_the_printed_order_differs_from_the_released_code_where_it_says_so():
+    ours, mnist = load_experiment("mnist-algorithm1"), load_experiment("mnist")
+    assert ours.generator.optimizer == AdamConfig(lr=0.0002, beta1=0.5)
+    assert ours == dataclasses.replace(
+        mnist,
+        name=ours.name,
+        description=ours.description,
+        generator=dataclasses.replace(mnist.generator, optimizer=ours.generator.optimizer),
+        training=dataclasses.replace(
+            mnist.training, schedule="alternating", shared_noise=False, discriminator_loss_scale=1.0
+        ),
     )
 
 
