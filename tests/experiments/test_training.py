@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from tinygan import gan
 from tinygan.data.dataset import Split
 from tinygan.errors import AnomalyError, CheckpointError, ConfigError
+from tinygan.experiments.decisive import decisive_toml
 from tinygan.experiments.training import Training
 
 
@@ -194,9 +195,11 @@ def test_a_state_of_other_data_or_another_net_is_refused(tiny_experiment, tiny_d
     with pytest.raises(CheckpointError, match="holds an order of none training images"):
         Training(tiny_experiment(), tiny_data()).load_state({}, plain)
     larger = tiny_experiment("generator.layers.0.units=6")
+    plain["configuration"] = decisive_toml(larger)  # a lie
     with pytest.raises(CheckpointError, match=r"0\.weight has shape \(2, 5\), expected \(2, 6\)"):
         Training(larger, tiny_data()).load_state(arrays, plain)
     del arrays["discriminator.1.bias"]
+    plain["configuration"] = decisive_toml(tiny_experiment())
     with pytest.raises(CheckpointError, match=r"1\.bias is missing"):
         Training(tiny_experiment(), tiny_data()).load_state(arrays, plain)
 
@@ -241,6 +244,39 @@ def test_a_checkpoint_from_before_the_fingerprints_is_taken_with_a_warning(tiny_
         "'digits' now"
     )
     with pytest.warns(UserWarning, match=f"^{message}$"):
+        second.load_state(arrays, plain)
+    assert bits(second) == bits(first)
+
+
+def test_other_settings_are_refused_by_name_and_nothing_is_changed(tiny_experiment, tiny_data):
+    arrays, plain = Training(tiny_experiment(), tiny_data()).state()
+    other = Training(tiny_experiment("generator.optimizer.lr=0.25", "training.objective=minimax"), tiny_data())
+    advance(other, 2)
+    before = bits(other)
+    with pytest.raises(CheckpointError) as error:
+        other.load_state(arrays, plain)
+    assert str(error.value) == (
+        "the checkpoint belongs to other settings: generator.optimizer.lr was 0.5 and is now 0.25; training.objective "
+        'was "non-saturating" and is now "minimax". Put them back to go on with this run, or train another one with '
+        "them"
+    )
+    assert bits(other) == before
+
+
+def test_a_longer_run_that_shows_more_is_the_same_run(tiny_experiment, tiny_data):
+    first = Training(tiny_experiment(), tiny_data())
+    advance(first, 3)
+    second = Training(tiny_experiment("training.epochs=30", "output.validate_every=2", "name=longer"), tiny_data())
+    second.load_state(*first.state())
+    assert bits(second) == bits(first)
+
+
+def test_a_checkpoint_from_before_the_settings_is_taken_with_a_warning(tiny_experiment, tiny_data):
+    first, second = (Training(tiny_experiment(), tiny_data()) for _ in range(2))
+    advance(first, 3)
+    arrays, plain = first.state()
+    del plain["configuration"]
+    with pytest.warns(UserWarning, match="which settings it belongs to; they are taken to be those of now"):
         second.load_state(arrays, plain)
     assert bits(second) == bits(first)
 

@@ -22,6 +22,7 @@ from tinygan.errors import AnomalyError, CheckpointError, ConfigError
 from tinygan.experiments.build import build_game
 from tinygan.experiments.captured import CapturedSteps
 from tinygan.experiments.config import ExperimentConfig
+from tinygan.experiments.decisive import changes, decisive_toml
 
 LOOK_EVERY = 100  # steps between two looks at a device that runs ahead
 SHEET_NOISE = "sheet"  # the stream of the fixed noise behind every sample sheet
@@ -217,6 +218,7 @@ class Training:
             "position": self.position,
             "steps": self.steps,
             "image_shape": list(self.image_shape),
+            "configuration": decisive_toml(self.config),
             "images_sha256": self.fingerprints,
             "streams": self.streams.state_dict(),
             "monitor": self.monitor.state_dict(),
@@ -239,7 +241,10 @@ class Training:
         ------
         CheckpointError
             The state belongs to another configuration or data set, be it of the same number and size of images.
+        ConfigError
+            The state was written by a version of tinygan whose settings this one does not know.
         """
+        self._refuse_other_settings(plain.get("configuration"))
         order = arrays.get("order")
         if order is None or order.shape != self.order.shape:
             found = "none" if order is None else len(order)
@@ -265,6 +270,21 @@ class Training:
         self.monitor.load_state_dict(plain["monitor"])
         best = plain.get("best_validation")
         self.best_validation = -math.inf if best is None else best
+
+    def _refuse_other_settings(self, recorded: str | None) -> None:
+        if recorded is None:
+            warnings.warn(
+                "the checkpoint, of an earlier tinygan, does not say which settings it belongs to; they are taken to "
+                "be those of now",
+                stacklevel=3,
+            )
+            return
+        changed = changes(recorded, self.config)
+        if changed:
+            raise CheckpointError(
+                f"the checkpoint belongs to other settings: {'; '.join(changed)}. Put them back to go on with this "
+                "run, or train another one with them"
+            )
 
     def _refuse_other_images(self, recorded: Mapping[str, str] | None) -> None:
         if recorded is None:
