@@ -1,0 +1,420 @@
+"""Make faults happen to a training run, count them, and count what survived: nothing may be lost, and nothing silently.
+
+Usage: python tools/count_faults.py [--kills N] [--seed N] [--only KIND ...] [--every N] [--json]
+
+A run of 50 steps on the embedded digits, with small networks, is disturbed, then gone on with, and compared byte for
+byte with one that nobody disturbed. The whole takes some ten minutes; the exit status is 1 if anything was lost. It
+forks, which is quick, and safe here because nothing has started a thread; so it needs a Unix.
+"""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import itertools
+import json
+import os
+import random
+import shutil
+import signal
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TypeVar
+
+# Before NumPy is imported: BLAS would start threads, and a process with threads should not fork.
+os.environ["OPENBLAS_NUM_THREADS"] = os.environ["OMP_NUM_THREADS"] = "1"
+
+from tqdm import tqdm
+
+from tinygan import data
+from tinygan.errors import CheckpointError, TinyganError
+from tinygan.experiments import running
+from tinygan.experiments.checkpoint import read_checkpoint
+from tinygan.experiments.config import load_experiment
+from tinygan.experiments.run_folder import RunFolder
+from tinygan.experiments.running import Limits, Watcher, reopen, run, start
+from tinygan.experiments.training import Training
+
+warnings.simplefilter("error")  # going back to an older checkpoint because of damage would be a loss
+# A kill, unlike a loss of power, spares what the system has buffered: to wait for the disk would show nothing.
+os.fsync = lambda _descriptor: None  # type: ignore[assignment]
+
+STEPS = 50
+EPOCH = 10  # steps; each epoch ends with a checkpoint, every other one with a validation, too
+SMALL = [
+    "training.epochs=5",
+    "training.batch=139",
+    "noise.size=2",
+    "generator.layers.0.units=4",
+    "generator.layers.2.units=4",
+    "discriminator.layers.1.units=2",
+    "discriminator.layers.1.pieces=2",
+    "discriminator.layers.3.units=2",
+    "discriminator.layers.3.pieces=2",
+    "output.samples_every=5",
+    "output.samples=4",
+    "output.checkpoint_every=1",
+    "output.validate_every=2",
+    "output.validation_samples=20",
+]
+ENVIRONMENT = running.describe_environment()  # once: it asks git, which these faults are not about
+running.describe_environment = lambda: dict(ENVIRONMENT)
+CONFIG = load_experiment("digits", SMALL)
+DIGITS = data.load("digits")
+
+
+Item = TypeVar("Item")
+
+
+@dataclass
+class Count:
+    """How often a fault was made, and how it ended.
+
+    Attributes
+    ----------
+    fault : str
+    made : int
+    survived : int
+        Of a kill or a failing call: the run went on, and ended with the bytes of an undisturbed one. Of a damaged file:
+        the damage was detected.
+    lost : int
+        Checkpoints reported as written that were not there afterwards.
+    """
+
+    fault: str
+    made: int = 0
+    survived: int = 0
+    lost: int = 0
+
+
+@dataclass
+class Options:
+    """What the command line said."""
+
+    kills: int
+    seed: int
+    every: int
+    only: list[str]
+    json: bool
+
+
+# ---------------------------------------------------------------------- a run, and what is left of it
+
+
+def train(path: Path, watcher: Watcher | None = None, steps: int | None = None) -> None:
+    """Begin the run at `path`, or go on with it."""
+    if (path / "config.toml").exists():
+        begun = reopen(path, lambda _config: DIGITS)
+    else:
+        begun = start(CONFIG, DIGITS, path)
+    run(*begun, Limits(steps=steps), watcher)
+
+
+def content(path: Path) -> dict[str, bytes]:
+    """Return every file of a run by its relative name, but for those that a clock or a process id went into."""
+    files = (file for file in path.rglob("*") if file.is_file() and file.name not in ("run.lock", "timing.jsonl"))
+    return {str(file.relative_to(path)): file.read_bytes() for file in files}
+
+
+def saved_steps(path: Path) -> int:
+    """Return the steps of the newest checkpoint, after reading all of it; -1 if it is damaged."""
+    if not (path / "config.toml").exists():
+        return 0
+    try:
+        checkpoint = RunFolder.open(path).latest_checkpoint()
+    except (CheckpointError, UserWarning) as error:
+        print(error, file=sys.stderr)
+        return -1
+    return 0 if checkpoint is None else int(checkpoint.state["steps"])
+
+
+class Undisturbed:
+    """A run that nobody disturbed, to compare with."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        train(self.path)
+        self.content = content(self.path)
+
+    def equals(self, path: Path) -> bool:
+        """Go on with the run at `path` to its end; say whether its files are the same."""
+        child = in_child(lambda: train(path))
+        _, status = os.waitpid(child, 0)
+        return status == 0 and content(path) == self.content
+
+
+def in_child(action: Callable[[], object]) -> int:
+    """Start a process that does one thing and exits: with 0, with 3 after an error that has words, else with 1."""
+    child = os.fork()
+    if child == 0:
+        try:
+            action()
+            os._exit(0)
+        except TinyganError:
+            os._exit(3)
+        except BaseException as error:
+            print(f"child: {error!r}", file=sys.stderr, flush=True)
+            os._exit(1)
+    return child
+
+
+# ---------------------------------------------------------------------- kills
+
+
+class DieAfter(Watcher):
+    """Kill this process after a step of the run."""
+
+    def __init__(self, step: int) -> None:
+        self.when = step
+
+    def step(self, training: Training) -> None:
+        if training.steps == self.when:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+class Report(Watcher):
+    """Write the step of every checkpoint that has been saved into a pipe."""
+
+    def __init__(self, pipe: int) -> None:
+        self.pipe = pipe
+        self.steps = 0
+
+    def step(self, training: Training) -> None:
+        self.steps = training.steps
+
+    def saved(self, folder: RunFolder) -> None:
+        os.write(self.pipe, self.steps.to_bytes(8, "little"))
+
+
+def kills_at_every_step(folder: Path, undisturbed: Undisturbed, options: Options) -> Count:
+    """Kill the run after each of its steps, each time a fresh run."""
+    count = Count("SIGKILL after every step of a run of 50")
+    for step in progress(range(1, STEPS + 1), count, options):
+        path = folder / "run"
+        child = in_child(lambda path=path, step=step: train(path, DieAfter(step)))
+        _, status = os.waitpid(child, 0)
+        assert os.WIFSIGNALED(status), "the child ended by itself"
+        count.made += 1
+        count.lost += saved_steps(path) != (step - 1) // EPOCH * EPOCH
+        count.survived += undisturbed.equals(path)
+        shutil.rmtree(path)
+    return count
+
+
+def kills_at_random_moments(folder: Path, undisturbed: Undisturbed, options: Options) -> Count:
+    """Kill at random moments; every life goes on with what the one before it left, until a run is whole."""
+    count = Count("SIGKILL at random moments")
+    draw = random.Random(options.seed)
+    path, reported, began = folder / "run", 0, time.perf_counter()
+    train(folder / "timed")
+    life = time.perf_counter() - began  # of a run that lives to its end
+    since = 0
+    for _ in progress(range(options.kills), count):
+        reader, writer = os.pipe()
+        child = in_child(lambda writer=writer: train(path, Report(writer)))
+        os.close(writer)
+        time.sleep(draw.uniform(0, 0.6 * life))
+        os.kill(child, signal.SIGKILL)
+        _, status = os.waitpid(child, 0)
+        with open(reader, "rb") as pipe:
+            said = pipe.read()
+        reported = max(reported, int.from_bytes(said[-8:], "little"))
+        if os.WIFSIGNALED(status):
+            count.made += 1
+            since += 1
+            count.lost += saved_steps(path) < reported
+        if saved_steps(path) == STEPS or count.made == options.kills:  # the run is whole: were all its kills survived?
+            count.survived += since * undisturbed.equals(path)
+            shutil.rmtree(path)
+            reported = since = 0
+    if since:
+        count.survived += since * undisturbed.equals(path)
+    return count
+
+
+# ---------------------------------------------------------------------- every system call
+
+CALLS = ("open", "write", "fsync", "close", "replace", "unlink", "ftruncate", "mkdir", "lseek", "read")
+FAILING = ("open", "write", "fsync", "replace", "mkdir")  # those that a disk can refuse
+
+
+def at_call(number: int, calls: tuple[str, ...], action: Callable[[], None], halves: bool) -> None:
+    """From now on, do something at moment `number`: before one of these calls, or after half of a write."""
+    left = [number]
+
+    def moment() -> None:
+        if left[0] <= 0:
+            action()
+        left[0] -= 1
+
+    def wrapped(name: str, real: Callable[..., object]) -> Callable[..., object]:
+        def call(*arguments: object, **keywords: object) -> object:
+            moment()
+            if name == "write" and halves and left[0] == 0:
+                real(arguments[0], arguments[1][: len(arguments[1]) // 2])  # type: ignore[index]
+            if name == "write" and halves:
+                moment()
+            return real(*arguments, **keywords)
+
+        return call
+
+    for name in calls:
+        setattr(os, name, wrapped(name, getattr(os, name)))
+
+
+def die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def refuse(number: int) -> Callable[[], None]:
+    """Return an action that fails as the operating system does, from the first time on: a full disk stays full."""
+
+    def action() -> None:
+        raise OSError(number, os.strerror(number))
+
+    return action
+
+
+def kills_at_every_call(folder: Path, undisturbed: Undisturbed, options: Options) -> Count:
+    """Kill before each system call, and halfway through each write, of the epoch that saves a best checkpoint."""
+    count = Count("SIGKILL at every system call of an epoch that saves")
+    return _at_every_call(folder, undisturbed, options, count, CALLS, die, halves=True)
+
+
+def full_disk(folder: Path, undisturbed: Undisturbed, options: Options) -> Count:
+    """Let the disk be full from each call on, for one epoch; then there is space again."""
+    count = Count("full disk, from every call of an epoch on")
+    return _at_every_call(folder, undisturbed, options, count, FAILING, refuse(errno.ENOSPC), halves=True)
+
+
+def read_only(folder: Path, undisturbed: Undisturbed, options: Options) -> Count:
+    """Let the file system turn read-only at each call, for one epoch; then it is writable again."""
+    count = Count("read-only file system, from every call of an epoch on")
+    return _at_every_call(folder, undisturbed, options, count, FAILING, refuse(errno.EROFS), halves=False)
+
+
+def _at_every_call(
+    folder: Path,
+    undisturbed: Undisturbed,
+    options: Options,
+    count: Count,
+    calls: tuple[str, ...],
+    action: Callable[[], None],
+    halves: bool,
+) -> Count:
+    before = folder / "before"
+    train(before, steps=EPOCH)
+    path = folder / "run"
+    for number in progress(itertools.count(), count, options):
+        shutil.copytree(before, path)
+
+        def disturbed(number: int = number) -> None:
+            at_call(number, calls, action, halves)
+            train(path, steps=2 * EPOCH)
+
+        child = in_child(disturbed)
+        _, status = os.waitpid(child, 0)
+        if status == 0:  # it was through before its moment came
+            assert saved_steps(path) == 2 * EPOCH
+            break
+        count.made += 1
+        ended_well = os.WIFSIGNALED(status) if action is die else os.waitstatus_to_exitcode(status) == 3
+        count.lost += saved_steps(path) < EPOCH
+        count.survived += ended_well and undisturbed.equals(path)
+        shutil.rmtree(path)
+    return count
+
+
+# ---------------------------------------------------------------------- damaged files
+
+
+def truncations(folder: Path, undisturbed: Undisturbed, options: Options) -> Count:
+    """Cut a checkpoint short, to each length that is shorter than its own."""
+    whole = _newest(undisturbed)
+    count = Count(f"checkpoint of {len(whole):,} bytes cut short, every length")
+    return _damaged(folder, options, count, (whole[:length] for length in range(len(whole))))
+
+
+def bit_flips(folder: Path, undisturbed: Undisturbed, options: Options) -> Count:
+    """Flip each bit of a checkpoint."""
+    whole = _newest(undisturbed)
+    count = Count(f"checkpoint of {len(whole):,} bytes with one bit flipped, every bit")
+
+    def flipped() -> Iterator[bytes]:
+        content = bytearray(whole)
+        for position in range(len(whole)):
+            for bit in range(8):
+                content[position] ^= 1 << bit
+                yield bytes(content)
+                content[position] ^= 1 << bit
+
+    return _damaged(folder, options, count, flipped())
+
+
+def _newest(undisturbed: Undisturbed) -> bytes:
+    return next(bytes for name, bytes in undisturbed.content.items() if name.endswith(f"{STEPS:09d}.tgn"))
+
+
+def _damaged(folder: Path, options: Options, count: Count, contents: Iterator[bytes]) -> Count:
+    path = folder / "damaged.tgn"
+    for damaged in progress(contents, count, options):
+        path.write_bytes(damaged)
+        count.made += 1
+        try:
+            read_checkpoint(path)
+        except CheckpointError:
+            count.survived += 1
+    return count
+
+
+# ---------------------------------------------------------------------- the table
+
+KINDS: dict[str, Callable[[Path, Undisturbed, Options], Count]] = {
+    "steps": kills_at_every_step,
+    "moments": kills_at_random_moments,
+    "calls": kills_at_every_call,
+    "full": full_disk,
+    "read-only": read_only,
+    "truncations": truncations,
+    "flips": bit_flips,
+}
+
+
+def progress(items: Iterable[Item], count: Count, options: Options | None = None) -> Iterator[Item]:
+    """Take each, or each n-th, and show on the screen, when there is one, how far it is."""
+    some = itertools.islice(items, 0, None, 1 if options is None else options.every)
+    return iter(tqdm(some, desc=count.fault, leave=False, disable=None))
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Count, print, and return 1 if anything did not survive."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--kills", type=int, default=1000, help="at random moments (default: 1000)")
+    parser.add_argument("--seed", type=int, default=0, help="of the random moments (default: 0)")
+    parser.add_argument("--every", type=int, default=1, help="of the other faults make each n-th (default: 1, all)")
+    parser.add_argument("--only", nargs="+", choices=KINDS, default=list(KINDS), metavar="KIND", help=", ".join(KINDS))
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    options = Options(**vars(parser.parse_args(arguments)))
+    counts = []
+    with tempfile.TemporaryDirectory() as folder:
+        undisturbed = Undisturbed(Path(folder, "undisturbed"))
+        for kind in options.only:
+            place = Path(folder, kind)
+            place.mkdir()
+            counts.append(KINDS[kind](place, undisturbed, options))
+    if options.json:
+        print(json.dumps([asdict(count) for count in counts]))
+    else:
+        print("| fault | made | survived or detected | checkpoints lost |\n|---|---:|---:|---:|")
+        for count in counts:
+            print(f"| {count.fault} | {count.made:,} | {count.survived:,} | {count.lost} |")
+    return int(any(count.survived != count.made or count.lost for count in counts))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
