@@ -112,6 +112,14 @@ def test_gradient_descent_with_all_it_can_have(tiny_experiment):
         assert rule.momentum == pytest.approx(momentum)
 
 
+def test_a_learning_rate_that_drops(tiny_experiment):
+    drop = ("generator.optimizer.lr_milestone=5", "generator.optimizer.lr_gamma=0.2")
+    steady, dropping = optimizer_of(tiny_experiment), optimizer_of(tiny_experiment, *drop)
+    for updates, factor in ((0, 1), (4, 1), (5, 0.2), (900, 0.2)):
+        steady.updates = dropping.updates = updates
+        assert dropping.lr == pytest.approx(factor * steady.lr)
+
+
 def test_gradient_descent_with_nothing(tiny_experiment):
     rule = optimizer_of(tiny_experiment, 'generator.optimizer={ kind = "sgd", lr = 0.25 }')
     assert (rule.lr, rule.momentum, rule.max_col_norm) == (0.25, 0, None)

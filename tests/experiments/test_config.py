@@ -59,11 +59,15 @@ logits = st.builds(LinearConfig, units=st.just(1), weight_range=ranges, bias=num
 @st.composite
 def sgds(draw):
     low, high = sorted([draw(positive), draw(positive)])
+    between = st.floats(0, 1, exclude_min=True, exclude_max=True)
+    milestone, gamma = draw(st.just((None, None)) | st.tuples(counts, between))
     final, epochs = draw(st.just((None, None)) | st.tuples(fractions, st.integers(2, 2**63 - 1)))
     return SgdConfig(
         lr=high,
         lr_decay=draw(st.floats(1, allow_infinity=False)),
         lr_min=low,
+        lr_milestone=milestone,
+        lr_gamma=gamma,
         momentum=draw(fractions),
         momentum_final=final,
         momentum_epochs=epochs,

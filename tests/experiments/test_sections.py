@@ -54,6 +54,8 @@ def test_defaults():
         lr=0.1,
         lr_decay=1.0,
         lr_min=0.0,
+        lr_milestone=None,
+        lr_gamma=None,
         momentum=0.0,
         momentum_final=None,
         momentum_epochs=None,
@@ -174,6 +176,16 @@ def test_a_discriminator_ends_on_one_logit(layers, message):
             {"momentum_final": 0.7, "momentum_epochs": 1},
             "momentum_epochs: expected an integer of at least 2, got 1",
         ),
+        (
+            {"lr_milestone": 5},
+            "lr_gamma: missing; it is what the learning rate is multiplied by after lr_milestone updates: expected a "
+            "number above 0 and below 1",
+        ),
+        (
+            {"lr_gamma": 0.1},
+            "lr_milestone: missing; it says after how many updates the learning rate is multiplied by lr_gamma: add "
+            "it, or remove lr_gamma",
+        ),
         ({"momentum": 1}, "momentum: expected a number of at least 0 and below 1, got 1"),
         ({"lr_decay": 0.9}, "lr_decay: expected a number of at least 1, got 0.9"),
         ({"lr_min": 0.2}, "lr_min: expected at most lr, which is 0.1, got 0.2"),
@@ -194,6 +206,9 @@ LIMITS = [
     (SgdConfig, {"lr": 1, "momentum_epochs": 5}, {"momentum_final": ("below", 1)}),
     (SgdConfig, {"lr": 1, "momentum_final": 0.5}, {"momentum_epochs": ("from", 2)}),
     (SgdConfig, {"lr": 1, "momentum_epochs": 5}, {"momentum_final": ("from", 0)}),
+    (SgdConfig, {"lr": 1, "lr_milestone": 5}, {"lr_gamma": ("above", 0)}),
+    (SgdConfig, {"lr": 1, "lr_milestone": 5}, {"lr_gamma": ("below", 1)}),
+    (SgdConfig, {"lr": 1, "lr_gamma": 0.5}, {"lr_milestone": ("from", 1)}),
     (AdamConfig, {"lr": 1}, {"lr": ("above", 0), "eps": ("above", 0)}),
     (AdamConfig, {"lr": 1}, {"beta1": ("from", 0), "beta2": ("from", 0)}),
     (AdamConfig, {"lr": 1}, {"beta1": ("below", 1), "beta2": ("below", 1)}),
@@ -225,7 +240,8 @@ def test_every_range_begins_and_ends_where_it_should(section, table, key, side, 
 
 
 def test_adam_refuses_the_keys_of_sgd():
-    for key in ("lr_decay", "lr_min", "momentum", "momentum_final", "momentum_epochs", "max_col_norm"):
+    rates = ("lr_decay", "lr_min", "lr_milestone", "lr_gamma")
+    for key in (*rates, "momentum", "momentum_final", "momentum_epochs", "max_col_norm"):
         with pytest.raises(ConfigError) as caught:
             OPTIMIZERS.read({"kind": "adam", "lr": 0.1, key: 1}, Place("f"))
         assert str(caught.value) == (

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinygan.optim import ExponentialDecay, LinearMomentum
+from tinygan.optim import ExponentialDecay, LinearMomentum, StepDecay
 from tinygan.optim.schedules import as_schedule
 
 
@@ -32,6 +32,20 @@ def test_the_rate_is_divided_by_the_factor_after_each_update_down_to_a_floor(ini
 def test_a_rate_never_falls_through_the_floor_however_late():
     assert ExponentialDecay(0.1, 1.000004, 1e-6)(10**9) == 1e-6
     assert ExponentialDecay(0.1, 2.0)(10**6) == 0.0  # where 2.0**(10**6) would overflow
+
+
+@given(st.floats(1e-6, 10), st.integers(1, 1000), st.floats(0, 1, exclude_min=True), st.integers(0, 2000))
+def test_from_the_milestone_on_the_rate_is_that_of_the_other_schedule_times_gamma(initial, milestone, gamma, updates):
+    other = ExponentialDecay(initial, 1.01)
+    for before in (other, initial):
+        expected = as_schedule(before)(updates) * (gamma if updates >= milestone else 1)
+        assert StepDecay(before, milestone, gamma)(updates) == expected
+
+
+@pytest.mark.parametrize("arguments", [(0, 0.1), (5, 0.0), (5, 1.1), (5, -0.1), (5, math.nan)])
+def test_impossible_drops_are_refused(arguments):
+    with pytest.raises(ValueError, match=r"StepDecay\(.*\): expected milestone >= 1 and gamma in \(0, 1\]"):
+        StepDecay(0.1, *arguments)
 
 
 @pytest.mark.parametrize(

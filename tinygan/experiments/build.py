@@ -69,7 +69,9 @@ def build_optimizer(config: OptimizerConfig, network: nn.Module) -> optim.Optimi
     momentum: Any = config.momentum
     if config.momentum_final is not None and config.momentum_epochs is not None:
         momentum = optim.LinearMomentum(config.momentum, config.momentum_final, config.momentum_epochs)
-    lr = optim.ExponentialDecay(config.lr, config.lr_decay, config.lr_min)
+    lr: Any = optim.ExponentialDecay(config.lr, config.lr_decay, config.lr_min)
+    if config.lr_milestone is not None and config.lr_gamma is not None:
+        lr = optim.StepDecay(lr, config.lr_milestone, config.lr_gamma)
     return optim.SGD(network.parameters(), lr, momentum, config.max_col_norm)
 
 

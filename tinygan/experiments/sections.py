@@ -105,7 +105,8 @@ LAYERS = Tagged(
 class SgdConfig(Section):
     """Gradient descent with momentum, as in the paper's code: v = m v - lr g, then w = w + v.
 
-    After update t the learning rate is max(lr_min, lr / lr_decay**t). In epoch e, counted from 1, the
+    After update t the learning rate is max(lr_min, lr / lr_decay**t), and ``lr_gamma`` times that once
+    ``lr_milestone`` updates are done; without these two it never drops. In epoch e, counted from 1, the
     momentum is m + (momentum_final - m) min(1, (e - 1) / (momentum_epochs - 1)), where m is ``momentum``; it
     stays at m when ``momentum_final`` and ``momentum_epochs`` are None. ``max_col_norm`` bounds the norm of
     each unit's incoming weights.
@@ -115,13 +116,25 @@ class SgdConfig(Section):
     lr: Annotated[float, Number(above=0)]
     lr_decay: Annotated[float, Number(at_least=1)] = 1.0
     lr_min: Annotated[float, Number(at_least=0)] = 0.0
+    lr_milestone: Annotated[int | None, Integer(at_least=1)] = None
+    lr_gamma: Annotated[float | None, Number(above=0, below=1)] = None
     momentum: Annotated[float, Number(at_least=0, below=1)] = 0.0
     momentum_final: Annotated[float | None, Number(at_least=0, below=1)] = None
     momentum_epochs: Annotated[int | None, Integer(at_least=2)] = None
     max_col_norm: Annotated[float | None, Number(above=0)] = None
 
     def check(self, place: Place) -> None:
-        """Refuse half a momentum ramp, and a floor above the starting learning rate."""
+        """Refuse half a momentum ramp, half a drop, and a floor above the starting learning rate."""
+        if self.lr_milestone is not None and self.lr_gamma is None:
+            raise place.at("lr_gamma").refuse(
+                "missing; it is what the learning rate is multiplied by after lr_milestone updates: expected a number "
+                "above 0 and below 1"
+            )
+        if self.lr_gamma is not None and self.lr_milestone is None:
+            raise place.at("lr_milestone").refuse(
+                "missing; it says after how many updates the learning rate is multiplied by lr_gamma: add it, or "
+                "remove lr_gamma"
+            )
         if self.momentum_final is not None and self.momentum_epochs is None:
             raise place.at("momentum_epochs").refuse(
                 "missing; it says in which epoch momentum_final is reached: expected an integer of at least 2"

@@ -1,6 +1,6 @@
 """Update rules and their schedules."""
 
 from tinygan.optim.optimizers import SGD, Adam, Optimizer
-from tinygan.optim.schedules import ExponentialDecay, LinearMomentum
+from tinygan.optim.schedules import ExponentialDecay, LinearMomentum, StepDecay
 
-__all__ = ["SGD", "Adam", "ExponentialDecay", "LinearMomentum", "Optimizer"]
+__all__ = ["SGD", "Adam", "ExponentialDecay", "LinearMomentum", "Optimizer", "StepDecay"]

@@ -36,6 +36,41 @@ class ExponentialDecay:
 
 
 @dataclass(frozen=True)
+class StepDecay:
+    """Another schedule, times `gamma` from update `milestone` on: small steps where large ones have led.
+
+    PyTorch's ``MultiStepLR`` with one milestone, on top of any other schedule.
+
+    Parameters
+    ----------
+    before : float or callable
+        The learning rate, or a schedule of it.
+    milestone : int
+        The number of updates made with it.
+    gamma : float
+        In (0, 1].
+
+    Examples
+    --------
+    >>> lr = StepDecay(0.1, milestone=1000, gamma=0.1)
+    >>> lr(999), round(lr(1000), 4)
+    (0.1, 0.01)
+    """
+
+    before: float | Schedule
+    milestone: int
+    gamma: float = 0.1
+
+    def __post_init__(self) -> None:
+        if self.milestone < 1 or not 0 < self.gamma <= 1:
+            raise ValueError(f"{self}: expected milestone >= 1 and gamma in (0, 1]")
+
+    def __call__(self, updates: int) -> float:
+        rate = as_schedule(self.before)(updates)
+        return rate * self.gamma if updates >= self.milestone else rate
+
+
+@dataclass(frozen=True)
 class LinearMomentum:
     """The released code's momentum in epoch e, from 1: linear from `initial` to `final`, reached in epoch `epochs`.
 
