@@ -214,7 +214,8 @@ def kills_at_random_moments(folder: Path, undisturbed: Undisturbed, options: Opt
     train(folder / "timed")
     life = time.perf_counter() - began  # of a run that lives to its end
     since = 0
-    for _ in progress(range(options.kills), count):
+    lives = itertools.takewhile(lambda _: count.made < options.kills, itertools.count())
+    for _ in progress(lives, count):
         reader, writer = os.pipe()
         child = in_child(lambda writer=writer: train(path, Report(writer)))
         os.close(writer)
@@ -224,7 +225,7 @@ def kills_at_random_moments(folder: Path, undisturbed: Undisturbed, options: Opt
         with open(reader, "rb") as pipe:
             said = pipe.read()
         reported = max(reported, int.from_bytes(said[-8:], "little"))
-        if os.WIFSIGNALED(status):
+        if os.WIFSIGNALED(status):  # else the life was over before the kill
             count.made += 1
             since += 1
             count.lost += saved_steps(path) < reported
@@ -232,8 +233,6 @@ def kills_at_random_moments(folder: Path, undisturbed: Undisturbed, options: Opt
             count.survived += since * undisturbed.equals(path)
             shutil.rmtree(path)
             reported = since = 0
-    if since:
-        count.survived += since * undisturbed.equals(path)
     return count
 
 
