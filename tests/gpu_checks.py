@@ -171,6 +171,10 @@ def methods() -> dict[str, Any]:
         B.adam_step(*gpu, 0.002, (0.5, 0.999), 1e-8, round_ + 1)
         compare("adam_step", tuple(gpu), tuple(host))  # the same bits
         host, gpu = [weight.copy()], [B.from_numpy(weight)]
+        PORTABLE.lerp(host[0], gradient, 0.01)
+        B.lerp(gpu[0], B.from_numpy(gradient), 0.01)
+        compare("lerp", tuple(gpu), tuple(host))  # the same bits
+        host, gpu = [weight.copy()], [B.from_numpy(weight)]
         PORTABLE.limit_column_norm(host[0], 2.0)
         B.limit_column_norm(gpu[0], 2.0)
         compare("limit_column_norm", gpu[0], host[0], 1e-5)

@@ -243,6 +243,15 @@ def test_adam_has_the_bits_of_numpy(
         same(got, expected)
 
 
+@given(data=st.data(), shape=shapes, dtype=dtypes, weight=st.floats(1e-6, 1, exclude_max=True))
+def test_lerp_has_the_bits_of_numpy(B: CupyBackend, data: st.DataObject, shape: Any, dtype: Any, weight: float) -> None:
+    start, end = (data.draw(hnp.arrays(dtype, shape, elements=numbers)) for _ in range(2))
+    there = B.from_numpy(start)
+    PORTABLE.lerp(start, end, weight)
+    B.lerp(there, B.from_numpy(end), weight)
+    same(there, start)
+
+
 @given(data=st.data(), shape=st.tuples(st.integers(0, 6), st.integers(0, 6)), dtype=dtypes, limit=st.floats(0.1, 9))
 def test_limit_column_norm(B: CupyBackend, data: st.DataObject, shape: Any, dtype: Any, limit: float) -> None:
     weight = data.draw(hnp.arrays(dtype, shape, elements=st.one_of(numbers, st.just(np.nan))))
@@ -292,6 +301,7 @@ def test_hot_methods_are_one_kernel_each(B: CupyBackend, cupy: StrictCupy) -> No
         "rows": (flat, order, 10, 20),
         "sgd_step": (square, square, square.copy(), 0.1, 0.5),
         "adam_step": (square, square, square.copy(), square.copy(), 0.1, (0.5, 0.9), 1e-8, 1),
+        "lerp": (square.copy(), square, 0.1),
     }.items():
         _, launches = launched(cupy, lambda name=name, arguments=arguments: getattr(B, name)(*arguments))
         assert launches == {name: 1}

@@ -247,6 +247,20 @@ def test_sgd_step_without_velocity(backend: Backend) -> None:
     assert weight.dtype == np.float32
 
 
+@pytest.mark.parametrize("backend", [FAST, PORTABLE], ids=["fast", "portable"])
+@given(data=st.data(), dtype=DTYPES, weight=st.floats(1e-9, 1, exclude_max=True), strided=st.booleans())
+def test_lerp_moves_in_place(backend: Backend, data: st.DataObject, dtype: str, weight: float, strided: bool) -> None:
+    start, end = (data.draw(edgy(dtype, (4, 6))) for _ in range(2))
+    if strided:
+        start, end = start.T, end[::-1].T
+    expected, kept = start.copy(), end.copy()
+    with np.errstate(all="ignore"):
+        expected += weight * (expected.dtype.type(1) * (end - expected))
+        assert backend.lerp(start, end, weight) is None  # type: ignore[func-returns-value]
+    np.testing.assert_allclose(start, expected, rtol=1e-2 if dtype == "f2" else 1e-5, atol=1e-4)
+    np.testing.assert_array_equal(end, kept)
+
+
 # ---------------------------------------------------------------------- the rest of the interface
 
 

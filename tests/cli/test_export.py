@@ -16,6 +16,18 @@ def trained(tinygan, small, tmp_path):
     return tmp_path / "run"
 
 
+def test_averaged_weights_are_what_is_exported_of_a_generator(tinygan, small, tmp_path):
+    average = ("--set", "generator.average_decay=0.9")
+    assert tinygan("train", "digits", "--epochs", "1", "--out", "run", "--quiet", *small, *average).status == 0
+    assert tinygan("export", "run", "--out", "both.npz", "--network", "both").status == 0
+    weights, arrays = load_weights("both.npz"), RunFolder.open(tmp_path / "run").latest_checkpoint().arrays
+    for name in weights:
+        kept = arrays[name.replace("generator.", "average.")]
+        assert np.array_equal(weights[name], kept)
+    assert not np.array_equal(weights["generator.0.weight"], arrays["generator.0.weight"])
+    assert len(weights) == sum(name.startswith(("generator.", "discriminator.")) for name in arrays)
+
+
 @pytest.mark.parametrize("name", ["g.safetensors", "g.npz"])
 def test_a_generator_is_exported_and_loaded_again(tinygan, trained, name):
     answer = tinygan("export", trained, "--out", name)

@@ -60,7 +60,12 @@ games = pytest.mark.parametrize(
     [
         (),
         ("training.k=2", "training.batch=2"),
-        ("training.schedule=simultaneous", "training.shared_noise=true", "training.discriminator_loss_scale=0.5"),
+        (
+            "training.schedule=simultaneous",
+            "training.shared_noise=true",
+            "training.discriminator_loss_scale=0.5",
+            "generator.average_decay=0.9",
+        ),
     ],
 )
 

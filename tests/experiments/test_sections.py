@@ -217,6 +217,8 @@ LIMITS = [
     (MaxoutConfig, {"units": 1, "pieces": 1}, {"weight_range": ("above", 0)}),
     (LeakyReluConfig, {}, {"slope": ("from", 0)}),
     (DropoutConfig, {"p": 0}, {"p": ("from", 0)}),
+    (GeneratorConfig, generator(linear(3)), {"average_decay": ("above", 0)}),
+    (GeneratorConfig, generator(linear(3)), {"average_decay": ("below", 1)}),
     (DropoutConfig, {"p": 0}, {"p": ("below", 1)}),
     (NoiseConfig, {"kind": "uniform", "size": 1}, {"size": ("from", 1)}),
     (TrainingConfig, {"epochs": 1, "batch": 1}, dict.fromkeys(("epochs", "batch", "k"), ("from", 1))),

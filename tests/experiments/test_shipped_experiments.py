@@ -105,7 +105,7 @@ def test_a_missing_key_is_named_or_has_a_default(name, path):
         "description", "seed", "output", "samples", "samples_every", "checkpoint_every", "k", "schedule",
         "shared_noise", "objective", "discriminator_loss_scale", "weight_range", "bias", "lr_decay", "lr_min",
         "momentum", "max_col_norm", "slope", "beta1", "beta2", "eps", "threads", "validate_every",
-        "nonzero_weights", "pretrained",
+        "nonzero_weights", "pretrained", "average_decay",
     }  # fmt: skip
     shares_its_noise = SHIPPED[name]["training"].get("shared_noise", False)
     if path[-1] in optional and not (path[-1] == "schedule" and shares_its_noise):
@@ -179,6 +179,14 @@ def test_the_printed_order_differs_from_the_released_code_where_it_says_so():
             mnist.training, schedule="alternating", shared_noise=False, discriminator_loss_scale=1.0
         ),
     )
+
+
+def test_the_averaged_experiment_differs_from_mnist_in_nothing_else():
+    ours, mnist = load_experiment("mnist-averaged"), load_experiment("mnist")
+    decay = ours.generator.average_decay
+    assert decay is not None
+    generator = dataclasses.replace(mnist.generator, average_decay=decay)
+    assert ours == dataclasses.replace(mnist, name=ours.name, description=ours.description, generator=generator)
 
 
 TFD_SGD = SgdConfig(

@@ -11,10 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tinygan import gan
+from tinygan.backend import Streams
 from tinygan.data.dataset import Split
 from tinygan.errors import AnomalyError, CheckpointError, ConfigError
 from tinygan.experiments.decisive import decisive_toml
-from tinygan.experiments.training import Training
+from tinygan.experiments.training import AVERAGE, SHEET_NOISE, Training, arrays_under
 
 
 def advance(training, steps):
@@ -182,6 +183,46 @@ def test_the_sheet_is_drawn_from_the_same_noise_each_time(tiny_experiment, tiny_
     assert not np.array_equal(before, after)
     training.game.generator.load_state_dict(Training(tiny_experiment(), tiny_data()).game.generator.state_dict())
     assert np.array_equal(before, training.sheet())
+
+
+AVERAGED = "generator.average_decay=0.75"
+
+
+def test_the_average_of_the_weights_only_looks_on(tiny_experiment, tiny_data):
+    averaged, plain = Training(tiny_experiment(AVERAGED), tiny_data()), Training(tiny_experiment(), tiny_data())
+    expected = [parameter.data.copy() for parameter in plain.game.generator.parameters()]
+    for _ in range(9):
+        assert advance(averaged, 1) == advance(plain, 1)
+        averaged.sheet()
+        for mean, parameter in zip(expected, plain.game.generator.parameters(), strict=True):
+            mean += 0.25 * (parameter.data - mean)
+    arrays, state = averaged.state()
+    names = [name for name, _ in plain.game.generator.named_parameters()]
+    for name, mean in zip(names, expected, strict=True):
+        np.testing.assert_allclose(arrays[AVERAGE + name], mean, rtol=1e-6, atol=1e-7)
+    arrays_of_plain, state_of_plain = plain.state()
+    assert set(arrays) == set(arrays_of_plain) | {AVERAGE + name for name in names}
+    assert all(np.array_equal(array, arrays[name]) for name, array in arrays_of_plain.items())
+    assert {**state, "configuration": ""} == {**state_of_plain, "configuration": ""}
+
+
+def test_samples_are_drawn_with_the_averaged_weights(tiny_experiment, tiny_data):
+    training = Training(tiny_experiment(AVERAGED), tiny_data())
+    advance(training, 5)
+    generator = training.game.generator
+    with_weights = gan.sample(generator, 4, training.game.noise, Streams(training.config.seed)[SHEET_NOISE])
+    sheet = training.sheet()
+    assert not np.array_equal(sheet, with_weights)
+    generator.load_state_dict(arrays_under(AVERAGE, training.state()[0]))
+    drawn = gan.sample(generator, 4, training.game.noise, Streams(training.config.seed)[SHEET_NOISE])
+    np.testing.assert_array_equal(sheet, drawn)
+
+
+def test_a_state_without_averages_is_refused_by_a_training_that_has_them(tiny_experiment, tiny_data):
+    arrays, plain = Training(tiny_experiment(), tiny_data()).state()
+    plain["configuration"] = decisive_toml(tiny_experiment(AVERAGED))  # a lie
+    with pytest.raises(KeyError, match=r"average\.0\.weight"):
+        Training(tiny_experiment(AVERAGED), tiny_data()).load_state(arrays, plain)
 
 
 def test_a_state_of_other_data_or_another_net_is_refused(tiny_experiment, tiny_data):

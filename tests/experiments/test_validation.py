@@ -9,6 +9,7 @@ import pytest
 
 from tinygan import evaluation, gan, nn
 from tinygan.backend import Streams
+from tinygan.experiments.evaluate import generator_of
 from tinygan.experiments.running import Limits, reopen, run, start
 from tinygan.experiments.validation import IMAGES, Validation, parzen, validate
 
@@ -40,6 +41,18 @@ def test_an_epoch_is_judged_as_often_as_the_experiment_says(tiny_experiment, tin
     game, config = training.game, training.config
     last = validate(game.generator, game.noise, tiny_data().validation.images, config.seed, 50)
     assert {name: records[-1][name] for name in last.metrics()} == last.metrics()
+
+
+def test_with_averaged_weights_it_is_their_samples_that_are_judged(tiny_experiment, tiny_data, tmp_path):
+    folder, training = start(tiny_experiment(*EVERY, "generator.average_decay=0.9"), tiny_data(), tmp_path / "run")
+    run(folder, training)
+    generator = generator_of(folder.latest_checkpoint(), training.config)
+    average = dict(zip(generator.state_dict(), training.average.arrays(), strict=True))
+    assert all(np.array_equal(array, average[name]) for name, array in generator.state_dict().items())
+    images, seed = tiny_data().validation.images, training.config.seed
+    found = validate(generator, training.game.noise, images, seed, 50)
+    assert folder.metrics()[-1]["validation_log_likelihood"] == found.log_likelihood
+    assert found != validate(training.game.generator, training.game.noise, images, seed, 50)
 
 
 def test_validation_leaves_the_training_alone(tiny_experiment, tiny_data, tmp_path):

@@ -274,6 +274,10 @@ class Backend:
         rate, eps = adam_rates(lr, betas, eps, step)
         weight -= rate * mean / (self.xp.sqrt(square) + eps)
 
+    def lerp(self, start: Array, end: Array, weight: float) -> None:
+        """Move `start` towards `end`: start = start + weight (end - start), with `weight` in (0, 1)."""
+        start += weight * (end - start)
+
     def limit_column_norm(self, weight: Array, limit: float) -> None:
         """Scale each column of `weight` (n, units) whose Euclidean norm exceeds `limit` > 0 back to it."""
         norm = self.xp.sqrt((weight * weight).sum(axis=0))

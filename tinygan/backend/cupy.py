@@ -275,6 +275,13 @@ class CupyBackend(Backend):
             *map(np.float32, (beta1, 1 - beta1, beta2, 1 - beta2, rate, eps)), self._rates(weight),
         )  # fmt: skip
 
+    def lerp(self, start: Array, end: Array, weight: float) -> None:
+        """As the base class, with the same bits, in one kernel."""
+        if not self._alike(start, end):
+            super().lerp(start, end, weight)
+            return
+        self.kernels("lerp", start.size, start, end, np.uint32(start.size), np.float32(weight))
+
     def limit_column_norm(self, weight: Array, limit: float) -> None:
         """As the base class, in three kernels."""
         if not self.kernels.take(weight):

@@ -232,6 +232,10 @@ extern "C" __global__ void adam_step(float* weight, const float* gradient, float
     }
 }
 
+extern "C" __global__ void lerp(float* start, const float* end, u32 n, float weight) {
+    EACH(i, n) start[i] += weight * (end[i] - start[i]);
+}
+
 // `squares` holds the sum of the squares of each column.
 extern "C" __global__ void scale_columns(float* weight, const float* squares, u32 n, u32 units, float limit) {
     EACH(i, n) {

@@ -101,6 +101,14 @@ class NumpyBackend(Backend):
             fused(-lr, gradient, momentum, velocity)
             weight += velocity
 
+    def lerp(self, start: Array, end: Array, weight: float) -> None:
+        """As the base class, in two passes over memory."""
+        fused = axpby(start.dtype) if _alike(start, end) else None
+        if fused is None or start.dtype.type(weight) == 0:  # as in `sgd_step`
+            super().lerp(start, end, weight)
+        else:  # not weight end + (1 - weight) start, which is one pass: rounded, those two do not add up to 1
+            fused(weight, end - start, 1.0, start)
+
 
 def _alike(*arrays: Array) -> bool:
     """Say whether all arrays have one dtype and lie in memory without gaps, in C order."""

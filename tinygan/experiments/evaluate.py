@@ -17,7 +17,7 @@ from tinygan.experiments.build import build_generator
 from tinygan.experiments.checkpoint import Checkpoint
 from tinygan.experiments.config import ExperimentConfig, load_experiment
 from tinygan.experiments.run_folder import RunFolder
-from tinygan.experiments.training import arrays_under
+from tinygan.experiments.training import AVERAGE, arrays_under
 from tinygan.experiments.validation import IMAGES, SAMPLES, parzen
 from tinygan.nn import Sequential
 
@@ -223,7 +223,7 @@ def traps(sigma: float, which: str, samples: Any, dataset: Dataset) -> list[str]
 
 
 def generator_of(checkpoint: Checkpoint, config: ExperimentConfig) -> Sequential:
-    """Rebuild the generator of a checkpoint, in evaluation mode.
+    """Rebuild the generator of a checkpoint, in evaluation mode, as samples are drawn with it.
 
     Raises
     ------
@@ -232,7 +232,8 @@ def generator_of(checkpoint: Checkpoint, config: ExperimentConfig) -> Sequential
     """
     pixels = math.prod(checkpoint.state["image_shape"])
     generator = build_generator(config, pixels, Stream(config.seed, "weights"))
-    generator.load_state_dict(arrays_under("generator.", checkpoint.arrays))
+    prefix = "generator." if config.generator.average_decay is None else AVERAGE
+    generator.load_state_dict(arrays_under(prefix, checkpoint.arrays))
     generator.eval()
     return generator
 

@@ -9,28 +9,28 @@ from tinygan.errors import CheckpointError, ConfigError, RunError
 from tinygan.experiments.config import ExperimentConfig, load_experiment
 from tinygan.experiments.run_folder import RunFolder
 from tinygan.experiments.sections import LayerConfig, LinearConfig, MaxoutConfig
-from tinygan.experiments.training import arrays_under
+from tinygan.experiments.training import Training, arrays_under
 
 _START = ("weight_range", "nonzero_weights", "bias")  # keys that say how a layer starts, not what it is
 
 
-def load_pretrained(config: ExperimentConfig, generator: nn.Module) -> None:
-    """Copy what the run `config.generator.pretrained` learnt into the topmost layers of a generator.
+def load_pretrained(training: Training) -> None:
+    """Copy what the run ``generator.pretrained`` learnt into the topmost layers of a training's generator.
 
     The whole generator of that run is copied, from its newest checkpoint, as the released code does. Where the
     configuration names no such run, nothing is done. A path that is not absolute begins in the working directory.
 
     Parameters
     ----------
-    config : ExperimentConfig
-    generator : nn.Sequential
-        Built from it; on any device.
+    training : Training
+        Before its first step; on any device.
 
     Raises
     ------
     ConfigError
         There is no such run, it has no checkpoint, or its generator does not fit; nothing has been copied.
     """
+    config, generator = training.config, training.game.generator
     path = config.generator.pretrained
     if path is None:
         return
@@ -50,6 +50,7 @@ def load_pretrained(config: ExperimentConfig, generator: nn.Module) -> None:
     assert isinstance(generator, nn.Sequential)
     top = nn.Sequential(*list(generator)[-len(earlier.generator.layers) :])
     top.load_state_dict(arrays_under("generator.", checkpoint.arrays))
+    training.restart_average()
 
 
 def _refuse_misfit(place: str, config: ExperimentConfig, earlier: ExperimentConfig) -> None:

@@ -82,7 +82,7 @@ def start(config: ExperimentConfig, dataset: Dataset, out: Path, device: str = "
         The experiment cannot be built, or the earlier run it begins with does not fit.
     """
     training = Training(config, dataset, device)
-    load_pretrained(config, training.game.generator)
+    load_pretrained(training)
     return RunFolder.create(out, to_toml(config), _environment(config)), training
 
 
@@ -107,7 +107,7 @@ def reopen(
         warnings.warn(f"{folder.path}: {difference}; the run may not end in the same bits", stacklevel=2)
     checkpoint = folder.latest_checkpoint()
     if checkpoint is None:
-        load_pretrained(config, training.game.generator)
+        load_pretrained(training)
     else:
         try:
             training.load_state(checkpoint.arrays, checkpoint.state)
@@ -198,13 +198,9 @@ def _run_epoch(folder: RunFolder, training: Training, limits: Limits, watcher: W
     output = training.config.output
     is_best = False
     if output.validate_every is not None and (training.epoch % output.validate_every == 0 or is_done(training)):
-        found = validate(
-            training.game.generator,
-            training.game.noise,
-            training.dataset.validation.images,
-            training.config.seed,
-            output.validation_samples,
-        )
+        images, noise, seed = training.dataset.validation.images, training.game.noise, training.config.seed
+        with training.generator_to_sample() as generator:
+            found = validate(generator, noise, images, seed, output.validation_samples)
         metrics |= found.metrics()
         if found.log_likelihood > training.best_validation:
             is_best, training.best_validation = True, found.log_likelihood
@@ -224,7 +220,7 @@ def _explained(error: AnomalyError, folder: RunFolder, failed: Training) -> Anom
     again = Training(failed.config, failed.dataset, failed.backend.device)
     checkpoint = folder.latest_checkpoint()
     if checkpoint is None:
-        load_pretrained(failed.config, again.game.generator)
+        load_pretrained(again)
     else:
         again.load_state(checkpoint.arrays, checkpoint.state)
     kept = "there is no checkpoint yet" if checkpoint is None else f"the last good checkpoint is {checkpoint.path}"

@@ -168,12 +168,14 @@ OPTIMIZERS = Tagged("kind", SgdConfig, AdamConfig)
 class GeneratorConfig(Section):
     """G: its layers from the noise up to the data, and how it is trained.
 
-    ``pretrained`` is the folder of an earlier run: the topmost layers start as the whole generator of that run ended,
-    and those below them are new.
+    With ``average_decay`` d, samples are drawn not with the weights but with their exponential moving average, a = d a
+    + (1 - d) w after every step of G; the game goes on as without it. ``pretrained`` is the folder of an earlier run:
+    the topmost layers start as the whole generator of that run ended, and those below them are new.
     """
 
     layers: Annotated[tuple[LayerConfig, ...], ListOf(LAYERS)]
     optimizer: Annotated[OptimizerConfig, OPTIMIZERS]
+    average_decay: Annotated[float | None, Number(above=0, below=1)] = None
     pretrained: Annotated[str | None, Text()] = None
 
     def check(self, place: Place) -> None:

@@ -8,13 +8,14 @@ from __future__ import annotations
 import hashlib
 import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from tinygan import gan
+from tinygan import gan, optim
 from tinygan.backend import Streams
 from tinygan.data.dataset import Dataset
 from tinygan.engine import Tensor
@@ -23,8 +24,10 @@ from tinygan.experiments.build import build_game
 from tinygan.experiments.captured import CapturedSteps
 from tinygan.experiments.config import ExperimentConfig
 from tinygan.experiments.decisive import changes, decisive_toml
+from tinygan.nn import Module
 
 LOOK_EVERY = 100  # steps between two looks at a device that runs ahead
+AVERAGE = "average."  # before the names of the generator's averaged weights in a checkpoint
 SHEET_NOISE = "sheet"  # the stream of the fixed noise behind every sample sheet
 
 
@@ -86,6 +89,7 @@ class Training:
         self.position = 0
         self.steps = 0
         self.best_validation = -math.inf
+        self.restart_average()
         self.monitor = gan.Monitor(self.backend)
         self._last: gan.Step | None = None  # of this epoch
         self.watched = self._biases()
@@ -128,7 +132,20 @@ class Training:
         """Run the iteration of `step` as it is, kernel by kernel; return what it saw."""
         step = self.game.step(Tensor(self.backend.rows(self._table, *self.place_in_data, self.rows)))
         self.monitor.add(step)
+        if self.average is not None:
+            self.average.update()
         return step
+
+    def restart_average(self) -> None:
+        """Let the average of the generator's weights, if the experiment has one, begin with what they are now."""
+        decay, weights = self.config.generator.average_decay, self.game.generator.parameters()
+        self.average = None if decay is None else optim.ExponentialMovingAverage(weights, decay)
+
+    @contextmanager
+    def generator_to_sample(self) -> Iterator[Module]:
+        """Lend the generator as samples are drawn with it: with averaged weights, if the experiment averages them."""
+        with nullcontext() if self.average is None else self.average.applied():
+            yield self.game.generator
 
     @property
     def place_in_data(self) -> tuple[Any, int]:
@@ -197,7 +214,8 @@ class Training:
     def sheet(self) -> Any:
         """Return the samples of the sample sheet, from the same noise whenever it is asked for: (count, pixels)."""
         stream = Streams(self.config.seed)[SHEET_NOISE]
-        return gan.sample(self.game.generator, self.config.output.samples, self.game.noise, stream)
+        with self.generator_to_sample() as generator:
+            return gan.sample(generator, self.config.output.samples, self.game.noise, stream)
 
     # ------------------------------------------------------------------ state
 
@@ -232,6 +250,9 @@ class Training:
             rule = optimizer.state_dict()
             arrays |= {f"{player}_optimizer.{name}": array for name, array in rule.pop("arrays").items()}
             plain[f"{player}_optimizer"] = rule
+        if self.average is not None:
+            names = (name for name, _ in game.generator.named_parameters())
+            arrays |= {f"{AVERAGE}{name}": array for name, array in zip(names, self.average.arrays(), strict=True)}
         return arrays, plain
 
     def load_state(self, arrays: Mapping[str, Any], plain: Mapping[str, Any]) -> None:
@@ -262,6 +283,8 @@ class Training:
             optimizer.load_state_dict(
                 {**plain[f"{player}_optimizer"], "arrays": arrays_under(f"{player}_optimizer.", arrays)}
             )
+        if self.average is not None:
+            self.average.load_arrays([arrays[AVERAGE + name] for name, _ in game.generator.named_parameters()])
         self._set_order(order)
         self._last = None
         self._captured = CapturedSteps(self)  # the rules' state lies in other memory now

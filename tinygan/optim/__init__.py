@@ -1,6 +1,7 @@
 """Update rules and their schedules."""
 
+from tinygan.optim.averaging import ExponentialMovingAverage
 from tinygan.optim.optimizers import SGD, Adam, Optimizer
 from tinygan.optim.schedules import ExponentialDecay, LinearMomentum, StepDecay
 
-__all__ = ["SGD", "Adam", "ExponentialDecay", "LinearMomentum", "Optimizer", "StepDecay"]
+__all__ = ["SGD", "Adam", "ExponentialDecay", "ExponentialMovingAverage", "LinearMomentum", "Optimizer", "StepDecay"]

@@ -1,0 +1,91 @@
+"""The exponential moving average of weights: its formula, and that it only looks on."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+import tinygan as tg
+from tinygan.errors import CheckpointError
+from tinygan.optim import ExponentialMovingAverage
+
+decays = st.floats(0.01, 0.9999)
+numbers = st.floats(-100, 100)
+
+
+@given(decays, hnp.arrays("f8", (5, 3), elements=numbers))
+def test_it_is_the_weighted_mean_of_everything_seen(decay, seen):
+    w = tg.tensor(seen[0].copy(), requires_grad=True)
+    average = ExponentialMovingAverage([w], decay)
+    for values in seen[1:]:
+        w.data[...] = values
+        average.update()
+    # The k-th from the end has weight (1 - decay) decay^k; what it began with has the rest.
+    weights = np.array([decay**4, *((1 - decay) * decay ** np.arange(3, -1, -1))])
+    assert math.isclose(weights.sum(), 1)
+    np.testing.assert_allclose(average.arrays()[0], weights @ seen, rtol=1e-12, atol=1e-10)
+    np.testing.assert_array_equal(w.data, seen[-1])
+
+
+def test_it_is_applied_for_a_while_even_when_that_ends_in_an_error():
+    weights = [tg.tensor(np.full(shape, 2.0, "f4"), requires_grad=True) for shape in ((3,), (2, 2))]
+    average = ExponentialMovingAverage(weights, 0.5)
+    for w in weights:
+        w.data[...] = 4.0
+    average.update()
+
+    def use():
+        with average.applied():
+            assert all((w.data == 3.0).all() for w in weights)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        use()
+    assert all((w.data == 4.0).all() for w in weights)
+    average.update()  # it has gone on with the average, not with the weights
+    assert all((array == 3.5).all() for array in average.arrays())
+
+
+def test_no_drift_in_single_precision():
+    """Weights that do not change are their own average, for ever: the two factors must add up to 1 once rounded."""
+    values = np.random.default_rng(0).normal(size=1000).astype("f4")
+    average = ExponentialMovingAverage([tg.tensor(values.copy(), requires_grad=True)], 0.9997)
+    for _ in range(1000):
+        average.update()
+    np.testing.assert_array_equal(average.arrays()[0], values)
+
+
+def test_what_it_gives_away_and_takes_is_its_own():
+    w = tg.tensor([1.0, 2.0], requires_grad=True)
+    average = ExponentialMovingAverage([w], 0.5)
+    w.data[...] = 0
+    kept = average.arrays()
+    kept[0][...] = 7
+    assert average.arrays()[0].tolist() == [1.0, 2.0]
+    average.load_arrays(kept)
+    kept[0][...] = 8
+    assert average.arrays()[0].tolist() == [7.0, 7.0]
+
+
+def test_averages_of_something_else_are_refused_and_nothing_is_changed():
+    average = ExponentialMovingAverage([tg.tensor([1.0, 2.0], requires_grad=True)], 0.5)
+    for arrays, found in (([np.zeros(3)], r"\[\(3,\)\]"), ([], r"\[\]"), ([np.zeros(2)] * 2, r"\[\(2,\), \(2,\)\]")):
+        with pytest.raises(CheckpointError, match=rf"averages have shapes {found}, expected \[\(2,\)\]"):
+            average.load_arrays(arrays)
+    assert average.arrays()[0].tolist() == [1.0, 2.0]
+
+
+@pytest.mark.parametrize("decay", [0.0, 1.0, -0.1, 1.1, math.nan])
+def test_impossible_decays_are_refused(decay):
+    with pytest.raises(ValueError, match=r"ExponentialMovingAverage: decay must be in \(0, 1\), got"):
+        ExponentialMovingAverage([tg.tensor([1.0], requires_grad=True)], decay)
+
+
+def test_nothing_to_average_is_refused():
+    with pytest.raises(ValueError, match="got no parameters to average"):
+        ExponentialMovingAverage([], 0.5)
