@@ -71,6 +71,13 @@ def test_the_best_is_taken_where_there_is_one(tiny_experiment, data, tmp_path):
     assert "the checkpoint is the last one; no validation has chosen it" in last.warnings
 
 
+def test_averaged_weights_are_named(tiny_experiment, data, tmp_path):
+    folder, training = start(tiny_experiment("generator.average_decay=0.9"), data, tmp_path / "run")
+    run(folder, training)
+    message = "the samples were drawn with a running mean of the generator's weights; the paper's were not"
+    assert message in evaluate(folder, data, samples=20).warnings
+
+
 def test_progress_covers_all_images(folder, data):
     seen: list[int] = []
     evaluate(folder, data, samples=10, progress=seen.append)

@@ -176,7 +176,7 @@ def evaluate(
         test_mean=float(test.mean()),
         test_standard_error=evaluation.standard_error(test),
         test_images=len(dataset.test),
-        warnings=traps(valid.sigma, which, drawn, dataset),
+        warnings=traps(valid.sigma, which, drawn, dataset, config.generator.average_decay is not None),
         measures=measure(drawn, dataset) if more else None,
     )
 
@@ -200,7 +200,7 @@ def images_to_judge(dataset: Dataset) -> int:
     return min(IMAGES, len(dataset.validation)) + len(dataset.test)
 
 
-def traps(sigma: float, which: str, samples: Any, dataset: Dataset) -> list[str]:
+def traps(sigma: float, which: str, samples: Any, dataset: Dataset, averaged: bool = False) -> list[str]:
     """Name each known way in which this evaluation is not that of Table 1."""
     found = []
     if sigma in (evaluation.SIGMAS[0], evaluation.SIGMAS[-1]):
@@ -212,6 +212,8 @@ def traps(sigma: float, which: str, samples: Any, dataset: Dataset) -> list[str]
         found.append(f"sigma was chosen on {len(dataset.validation):,} validation images, not {IMAGES:,}")
     if which == LAST and dataset.fold is None:
         found.append("the checkpoint is the last one; no validation has chosen it")
+    if averaged:
+        found.append("the samples were drawn with a running mean of the generator's weights; the paper's were not")
     for what, values in (("the data", dataset.test.images), ("the samples", samples)):
         low, high = float(np.min(values)), float(np.max(values))
         if low < 0 or high > 1:
