@@ -67,7 +67,7 @@ def build_parser() -> argparse.ArgumentParser:
     sweep.add_argument("--overlay", type=Path, metavar="FILE", help="a sweep of another device to draw beside it")
     sweep.set_defaults(run=_sweep)
 
-    costs = commands.add_parser("costs", help="what anomaly mode, an observer and checkpoints cost, as ratios")
+    costs = commands.add_parser("costs", help="what anomaly mode, averaging and checkpoints cost, as ratios")
     _add_task_options(costs, seconds=2.0, what="how long each variant runs")
     costs.set_defaults(run=_costs)
 

@@ -25,6 +25,7 @@ from tinygan.engine.checking.check import gradcheck
 from tinygan.engine.modes import Observer
 from tinygan.experiments.running import save, start
 from tinygan.experiments.training import Training
+from tinygan.optim import ExponentialMovingAverage
 
 EPOCH_ROWS = 50_000  # examples in an epoch of MNIST, between two checkpoints
 
@@ -53,6 +54,7 @@ def measure_costs(task: Task, seconds: float = 2.0) -> dict[str, Any]:
             "training": _in_training(training),
             "observer": _watched(contestant.iterate, Observer),
             "anomaly mode": _watched(contestant.iterate, detect_anomaly),
+            "averaging": _averaged(contestant),
         }
         turns = _take_turns(variants, clock_of(task.device), seconds)
         saves = host_clock(lambda: save(run_folder, training), 5)
@@ -90,6 +92,17 @@ def _watched(iterate: Callable[[], None], watcher: Callable[[], Any]) -> Callabl
     return watched
 
 
+def _averaged(contestant: TinyganStep) -> Callable[[], None]:
+    """Return one iteration after which the weights of G go into their running mean."""
+    average = ExponentialMovingAverage(contestant.game.generator.parameters(), 0.9999)
+
+    def iterate() -> None:
+        contestant.iterate()
+        average.update()
+
+    return iterate
+
+
 def _take_turns(variants: dict[str, Callable[[], None]], clock: Clock, seconds: float) -> dict[str, list[list[float]]]:
     """Time the variants in turn; they share a process and a BLAS, so there is nothing to rest from."""
     for iterate in variants.values():
@@ -114,7 +127,12 @@ def _gradcheck() -> tuple[list[float], dict[int, list[float]]]:
 def costs_table(measured: dict[str, Any]) -> str:
     """Write a result of `measure_costs` as text."""
     measurements = measured["measurements"]
-    what = {"training": "the whole of training", "observer": "an observer", "anomaly mode": "anomaly mode"}
+    what = {
+        "training": "the whole of training",
+        "observer": "an observer",
+        "anomaly mode": "anomaly mode",
+        "averaging": "a running mean of G's weights",
+    }
     rows = [("one iteration", *milliseconds(measurements["plain"]), "1")]
     rows += [
         (f"with {words}", *milliseconds(measurements[name]), f"{measured['ratios'][name]['ratio']:.3f}")

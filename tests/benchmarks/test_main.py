@@ -96,11 +96,12 @@ def test_an_overlay_must_be_a_sweep(made: Any, tmp_path: Path, capsys: Any) -> N
 def test_costs(tiny: str, tmp_path: Path, capsys: Any) -> None:
     assert run("costs", "--experiment", tiny, "--seconds", "0.01", "--out", tmp_path) == 0
     measured = read_result(tmp_path / "costs-cpu.json")
-    assert set(measured["ratios"]) == {"training", "observer", "anomaly mode"}
+    assert set(measured["ratios"]) == {"training", "observer", "anomaly mode", "averaging"}
     assert measured["checkpoint_share"] > 0
     assert measured["gradcheck_passes"]["2"] > measured["gradcheck_passes"]["1"] > 1
     out = capsys.readouterr().out
     assert "with anomaly mode" in out
+    assert "with a running mean of G's weights" in out
     assert " passes |" in out
 
 
