@@ -22,8 +22,10 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from tinygan.experiments.config import load_experiment
+from tinygan import data, evaluation
+from tinygan.experiments.config import ExperimentConfig, load_experiment
 from tinygan.experiments.run_folder import RunFolder
+from tinygan.experiments.validation import SAMPLES, parzen
 
 # Quoted from Table 1 of the paper: mean log-likelihood of test images in nats, and its error.
 PAPER = [
@@ -48,8 +50,9 @@ def main(arguments: list[str] | None = None) -> int:
         print("stopped; the same command goes on from here", file=sys.stderr)
         return 130
     runs = [_judge(seed, options) for seed in options.seeds]
-    table = _table(config.name, runs)
-    _draw(runs, config.name).savefig(options.out / "table_1.png", dpi=90, metadata={"Software": None})
+    training_images = _training_images(data.load(config.data.set, options.data))
+    table = _table(config.name, runs, training_images)
+    _draw(runs, config).savefig(options.out / "table_1.png", dpi=90, metadata={"Software": None})
     (options.out / "table_1.md").write_text(table + "\n", encoding="utf-8")
     results = options.results or options.out / "table_1.json"
     folder = RunFolder.open(_folder(options.seeds[0], options))
@@ -60,6 +63,7 @@ def main(arguments: list[str] | None = None) -> int:
                 "commit": _commit(),
                 "environment": folder.environment(),
                 "configuration": folder.config_path.read_text(encoding="utf-8"),
+                "training_images": training_images,
                 "runs": runs,
                 "table": table,
             },
@@ -116,6 +120,19 @@ def _judge(seed: int, options: argparse.Namespace) -> dict[str, Any]:
     return {"seed": seed, "seconds": round(seconds), "validation": curve, **answers}
 
 
+def _training_images(dataset: data.Dataset) -> dict[str, float]:
+    """Judge training images as if a generator had drawn them: what a number in this table means."""
+    images = dataset.train.images[:SAMPLES]
+    chosen = parzen(images, dataset.validation.images)
+    values = evaluation.parzen_log_likelihood(images, dataset.test.images, chosen.sigma)
+    return {
+        "images": len(images),
+        "sigma": chosen.sigma,
+        "test_mean": float(values.mean()),
+        "test_standard_error": evaluation.standard_error(values),
+    }
+
+
 def _folder(seed: int, options: argparse.Namespace) -> Path:
     return options.out / f"seed-{seed}"
 
@@ -130,15 +147,16 @@ def _commit() -> str | None:
 # ---------------------------------------------------------------------- what they say
 
 
-def _table(experiment: str, runs: list[dict[str, Any]]) -> str:
+def _table(experiment: str, runs: list[dict[str, Any]], training_images: dict[str, float]) -> str:
     rows = [(f"{model} (quoted)", mnist, tfd) for model, mnist, tfd in PAPER]
+    yardstick = f"{training_images['images']:,} training images in the place of samples"
+    rows.append((f"{yardstick} (sigma {training_images['sigma']:.3f})", _number(training_images), ""))
     where = "" if experiment == "mnist" else f", on {experiment}: no number of the paper's"
     for which, words in (("best", "best on validation"), ("last", "last checkpoint")):
         for run in runs:
             found = run[which]
-            number = f"{found['test_mean']:.1f} ± {found['test_standard_error']:.1f}"
             name = f"tinygan, seed {run['seed']}, {words} (epoch {found['epoch']}, sigma {found['sigma']:.3f}){where}"
-            rows.append((name, number, "not public"))
+            rows.append((name, _number(found), "not public"))
         if len(runs) > 1:
             means = [run[which]["test_mean"] for run in runs]
             mean = sum(means) / len(means)
@@ -148,19 +166,23 @@ def _table(experiment: str, runs: list[dict[str, Any]]) -> str:
     return "\n".join(lines + [f"| {' | '.join(row)} |" for row in rows])
 
 
-def _draw(runs: list[dict[str, Any]], experiment: str) -> Figure:
+def _number(found: dict[str, Any]) -> str:
+    return f"{found['test_mean']:.1f} ± {found['test_standard_error']:.1f}"
+
+
+def _draw(runs: list[dict[str, Any]], config: ExperimentConfig) -> Figure:
     figure = Figure(figsize=(7, 4.2), layout="constrained")
     axes = figure.add_subplot()
     for run in runs:
         epochs, values, _ = zip(*run["validation"], strict=True)
         axes.plot(epochs, values, label=f"seed {run['seed']}", lw=1.2)
         axes.plot(run["best"]["epoch"], run["best"]["valid_mean"], "o", color=axes.lines[-1].get_color())
-    if experiment == "mnist":
+    if config.data.set == "mnist":
         for model, number, _ in PAPER[2:]:
             height = float(number.split(" ")[0])
             axes.axhline(height, color="grey", ls=":", lw=1)
             axes.annotate(f"{model}, test (quoted)", (0, height), fontsize=8, color="grey", va="bottom")
-    axes.set_title(f"{experiment}: log-likelihood of 1,000 validation images\n(dot: kept as best)")
+    axes.set_title(f"{config.name}: log-likelihood of 1,000 validation images\n(dot: kept as best)")
     axes.set(xlabel="epoch", ylabel="nats")
     axes.legend(loc="lower right")
     return figure

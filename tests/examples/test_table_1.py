@@ -33,6 +33,10 @@ def test_from_the_data_to_the_row(example: Any, tmp_path: Path, capsys: Any) -> 
     assert "| Adversarial nets (quoted) | 225 ± 2 | 2057 ± 26 |" in printed
     assert printed.count("on digits: no number of the paper's | ") == 4
     assert printed.count("not public") == 4
+    images = results["training_images"]
+    number = f"{images['test_mean']:.1f} ± {images['test_standard_error']:.1f}"
+    assert f"| 1,397 training images in the place of samples (sigma {images['sigma']:.3f}) | {number} |  |" in printed
+    assert images["test_mean"] > max(run["best"]["test_mean"] for run in results["runs"])  # who trained for 2 epochs
     assert results["environment"]["numpy"]
     assert 'name = "digits"' in results["configuration"]
     for run in results["runs"]:
