@@ -285,6 +285,12 @@ def kills_at_every_call(folder: Path, undisturbed: Undisturbed, options: Options
     return _at_every_call(folder, undisturbed, options, count, CALLS, die, halves=True)
 
 
+def kills_at_birth(folder: Path, undisturbed: Undisturbed, options: Options) -> Count:
+    """Kill before each system call, and halfway through each write, from the making of the folder to a checkpoint."""
+    count = Count("SIGKILL at every system call of a run's first epoch")
+    return _at_every_call(folder, undisturbed, options, count, CALLS, die, halves=True, first=0)
+
+
 def full_disk(folder: Path, undisturbed: Undisturbed, options: Options) -> Count:
     """Let the disk be full from each call on, for one epoch; then there is space again."""
     count = Count("full disk, from every call of an epoch on")
@@ -305,27 +311,29 @@ def _at_every_call(
     calls: tuple[str, ...],
     action: Callable[[], None],
     halves: bool,
+    first: int = EPOCH,
 ) -> Count:
-    before = folder / "before"
-    train(before, steps=EPOCH)
-    path = folder / "run"
+    before, path = folder / "before", folder / "run"
+    if first:
+        train(before, steps=first)
     for number in progress(itertools.count(), count, options):
-        shutil.copytree(before, path)
+        if first:
+            shutil.copytree(before, path)
 
         def disturbed(number: int = number) -> None:
             at_call(number, calls, action, halves)
-            train(path, steps=2 * EPOCH)
+            train(path, steps=first + EPOCH)
 
         child = in_child(disturbed)
         _, status = os.waitpid(child, 0)
         if status == 0:  # it was through before its moment came
-            assert saved_steps(path) == 2 * EPOCH
+            assert saved_steps(path) == first + EPOCH
             break
         count.made += 1
         ended_well = os.WIFSIGNALED(status) if action is die else os.waitstatus_to_exitcode(status) == 3
-        count.lost += saved_steps(path) < EPOCH
+        count.lost += saved_steps(path) < first
         count.survived += ended_well and undisturbed.equals(path)
-        shutil.rmtree(path)
+        shutil.rmtree(path, ignore_errors=True)  # killed at the very first call there is none
     return count
 
 
@@ -376,6 +384,7 @@ def _damaged(folder: Path, options: Options, count: Count, contents: Iterator[by
 KINDS: dict[str, Callable[[Path, Undisturbed, Options], Count]] = {
     "steps": kills_at_every_step,
     "moments": kills_at_random_moments,
+    "birth": kills_at_birth,
     "calls": kills_at_every_call,
     "full": full_disk,
     "read-only": read_only,

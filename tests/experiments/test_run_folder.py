@@ -72,6 +72,55 @@ def test_a_folder_with_other_things_is_left_alone(tmp_path):
     assert sorted(os.listdir(tmp_path)) == ["a", "b", "c", "d"]
 
 
+def populate(folder, names):
+    for name in names:
+        (folder / name).mkdir(parents=True) if name.endswith("/") else (folder / name).write_text("half")
+
+
+@pytest.mark.parametrize(
+    "left",
+    [
+        ["run.lock"],
+        ["run.lock", "samples/"],
+        ["run.lock", "samples/", "checkpoints/"],
+        ["run.lock", "samples/", "checkpoints/", ".environment.json.0123abcd.tmp"],
+        ["run.lock", "samples/", "checkpoints/", "environment.json"],
+        ["run.lock", "samples/", "checkpoints/", "environment.json", ".config.toml.0123abcd.tmp"],
+    ],
+)
+def test_what_a_process_had_begun_when_it_was_killed_is_made_whole(tmp_path, run, left):
+    (tmp_path / "begun").mkdir()
+    populate(tmp_path / "begun", left)
+    begun = RunFolder.create(tmp_path / "begun", "seed = 1\n", {"python": "3.11", "cpus": 2})
+    for path in (run.path, begun.path):
+        (path / "run.lock").unlink()  # it holds a process id
+    assert sorted(os.listdir(begun.path)) == sorted(os.listdir(run.path))
+    assert begun.environment_path.read_bytes() == run.environment_path.read_bytes()
+    assert begun.config_path.read_bytes() == run.config_path.read_bytes()
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["environment.json"],
+        ["samples/", "environment.json"],
+        ["checkpoints/"],
+        ["samples/", "checkpoints/", "metrics.jsonl"],
+        ["samples/", "samples/mine.png"],
+        ["samples/", "checkpoints/", "checkpoints/mine.tgn", "environment.json"],
+        ["samples/", "checkpoints/", ".notes.txt.0123abcd.tmp"],
+        ["samples/", "checkpoints/", "environment.json", "mine.txt"],
+    ],
+)
+def test_what_only_looks_like_it_is_left_alone(tmp_path, names):
+    populate(tmp_path, names)
+    with pytest.raises(RunError, match="expected an empty folder, found "):
+        RunFolder.create(tmp_path, "", {})
+    assert sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")) == sorted(
+        name.removesuffix("/") for name in names
+    )
+
+
 def test_a_file_in_the_way_is_named(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(RunError, match="file: expected a folder, found a file; choose another --out"):

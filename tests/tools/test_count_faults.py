@@ -37,7 +37,9 @@ def test_killed_at_random_moments():
     assert status == 0
 
 
-@pytest.mark.parametrize(("kind", "at_least"), [("steps", 5), ("calls", 12), ("full", 11), ("read-only", 6)])
+@pytest.mark.parametrize(
+    ("kind", "at_least"), [("steps", 5), ("birth", 9), ("calls", 12), ("full", 11), ("read-only", 6)]
+)
 def test_disturbed_at_a_sample_of_all_moments(kind, at_least):
     status, [count] = count_faults("--only", kind, "--every", "40" if kind != "steps" else "10")
     assert count["made"] >= at_least
@@ -72,6 +74,10 @@ BROKEN = {
         "    os.close(file)\n"
         "checkpoint.atomic_write = in_place",
     ),
+    "a folder half made that stands in its own way": (
+        "birth",
+        "from tinygan.experiments.run_folder import RunFolder\nRunFolder._is_half_made = lambda *_: False",
+    ),
     "a checksum that is not looked at": (
         "flips",
         "from tinygan.experiments import checkpoint\ncheckpoint._check_checksum = lambda *_: None",
@@ -82,7 +88,7 @@ BROKEN = {
 @pytest.mark.parametrize("bug", BROKEN)
 def test_it_sees_a_planted_bug(bug):
     kind, code = BROKEN[bug]
-    every = {"steps": "13", "calls": "40", "flips": "997"}[kind]
+    every = {"steps": "13", "birth": "15", "calls": "40", "flips": "997"}[kind]
     status, [count] = count_faults("--only", kind, "--every", every, before=code)
     assert count["survived"] < count["made"] or count["lost"]
     assert status == 1

@@ -22,7 +22,7 @@ from pathlib import Path
 # O_BINARY exists on Windows only, where text mode would rewrite every newline.
 BINARY = getattr(os, "O_BINARY", 0)
 
-_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.tmp")
+_TEMPORARY = re.compile(r"\.(.+)\.[0-9a-f]{8}\.tmp")
 
 
 def atomic_write(path: str | os.PathLike[str], chunks: Iterable[bytes | memoryview]) -> None:
@@ -115,6 +115,18 @@ def sync_folder(folder: str | os.PathLike[str]) -> None:
             raise
     finally:
         os.close(descriptor)
+
+
+def final_name(name: str) -> str:
+    """Return what a file that `atomic_write` has begun would be called in the end; any other name as it is.
+
+    Examples
+    --------
+    >>> final_name(".a.txt.0123abcd.tmp"), final_name("a.txt")
+    ('a.txt', 'a.txt')
+    """
+    found = _TEMPORARY.fullmatch(name)
+    return found[1] if found else name
 
 
 def remove_temporaries(folder: str | os.PathLike[str]) -> list[str]:

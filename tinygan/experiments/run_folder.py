@@ -22,13 +22,13 @@ from __future__ import annotations
 import json
 import operator
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from tinygan.errors import CheckpointError, RunError
-from tinygan.experiments.atomic import atomic_write, remove_temporaries, sync_folder
+from tinygan.experiments.atomic import atomic_write, final_name, remove_temporaries, sync_folder
 from tinygan.experiments.checkpoint import Checkpoint
 from tinygan.experiments.checkpoint_folder import CheckpointFolder
 from tinygan.experiments.checkpoint_layout import Array
@@ -92,12 +92,12 @@ class RunFolder:
     def create(
         cls, path: str | os.PathLike[str], config_text: str, environment: Mapping[str, Any]
     ) -> RunFolder:
-        """Make a new run folder, or use an empty one.
+        """Make a new run folder, or use an empty one, or one that a killed process had only begun to make.
 
         Parameters
         ----------
         path : path
-            Missing, or an empty folder; parents are made.
+            Missing, or empty but for what was begun; parents are made.
         config_text : str
             The resolved configuration, for ``config.toml``.
         environment : mapping
@@ -115,8 +115,8 @@ class RunFolder:
             run._refuse_unless_empty()
             with run.lock():
                 run._refuse_unless_empty()  # nobody else got in between
-                run.samples_path.mkdir()
-                run.checkpoints_path.mkdir()
+                run.samples_path.mkdir(exist_ok=True)  # in the order that `_is_half_made` knows
+                run.checkpoints_path.mkdir(exist_ok=True)
                 atomic_write(run.environment_path, [described.encode()])
                 atomic_write(run.config_path, [config_text.encode()])
                 sync_folder(run.path.parent)
@@ -162,9 +162,17 @@ class RunFolder:
                 f"{self.path}: expected an empty folder, found an earlier run; choose another --out, or go "
                 f"on with that run: tinygan resume {self.path}"
             )
-        if found:
+        if found and not self._is_half_made(found):
             shown = ", ".join(found[:3]) + (", ..." if len(found) > 3 else "")
             raise RunError(f"{self.path}: expected an empty folder, found {shown}; choose another --out")
+
+    def _is_half_made(self, found: Iterable[str]) -> bool:
+        """Say whether these names are what `create` makes first, up to some moment at which it was killed."""
+        in_order = [self.samples_path, self.checkpoints_path, self.environment_path, self.config_path]
+        made = {final_name(name) for name in found}
+        return made == {path.name for path in in_order[: len(made)]} and not any(
+            os.listdir(path) for path in in_order[:2] if path.is_dir()
+        )
 
     @contextmanager
     def lock(self) -> Iterator[None]:
