@@ -32,9 +32,9 @@ class ExponentialMovingAverage:
     >>> w.data[...] = 4.0  # in place of an optimiser
     >>> average.update()
     >>> with average.applied():
-    ...     w.tolist()
+    ...     w.data.tolist()
     [1.0, 7.0]
-    >>> w.tolist()
+    >>> w.data.tolist()
     [4.0, 4.0]
     """
 
