@@ -170,11 +170,12 @@ def test_mnist_is_the_configuration_of_the_released_code():
 def test_the_printed_order_differs_from_the_released_code_where_it_says_so():
     ours, mnist = load_experiment("mnist-algorithm1"), load_experiment("mnist")
     assert ours.generator.optimizer == AdamConfig(lr=0.0002, beta1=0.5)
+    assert ours.generator.average_decay == load_experiment("mnist-averaged").generator.average_decay
     assert ours == dataclasses.replace(
         mnist,
         name=ours.name,
         description=ours.description,
-        generator=dataclasses.replace(mnist.generator, optimizer=ours.generator.optimizer),
+        generator=dataclasses.replace(mnist.generator, optimizer=ours.generator.optimizer, average_decay=0.9999),
         training=dataclasses.replace(
             mnist.training, schedule="alternating", shared_noise=False, discriminator_loss_scale=1.0
         ),

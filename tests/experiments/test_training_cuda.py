@@ -33,7 +33,7 @@ BUDGET = {
     "digits": 104,
     "gaussian": 91,
     "mnist": 106,
-    "mnist-algorithm1": 104,
+    "mnist-algorithm1": 110,
     "mnist-averaged": 112,
     "tfd": 124,
     "tfd-finetune": 148,
