@@ -23,7 +23,9 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from tinygan import data, evaluation
-from tinygan.experiments.config import ExperimentConfig, load_experiment
+from tinygan.experiments.atomic import atomic_write
+from tinygan.experiments.config import ExperimentConfig, load_experiment, to_toml
+from tinygan.experiments.decisive import changes, decisive_toml
 from tinygan.experiments.run_folder import RunFolder
 from tinygan.experiments.validation import SAMPLES, parzen
 
@@ -85,6 +87,7 @@ def _train(seed: int, options: argparse.Namespace) -> bool:
     folder = _folder(seed, options)
     command = [sys.executable, "-m", "tinygan"]
     if (folder / "config.toml").exists():
+        _take_over(folder, load_experiment(options.experiment, [*options.overrides, f"seed={seed}"]))
         command += ["resume", str(folder)]
     else:
         command += ["train", options.experiment, "--out", str(folder), "--seed", str(seed)]
@@ -100,6 +103,16 @@ def _train(seed: int, options: argparse.Namespace) -> bool:
     if status not in (0, 130):
         raise SystemExit(f"table_1: training with seed {seed} ended with status {status}; its message is above")
     return status == 0
+
+
+def _take_over(folder: Path, config: ExperimentConfig) -> None:
+    """Refuse a run of another experiment; of this one, let its end be where the command says now."""
+    run = RunFolder.open(folder)
+    changed = changes(decisive_toml(load_experiment(run.config_path)), config)
+    if changed:
+        what = "; ".join(changed)
+        raise SystemExit(f"table_1: {folder} holds a run with other settings: {what}; choose another --out")
+    atomic_write(run.config_path, [to_toml(config).encode()])
 
 
 def _judge(seed: int, options: argparse.Namespace) -> dict[str, Any]:
@@ -176,12 +189,14 @@ def _draw(runs: list[dict[str, Any]], config: ExperimentConfig) -> Figure:
     for run in runs:
         epochs, values, _ = zip(*run["validation"], strict=True)
         axes.plot(epochs, values, label=f"seed {run['seed']}", lw=1.2)
-        axes.plot(run["best"]["epoch"], run["best"]["valid_mean"], "o", color=axes.lines[-1].get_color())
+        best = run["best"]["epoch"]  # at the value that chose it; the table's comes from other samples
+        axes.plot(best, dict(zip(epochs, values, strict=True))[best], "o", color=axes.lines[-1].get_color())
     if config.data.set == "mnist":
         for model, number, _ in PAPER[2:]:
             height = float(number.split(" ")[0])
             axes.axhline(height, color="grey", ls=":", lw=1)
-            axes.annotate(f"{model}, test (quoted)", (0, height), fontsize=8, color="grey", va="bottom")
+            place = {"xy": (0.01, height), "xycoords": axes.get_yaxis_transform(), "va": "bottom"}
+            axes.annotate(f"{model}, test (quoted)", fontsize=8, color="grey", **place)
     axes.set_title(f"{config.name}: log-likelihood of 1,000 validation images\n(dot: kept as best)")
     axes.set(xlabel="epoch", ylabel="nats")
     axes.legend(loc="lower right")
@@ -194,7 +209,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, nargs="+", default=[2014], metavar="S", help="(default: 2014)")
     parser.add_argument("--epochs", type=int, metavar="N", help="instead of the experiment's own")
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="seeds trained side by side (default: 1)")
-    parser.add_argument("--out", type=Path, default=Path("runs/table_1"), metavar="DIR", help="(default: runs/table_1)")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="(default: runs/table_1-NAME)")
     parser.add_argument("--results", type=Path, metavar="FILE", help="the JSON file (default: OUT/table_1.json)")
     parser.add_argument("--experiment", default="mnist", metavar="NAME", help="another experiment of this form")
     parser.add_argument("--set", action="append", default=[], dest="overrides", metavar="KEY=VALUE", help="override")
@@ -203,6 +218,8 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         parser.error("--jobs and --epochs take 1 or more, --seeds 0 or more")
     if len(set(options.seeds)) < len(options.seeds):
         parser.error("--seeds: the same seed twice would be the same run twice")
+    if options.out is None:
+        options.out = Path(f"runs/table_1-{options.experiment}")
     if options.epochs is not None:
         options.overrides.append(f"training.epochs={options.epochs}")
     if load_experiment(options.experiment, options.overrides).output.validate_every is None:

@@ -70,6 +70,25 @@ def test_a_run_that_was_stopped_goes_on(example: Any, tmp_path: Path) -> None:
         assert (folder / name).read_bytes() == (tmp_path / "whole" / "seed-2014" / name).read_bytes()
 
 
+def test_a_longer_table_goes_on_with_the_runs_of_a_shorter_one(example: Any, tmp_path: Path) -> None:
+    out = tmp_path / "table"
+    assert example["main"]([*SMALL, "--out", str(out)]) == 0
+    shorter = (out / "seed-2014" / "metrics.jsonl").read_bytes()
+    assert example["main"]([*SMALL, "--epochs", "3", "--out", str(out)]) == 0
+    longer = (out / "seed-2014" / "metrics.jsonl").read_bytes()
+    assert longer.startswith(shorter)
+    assert longer.count(b"\n") == 3
+
+
+def test_runs_of_another_experiment_are_not_taken_for_this_one(example: Any, tmp_path: Path) -> None:
+    out = tmp_path / "table"
+    assert example["main"]([*SMALL, "--out", str(out)]) == 0
+    before = (out / "seed-2014" / "config.toml").read_bytes()
+    with pytest.raises(SystemExit, match=r"holds a run with other settings: training.k was 1 and is now 2; choose"):
+        example["main"]([*SMALL, "--set", "training.k=2", "--out", str(out)])
+    assert (out / "seed-2014" / "config.toml").read_bytes() == before
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

@@ -130,6 +130,20 @@ def test_a_longer_run_begins_as_a_shorter_one(tiny_experiment, tiny_data, fresh)
     assert (long / "metrics.jsonl").read_bytes().startswith((short / "metrics.jsonl").read_bytes())
 
 
+def test_a_run_whose_end_was_moved_ends_there_or_at_once(tiny_experiment, tiny_data, fresh, go_on):
+    path, undisturbed = fresh(), fresh()
+    run(*start(tiny_experiment("training.epochs=4"), tiny_data(), undisturbed))
+    run(*start(tiny_experiment("training.epochs=3"), tiny_data(), path))
+    before = contents(path)
+    config = path / "config.toml"
+    config.write_text(config.read_text().replace("\nepochs = 3", "\nepochs = 2"))
+    assert go_on(path)
+    assert contents(path) == {**before, "config.toml": config.read_bytes()}
+    config.write_text(config.read_text().replace("\nepochs = 2", "\nepochs = 4"))
+    assert go_on(path)
+    assert (path / "metrics.jsonl").read_bytes() == (undisturbed / "metrics.jsonl").read_bytes()
+
+
 def test_two_seeds_two_runs(tiny_experiment, tiny_data, fresh):
     one, two = fresh(), fresh()
     for path, seed in ((one, 1), (two, 2)):

@@ -178,8 +178,9 @@ def run(folder: RunFolder, training: Training, limits: Limits | None = None, wat
 
 
 def is_done(training: Training) -> bool:
-    """Say whether the last epoch of the configuration is over."""
-    return training.epoch == training.config.training.epochs and training.epoch_is_over
+    """Say whether the last epoch of the configuration is over; it may have been moved since the run began."""
+    last = training.config.training.epochs
+    return training.epoch > last or (training.epoch == last and training.epoch_is_over)
 
 
 def _run_epoch(folder: RunFolder, training: Training, limits: Limits, watcher: Watcher) -> bool:
