@@ -3,7 +3,7 @@
 Usage: python tools/count_faults.py [--kills N] [--seed N] [--only KIND ...] [--every N] [--json]
 
 A run of 50 steps on the embedded digits, with small networks, is disturbed, then gone on with, and compared byte for
-byte with one that nobody disturbed. The whole takes some ten minutes; the exit status is 1 if anything was lost. It
+byte with one that nobody disturbed. The whole takes fifteen minutes; the exit status is 1 if anything was lost. It
 forks, which is quick, and safe here because nothing has started a thread; so it needs a Unix.
 """
 

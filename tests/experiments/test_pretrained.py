@@ -55,6 +55,12 @@ def test_the_topmost_layers_are_the_earlier_generator(second, first, tiny_data, 
         np.testing.assert_array_equal(parameter.data, expected)
 
 
+def test_a_running_mean_begins_with_what_was_learnt(second, tiny_data, tmp_path):
+    _, training = start(second("generator.average_decay=0.9"), tiny_data(), tmp_path / "second")
+    for parameter, mean in zip(training.game.generator.parameters(), training.average.arrays(), strict=True):
+        np.testing.assert_array_equal(parameter.data, mean)
+
+
 def test_without_new_layers_the_generator_goes_on_against_a_new_discriminator(
     tiny_experiment, first, tiny_data, tmp_path
 ):
