@@ -222,6 +222,51 @@ def test_sgd_step_of_mixed_dtypes_is_the_portable_one(mixed: int) -> None:
         np.testing.assert_allclose(ours, theirs, rtol=1e-5)
 
 
+@pytest.mark.parametrize("size", [0, 1, 7, 1000, numpy_backend._BLOCK, numpy_backend._BLOCK + 1])
+@pytest.mark.parametrize("dtype", ["f2", "f4", "f8", "g"])
+@pytest.mark.parametrize("betas", [(0.0, 0.9), (0.5, 0.9)])
+def test_adam_step_is_the_portable_one_up_to_rounding(size: int, dtype: str, betas: tuple[float, float]) -> None:
+    rng = np.random.default_rng(size)
+    weight, gradient, mean, square = arrays = rng.normal(size=(4, size)).astype(dtype)
+    np.square(square, out=square)
+    copies = arrays.copy()
+    for step in (3, 4):
+        FAST.adam_step(weight, gradient, mean, square, 0.1, betas, 0.01, step)
+        PORTABLE.adam_step(*copies, 0.1, betas, 0.01, step)
+    np.testing.assert_allclose(arrays, copies, rtol=0, atol=float(64 * np.finfo(dtype).eps))
+
+
+@given(DTYPES, st.sampled_from([(0.0, 0.0), (0.0, 0.9), (0.5, 0.0), (0.5, 0.9)]), st.data())
+def test_adam_step_keeps_nan_and_infinity(dtype: str, betas: tuple[float, float], data: st.DataObject) -> None:
+    weight, gradient, mean, square = (data.draw(edgy(dtype, (9,))) for _ in range(4))
+    arrays = [weight, gradient, mean, np.abs(square)]
+    copies = [array.copy() for array in arrays]
+    with np.errstate(all="ignore"):
+        FAST.adam_step(*arrays, 0.5, betas, 0.25, 3)
+        PORTABLE.adam_step(*copies, 0.5, betas, 0.25, 3)
+    for ours, theirs in zip(arrays, copies, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-2 if dtype == "f2" else 1e-5, atol=1e-4)
+
+
+@pytest.mark.parametrize("strided", range(4))
+def test_adam_step_changes_strided_arrays_in_place(strided: int) -> None:
+    arrays = [np.abs(np.random.default_rng(n).normal(size=(4, 5))).astype("f4") for n in range(4)]
+    arrays[strided] = np.asfortranarray(arrays[strided])[::-1]
+    copies = [array.copy() for array in arrays]
+    FAST.adam_step(*arrays, 0.1, (0.5, 0.9), 1e-8, 1)
+    PORTABLE.adam_step(*copies, 0.1, (0.5, 0.9), 1e-8, 1)
+    same(arrays, copies)
+
+
+@pytest.mark.parametrize("size", [numpy_backend._BLOCK - 1, 2 * numpy_backend._BLOCK + 5])
+def test_lerp_reaches_every_block(size: int) -> None:
+    start, end = np.random.default_rng(0).normal(size=(2, size)).astype("f4")
+    expected = start.copy()
+    FAST.lerp(start, end, 0.25)
+    PORTABLE.lerp(expected, end, 0.25)
+    np.testing.assert_allclose(start, expected, rtol=0, atol=1e-6)
+
+
 @pytest.mark.parametrize("backend", [FAST, PORTABLE], ids=["fast", "portable"])
 @pytest.mark.parametrize("strided", ["none", "weight", "gradient", "velocity", "all"])
 @pytest.mark.parametrize("shape", [(), (3,), (4, 5)])

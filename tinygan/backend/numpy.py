@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import ctypes
 import sys
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from tinygan.backend.base import Array, Backend, Shape
+from tinygan.backend.base import Array, Backend, Shape, adam_rates
 from tinygan.backend.blas import axpby
 
+# Numbers in a block of `_blocks`. Smaller ones pay for Python's calls, larger ones leave the cache: Adam's step on the
+# 2.5 million weights of the MNIST generator takes 7.4 ms with 2^14, 5.4 with 2^16, 5.0 with 2^17; 18.7 without blocks.
+_BLOCK = 1 << 17
 _BASIC_INDEX = (int, slice, type(None), type(Ellipsis))
 
 
@@ -101,18 +105,61 @@ class NumpyBackend(Backend):
             fused(-lr, gradient, momentum, velocity)
             weight += velocity
 
+    def adam_step(
+        self,
+        weight: Array,
+        gradient: Array,
+        mean: Array,
+        square: Array,
+        lr: float,
+        betas: tuple[float, float],
+        eps: float,
+        step: int,
+    ) -> None:
+        """As the base class, block by block: one pass over memory instead of twelve."""
+        arrays = (weight, gradient, mean, square)
+        fused = axpby(weight.dtype) if _alike(*arrays) else None
+        rate, small = adam_rates(lr, betas, eps, step)
+        factors = (*betas, 1 - betas[0], 1 - betas[1], rate)
+        if fused is None or 0 in map(weight.dtype.type, factors):  # as in `sgd_step`
+            super().adam_step(*arrays, lr, betas, eps, step)
+            return
+        for w, g, m, v, out in _blocks(*arrays):
+            fused(1 - betas[0], g, betas[0], m)
+            np.multiply(g, g, out=out)
+            fused(1 - betas[1], out, betas[1], v)
+            np.sqrt(v, out=out)
+            out += small
+            np.divide(m, out, out=out)
+            fused(-rate, out, 1.0, w)
+
     def lerp(self, start: Array, end: Array, weight: float) -> None:
-        """As the base class, in two passes over memory."""
+        """As the base class, block by block: one pass over memory instead of three."""
         fused = axpby(start.dtype) if _alike(start, end) else None
         if fused is None or start.dtype.type(weight) == 0:  # as in `sgd_step`
             super().lerp(start, end, weight)
-        else:  # not weight end + (1 - weight) start, which is one pass: rounded, those two do not add up to 1
-            fused(weight, end - start, 1.0, start)
+            return
+        for a, b, out in _blocks(start, end):
+            np.subtract(b, a, out=out)
+            # not weight b + (1 - weight) a, without a temporary: rounded, those two do not add up to 1
+            fused(weight, out, 1.0, a)
 
 
 def _alike(*arrays: Array) -> bool:
     """Say whether all arrays have one dtype and lie in memory without gaps, in C order."""
     return all(array.flags.c_contiguous and array.dtype == arrays[0].dtype for array in arrays)
+
+
+def _blocks(*arrays: Array) -> Iterator[tuple[Array, ...]]:
+    """Yield flat pieces of arrays that are `_alike` and of one size, and room for one more such piece.
+
+    A formula of many passes over large arrays takes the time of the memory; over pieces that stay in a cache, its own.
+    """
+    flat = [array.reshape(-1) for array in arrays]
+    room = np.empty(min(flat[0].size, _BLOCK), flat[0].dtype)
+    for begin in range(0, flat[0].size, _BLOCK):
+        piece = [array[begin : begin + _BLOCK] for array in flat]
+        yield *piece, room[: piece[0].size]
 
 
 def _kept(values: Array, mask: Array) -> Array:
