@@ -1,6 +1,7 @@
 """The MNIST column of Table 1, from the data to the row.
 
-Usage: python examples/table_1.py [--data DIR] [--seeds S ...] [--epochs N] [--jobs N] [--out DIR] [--results FILE]
+Usage: python examples/table_1.py [--data DIR] [--seeds S ...] [--epochs N] [--device cuda] [--jobs N] [--out DIR]
+       [--results FILE] [--experiment NAME] [--set KEY=VALUE ...]
 
 Trains the experiment once for each seed, keeps the checkpoint that the validation images like best, and evaluates it,
 and the last one, on the test images. Prints the table beside the paper's rows, which are quoted, and writes
@@ -14,6 +15,7 @@ import argparse
 import json
 import math
 import os
+import signal
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -23,8 +25,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from tinygan import data, evaluation
-from tinygan.experiments.atomic import atomic_write
-from tinygan.experiments.config import ExperimentConfig, load_experiment, to_toml
+from tinygan.experiments.config import ExperimentConfig, load_experiment
 from tinygan.experiments.decisive import changes, decisive_toml
 from tinygan.experiments.run_folder import RunFolder
 from tinygan.experiments.validation import SAMPLES, parzen
@@ -46,9 +47,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parse(arguments)
     config = load_experiment(options.experiment, options.overrides)
     options.out.mkdir(parents=True, exist_ok=True)
-    with ThreadPoolExecutor(options.jobs) as pool:  # each thread waits for a process
-        finished = list(pool.map(lambda seed: _train(seed, options), options.seeds))
-    if not all(finished):
+    if not _train_all(options):
         print("stopped; the same command goes on from here", file=sys.stderr)
         return 130
     runs = [_judge(seed, options) for seed in options.seeds]
@@ -82,37 +81,63 @@ def main(arguments: list[str] | None = None) -> int:
 # ---------------------------------------------------------------------- runs
 
 
-def _train(seed: int, options: argparse.Namespace) -> bool:
-    """Train, or go on training; say whether the last epoch is done. A process of its own survives any other's end."""
-    folder = _folder(seed, options)
-    command = [sys.executable, "-m", "tinygan"]
-    if (folder / "config.toml").exists():
-        _take_over(folder, load_experiment(options.experiment, [*options.overrides, f"seed={seed}"]))
-        command += ["resume", str(folder)]
-    else:
-        command += ["train", options.experiment, "--out", str(folder), "--seed", str(seed)]
-        for override in options.overrides:
-            command += ["--set", override]
+def _train_all(options: argparse.Namespace) -> bool:
+    """Train each seed in a process of its own, which survives any other's end; say whether all have come to theirs.
+
+    What would stop this process (Ctrl-C, SIGTERM) stops them, each after a checkpoint.
+    """
+    children: list[subprocess.Popen[bytes]] = []
+    stopped: list[int] = []
+
+    def stop(number: int, frame: object) -> None:
+        stopped.append(number)
+        if number == signal.SIGTERM:  # Ctrl-C has reached every process of the terminal already
+            for child in children:
+                child.terminate()
+
+    def train(command: list[str]) -> bool:
+        if stopped:
+            return False
+        children.append(child := subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL))
+        status = child.wait()
+        if status != 0 and not stopped and status != 130:
+            raise SystemExit(f"table_1: {' '.join(command[2:])} ended with status {status}; its message is above")
+        return status == 0
+
     environment = dict(os.environ)
     if options.jobs > 1:  # side by side they share the cores
         environment["OPENBLAS_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // options.jobs))
-        command.append("--quiet")
-    if options.data is not None:
-        command += ["--data", str(options.data)]
-    status = subprocess.run(command, env=environment, stdout=subprocess.DEVNULL, check=False).returncode
-    if status not in (0, 130):
-        raise SystemExit(f"table_1: training with seed {seed} ended with status {status}; its message is above")
-    return status == 0
+    commands = [_training_command(seed, options) for seed in options.seeds]
+    previous = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        with ThreadPoolExecutor(options.jobs) as pool:  # each thread waits for a process
+            return all(list(pool.map(train, commands)))
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
 
 
-def _take_over(folder: Path, config: ExperimentConfig) -> None:
-    """Refuse a run of another experiment; of this one, let its end be where the command says now."""
-    run = RunFolder.open(folder)
-    changed = changes(decisive_toml(load_experiment(run.config_path)), config)
+def _training_command(seed: int, options: argparse.Namespace) -> list[str]:
+    """Return the command that begins a run, or goes on with it until where the end is now."""
+    folder = _folder(seed, options)
+    command = [sys.executable, "-m", "tinygan"]
+    if (folder / "config.toml").exists():
+        _refuse_another_experiment(folder, load_experiment(options.experiment, [*options.overrides, f"seed={seed}"]))
+        command += ["resume", str(folder)]
+    else:
+        command += ["train", options.experiment, "--out", str(folder), "--seed", str(seed)]
+    for override in options.overrides:
+        command += ["--set", override]
+    command += ["--device", options.device]
+    command += [] if options.data is None else ["--data", str(options.data)]
+    return [*command, "--quiet"] if options.jobs > 1 else command
+
+
+def _refuse_another_experiment(folder: Path, config: ExperimentConfig) -> None:
+    changed = changes(decisive_toml(load_experiment(RunFolder.open(folder).config_path)), config)
     if changed:
         what = "; ".join(changed)
         raise SystemExit(f"table_1: {folder} holds a run with other settings: {what}; choose another --out")
-    atomic_write(run.config_path, [to_toml(config).encode()])
 
 
 def _judge(seed: int, options: argparse.Namespace) -> dict[str, Any]:
@@ -208,6 +233,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--data", type=Path, metavar="DIR", help="the folder that holds mnist/ (or TINYGAN_DATA)")
     parser.add_argument("--seeds", type=int, nargs="+", default=[2014], metavar="S", help="(default: 2014)")
     parser.add_argument("--epochs", type=int, metavar="N", help="instead of the experiment's own")
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="where to train (default: cpu)")
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="seeds trained side by side (default: 1)")
     parser.add_argument("--out", type=Path, metavar="DIR", help="(default: runs/table_1-NAME)")
     parser.add_argument("--results", type=Path, metavar="FILE", help="the JSON file (default: OUT/table_1.json)")
@@ -220,9 +246,10 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         parser.error("--seeds: the same seed twice would be the same run twice")
     if options.out is None:
         options.out = Path(f"runs/table_1-{options.experiment}")
-    if options.epochs is not None:
-        options.overrides.append(f"training.epochs={options.epochs}")
-    if load_experiment(options.experiment, options.overrides).output.validate_every is None:
+    config = load_experiment(options.experiment, options.overrides)
+    epochs = options.epochs or config.training.epochs
+    options.overrides.append(f"training.epochs={epochs}")  # a run that had another end goes on to this one
+    if config.output.validate_every is None:
         parser.error(f"{options.experiment} selects no checkpoint; add --set output.validate_every=10")
     return options
 

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 
 import pytest
 
@@ -89,8 +90,52 @@ def test_a_number_of_steps_and_the_rest_later(tinygan, small, tmp_path, undistur
 
 def test_what_is_done_is_done(tinygan, tmp_path, undisturbed):
     answer = tinygan("resume", "undisturbed")
-    assert (answer.status, answer.err) == (0, "undisturbed: all 3 epochs are done\n")
+    said = "undisturbed: all 3 epochs are done; for more: tinygan resume undisturbed --epochs N\n"
+    assert (answer.status, answer.err) == (0, said)
     assert metrics(tmp_path / "undisturbed") == undisturbed
+
+
+def test_what_is_done_goes_on_to_a_later_end(tinygan, small, tmp_path, undisturbed):
+    assert tinygan("train", "digits", "--out", "run", "--epochs", "2", "--quiet", *small).status == 0
+    answer = tinygan("resume", "run", "--quiet", "--epochs", "3", "--set", "output.samples_every=3")
+    assert (answer.status, answer.err) == (0, "")
+    assert metrics(tmp_path / "run") == undisturbed
+    assert load_experiment(tmp_path / "run" / "config.toml") == load_experiment(
+        tmp_path / "undisturbed" / "config.toml", ["output.samples_every=3"]
+    )
+    assert tinygan("resume", "run").err.startswith("run: all 3 epochs are done; ")  # the end has been written down
+
+
+def test_an_end_before_what_is_done_takes_nothing_back(tinygan, tmp_path, undisturbed):
+    assert tinygan("resume", "undisturbed", "--quiet", "--epochs", "1").status == 0
+    assert metrics(tmp_path / "undisturbed") == undisturbed
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_a_run_is_not_resumed_as_another_one(tinygan, small, tmp_path, begun):
+    stop = ["--steps", "5"] if begun else ["--set", "discriminator.optimizer.lr=1e30"]
+    words = ["train", "digits", "--out", "run", "--epochs", "2", "--quiet", *small, *stop]
+    with warnings.catch_warnings(action="ignore"):
+        tinygan(*words)  # where nothing has begun, it fails before there is a checkpoint
+    assert len(os.listdir(tmp_path / "run" / "checkpoints")) == begun
+    before = (tmp_path / "run" / "config.toml").read_bytes()
+    answer = tinygan("resume", "run", "--epochs", "9", "--set", "training.k=2")
+    assert (answer.status, answer.out) == (1, "")
+    assert answer.err == (
+        "tinygan: error: run: training.k was 1 and is now 2: this would make another run of it; leave that out, or "
+        "train a new run with it\n"
+    )
+    assert (tmp_path / "run" / "config.toml").read_bytes() == before
+
+
+def test_the_end_of_a_run_that_somebody_trains_is_not_moved(tinygan, small, tmp_path):
+    assert tinygan("train", "digits", "--out", "run", "--epochs", "2", "--quiet", *small, "--steps", "5").status == 0
+    before = (tmp_path / "run" / "config.toml").read_bytes()
+    with RunFolder.open(tmp_path / "run").lock():
+        answer = tinygan("resume", "run", "--quiet", "--epochs", "9")
+    assert answer.status == 1
+    assert "found it in use by process" in answer.err
+    assert (tmp_path / "run" / "config.toml").read_bytes() == before
 
 
 class Interrupted(command.Progress):

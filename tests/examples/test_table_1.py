@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import runpy
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 from matplotlib.image import imread
+
+from tinygan.experiments.run_folder import RunFolder
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "table_1.py"
 SMALL = [
@@ -78,6 +84,32 @@ def test_a_longer_table_goes_on_with_the_runs_of_a_shorter_one(example: Any, tmp
     longer = (out / "seed-2014" / "metrics.jsonl").read_bytes()
     assert longer.startswith(shorter)
     assert longer.count(b"\n") == 3
+
+
+def test_sigterm_stops_every_training_after_a_checkpoint(tmp_path: Path) -> None:
+    out = tmp_path / "table"
+    endless = [word for word in SMALL if word not in ("--epochs", "2")]
+    command = [sys.executable, str(EXAMPLE), *endless, "--epochs", "100000", "--out", str(out), "--seeds", "1", "2"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        while not (out / "seed-1" / "metrics.jsonl").exists() and process.poll() is None:
+            time.sleep(0.01)
+        process.terminate()
+        assert process.stderr is not None
+        said = process.stderr.read()  # to its end: no process that could write there is left
+    assert process.returncode == 130, said
+    assert said.endswith("stopped; the same command goes on from here\n")
+    assert not (out / "seed-2").exists()  # it is not begun once the first has been stopped
+    run = RunFolder.open(out / "seed-1")
+    with run.lock():
+        checkpoint = run.latest_checkpoint()
+    assert checkpoint is not None
+
+
+@pytest.mark.skipif(importlib.util.find_spec("cupy") is not None, reason="CuPy is installed")
+def test_a_device_that_is_missing_is_told_by_the_training(example: Any, tmp_path: Path, capfd: Any) -> None:
+    with pytest.raises(SystemExit, match=r"^table_1: tinygan train digits .* ended with status 1; its message is ab"):
+        example["main"]([*SMALL, "--out", str(tmp_path), "--device", "cuda"])
+    assert "device 'cuda' is not available" in capfd.readouterr().err
 
 
 def test_runs_of_another_experiment_are_not_taken_for_this_one(example: Any, tmp_path: Path) -> None:

@@ -33,30 +33,28 @@ def add_commands(commands: Any) -> None:
         "experiment", metavar="EXPERIMENT", help="a shipped name (see `tinygan experiments`) or a TOML file"
     )
     parser.add_argument("--out", type=Path, metavar="RUN", help="the run folder to make (default: runs/NAME)")
-    parser.add_argument("--epochs", type=positive, metavar="N", help="passes over the data: --set training.epochs=N")
     parser.add_argument("--seed", type=int, metavar="S", help="the seed of every random number: --set seed=S")
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        dest="overrides",
-        help="change a key of the experiment, such as training.batch=50; may be repeated",
-    )
-    _add_shared_options(parser)
+    _add_shared_options(parser, "change a key of the experiment, such as training.batch=50; may be repeated")
     parser.set_defaults(run=train)
 
     parser = commands.add_parser(
         "resume",
         help="go on with a run that was stopped",
-        description="Go on with a run that was stopped, from its newest checkpoint.",
+        description="Go on with a run that was stopped, from its newest checkpoint; or, with --epochs, with one that "
+        "had come to its end.",
     )
     parser.add_argument("folder", type=Path, metavar="RUN", help="the run folder")
-    _add_shared_options(parser)
+    _add_shared_options(
+        parser, "change a key that does not decide the bits of the run, such as output.samples=25; may be repeated"
+    )
     parser.set_defaults(run=resume)
 
 
-def _add_shared_options(parser: argparse.ArgumentParser) -> None:
+def _add_shared_options(parser: argparse.ArgumentParser, what_may_be_set: str) -> None:
+    parser.add_argument("--epochs", type=positive, metavar="N", help="passes over the data: --set training.epochs=N")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides", help=what_may_be_set
+    )
     add_data_option(parser)
     add_device_option(parser)
     parser.add_argument(
@@ -70,9 +68,7 @@ def _add_shared_options(parser: argparse.ArgumentParser) -> None:
 
 def train(arguments: argparse.Namespace) -> int:
     """Run ``tinygan train``."""
-    overrides = list(arguments.overrides)
-    if arguments.epochs is not None:
-        overrides.append(f"training.epochs={arguments.epochs}")
+    overrides = _overrides(arguments)
     if arguments.seed is not None:
         overrides.append(f"seed={arguments.seed}")
     config = load_experiment(arguments.experiment, overrides)
@@ -84,10 +80,18 @@ def train(arguments: argparse.Namespace) -> int:
 
 def resume(arguments: argparse.Namespace) -> int:
     """Run ``tinygan resume``."""
-    folder, training = reopen(arguments.folder, lambda config: _load(config, arguments), arguments.device)
+    folder, training = reopen(
+        arguments.folder, lambda config: _load(config, arguments), arguments.device, _overrides(arguments)
+    )
     if is_done(training):
-        print(f"{folder.path}: all {training.epoch} epochs are done", file=sys.stderr)
+        done = f"{folder.path}: all {training.epoch} epochs are done"
+        print(f"{done}; for more: tinygan resume {folder.path} --epochs N", file=sys.stderr)
     return _play(folder, training, arguments)
+
+
+def _overrides(arguments: argparse.Namespace) -> list[str]:
+    epochs = [] if arguments.epochs is None else [f"training.epochs={arguments.epochs}"]
+    return [*arguments.overrides, *epochs]
 
 
 def _load(config: ExperimentConfig, arguments: argparse.Namespace) -> Dataset:

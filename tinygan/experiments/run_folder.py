@@ -192,6 +192,19 @@ class RunFolder:
                 raise _refused(self.path, "cannot be cleared of half-written files", error) from error
             yield
 
+    def write_config(self, text: str) -> None:
+        """Replace ``config.toml``; hold `lock`.
+
+        Raises
+        ------
+        RunError
+            When the system refuses; the old one is whole.
+        """
+        try:
+            atomic_write(self.config_path, [text.encode()])
+        except OSError as error:
+            raise _refused(self.config_path, "cannot be written", error) from error
+
     def environment(self) -> dict[str, Any]:
         """Read ``environment.json``.
 

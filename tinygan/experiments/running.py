@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,9 @@ from tinygan import nn
 from tinygan.backend import blas_threads, keep_freed_memory
 from tinygan.data.dataset import Dataset
 from tinygan.engine import detect_anomaly
-from tinygan.errors import AnomalyError, CheckpointError
+from tinygan.errors import AnomalyError, CheckpointError, RunError
 from tinygan.experiments.config import ExperimentConfig, load_experiment, to_toml
+from tinygan.experiments.decisive import changes, decisive_toml
 from tinygan.experiments.environment import describe_environment, differences
 from tinygan.experiments.evaluate import LAST, choose_checkpoint, generator_of
 from tinygan.experiments.line_pictures import axis_of, save_line_sheet
@@ -87,21 +88,40 @@ def start(config: ExperimentConfig, dataset: Dataset, out: Path, device: str = "
 
 
 def reopen(
-    path: Path, load_data: Callable[[ExperimentConfig], Dataset], device: str = "cpu"
+    path: Path,
+    load_data: Callable[[ExperimentConfig], Dataset],
+    device: str = "cpu",
+    overrides: Sequence[str] = (),
 ) -> tuple[RunFolder, Training]:
     """Open a run folder and rebuild its training as it was at the newest checkpoint.
 
     Warns, by name, of every difference between the recorded machine and this one that can change bits.
 
+    Parameters
+    ----------
+    path : Path
+    load_data : callable
+        From the configuration to its data set.
+    device : {"cpu", "cuda"}
+    overrides : sequence of str
+        Changes to the configuration, as `load_experiment` takes them, such as a later end. `run` will write them into
+        the folder.
+
     Raises
     ------
     RunError
-        The folder is no run.
+        The folder is no run, or an override would make another run of it.
     CheckpointError
         No checkpoint can be read, or it does not belong to this configuration.
     """
     folder = RunFolder.open(path)
-    config = load_experiment(folder.config_path)
+    config = load_experiment(folder.config_path, overrides)
+    changed = changes(decisive_toml(load_experiment(folder.config_path)), config)
+    if changed:
+        raise RunError(
+            f"{folder.path}: {'; '.join(changed)}: this would make another run of it; leave that out, or train a new "
+            "run with it"
+        )
     training = Training(config, load_data(config), device)
     for difference in differences(folder.environment(), _environment(config)):
         warnings.warn(f"{folder.path}: {difference}; the run may not end in the same bits", stacklevel=2)
@@ -164,6 +184,8 @@ def run(folder: RunFolder, training: Training, limits: Limits | None = None, wat
     limits, watcher = limits or Limits(), watcher or Watcher()
     keep_freed_memory()
     with folder.lock(), blas_threads(training.config.training.threads):
+        if load_experiment(folder.config_path) != training.config:  # `reopen` was given overrides
+            folder.write_config(to_toml(training.config))
         folder.rewind(folder.latest_checkpoint())
         if training.steps == 0:
             draw_sheet(folder, training, epoch=0)
