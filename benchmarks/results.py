@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.errors import BenchmarkError
-from tinygan.experiments.atomic import atomic_write
-from tinygan.experiments.environment import describe_environment
+from tinygan.runs.atomic import atomic_write
+from tinygan.runs.environment import describe_environment
 
 FORMAT = 1
 

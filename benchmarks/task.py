@@ -17,7 +17,7 @@ from tinygan.data.dataset import Dataset, Split
 from tinygan.errors import DataError
 from tinygan.experiments.build import build_game
 from tinygan.experiments.config import ExperimentConfig, load_experiment, parse_experiment, to_toml
-from tinygan.experiments.environment import describe_environment
+from tinygan.runs.environment import describe_environment
 
 SCHEDULES = {
     # Algorithm 1 as printed: fresh noise for each player, and D's two losses added.

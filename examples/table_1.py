@@ -27,8 +27,8 @@ from matplotlib.figure import Figure
 from tinygan import data, evaluation
 from tinygan.experiments.config import ExperimentConfig, load_experiment
 from tinygan.experiments.decisive import changes, decisive_toml
-from tinygan.experiments.run_folder import RunFolder
 from tinygan.experiments.validation import SAMPLES, parzen
+from tinygan.runs.run_folder import RunFolder
 
 # Quoted from Table 1 of the paper: mean log-likelihood of test images in nats, and its error.
 PAPER = [

@@ -28,7 +28,7 @@ from tinygan.data.files import find_private
 from tinygan.data.tfd import FILE, FOLDS, NOT_PUBLIC
 from tinygan.errors import DataError
 from tinygan.experiments.evaluate import evaluate
-from tinygan.experiments.run_folder import RunFolder
+from tinygan.runs.run_folder import RunFolder
 
 # Quoted from Table 1 of the paper: mean log-likelihood of test images in nats, and its error across folds.
 PAPER = [

@@ -34,11 +34,11 @@ from tqdm import tqdm
 from tinygan import data
 from tinygan.errors import CheckpointError, TinyganError
 from tinygan.experiments import running
-from tinygan.experiments.checkpoint import read_checkpoint
 from tinygan.experiments.config import load_experiment
-from tinygan.experiments.run_folder import RunFolder
 from tinygan.experiments.running import Limits, Watcher, reopen, run, start
 from tinygan.experiments.training import Training
+from tinygan.runs.checkpoint import read_checkpoint
+from tinygan.runs.run_folder import RunFolder
 
 warnings.simplefilter("error")  # going back to an older checkpoint because of damage would be a loss
 # A kill, unlike a loss of power, spares what the system has buffered: to wait for the disk would show nothing.

@@ -9,7 +9,7 @@ import pytest
 
 from tinygan.cli import main
 from tinygan.experiments import running
-from tinygan.experiments.run_folder import RunFolder
+from tinygan.runs.run_folder import RunFolder
 
 SMALL = (
     "generator.layers=[{type='linear',units=8},{type='relu'},{type='linear',units=64},{type='sigmoid'}]",

@@ -12,7 +12,7 @@ from tests.doubles.small import shrunk
 from tinygan import data
 from tinygan.experiments.config import to_toml
 from tinygan.experiments.evaluate import evaluate
-from tinygan.experiments.run_folder import RunFolder
+from tinygan.runs.run_folder import RunFolder
 
 
 @pytest.fixture

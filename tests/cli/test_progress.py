@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from tinygan.cli import progress
-from tinygan.experiments.run_folder import RunFolder
+from tinygan.runs.run_folder import RunFolder
 
 NUMBERS = r"loss D \d+\.\d{3} G \d+\.\d{3}  D\(x\) 0\.\d\d  D\(G\(z\)\) 0\.\d\d"
 

@@ -8,8 +8,8 @@ from matplotlib.image import imread
 
 from tinygan import gan
 from tinygan.backend import Stream
-from tinygan.experiments.run_folder import RunFolder
 from tinygan.experiments.running import load_generator
+from tinygan.runs.run_folder import RunFolder
 
 
 @pytest.fixture

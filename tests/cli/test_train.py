@@ -14,7 +14,7 @@ import pytest
 
 from tinygan.cli import train as command
 from tinygan.experiments.config import load_experiment, shipped_experiments
-from tinygan.experiments.run_folder import RunFolder
+from tinygan.runs.run_folder import RunFolder
 
 SHIPPED = ", ".join(config.name for config in shipped_experiments())
 STEPS = 21  # of one epoch of the digits

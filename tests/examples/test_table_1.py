@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from matplotlib.image import imread
 
-from tinygan.experiments.run_folder import RunFolder
+from tinygan.runs.run_folder import RunFolder
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "table_1.py"
 SMALL = [

@@ -17,8 +17,8 @@ from tinygan import data, evaluation, gan
 from tinygan.backend import Stream
 from tinygan.cli import main as tinygan
 from tinygan.experiments.config import to_toml
-from tinygan.experiments.run_folder import RunFolder
 from tinygan.experiments.running import load_generator
+from tinygan.runs.run_folder import RunFolder
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "table_1_tfd.py"
 

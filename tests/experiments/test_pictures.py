@@ -15,7 +15,7 @@ from matplotlib.image import imread
 
 from tinygan.errors import DtypeError, RunError, ShapeError
 from tinygan.experiments.pictures import BROKEN_COLOUR, GAP, GAP_COLOUR, list_sheets, save_sheet, sheet_path
-from tinygan.experiments.run_folder import RunFolder
+from tinygan.runs.run_folder import RunFolder
 
 
 def drawn(path):

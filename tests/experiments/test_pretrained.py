@@ -12,8 +12,8 @@ from tests.doubles.small import shrunk
 from tinygan import data
 from tinygan.errors import AnomalyError, ConfigError
 from tinygan.experiments.evaluate import evaluate
-from tinygan.experiments.run_folder import RunFolder
 from tinygan.experiments.running import Limits, load_generator, reopen, run, start
+from tinygan.runs.run_folder import RunFolder
 
 # What stands on the generator of the tiny experiment: 2 numbers, linear 5, ReLU, linear 4, sigmoid.
 STACK = (

@@ -17,12 +17,12 @@ from tinygan.backend import Stream
 from tinygan.data.dataset import Split
 from tinygan.errors import AnomalyError, CheckpointError, ConfigError, RunError
 from tinygan.experiments import running
-from tinygan.experiments.checkpoint import write_checkpoint
 from tinygan.experiments.config import load_experiment
 from tinygan.experiments.pictures import save_sheet
-from tinygan.experiments.run_folder import RunFolder
 from tinygan.experiments.running import Limits, Watcher, is_done, load_generator, reopen, run, start
 from tinygan.experiments.training import Training
+from tinygan.runs.checkpoint import write_checkpoint
+from tinygan.runs.run_folder import RunFolder
 
 LAST_STEP = 15  # 3 epochs of 22 // 4 steps
 EVERY = ("output.samples_every=2", "output.checkpoint_every=2")  # so that an epoch may pass without either

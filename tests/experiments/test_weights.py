@@ -20,8 +20,8 @@ from hypothesis.extra import numpy as hnp
 
 from tinygan import nn
 from tinygan.errors import CheckpointError, DtypeError
-from tinygan.experiments.checkpoint_layout import STORED_DTYPES
 from tinygan.experiments.weights import FORMATS, load_weights, save_weights
+from tinygan.runs.checkpoint_layout import STORED_DTYPES
 
 suffixes = pytest.mark.parametrize("suffix", sorted(FORMATS))
 

@@ -9,7 +9,7 @@ import pytest
 
 from tinygan.experiments.config import load_experiment, to_toml
 from tinygan.experiments.pictures import save_sheet, sheet_path
-from tinygan.experiments.run_folder import RunFolder
+from tinygan.runs.run_folder import RunFolder
 
 
 def _metrics_of(epoch, **changes):

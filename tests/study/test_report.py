@@ -16,7 +16,7 @@ from matplotlib.image import imread
 
 from tinygan.errors import ConfigError, RunError
 from tinygan.experiments.pictures import sheet_path
-from tinygan.experiments.run_folder import RunFolder
+from tinygan.runs.run_folder import RunFolder
 from tinygan.study.report import write_report
 
 VOID = {"meta", "img", "br", "link", "input", "hr", "source", "base"}

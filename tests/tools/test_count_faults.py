@@ -66,7 +66,7 @@ BROKEN = {
     ),
     "a checkpoint written in place": (
         "calls",
-        "from tinygan.experiments import checkpoint\n"
+        "from tinygan.runs import checkpoint\n"
         "def in_place(path, chunks):\n"
         "    import os\n"
         "    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)\n"
@@ -76,11 +76,11 @@ BROKEN = {
     ),
     "a folder half made that stands in its own way": (
         "birth",
-        "from tinygan.experiments.run_folder import RunFolder\nRunFolder._is_half_made = lambda *_: False",
+        "from tinygan.runs.run_folder import RunFolder\nRunFolder._is_half_made = lambda *_: False",
     ),
     "a checksum that is not looked at": (
         "flips",
-        "from tinygan.experiments import checkpoint\ncheckpoint._check_checksum = lambda *_: None",
+        "from tinygan.runs import checkpoint\ncheckpoint._check_checksum = lambda *_: None",
     ),
 }
 

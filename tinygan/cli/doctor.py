@@ -9,7 +9,7 @@ from tinygan import data
 from tinygan.backend import get_backend
 from tinygan.cli.arguments import add_data_option
 from tinygan.errors import DataError, DeviceError
-from tinygan.experiments.environment import describe_environment
+from tinygan.runs.environment import describe_environment
 
 WIDTH = 16  # of the first column
 

@@ -15,8 +15,8 @@ from tinygan.cli.arguments import add_data_option, positive
 from tinygan.errors import TinyganError
 from tinygan.experiments.config import load_experiment
 from tinygan.experiments.evaluate import BEST, LAST, Evaluation, evaluate, images_to_judge
-from tinygan.experiments.run_folder import RunFolder
 from tinygan.experiments.validation import IMAGES, SAMPLES
+from tinygan.runs.run_folder import RunFolder
 
 _CAVEAT = "A Parzen window estimate varies much and can prefer blur: compare it with others of its kind only."
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from tinygan.experiments.evaluate import BEST, LAST, choose_checkpoint
-from tinygan.experiments.run_folder import RunFolder
 from tinygan.experiments.training import AVERAGE, arrays_under
 from tinygan.experiments.weights import save_weights
+from tinygan.runs.run_folder import RunFolder
 
 NETWORKS = ("generator", "discriminator")
 

@@ -10,9 +10,9 @@ from typing import Any
 
 from tqdm import tqdm
 
-from tinygan.experiments.run_folder import RunFolder
 from tinygan.experiments.running import Watcher
 from tinygan.experiments.training import Training
+from tinygan.runs.run_folder import RunFolder
 from tinygan.study.report import write_report
 
 REFRESH = 0.25  # seconds between two looks at the monitors

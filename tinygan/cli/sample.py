@@ -13,11 +13,11 @@ from tinygan import data, gan
 from tinygan.backend import Stream
 from tinygan.cli.arguments import positive
 from tinygan.errors import TinyganError
-from tinygan.experiments.atomic import atomic_write
 from tinygan.experiments.line_pictures import axis_of, save_line_sheet
 from tinygan.experiments.pictures import save_sheet
-from tinygan.experiments.run_folder import RunFolder
 from tinygan.experiments.running import load_generator
+from tinygan.runs.atomic import atomic_write
+from tinygan.runs.run_folder import RunFolder
 
 LARGEST_SHEET = 10_000  # samples in one picture; in a histogram there is room for more
 

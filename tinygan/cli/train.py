@@ -16,9 +16,9 @@ from tinygan.cli.arguments import add_data_option, add_device_option, positive
 from tinygan.cli.progress import Progress
 from tinygan.data.dataset import Dataset
 from tinygan.experiments.config import ExperimentConfig, load_experiment
-from tinygan.experiments.run_folder import RunFolder
 from tinygan.experiments.running import Limits, is_done, reopen, run, start
 from tinygan.experiments.training import Training
+from tinygan.runs.run_folder import RunFolder
 from tinygan.study.report import write_report
 
 

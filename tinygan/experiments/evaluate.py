@@ -14,12 +14,12 @@ from tinygan.backend import Stream
 from tinygan.data.dataset import Dataset
 from tinygan.errors import CheckpointError
 from tinygan.experiments.build import build_generator
-from tinygan.experiments.checkpoint import Checkpoint
 from tinygan.experiments.config import ExperimentConfig, load_experiment
-from tinygan.experiments.run_folder import RunFolder
 from tinygan.experiments.training import AVERAGE, arrays_under
 from tinygan.experiments.validation import IMAGES, SAMPLES, parzen
 from tinygan.nn import Sequential
+from tinygan.runs.checkpoint import Checkpoint
+from tinygan.runs.run_folder import RunFolder
 
 BEST, LAST = "best", "last"
 

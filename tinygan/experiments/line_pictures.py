@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinygan.errors import DtypeError, RunError, ShapeError
-from tinygan.experiments.atomic import atomic_write
+from tinygan.runs.atomic import atomic_write
 
 BINS = 60  # of the histogram
 SIZE, DPI = (6.4, 4.0), 100  # inches, and pixels to an inch

@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinygan.errors import DtypeError, RunError, ShapeError
-from tinygan.experiments.atomic import atomic_write
-from tinygan.experiments.run_folder import RunFolder
+from tinygan.runs.atomic import atomic_write
+from tinygan.runs.run_folder import RunFolder
 
 GAP = 2  # pixels of the sheet between two images, and around them all
 GAP_COLOUR = (96, 96, 96)  # between black and white, so that the edge of a black image shows

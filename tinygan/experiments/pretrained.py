@@ -7,9 +7,9 @@ import dataclasses
 from tinygan import nn
 from tinygan.errors import CheckpointError, ConfigError, RunError
 from tinygan.experiments.config import ExperimentConfig, load_experiment
-from tinygan.experiments.run_folder import RunFolder
 from tinygan.experiments.sections import LayerConfig, LinearConfig, MaxoutConfig
 from tinygan.experiments.training import Training, arrays_under
+from tinygan.runs.run_folder import RunFolder
 
 _START = ("weight_range", "nonzero_weights", "bias")  # keys that say how a layer starts, not what it is
 

@@ -1,6 +1,6 @@
 """Run an experiment in a run folder: train, record, draw, save, and go on where a run stopped.
 
-The files of a run are described in `tinygan.experiments.run_folder`. What decides the bits of a run is its
+The files of a run are described in `tinygan.runs.run_folder`. What decides the bits of a run is its
 configuration, its data and the machine; so ``metrics.jsonl`` and the checkpoints of two runs can be compared byte for
 byte, and a run that was interrupted ends as one that was not.
 """
@@ -21,14 +21,14 @@ from tinygan.engine import detect_anomaly
 from tinygan.errors import AnomalyError, CheckpointError, RunError
 from tinygan.experiments.config import ExperimentConfig, load_experiment, to_toml
 from tinygan.experiments.decisive import changes, decisive_toml
-from tinygan.experiments.environment import describe_environment, differences
 from tinygan.experiments.evaluate import LAST, choose_checkpoint, generator_of
 from tinygan.experiments.line_pictures import axis_of, save_line_sheet
 from tinygan.experiments.pictures import save_sheet, sheet_path
 from tinygan.experiments.pretrained import load_pretrained
-from tinygan.experiments.run_folder import RunFolder
 from tinygan.experiments.training import Training
 from tinygan.experiments.validation import validate
+from tinygan.runs.environment import describe_environment, differences
+from tinygan.runs.run_folder import RunFolder
 from tinygan.theory.learned import answers
 
 

@@ -18,8 +18,8 @@ import numpy as np
 from numpy.lib import format as npy
 
 from tinygan.errors import CheckpointError, DtypeError
-from tinygan.experiments.atomic import atomic_write
-from tinygan.experiments.checkpoint_layout import STORED_DTYPES, Array, shown
+from tinygan.runs.atomic import atomic_write
+from tinygan.runs.checkpoint_layout import STORED_DTYPES, Array, shown
 
 
 def save_weights(path: str | os.PathLike[str], weights: Mapping[str, Array]) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from tinygan.experiments.pictures import list_sheets
-from tinygan.experiments.run_folder import RunFolder
+from tinygan.runs.run_folder import RunFolder
 
 MOST_SHEETS = 12
 MOST_BYTES = 3_000_000  # of the files of all sheets shown; in the page they take a third more

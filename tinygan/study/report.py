@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 
 from tinygan.errors import RunError
-from tinygan.experiments.atomic import atomic_write
 from tinygan.experiments.config import ExperimentConfig, load_experiment
-from tinygan.experiments.run_folder import RunFolder
+from tinygan.runs.atomic import atomic_write
+from tinygan.runs.run_folder import RunFolder
 from tinygan.study.album import Album, Sheet, collect_sheets
 from tinygan.study.charts import Chart, draw_chart
 from tinygan.study.curves import LOG_4, column, generator_level, training_charts

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tinygan.errors import RunError
-from tinygan.experiments.atomic import BINARY, write_all
+from tinygan.runs.atomic import BINARY, write_all
 
 try:
     import fcntl

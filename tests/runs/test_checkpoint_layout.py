@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from tinygan.errors import CheckpointError, DtypeError
-from tinygan.experiments.checkpoint_layout import (
+from tinygan.runs.checkpoint_layout import (
     ALIGNMENT,
     STORED_DTYPES,
     checked_entries,

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from tinygan.errors import CheckpointError
-from tinygan.experiments.atomic import sync_folder
-from tinygan.experiments.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
-from tinygan.experiments.checkpoint_layout import Array
+from tinygan.runs.atomic import sync_folder
+from tinygan.runs.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
+from tinygan.runs.checkpoint_layout import Array
 
 _STEP_FILE = re.compile(r"step-(\d{9,})\.tgn")
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tinygan.errors import DtypeError, RunError
-from tinygan.experiments.json_lines import (
+from tinygan.runs.json_lines import (
     append_record,
     check_length,
     cut,

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinygan.experiments.atomic import atomic_write, remove_temporaries, sync_folder, write_all
+from tinygan.runs.atomic import atomic_write, remove_temporaries, sync_folder, write_all
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from tinygan.errors import CheckpointError, DtypeError, RunError
-from tinygan.experiments.checkpoint import read_checkpoint, write_checkpoint
-from tinygan.experiments.run_folder import POSITION, RunFolder
+from tinygan.runs.checkpoint import read_checkpoint, write_checkpoint
+from tinygan.runs.run_folder import POSITION, RunFolder
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -11,14 +11,14 @@ import pytest
 
 import tinygan.errors
 from tinygan.errors import RunError
-from tinygan.experiments.lock import exclusive_lock
+from tinygan.runs.lock import exclusive_lock
 
 pytest.importorskip("fcntl")
 
 HOLD = """
 import sys
 from pathlib import Path
-from tinygan.experiments.lock import exclusive_lock
+from tinygan.runs.lock import exclusive_lock
 with exclusive_lock(Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()

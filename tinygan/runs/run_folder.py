@@ -28,11 +28,11 @@ from pathlib import Path
 from typing import Any
 
 from tinygan.errors import CheckpointError, RunError
-from tinygan.experiments.atomic import atomic_write, final_name, remove_temporaries, sync_folder
-from tinygan.experiments.checkpoint import Checkpoint
-from tinygan.experiments.checkpoint_folder import CheckpointFolder
-from tinygan.experiments.checkpoint_layout import Array
-from tinygan.experiments.json_lines import (
+from tinygan.runs.atomic import atomic_write, final_name, remove_temporaries, sync_folder
+from tinygan.runs.checkpoint import Checkpoint
+from tinygan.runs.checkpoint_folder import CheckpointFolder
+from tinygan.runs.checkpoint_layout import Array
+from tinygan.runs.json_lines import (
     append_record,
     check_length,
     cut,
@@ -41,8 +41,8 @@ from tinygan.experiments.json_lines import (
     synced_count,
     synced_length,
 )
-from tinygan.experiments.json_values import json_value
-from tinygan.experiments.lock import exclusive_lock
+from tinygan.runs.json_values import json_value
+from tinygan.runs.lock import exclusive_lock
 
 # Under this key a checkpoint's state says which step it is and how long the record files were.
 POSITION = "run_folder"
@@ -101,7 +101,7 @@ class RunFolder:
         config_text : str
             The resolved configuration, for ``config.toml``.
         environment : mapping
-            What `tinygan.experiments.environment.describe_environment` says, for ``environment.json``.
+            What `tinygan.runs.environment.describe_environment` says, for ``environment.json``.
 
         Raises
         ------
@@ -253,7 +253,7 @@ class RunFolder:
         step : int
             How many steps are done, 0 or more.
         arrays, state
-            See `tinygan.experiments.checkpoint.write_checkpoint`. The key "run_folder" of the state is taken:
+            See `tinygan.runs.checkpoint.write_checkpoint`. The key "run_folder" of the state is taken:
             it gets the step, the bytes of ``metrics.jsonl`` and the number of records in ``timing.jsonl``.
         best : bool
             Write ``checkpoints/best.tgn`` as well, with the same bytes.

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tinygan.errors import CheckpointError
-from tinygan.experiments.checkpoint_folder import CheckpointFolder
+from tinygan.runs.checkpoint_folder import CheckpointFolder
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -37,8 +37,8 @@ from typing import Any
 import numpy as np
 
 from tinygan.errors import CheckpointError, DtypeError
-from tinygan.experiments.atomic import atomic_write
-from tinygan.experiments.checkpoint_layout import (
+from tinygan.runs.atomic import atomic_write
+from tinygan.runs.checkpoint_layout import (
     STORED_DTYPES,
     Array,
     Entry,
@@ -50,7 +50,7 @@ from tinygan.experiments.checkpoint_layout import (
     shown,
     unusable,
 )
-from tinygan.experiments.json_values import json_value
+from tinygan.runs.json_values import json_value
 
 _MAGIC = b"TINYGAN\n"
 _VERSION = 1
@@ -86,7 +86,7 @@ def write_checkpoint(
     Parameters
     ----------
     path : path
-        The file to create or replace; see `tinygan.experiments.atomic.atomic_write`.
+        The file to create or replace; see `tinygan.runs.atomic.atomic_write`.
     arrays : mapping of str to ndarray
         Booleans, integers and floats up to 64 bits, of any shape and byte order. Arrays that are not
         C-contiguous and little-endian are copied, one at a time; others are written from where they lie.

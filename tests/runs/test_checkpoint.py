@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from tinygan.errors import CheckpointError, DtypeError
-from tinygan.experiments import checkpoint as checkpoint_module
-from tinygan.experiments.checkpoint import read_checkpoint, write_checkpoint
-from tinygan.experiments.checkpoint_layout import STORED_DTYPES
+from tinygan.runs import checkpoint as checkpoint_module
+from tinygan.runs.checkpoint import read_checkpoint, write_checkpoint
+from tinygan.runs.checkpoint_layout import STORED_DTYPES
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tinygan.experiments import environment
-from tinygan.experiments.environment import describe_environment, differences
+from tinygan.runs import environment
+from tinygan.runs.environment import describe_environment, differences
 
 
 def test_it_is_json_and_names_this_process():

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from tinygan.errors import RunError
-from tinygan.experiments.atomic import BINARY, write_all
-from tinygan.experiments.json_values import json_value
+from tinygan.runs.atomic import BINARY, write_all
+from tinygan.runs.json_values import json_value
 
 
 def append_record(path: Path, record: Mapping[str, Any]) -> None:
