@@ -100,11 +100,17 @@ def subjects(device: str = "cpu", batch: int = 100) -> list[Subject]:
         *elementwise("loss", lambda x: F.binary_cross_entropy_with_logits(x, 1), d, 1, flop=4),
     ]
     generator = nn.Sequential(nn.Linear(100, 1200), nn.Linear(1200, 1200), nn.Linear(1200, 784)).to(device)
-    rule = optim.SGD(generator.parameters(), 1e-6, 0.5)
-    for parameter in rule.params:
+    parameters = generator.parameters()
+    for parameter in parameters:
         parameter.grad = Tensor(backend.xp.ones_like(parameter.data))
-    weights = sum(parameter.size for parameter in rule.params)
-    found.append(Subject("sgd step of G", rule.step, 4 * weights, 5 * _FLOAT * weights))
+    weights = sum(parameter.size for parameter in parameters)
+    sgd, adam = optim.SGD(parameters, 1e-6, 0.5), optim.Adam(parameters, 1e-6)
+    average = optim.ExponentialMovingAverage(parameters, 0.9999)
+    found += [
+        Subject("sgd step of G", sgd.step, 4 * weights, 5 * _FLOAT * weights),
+        Subject("adam step of G", adam.step, 12 * weights, 7 * _FLOAT * weights),
+        Subject("running mean of G", average.update, 3 * weights, 3 * _FLOAT * weights),
+    ]
     noise = gan.Noise("uniform", 100)
 
     def draw() -> Any:

@@ -61,7 +61,7 @@ def test_step_prints_a_table_and_leaves_json_and_a_picture(tiny: str, tmp_path: 
 def test_layers(tmp_path: Path, capsys: Any) -> None:
     assert run("layers", "--seconds", "1e-6", "--batch", 2, "--threads", 1, "--out", tmp_path) == 0
     measured = read_result(tmp_path / "layers-cpu.json")
-    layers = ("linear", "maxout", "relu", "sigmoid", "dropout", "loss", "sgd", "noise")
+    layers = ("linear", "maxout", "relu", "sigmoid", "dropout", "loss", "sgd", "adam", "running mean", "noise")
     for layer in layers:
         assert any(name.startswith(layer) for name in measured["measurements"])
     assert measured["peak_gflop_per_s"] > 0

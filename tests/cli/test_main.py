@@ -79,3 +79,11 @@ def test_a_reader_that_has_seen_enough_is_no_error(words, unbuffered):
     finally:
         os.close(start)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_command_starts_without_the_libraries_it_does_not_need():
+    """Each of them takes longer to import than all of tinygan, and every command would wait for it."""
+    slow = ["scipy.stats", "scipy.spatial", "scipy.integrate", "matplotlib", "pooch", "safetensors"]
+    code = f"import sys; from tinygan.cli import main; main(['experiments']); print(set({slow}) & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1] == "set()", done.stderr

@@ -12,7 +12,6 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from scipy.spatial.distance import cdist
 
 from tinygan.backend import Stream
 from tinygan.errors import ShapeError
@@ -104,6 +103,8 @@ class Toy:
         ShapeError
             The rows are not points of the plane.
         """
+        from scipy.spatial.distance import cdist  # takes longer to import than all of tinygan
+
         x = np.asarray(x, np.float64)
         if x.ndim != 2 or x.shape[1] != 2:
             raise ShapeError(f"{self.name}: density takes points of the plane, shape (n, 2), got shape {x.shape}")

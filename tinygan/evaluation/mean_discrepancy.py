@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.spatial.distance import pdist
 
 from tinygan.backend import Stream
 from tinygan.errors import DataError, ShapeError
@@ -168,6 +167,8 @@ def _sums(samples: Array, data: Array, bandwidth: float, chosen: Array, step: in
 
 def _median_distance(operation: str, samples: Array, data: Array) -> float:
     """Return the median distance between two different rows of a part of both sets."""
+    from scipy.spatial.distance import pdist  # takes longer to import than all of tinygan
+
     few = [rows[np.linspace(0, len(rows) - 1, min(len(rows), MEDIAN_ROWS)).astype(int)] for rows in (samples, data)]
     median = float(np.median(pdist(np.concatenate(few, dtype=np.float64))))
     if median == 0:

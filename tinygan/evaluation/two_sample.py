@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.stats import binom
 
 from tinygan.backend import Stream
 from tinygan.errors import ShapeError
@@ -43,6 +42,8 @@ class TwoSampleTest:
     @property
     def p_value(self) -> float:
         """The probability of so many or more by guessing: that of a binomial distribution with p = 1/2."""
+        from scipy.stats import binom  # takes longer to import than all of tinygan
+
         return float(binom.sf(self.correct - 1, self.held_out, 0.5))
 
     def __str__(self) -> str:
