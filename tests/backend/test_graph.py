@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import tinygan as tg
 from tests.doubles import cuda_on_cpu
 from tests.doubles.cublas import Cublas
 from tests.doubles.installed import strict_cupy
@@ -20,6 +21,7 @@ from tinygan.backend import Backend, Stream, adam_rates, get_backend, graph
 from tinygan.backend.cupy import CupyBackend
 from tinygan.backend.graph import Blas, Capture, load_cublas
 from tinygan.errors import CaptureError
+from tinygan.optim import ExponentialMovingAverage
 
 pytestmark = pytest.mark.skipif(
     cuda_on_cpu.COMPILER is None, reason="no C++ compiler on this machine to run the kernels' source with"
@@ -184,6 +186,22 @@ def test_adam_in_a_replay_reads_its_rates(B: CupyBackend) -> None:
         Backend(np, "cpu").adam_step(*here, 0.1, (0.5, 0.9), 0.01, n + 1)
         for got, expected in zip(there, here, strict=True):
             np.testing.assert_array_equal(got.get(), expected)
+
+
+def test_a_running_mean_in_a_replay_reads_its_weight(B: CupyBackend) -> None:
+    ours, theirs = (tg.tensor(np.zeros(3, np.float32), device=device) for device in ("cpu", "cuda"))
+    here, there = ExponentialMovingAverage([ours], 0.5), ExponentialMovingAverage([theirs], 0.5)
+    capture = Capture(B, {id(place): there for place in there.places})
+    capture.record(there.update)
+    there.updates = 0  # it was written down, not made
+    for n in range(4):
+        ours.data.fill(n * n)
+        theirs.data.fill(n * n)
+        capture.set_rates()
+        capture.replay()
+        here.update()
+        np.testing.assert_array_equal(there.arrays()[0], here.arrays()[0])
+    assert there.updates == here.updates == 4
 
 
 def test_products_in_a_capture_are_ours(B: CupyBackend, cupy: StrictCupy) -> None:

@@ -22,33 +22,45 @@ numbers = st.floats(-100, 100)
 def test_it_is_the_weighted_mean_of_everything_seen(decay, seen):
     w = tg.tensor(seen[0].copy(), requires_grad=True)
     average = ExponentialMovingAverage([w], decay)
+    np.testing.assert_array_equal(average.arrays()[0], seen[0])
     for values in seen[1:]:
         w.data[...] = values
         average.update()
-    # The k-th from the end has weight (1 - decay) decay^k; what it began with has the rest.
-    weights = np.array([decay**4, *((1 - decay) * decay ** np.arange(3, -1, -1))])
-    assert math.isclose(weights.sum(), 1)
-    np.testing.assert_allclose(average.arrays()[0], weights @ seen, rtol=1e-12, atol=1e-10)
+    # The k-th from the end has a weight in proportion to decay^k; what the parameters were before any update has none.
+    weights = decay ** np.arange(3, -1, -1)
+    np.testing.assert_allclose(average.arrays()[0], weights @ seen[1:] / weights.sum(), rtol=1e-12, atol=1e-10)
     np.testing.assert_array_equal(w.data, seen[-1])
+    assert average.updates == 4
+
+
+def test_the_first_update_forgets_what_was_before_whatever_the_decay():
+    w = tg.tensor([1.0, -2.0], requires_grad=True)
+    average = ExponentialMovingAverage([w], 0.9999)
+    w.data[...] = [3.0, 5.0]
+    average.update()
+    assert average.arrays()[0].tolist() == [3.0, 5.0]
 
 
 def test_it_is_applied_for_a_while_even_when_that_ends_in_an_error():
     weights = [tg.tensor(np.full(shape, 2.0, "f4"), requires_grad=True) for shape in ((3,), (2, 2))]
     average = ExponentialMovingAverage(weights, 0.5)
+    places = average.places
+    average.update()
     for w in weights:
-        w.data[...] = 4.0
+        w.data[...] = 8.0
     average.update()
 
     def use():
         with average.applied():
-            assert all((w.data == 3.0).all() for w in weights)
+            assert all((w.data == 6.0).all() for w in weights)  # 2 / 3 + 2 * 8 / 3
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         use()
-    assert all((w.data == 4.0).all() for w in weights)
+    assert all((w.data == 8.0).all() for w in weights)
     average.update()  # it has gone on with the average, not with the weights
-    assert all((array == 3.5).all() for array in average.arrays())
+    np.testing.assert_allclose([array.ravel()[0] for array in average.arrays()], (2 + 2 * 8 + 4 * 8) / 7, rtol=1e-6)
+    assert all(now is then for now, then in zip(average.places, places, strict=True))
 
 
 def test_no_drift_in_single_precision():
@@ -67,17 +79,20 @@ def test_what_it_gives_away_and_takes_is_its_own():
     kept = average.arrays()
     kept[0][...] = 7
     assert average.arrays()[0].tolist() == [1.0, 2.0]
-    average.load_arrays(kept)
+    average.load_arrays(kept, updates=1)
     kept[0][...] = 8
     assert average.arrays()[0].tolist() == [7.0, 7.0]
+    average.update()  # the second: a third of 7 and two thirds of 0
+    np.testing.assert_allclose(average.arrays()[0], 7 / 3, rtol=1e-6)
 
 
 def test_averages_of_something_else_are_refused_and_nothing_is_changed():
     average = ExponentialMovingAverage([tg.tensor([1.0, 2.0], requires_grad=True)], 0.5)
     for arrays, found in (([np.zeros(3)], r"\[\(3,\)\]"), ([], r"\[\]"), ([np.zeros(2)] * 2, r"\[\(2,\), \(2,\)\]")):
         with pytest.raises(CheckpointError, match=rf"averages have shapes {found}, expected \[\(2,\)\]"):
-            average.load_arrays(arrays)
+            average.load_arrays(arrays, updates=5)
     assert average.arrays()[0].tolist() == [1.0, 2.0]
+    assert average.updates == 0
 
 
 @pytest.mark.parametrize("decay", [0.0, 1.0, -0.1, 1.1, math.nan])

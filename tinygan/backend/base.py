@@ -275,7 +275,7 @@ class Backend:
         weight -= rate * mean / (self.xp.sqrt(square) + eps)
 
     def lerp(self, start: Array, end: Array, weight: float) -> None:
-        """Move `start` towards `end`: start = start + weight (end - start), with `weight` in (0, 1)."""
+        """Move `start` towards `end`: start = start + weight (end - start), with `weight` in (0, 1]."""
         start += weight * (end - start)
 
     def limit_column_norm(self, weight: Array, limit: float) -> None:

@@ -280,7 +280,8 @@ class CupyBackend(Backend):
         if not self._alike(start, end):
             super().lerp(start, end, weight)
             return
-        self.kernels("lerp", start.size, start, end, np.uint32(start.size), np.float32(weight))
+        numbers = np.uint32(start.size), np.float32(weight)
+        self.kernels("lerp", start.size, start, end, *numbers, self._rates(start))
 
     def limit_column_norm(self, weight: Array, limit: float) -> None:
         """As the base class, in three kernels."""

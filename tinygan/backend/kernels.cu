@@ -232,7 +232,8 @@ extern "C" __global__ void adam_step(float* weight, const float* gradient, float
     }
 }
 
-extern "C" __global__ void lerp(float* start, const float* end, u32 n, float weight) {
+extern "C" __global__ void lerp(float* start, const float* end, u32 n, float weight, const float* rates) {
+    if (rates) weight = rates[0];
     EACH(i, n) start[i] += weight * (end[i] - start[i]);
 }
 

@@ -15,6 +15,7 @@ from tinygan import gan
 from tinygan.backend import Stream
 from tinygan.backend.graph import Capture
 from tinygan.engine import modes
+from tinygan.optim import ExponentialMovingAverage
 
 if TYPE_CHECKING:
     from tinygan.experiments.training import Training
@@ -42,6 +43,11 @@ class CapturedSteps:
         self._gradients: list[tuple[Any, Any]] = []
         self._drawn: list[tuple[Stream, int]] = []
 
+    @property
+    def _averages(self) -> list[ExponentialMovingAverage]:
+        """What takes in the weights after each iteration: one average, or none."""
+        return [] if self.training.average is None else [self.training.average]
+
     def step(self) -> gan.Step:
         """Make one iteration."""
         if self._given_up or modes.observer() is not None:
@@ -58,6 +64,7 @@ class CapturedSteps:
 
     def _rehearse(self) -> gan.Step:
         weights = {id(parameter.data): rule for rule in self._rules for parameter in rule.params}
+        weights |= {id(place): average for average in self._averages for place in average.places}
         self._capture = Capture(self.training.backend, weights)  # type: ignore[arg-type]
         return self._capture.rehearse(self.training.iterate)
 
@@ -108,14 +115,16 @@ class CapturedSteps:
         """Return a function that sets the host's books back to where they are now."""
         training = self.training
         streams, seen = training.streams.state_dict(), training.monitor.count
-        updates = [rule.updates for rule in self._rules]
+        counting = [*self._rules, *self._averages]
+        updates = [rule.updates for rule in counting]
         versions = [[parameter.version for parameter in rule.params] for rule in self._rules]
 
         def restore() -> None:
             training.streams.load_state_dict(streams)
             training.monitor.count = seen
-            for rule, made, counted in zip(self._rules, updates, versions, strict=True):
+            for rule, made in zip(counting, updates, strict=True):
                 rule.updates = made
+            for rule, counted in zip(self._rules, versions, strict=True):
                 for parameter, version in zip(rule.params, counted, strict=True):
                     parameter.version = version
 

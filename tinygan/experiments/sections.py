@@ -168,9 +168,10 @@ OPTIMIZERS = Tagged("kind", SgdConfig, AdamConfig)
 class GeneratorConfig(Section):
     """G: its layers from the noise up to the data, and how it is trained.
 
-    With ``average_decay`` d, samples are drawn not with the weights but with their exponential moving average, a = d a
-    + (1 - d) w after every step of G; the game goes on as without it. ``pretrained`` is the folder of an earlier run:
-    the topmost layers start as the whole generator of that run ended, and those below them are new.
+    With ``average_decay`` d, samples are drawn not with the weights but with their exponential moving average, in which
+    those of t steps ago have a weight in proportion to d^t; the game goes on as without it. ``pretrained`` is the
+    folder of an earlier run: the topmost layers start as the whole generator of that run ended, and those below them
+    are new.
     """
 
     layers: Annotated[tuple[LayerConfig, ...], ListOf(LAYERS)]

@@ -137,7 +137,7 @@ class Training:
         return step
 
     def restart_average(self) -> None:
-        """Let the average of the generator's weights, if the experiment has one, begin with what they are now."""
+        """Begin the average of the generator's weights, if the experiment has one; before the first step."""
         decay, weights = self.config.generator.average_decay, self.game.generator.parameters()
         self.average = None if decay is None else optim.ExponentialMovingAverage(weights, decay)
 
@@ -284,7 +284,8 @@ class Training:
                 {**plain[f"{player}_optimizer"], "arrays": arrays_under(f"{player}_optimizer.", arrays)}
             )
         if self.average is not None:
-            self.average.load_arrays([arrays[AVERAGE + name] for name, _ in game.generator.named_parameters()])
+            averages = [arrays[AVERAGE + name] for name, _ in game.generator.named_parameters()]
+            self.average.load_arrays(averages, updates=plain["steps"])  # it begins with the run
         self._set_order(order)
         self._last = None
         self._captured = CapturedSteps(self)  # the rules' state lies in other memory now
