@@ -19,15 +19,16 @@ import signal
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
 
-from tinygan import data, evaluation
+from tinygan import data
 from tinygan.experiments.config import ExperimentConfig, load_experiment
 from tinygan.experiments.decisive import changes, decisive_toml
-from tinygan.experiments.validation import SAMPLES, parzen
+from tinygan.experiments.evaluate import judge_training_images
 from tinygan.runs.run_folder import RunFolder
 
 # Quoted from Table 1 of the paper: mean log-likelihood of test images in nats, and its error.
@@ -43,6 +44,13 @@ CAVEAT = (
 )
 
 
+WAYS = {
+    "best": "best on validation",
+    "last": "last checkpoint",
+    "last, no mean": "last checkpoint, drawn without the mean of the weights",
+}
+
+
 def main(arguments: list[str] | None = None) -> int:
     options = _parse(arguments)
     config = load_experiment(options.experiment, options.overrides)
@@ -51,7 +59,7 @@ def main(arguments: list[str] | None = None) -> int:
         print("stopped; the same command goes on from here", file=sys.stderr)
         return 130
     runs = [_judge(seed, options) for seed in options.seeds]
-    training_images = _training_images(data.load(config.data.set, options.data))
+    training_images = asdict(judge_training_images(data.load(config.data.set, options.data)))
     table = _table(config.name, runs, training_images)
     _draw(runs, config).savefig(options.out / "table_1.png", dpi=90, metadata={"Software": None})
     (options.out / "table_1.md").write_text(table + "\n", encoding="utf-8")
@@ -143,11 +151,14 @@ def _refuse_another_experiment(folder: Path, config: ExperimentConfig) -> None:
 def _judge(seed: int, options: argparse.Namespace) -> dict[str, Any]:
     """Evaluate the best and the last checkpoint, and collect the curve."""
     folder = RunFolder.open(_folder(seed, options))
+    ways = {"best": ["best"], "last": ["last"]}
+    if load_experiment(folder.config_path).generator.average_decay is not None:
+        ways["last, no mean"] = ["last", "--no-average"]
     answers = {}
-    for which in ("best", "last"):
-        command = [sys.executable, "-m", "tinygan", "evaluate", str(folder.path), "--checkpoint", which, "--json"]
+    for which, words in ways.items():
+        command = [sys.executable, "-m", "tinygan", "evaluate", str(folder.path), "--json", "--checkpoint", *words]
         command += [] if options.data is None else ["--data", str(options.data)]
-        print(f"evaluating the {which} checkpoint of seed {seed}", file=sys.stderr)
+        print(f"evaluating seed {seed}: {which}", file=sys.stderr)
         answers[which] = json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
     curve = [
         (record["epoch"], record["validation_log_likelihood"], record["validation_sigma"])
@@ -156,19 +167,6 @@ def _judge(seed: int, options: argparse.Namespace) -> dict[str, Any]:
     ]
     seconds = sum(record["seconds"] for record in folder.timing())
     return {"seed": seed, "seconds": round(seconds), "validation": curve, **answers}
-
-
-def _training_images(dataset: data.Dataset) -> dict[str, float]:
-    """Judge training images as if a generator had drawn them: what a number in this table means."""
-    images = dataset.train.images[:SAMPLES]
-    chosen = parzen(images, dataset.validation.images)
-    values = evaluation.parzen_log_likelihood(images, dataset.test.images, chosen.sigma)
-    return {
-        "images": len(images),
-        "sigma": chosen.sigma,
-        "test_mean": float(values.mean()),
-        "test_standard_error": evaluation.standard_error(values),
-    }
 
 
 def _folder(seed: int, options: argparse.Namespace) -> Path:
@@ -190,10 +188,14 @@ def _table(experiment: str, runs: list[dict[str, Any]], training_images: dict[st
     yardstick = f"{training_images['images']:,} training images in the place of samples"
     rows.append((f"{yardstick} (sigma {training_images['sigma']:.3f})", _number(training_images), ""))
     where = "" if experiment == "mnist" else f", on {experiment}: no number of the paper's"
-    for which, words in (("best", "best on validation"), ("last", "last checkpoint")):
+    for which, words in WAYS.items():
+        if which not in runs[0]:
+            continue
         for run in runs:
             found = run[which]
             name = f"tinygan, seed {run['seed']}, {words} (epoch {found['epoch']}, sigma {found['sigma']:.3f}){where}"
+            if found["test_mean"] > training_images["test_mean"]:
+                name += "; smoother than the data, or copied: above the training images"
             rows.append((name, _number(found), "not public"))
         if len(runs) > 1:
             means = [run[which]["test_mean"] for run in runs]

@@ -36,7 +36,7 @@ def test_the_table_says_what_was_judged_by_what(tinygan, trained):
     lines = answer.out.splitlines()
     assert lines[0] == "run         run (digits)"
     assert lines[1] == f"checkpoint  the last: epoch 1, step {found.steps}"
-    assert lines[2] == "samples     60, from the noise of seed 0"
+    assert lines[2] == "samples     60, from the noise of seed 0, by G's weights as they are"
     assert lines[3] == f"sigma       {found.sigma:.4f}, of 10 from 0.1 to 1, by validation"
     validation = len(data.load("digits").validation)
     assert lines[4] == (
@@ -54,14 +54,17 @@ def test_the_table_says_what_was_judged_by_what(tinygan, trained):
 def test_all_measures(tinygan, trained):
     answer = tinygan("evaluate", "run", "--samples", "60", "--all")
     found = evaluate(RunFolder.open("run"), data.load("digits"), samples=60, more=True)
-    names = ("coverage", "regions", "MMD", "two-sample")
+    names = ("coverage", "regions", "MMD", "two-sample", "yardstick")
     lines = [line for line in answer.out.splitlines() if line.split()[0] in names]
+    images = found.measures.training_images
     counts = ", ".join(f"{label}: {count}" for label, count in enumerate(found.measures.coverage.counts))
     assert lines == [
         f"coverage    {found.measures.coverage} ({counts})",
         f"regions     {found.measures.regions}",
         f"MMD         {found.measures.discrepancy}",
         f"two-sample  {found.measures.test}",
+        f"yardstick   {images.test_mean:.1f} ± {images.test_standard_error:.1f} nats for 60 training images in the "
+        f"place of samples (sigma {images.sigma:.4f})",
     ]
     plain = json.loads(tinygan("evaluate", "run", "--samples", "60", "--all", "--json").out)
     assert plain == found.as_dict()
@@ -74,6 +77,17 @@ def test_the_best_checkpoint_is_named(tinygan, trained):
     shutil.copy(newest, checkpoints / "best.tgn")
     assert "checkpoint  the best on validation: epoch 1," in tinygan("evaluate", "run", "--samples", "9").out
     assert "checkpoint  the last: " in tinygan("evaluate", "run", "--samples", "9", "--checkpoint", "last").out
+
+
+def test_with_and_without_the_running_mean(tinygan, small, tmp_path):
+    average = ("--set", "generator.average_decay=0.9")
+    assert tinygan("train", "digits", "--epochs", "1", "--out", "run", "--quiet", *small, *average).status == 0
+    with_mean = tinygan("evaluate", "run", "--samples", "9").out
+    assert "samples     9, from the noise of seed 0, by the running mean of G's weights\n" in with_mean
+    without = tinygan("evaluate", "run", "--samples", "9", "--no-average").out
+    assert "samples     9, from the noise of seed 0, by G's weights as they are\n" in without
+    found = json.loads(tinygan("evaluate", "run", "--samples", "9", "--no-average", "--json").out)
+    assert found == evaluate(RunFolder.open("run"), data.load("digits"), samples=9, averaged=False).as_dict()
 
 
 @pytest.mark.parametrize(

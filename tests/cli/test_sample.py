@@ -40,6 +40,18 @@ def test_another_seed_other_samples(tinygan, trained):
     assert not np.array_equal(a, c)
 
 
+def test_with_and_without_the_running_mean(tinygan, small):
+    average = ("--set", "generator.average_decay=0.9")
+    assert tinygan("train", "digits", "--epochs", "1", "--out", "run", "--quiet", *small, *average).status == 0
+    for name, words in (("with", []), ("without", ["--no-average"])):
+        assert tinygan("sample", "run", "--count", "3", "--out", f"{name}.npy", *words).status == 0
+        generator, config, _ = load_generator(RunFolder.open("run"), averaged=name == "with")
+        noise = gan.Noise(config.noise.kind, config.noise.size)
+        expected = gan.sample(generator, 3, noise, Stream(0, "samples"))
+        assert np.array_equal(np.load(f"{name}.npy").reshape(3, 64), expected)
+    assert not np.array_equal(np.load("with.npy"), np.load("without.npy"))
+
+
 def test_a_picture_shows_as_many_as_were_asked_for(tinygan, trained):
     answer = tinygan("sample", trained, "--count", "6", "--out", "samples.png")
     assert (answer.status, answer.out) == (0, "samples.png\n")

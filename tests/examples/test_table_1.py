@@ -63,6 +63,30 @@ def test_from_the_data_to_the_row(example: Any, tmp_path: Path, capsys: Any) -> 
     assert json.loads((out / "table_1.json").read_text())["runs"] == results["runs"]
 
 
+def test_a_run_with_a_mean_has_a_row_without_it(example: Any, tmp_path: Path, capsys: Any) -> None:
+    from tinygan.cli import main as tinygan
+
+    average = ["--set", "generator.average_decay=0.9"]
+    assert example["main"]([*SMALL, *average, "--out", str(tmp_path / "table")]) == 0
+    printed = capsys.readouterr().out
+    (run,) = json.loads((tmp_path / "table" / "table_1.json").read_text())["runs"]
+    assert (run["last"]["averaged"], run["last, no mean"]["averaged"]) == (True, False)
+    number = f"{run['last, no mean']['test_mean']:.1f} ± {run['last, no mean']['test_standard_error']:.1f}"
+    (row,) = (line for line in printed.splitlines() if "last checkpoint, drawn without the mean of the weights" in line)
+    assert f"| {number} |" in row
+    tinygan(["evaluate", str(tmp_path / "table" / "seed-2014"), "--json", "--checkpoint", "last", "--no-average"])
+    assert json.loads(capsys.readouterr().out) == run["last, no mean"]
+
+
+def test_a_number_above_that_of_training_images_is_marked(example: Any) -> None:
+    found = {"epoch": 1, "sigma": 0.2, "test_mean": 10.0, "test_standard_error": 1.0}
+    runs = [{"seed": 1, "best": found, "last": {**found, "test_mean": 8.0}}]
+    images = {"images": 9, "sigma": 0.2, "test_mean": 9.0, "test_standard_error": 1.0}
+    best, last = (line for line in example["_table"]("x", runs, images).splitlines() if "tinygan" in line)
+    assert "; smoother than the data, or copied: above the training images | 10.0 ± 1.0 |" in best
+    assert "smoother" not in last
+
+
 def test_a_run_that_was_stopped_goes_on(example: Any, tmp_path: Path) -> None:
     from tinygan.cli import main as tinygan
 

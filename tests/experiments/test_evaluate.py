@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import re
@@ -13,8 +14,18 @@ from tinygan import evaluation, gan
 from tinygan.backend import Stream
 from tinygan.data.dataset import Dataset, Split
 from tinygan.errors import CheckpointError
+from tinygan.experiments import evaluate as evaluate_module
 from tinygan.experiments.config import load_experiment
-from tinygan.experiments.evaluate import BEST, LAST, evaluate, generator_of, images_to_judge, traps
+from tinygan.experiments.evaluate import (
+    BEST,
+    LAST,
+    Yardstick,
+    evaluate,
+    generator_of,
+    images_to_judge,
+    judge_training_images,
+    traps,
+)
 from tinygan.experiments.running import Limits, run, save, start
 
 
@@ -71,11 +82,43 @@ def test_the_best_is_taken_where_there_is_one(tiny_experiment, data, tmp_path):
     assert "the checkpoint is the last one; no validation has chosen it" in last.warnings
 
 
-def test_averaged_weights_are_named(tiny_experiment, data, tmp_path):
-    folder, training = start(tiny_experiment("generator.average_decay=0.9"), data, tmp_path / "run")
+def test_averaged_weights_are_named_and_may_be_left_out(tiny_experiment, data, tmp_path):
+    folder, training = start(tiny_experiment("generator.average_decay=0.9"), data, tmp_path / "averaged")
     run(folder, training)
     message = "the samples were drawn with a running mean of the generator's weights; the paper's were not"
-    assert message in evaluate(folder, data, samples=20).warnings
+    with_mean = evaluate(folder, data, samples=20)
+    assert with_mean.averaged
+    assert message in with_mean.warnings
+    without = evaluate(folder, data, samples=20, averaged=False)
+    assert not without.averaged
+    assert message not in without.warnings
+    # the game is the same: so is the number of the experiment that takes no mean
+    plain, training = start(tiny_experiment(), data, tmp_path / "plain")
+    run(plain, training)
+    found = evaluate(plain, data, samples=20)
+    assert not found.averaged
+    assert (found.test_mean, found.sigma) == (without.test_mean, without.sigma)
+    assert found.test_mean != with_mean.test_mean
+
+
+def test_training_images_are_judged_as_samples_are(data):
+    found = judge_training_images(data, 10)
+    images = data.train.images[:10]
+    sigma = evaluation.select_sigma(images, data.validation.images)
+    values = evaluation.parzen_log_likelihood(images, data.test.images, sigma)
+    assert found == Yardstick(10, sigma, values.mean(), evaluation.standard_error(values))
+    assert judge_training_images(data).images == len(data.train)
+
+
+@pytest.mark.parametrize("above", [False, True])
+def test_a_number_above_that_of_training_images_is_warned_of(folder, data, monkeypatch, above):
+    number = evaluate(folder, data, samples=20).test_mean
+    stick = Yardstick(20, 0.2, number - 0.1 if above else number + 0.1, 0.5)
+    monkeypatch.setattr(evaluate_module, "judge_training_images", lambda dataset, count: stick)
+    found = evaluate(folder, data, samples=20, more=True)
+    warned = [text for text in found.warnings if "training images in the place of samples" in text]
+    assert len(warned) == above
+    assert not above or warned[0].startswith(f"the number is above the {stick.test_mean:.1f} of training images")
 
 
 def test_progress_covers_all_images(folder, data):
@@ -119,6 +162,7 @@ def test_the_other_measures_are_those_of_the_package(folder, data, classes):
         "mmd_bandwidth": discrepancy.bandwidth,
         "two_sample_accuracy": test.accuracy,
         "two_sample_p_value": test.p_value,
+        "training_images": dataclasses.asdict(judge_training_images(data, 30)),
     }
     if classes > 1:  # of one class there is nothing to cover
         coverage = evaluation.class_coverage(samples, train.images, train.labels)

@@ -27,6 +27,15 @@ def add_data_option(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_no_average_option(parser: argparse.ArgumentParser) -> None:
+    """Add ``--no-average``."""
+    parser.add_argument(
+        "--no-average",
+        action="store_true",
+        help="draw with G's weights as they are, even where the experiment takes their running mean (average_decay)",
+    )
+
+
 def add_device_option(parser: argparse.ArgumentParser) -> None:
     """Add ``--device``."""
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="where to compute (default: cpu)")

@@ -11,7 +11,7 @@ from typing import Any
 from tqdm import tqdm
 
 from tinygan import data, evaluation
-from tinygan.cli.arguments import add_data_option, positive
+from tinygan.cli.arguments import add_data_option, add_no_average_option, positive
 from tinygan.errors import TinyganError
 from tinygan.experiments.config import load_experiment
 from tinygan.experiments.evaluate import BEST, LAST, Evaluation, evaluate, images_to_judge
@@ -46,8 +46,10 @@ def add_commands(commands: Any) -> None:
         "--all",
         action="store_true",
         dest="more",
-        help="also class coverage, precision and recall, MMD, and a two-sample test",
+        help="also class coverage, precision and recall, MMD, a two-sample test, and training images in the place of "
+        "samples",
     )
+    add_no_average_option(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--quiet", action="store_true", help="show no progress")
     parser.set_defaults(run=run)
@@ -64,8 +66,9 @@ def run(arguments: argparse.Namespace) -> int:
     hidden = arguments.quiet or not sys.stderr.isatty()
     with tqdm(total=images_to_judge(dataset), unit="image", leave=False, file=sys.stderr, disable=hidden) as bar:
         found = evaluate(
-            folder, dataset, arguments.checkpoint, arguments.samples, arguments.seed, bar.update, arguments.more
-        )
+            folder, dataset, arguments.checkpoint, arguments.samples, arguments.seed, bar.update, arguments.more,
+            averaged=not arguments.no_average,
+        )  # fmt: skip
     if arguments.json:
         print(json.dumps(found.as_dict()))
     else:
@@ -80,7 +83,7 @@ def _table(found: Evaluation, validation: int) -> str:
     rows = [
         ("run", f"{found.run} ({found.experiment})"),
         ("checkpoint", f"{chosen}: epoch {found.epoch:,}, step {found.steps:,}"),
-        ("samples", f"{found.samples:,}, from the noise of seed {found.seed}"),
+        ("samples", f"{found.samples:,}, from the noise of seed {found.seed}, {_drawn_with(found)}"),
         ("sigma", f"{found.sigma:.4f}, of {len(grid)} from {grid[0]:g} to {grid[-1]:g}, by validation"),
         (
             "validation",
@@ -95,11 +98,25 @@ def _table(found: Evaluation, validation: int) -> str:
     return "\n".join(f"{name:<12}{text}" for name, text in rows)
 
 
+def _drawn_with(found: Evaluation) -> str:
+    return "by the running mean of G's weights" if found.averaged else "by G's weights as they are"
+
+
 def _more(found: Evaluation) -> list[tuple[str, str]]:
     measures = found.measures
     if measures is None:
         return []
-    rows = [("regions", str(measures.regions)), ("MMD", str(measures.discrepancy)), ("two-sample", str(measures.test))]
+    images = measures.training_images
+    rows = [
+        ("regions", str(measures.regions)),
+        ("MMD", str(measures.discrepancy)),
+        ("two-sample", str(measures.test)),
+        (
+            "yardstick",
+            f"{images.test_mean:.1f} ± {images.test_standard_error:.1f} nats for {images.images:,} training images in "
+            f"the place of samples (sigma {images.sigma:.4f})",
+        ),
+    ]
     if measures.coverage is not None:
         each = zip(measures.coverage.classes, measures.coverage.counts, strict=True)
         counts = ", ".join(f"{label}: {count:,}" for label, count in each)

@@ -11,7 +11,7 @@ import numpy as np
 
 from tinygan import data, gan
 from tinygan.backend import Stream
-from tinygan.cli.arguments import positive
+from tinygan.cli.arguments import add_no_average_option, positive
 from tinygan.errors import TinyganError
 from tinygan.experiments.line_pictures import axis_of, save_line_sheet
 from tinygan.experiments.pictures import save_sheet
@@ -35,6 +35,7 @@ def add_commands(commands: Any) -> None:
         "--out", type=Path, required=True, metavar="FILE", help="FILE.png for a picture, FILE.npy for the numbers"
     )
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="the seed of the noise (default: 0)")
+    add_no_average_option(parser)
     parser.set_defaults(run=sample)
 
 
@@ -47,7 +48,9 @@ def sample(arguments: argparse.Namespace) -> int:
         raise SampleError(f"--out {out}: there is no folder {out.parent}; make it first")
     if arguments.seed < 0:
         raise SampleError(f"--seed {arguments.seed}: expected 0 or more")
-    generator, config, image_shape = load_generator(RunFolder.open(arguments.folder))
+    generator, config, image_shape = load_generator(
+        RunFolder.open(arguments.folder), averaged=not arguments.no_average
+    )
     if out.suffix == ".png" and image_shape != (1,) and arguments.count > LARGEST_SHEET:
         raise SampleError(f"--count {arguments.count}: a picture holds at most {LARGEST_SHEET}; use --out FILE.npy")
     noise = gan.Noise(config.noise.kind, config.noise.size)

@@ -63,7 +63,7 @@ class CapturedSteps:
         return self._replay()
 
     def _rehearse(self) -> gan.Step:
-        weights = {id(parameter.data): rule for rule in self._rules for parameter in rule.params}
+        weights: dict[int, Any] = {id(parameter.data): rule for rule in self._rules for parameter in rule.params}
         weights |= {id(place): average for average in self._averages for place in average.places}
         self._capture = Capture(self.training.backend, weights)  # type: ignore[arg-type]
         return self._capture.rehearse(self.training.iterate)
@@ -115,7 +115,7 @@ class CapturedSteps:
         """Return a function that sets the host's books back to where they are now."""
         training = self.training
         streams, seen = training.streams.state_dict(), training.monitor.count
-        counting = [*self._rules, *self._averages]
+        counting: list[Any] = [*self._rules, *self._averages]
         updates = [rule.updates for rule in counting]
         versions = [[parameter.version for parameter in rule.params] for rule in self._rules]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,29 @@ from tinygan.runs.run_folder import RunFolder
 BEST, LAST = "best", "last"
 
 
+@dataclass(frozen=True)
+class Yardstick:
+    """Training images, judged as if a generator had drawn them: what the number of a run can mean.
+
+    A Parzen window cannot tell a generator of the data from one that has copied them, or from one whose samples are
+    smoother than they: of the last two kinds is a run with a higher number than this.
+
+    Attributes
+    ----------
+    images : int
+        How many, the first of the training split.
+    sigma : float
+        Chosen for them on the validation images.
+    test_mean, test_standard_error : float
+        In nats.
+    """
+
+    images: int
+    sigma: float
+    test_mean: float
+    test_standard_error: float
+
+
 @dataclass(frozen=True, eq=False)
 class Measures:
     """Measures that Table 1 does not have, each of other weaknesses than the log-likelihood.
@@ -36,12 +59,15 @@ class Measures:
     discrepancy : evaluation.MeanDiscrepancy
     test : evaluation.TwoSampleTest
         These three against test images, as many as samples.
+    training_images : Yardstick
+        The log-likelihood, after all, of as many training images as samples.
     """
 
     coverage: evaluation.ClassCoverage | None
     regions: evaluation.PrecisionRecall
     discrepancy: evaluation.MeanDiscrepancy
     test: evaluation.TwoSampleTest
+    training_images: Yardstick
 
     def as_dict(self) -> dict[str, Any]:
         """Return the numbers under their names, for JSON."""
@@ -59,6 +85,7 @@ class Measures:
             "mmd_bandwidth": self.discrepancy.bandwidth,
             "two_sample_accuracy": self.test.accuracy,
             "two_sample_p_value": self.test.p_value,
+            "training_images": asdict(self.training_images),
         }
 
 
@@ -75,6 +102,8 @@ class Evaluation:
         The best on validation, or the newest.
     epoch, steps : int
         When it was saved.
+    averaged : bool
+        Whether the samples were drawn with a running mean of the generator's weights.
     samples, seed : int
         How many were drawn, and from which noise.
     sigma : float
@@ -95,6 +124,7 @@ class Evaluation:
     checkpoint: str
     epoch: int
     steps: int
+    averaged: bool
     samples: int
     seed: int
     sigma: float
@@ -121,6 +151,7 @@ def evaluate(
     seed: int = 0,
     progress: Callable[[int], object] | None = None,
     more: bool = False,
+    averaged: bool = True,
 ) -> Evaluation:
     """Run the released protocol on a checkpoint of a run.
 
@@ -139,7 +170,10 @@ def evaluate(
     progress : callable, optional
         Called with numbers of images as they are done, `images_to_judge` in all.
     more : bool
-        Take the other measures, too. On MNIST they take longer than the log-likelihood.
+        Take the other measures, too. On MNIST they take a minute or two, the log-likelihood seconds.
+    averaged : bool
+        Draw with the running mean of the generator's weights, if the experiment has one; False for the weights as they
+        are, which are those of the same experiment without the mean.
 
     Raises
     ------
@@ -148,7 +182,8 @@ def evaluate(
     """
     config = load_experiment(folder.config_path)
     which, checkpoint = choose_checkpoint(folder, which)
-    generator = generator_of(checkpoint, config)
+    averaged = averaged and config.generator.average_decay is not None
+    generator = generator_of(checkpoint, config, averaged)
     shape = tuple(checkpoint.state["image_shape"])
     if shape != dataset.image_shape:
         raise CheckpointError(
@@ -159,6 +194,13 @@ def evaluate(
     drawn = gan.sample(generator, samples, noise, Stream(seed, "samples"))
     valid = parzen(drawn, dataset.validation.images, progress)
     test = evaluation.parzen_log_likelihood(drawn, dataset.test.images, valid.sigma, progress=progress)
+    measures = measure(drawn, dataset) if more else None
+    warnings = traps(valid.sigma, which, drawn, dataset, averaged)
+    if measures is not None and test.mean() > measures.training_images.test_mean:
+        warnings.append(
+            f"the number is above the {measures.training_images.test_mean:.1f} of training images in the place of "
+            "samples: these are smoother than the data, or copies of them, but not better"
+        )
     return Evaluation(
         experiment=config.name,
         run=str(folder.path),
@@ -167,6 +209,7 @@ def evaluate(
         checkpoint=which,
         epoch=checkpoint.state["epoch"],
         steps=checkpoint.state["steps"],
+        averaged=averaged,
         samples=samples,
         seed=seed,
         sigma=valid.sigma,
@@ -176,13 +219,13 @@ def evaluate(
         test_mean=float(test.mean()),
         test_standard_error=evaluation.standard_error(test),
         test_images=len(dataset.test),
-        warnings=traps(valid.sigma, which, drawn, dataset, config.generator.average_decay is not None),
-        measures=measure(drawn, dataset) if more else None,
+        warnings=warnings,
+        measures=measures,
     )
 
 
 def measure(samples: Any, dataset: Dataset) -> Measures:
-    """Take every measure but the log-likelihood; those that compare use as many samples as test images."""
+    """Take every other measure; those that compare use as many samples as test images."""
     count = min(len(samples), len(dataset.test))
     ours, theirs = samples[:count], dataset.test.images[:count]
     train = dataset.train
@@ -192,7 +235,16 @@ def measure(samples: Any, dataset: Dataset) -> Measures:
         evaluation.precision_recall(ours, theirs),
         evaluation.maximum_mean_discrepancy(ours, theirs),
         evaluation.two_sample_test(ours, theirs),
+        judge_training_images(dataset, len(samples)),
     )
+
+
+def judge_training_images(dataset: Dataset, count: int = SAMPLES) -> Yardstick:
+    """Run the protocol of `evaluate` with the first training images in the place of samples."""
+    images = dataset.train.images[:count]
+    chosen = parzen(images, dataset.validation.images)
+    values = evaluation.parzen_log_likelihood(images, dataset.test.images, chosen.sigma)
+    return Yardstick(len(images), chosen.sigma, float(values.mean()), evaluation.standard_error(values))
 
 
 def images_to_judge(dataset: Dataset) -> int:
@@ -224,8 +276,11 @@ def traps(sigma: float, which: str, samples: Any, dataset: Dataset, averaged: bo
     return found
 
 
-def generator_of(checkpoint: Checkpoint, config: ExperimentConfig) -> Sequential:
-    """Rebuild the generator of a checkpoint, in evaluation mode, as samples are drawn with it.
+def generator_of(checkpoint: Checkpoint, config: ExperimentConfig, averaged: bool = True) -> Sequential:
+    """Rebuild the generator of a checkpoint, in evaluation mode.
+
+    Its weights are those that samples are drawn with, their running mean where the experiment has one; with
+    ``averaged=False``, the weights as they are.
 
     Raises
     ------
@@ -234,7 +289,7 @@ def generator_of(checkpoint: Checkpoint, config: ExperimentConfig) -> Sequential
     """
     pixels = math.prod(checkpoint.state["image_shape"])
     generator = build_generator(config, pixels, Stream(config.seed, "weights"))
-    prefix = "generator." if config.generator.average_decay is None else AVERAGE
+    prefix = AVERAGE if averaged and config.generator.average_decay is not None else "generator."
     generator.load_state_dict(arrays_under(prefix, checkpoint.arrays))
     generator.eval()
     return generator

@@ -146,8 +146,16 @@ def _environment(config: ExperimentConfig) -> dict[str, Any]:
     return environment
 
 
-def load_generator(folder: RunFolder) -> tuple[nn.Sequential, ExperimentConfig, tuple[int, ...]]:
+def load_generator(
+    folder: RunFolder, averaged: bool = True
+) -> tuple[nn.Sequential, ExperimentConfig, tuple[int, ...]]:
     """Return the generator of a run's newest checkpoint, without the data it was trained on.
+
+    Parameters
+    ----------
+    folder : RunFolder
+    averaged : bool
+        As in `evaluate.generator_of`.
 
     Returns
     -------
@@ -163,7 +171,7 @@ def load_generator(folder: RunFolder) -> tuple[nn.Sequential, ExperimentConfig, 
     """
     config = load_experiment(folder.config_path)
     _, checkpoint = choose_checkpoint(folder, LAST)
-    return generator_of(checkpoint, config), config, tuple(checkpoint.state["image_shape"])
+    return generator_of(checkpoint, config, averaged), config, tuple(checkpoint.state["image_shape"])
 
 
 def run(folder: RunFolder, training: Training, limits: Limits | None = None, watcher: Watcher | None = None) -> bool:
