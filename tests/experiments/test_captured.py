@@ -87,8 +87,9 @@ def test_a_replayed_step_is_six_launches_and_no_wait(cupy):
     assert launches == {"graph": 1, "set_moved": 3, "set_rates": 2}
 
 
-def test_a_run_goes_on_from_a_checkpoint_of_replayed_steps(cupy):
-    replaying, plain = pair("digits", SMALL)
+@pytest.mark.parametrize("average", [(), ("generator.average_decay=0.9",)])
+def test_a_run_goes_on_from_a_checkpoint_of_replayed_steps(cupy, average):
+    replaying, plain = pair("digits", (*SMALL, *average))
     for training in (replaying, plain):
         for _ in range(5):
             training.step()
@@ -103,6 +104,8 @@ def test_a_run_goes_on_from_a_checkpoint_of_replayed_steps(cupy):
             training.step()
     assert_same(resumed, replaying)
     assert_same(replaying, plain)
+    if average:
+        assert {training.average.updates for training in (resumed, replaying, plain)} == {plain.steps}
 
 
 def test_gradients_are_those_of_the_step_before(cupy):
