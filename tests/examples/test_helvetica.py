@@ -30,8 +30,9 @@ def example() -> Iterator[Any]:
 
 @pytest.fixture(scope="module")
 def runs(example: Any) -> dict[str, Any]:
+    # Long enough for the collapse to come whatever the rounding: on one machine seed 0 had not lost a mode by step 400.
     return {
-        name: example.run(update, seed=0, before=400, steps=400)
+        name: example.run(update, seed=2, before=400, steps=1200)
         for name, update in (("D frozen", example.update_generator_only), ("D updated", example.update_both))
     }
 
