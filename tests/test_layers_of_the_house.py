@@ -13,8 +13,8 @@ ROOT = Path(tinygan.__file__).parent
 # From the ground up; floors of equal height may look at each other.
 FLOORS = {
     "errors": 0,
+    "runs": 0,  # files and nothing else: it knows no backend, no array but as bytes, and no game
     "backend": 1,
-    "runs": 1,  # files and nothing else: it knows no array but as bytes, and no game
     "engine": 2,
     "functional": 3,
     "nn": 4,

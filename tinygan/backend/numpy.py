@@ -14,8 +14,9 @@ from threadpoolctl import threadpool_limits
 from tinygan.backend.base import Array, Backend, Shape, adam_rates
 from tinygan.backend.blas import axpby
 
-# Numbers in a block of `_blocks`. Smaller ones pay for Python's calls, larger ones leave the cache: Adam's step on the
-# 2.5 million weights of the MNIST generator takes 7.4 ms with 2^14, 5.4 with 2^16, 5.0 with 2^17; 18.7 without blocks.
+# Numbers in a block of `_blocks`. Smaller ones pay for Python's calls, larger ones leave the cache: on the 2.5 million
+# weights of the MNIST generator, on a core of an AMD EPYC with AVX2, Adam's step takes 7.4 ms with 2^14, 5.4 with 2^16,
+# 5.0 with 2^17, and 18.7 without blocks.
 _BLOCK = 1 << 17
 _BASIC_INDEX = (int, slice, type(None), type(Ellipsis))
 
