@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -316,12 +317,34 @@ def test_type_errors_of_the_array_library_get_the_name_of_the_operation(x: tg.Te
         x + None
 
 
-def test_a_result_is_a_plain_array(x: tg.Tensor) -> None:
-    class WithUnits(np.ndarray):
-        pass
+class WithUnits(np.ndarray):
+    pass
 
-    for strange in (np.ma.array([1.0, 2.0, 3.0], mask=[False, True, False]), np.ones(3).view(WithUnits)):
-        assert type(F.add(x, strange).data) is np.ndarray
+
+@pytest.mark.parametrize(
+    "strange",
+    [
+        np.ma.array([1.0, 2.0, 3.0], mask=[False, True, False]),
+        np.ones(3).view(WithUnits),
+        pytest.param(np.ones((3, 3)).view(np.matrix), id="matrix"),
+    ],
+)
+@pytest.mark.parametrize(
+    "use", [F.add, lambda x, a: x * a, lambda x, a: a * x, lambda x, a: x == a, lambda x, a: tg.tensor(a), F.maximum]
+)
+def test_subclasses_of_arrays_are_refused(x: tg.Tensor, use: Any, strange: Any) -> None:
+    with pytest.raises((DtypeError, GradientError)):
+        use(x, strange)
+
+
+def test_a_memmap_is_an_array(x: tg.Tensor, tmp_path: Path) -> None:
+    stored = np.memmap(tmp_path / "numbers", np.float32, "w+", shape=(3,))
+    stored[:] = [1, 2, 3]
+    y = x * stored
+    assert type(y.data) is np.ndarray
+    assert type(tg.tensor(stored).data) is np.ndarray
+    y.sum().backward()
+    assert x.grad.numpy().tolist() == [1, 2, 3]
 
 
 def test_errors_of_a_users_operation_pass_through(x: tg.Tensor) -> None:
@@ -335,7 +358,7 @@ def test_errors_of_a_users_operation_pass_through(x: tg.Tensor) -> None:
 
 def test_inputs_on_two_devices_are_refused(x: tg.Tensor) -> None:
     class Elsewhere(tg.Tensor):
-        device = "cuda"
+        backend = Backend(np, "cuda")  # type: ignore[assignment]
 
     other = Elsewhere(np.ones(3))
     with pytest.raises(

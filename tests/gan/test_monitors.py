@@ -96,7 +96,7 @@ def test_gradient_norm_is_that_of_all_gradients_laid_end_to_end(seed):
     net = nn.Sequential(nn.Linear(3, 4), nn.Maxout(4, 2, 3))
     assert gradient_norm(net) == 0
     for parameter in net.parameters():
-        parameter.grad = Tensor(rng.normal(size=parameter.shape))
+        parameter.grad = Tensor(rng.normal(size=parameter.shape).astype(parameter.dtype))
     everything = np.concatenate([parameter.grad.data.ravel() for parameter in net.parameters()])
     assert gradient_norm(net) == pytest.approx(np.linalg.norm(everything), rel=1e-12)
     net[0].weight.grad = None  # a parameter that was not updated does not count

@@ -15,9 +15,10 @@ from tinygan.backend.base import WATCHED, Array, Backend, Shape, adam_rates
 from tinygan.backend.cupy import CupyBackend
 from tinygan.backend.numpy import NumpyBackend, blas_threads, keep_freed_memory
 from tinygan.backend.random import Stream, Streams, current_streams, manual_seed
-from tinygan.errors import DeviceError
+from tinygan.errors import DeviceError, DtypeError
 
 __all__ = [
+    "PLAIN_ARRAYS",
     "WATCHED",
     "Array",
     "Backend",
@@ -33,6 +34,7 @@ __all__ = [
     "get_backend",
     "keep_freed_memory",
     "manual_seed",
+    "plain_array",
 ]
 
 _numpy = NumpyBackend()
@@ -75,3 +77,38 @@ def backend_of(array: Any) -> Backend | None:
     if type(array).__module__.partition(".")[0] == "cupy":
         return _cupy()
     return None
+
+
+PLAIN_ARRAYS = {np.ndarray}  # classes whose arrays are nothing but arrays
+
+
+def plain_array(array: Array, caller: str) -> Array:
+    """Return an array as one that has only the arithmetic of arrays.
+
+    A subclass of ``numpy.ndarray`` may mean something else by ``*``, or hold more than its numbers, and neither would
+    reach the gradient. So each is refused but ``numpy.memmap``, which differs only in where its memory lies.
+
+    Raises
+    ------
+    DtypeError
+        The array is a matrix, a masked array or of another such class.
+
+    Examples
+    --------
+    >>> plain_array(np.ma.array([1.0, 2.0], mask=[False, True]), "multiply")
+    Traceback (most recent call last):
+    tinygan.errors.DtypeError: multiply: got a masked array, and a tensor has no mask; ...
+    """
+    if type(array) in PLAIN_ARRAYS or not isinstance(array, np.ndarray):
+        return array
+    if isinstance(array, np.memmap):
+        return array.view(np.ndarray)
+    if isinstance(array, np.ma.MaskedArray):
+        raise DtypeError(
+            f"{caller}: got a masked array, and a tensor has no mask; fill it first, as in array.filled(0), "
+            "and choose by the mask with F.where"
+        )
+    raise DtypeError(
+        f"{caller}: got a {type(array).__name__}, whose operators are not those of an array; "
+        "use np.asarray(array) if its plain values are meant"
+    )

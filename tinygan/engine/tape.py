@@ -19,7 +19,7 @@ from typing import Any, ClassVar
 
 from tinygan.backend import Array, Backend, Shape, backend_of, get_backend
 from tinygan.engine import modes
-from tinygan.engine.tensor import Tensor, as_operand, tensor
+from tinygan.engine.tensor import DEFAULT_DTYPE, Tensor, as_operand, tensor
 from tinygan.errors import DeviceError, DtypeError, GradientError, ShapeError, TinyganError
 
 Edge = "Operation | Tensor"  # what an input came from: an operation, or the tensor itself when it is a leaf
@@ -44,7 +44,9 @@ class Operation:
     Attributes
     ----------
     needs : tuple of bool
-        One entry an input: does somebody need its gradient? A rule may skip the work when not.
+        One entry an input: whether its gradient is needed. A rule may skip the work when not.
+    mixed : slice
+        Which inputs are brought to one dtype before `forward` sees them: all, unless a subclass says otherwise.
 
     Examples
     --------
@@ -63,6 +65,7 @@ class Operation:
     """
 
     name: ClassVar[str] = "operation"
+    mixed: ClassVar[slice] = slice(None)
 
     needs: tuple[bool, ...] = ()
     edges: tuple[Any, ...] = ()
@@ -71,7 +74,7 @@ class Operation:
     shape: Shape
     dtype: Any
     _origins: tuple[int, ...] = ()
-    _versions: tuple[int, ...] = ()  # of the leaves among the inputs, when they were saved
+    _versions: tuple[tuple[list[int], int, int], ...] = ()  # of saved arrays: count, its value then, and origin
     _retained: Any = None  # weak reference to the result, when somebody asked to keep its gradient
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -112,16 +115,18 @@ class Operation:
         if not any(isinstance(value, Tensor) or getattr(value, "ndim", 0) for value in inputs):
             inputs = tuple(value if value is None else tensor(value) for value in inputs)  # nothing but numbers
         backend = self._common_backend(inputs)
-        arrays: list[Any] = []
-        edges: list[Any] = []
-        positions: dict[int, int] = {}  # by identity, by which _record tells saved arrays apart
-        for position, value in enumerate(inputs):
-            array = as_operand(value, backend, self.name)
-            if id(array) in positions and backend.is_array(array):
-                array = array[...]
-            positions[id(array)] = position
-            arrays.append(array)
-            edges.append(value.edge if isinstance(value, Tensor) else None)
+        arrays, edges = [], []
+        for value in inputs:
+            is_tensor = isinstance(value, Tensor)
+            arrays.append(value.data if is_tensor else as_operand(value, backend, self.name))
+            edges.append(value.edge if is_tensor else None)
+        if len(arrays) > 1:
+            arrays[self.mixed] = in_one_dtype(arrays[self.mixed], backend)
+        # by identity, by which _record tells saved arrays apart: an array that was given twice becomes two
+        positions = {id(array): position for position, array in enumerate(arrays)}
+        if len(positions) < len(arrays):
+            arrays = [array[...] if backend.is_array(array) else array for array in arrays]
+            positions = {id(array): position for position, array in enumerate(arrays)}
         recording = modes.is_grad_enabled()
         self.needs = tuple([recording and edge is not None for edge in edges])
         self.check(*arrays)
@@ -135,58 +140,85 @@ class Operation:
             raise TypeError(f"{self.name}: {error} (inputs: {describe(arrays)})") from error
         array = backend.asarray(result) if backend_of(result) in (None, backend) else result  # on another device
         output = Tensor(array[...] if id(array) in positions else array)
+        if output.data.base is not None:
+            self._share_version(output, arrays, inputs)
         if (observer := modes.observer()) is not None:
-            observer.forward(self, arrays, output.data)
+            observer.forward(self, [as_operand(value, backend, self.name) for value in inputs], output.data)
         if any(self.needs):
             if output.dtype.kind == "c":
                 raise DtypeError(f"{self.name}: the result is {output.dtype}, and gradients are of real numbers only")
             if output.is_floating_point:
-                self._record(backend, positions, result, edges, output)
+                self.edges = tuple(edges)
+                self._record(backend, positions, arrays, result, inputs, output)
         return output
 
     def _record(
-        self, backend: Backend, positions: dict[int, int], result: Any, edges: list[Any], output: Tensor
+        self,
+        backend: Backend,
+        positions: dict[int, int],
+        arrays: Sequence[Any],
+        result: Any,
+        inputs: Sequence[Any],
+        output: Tensor,
     ) -> None:
         self.backend = backend
         self.shape, self.dtype = output.shape, output.dtype
-        self.edges = tuple(edges)
-        origins, saved = [], []
+        origins, saved, versions = [], [], []
         for value in self.saved or ():
             origin = positions.get(id(value), _OUTPUT if value is result else _CONSTANT)
+            owner: Any = None  # the tensor whose values are saved
+            if origin == _OUTPUT:
+                # a reduction to one number returns a scalar; keep it as the 0-d array it stands for
+                value, owner = output.data, output
+            elif value is not None and backend.is_array(value):
+                source = origin if origin >= 0 else _source(value, arrays)
+                if source is not None:
+                    owner = inputs[source]
+                    if not isinstance(owner, Tensor):
+                        value, owner = value.copy(), None  # the user may write into it before the backward pass
+            if owner is not None:
+                versions.append((owner._version, owner._version[0], origin))
             origins.append(origin)
-            # a reduction to one number returns a scalar; keep it as the 0-d array it stands for
-            saved.append(output.data if origin == _OUTPUT else value)
-        self._origins, self.saved = tuple(origins), tuple(saved)
-        self._versions = tuple([edge.version if isinstance(edge, Tensor) else 0 for edge in edges])
+            saved.append(value)
+        self._origins, self.saved, self._versions = tuple(origins), tuple(saved), tuple(versions)
         output._operation = self
         output._requires_grad = True
 
+    def _share_version(self, output: Tensor, arrays: Sequence[Any], inputs: Sequence[Any]) -> None:
+        """Let a view have the version of the tensor whose memory it is a view of."""
+        source = _source(output.data, arrays)
+        if source is not None and isinstance(inputs[source], Tensor):
+            output._version = inputs[source]._version
+
     def _common_backend(self, inputs: Sequence[Any]) -> Backend:
-        found: str | None = None
+        found: Backend | None = None
         for value in inputs:
             if not isinstance(value, Tensor):
                 continue
-            device = value.device
-            if found is not None and device != found:
+            backend = value.backend
+            if found is not None and backend is not found:
                 raise DeviceError(
-                    f"{self.name}: inputs are on different devices ({' and '.join(sorted((found, device)))}); "
-                    "move them to one with .to(device)"
+                    f"{self.name}: inputs are on different devices "
+                    f"({' and '.join(sorted((found.device, backend.device)))}); move them to one with .to(device)"
                 )
-            found = device
-        return get_backend(found or "cpu")
+            found = backend
+        return found or get_backend("cpu")
 
     # ------------------------------------------------------------------ what the backward pass reads
 
     def refuse_changed(self) -> None:
-        """Raise if a leaf whose values were saved has been changed in place since."""
-        for position in self._origins:
-            edge = self.edges[position] if position >= 0 else None
-            if isinstance(edge, Tensor) and edge.version != self._versions[position]:
-                name = f" ({edge.name})" if edge.name else ""
+        """Raise if values that were saved have been changed in place since."""
+        for count, before, origin in self._versions:
+            if count[0] != before:
+                what = "its result" if origin == _OUTPUT else "one of its inputs"
+                if origin >= 0:
+                    edge, array = self.edges[origin], self.saved[self._origins.index(origin)]  # type: ignore[index]
+                    name = f" ({edge.name})" if isinstance(edge, Tensor) and edge.name else ""
+                    what = f"its input {origin}{name}, of shape {array.shape},"
                 raise GradientError(
-                    f"{self.name}: its input {position}{name}, of shape {edge.shape}, has been changed in place "
-                    "since the forward pass, by an optimiser's step say, and the gradient needs the values that were "
-                    "there; call backward before the step, or compute the forward pass again"
+                    f"{self.name}: {what} has been changed in place since the forward pass, by an optimiser's step "
+                    "for example, and the gradient needs the values that were there; call backward before the "
+                    "step, or compute the forward pass again"
                 )
 
     def saved_as_tensors(self) -> tuple[Any, ...]:
@@ -208,6 +240,47 @@ class Operation:
         return tensor
 
 
+def _source(array: Array, operands: Sequence[Any]) -> int | None:
+    """Return the position of the operand whose memory `array` is a view of, or None."""
+    owner = array.base
+    if owner is not None:
+        for position, operand in enumerate(operands):
+            if operand is owner or getattr(operand, "base", None) is owner:
+                return position
+    return None
+
+
+def in_one_dtype(operands: list[Any], backend: Backend) -> list[Any]:
+    """Return operands in the dtype that PyTorch would compute in.
+
+    Arrays of floats decide among themselves. A 0-d operand does not promote them, nor does an integer or a boolean.
+    Where there are floats without axes only, they decide; where there are integers and Python's floats only, the result
+    is float32.
+    """
+    first, mixed, integers, real_number = None, False, False, False
+    for operand in operands:
+        dtype = getattr(operand, "dtype", None)
+        if dtype is None:
+            real_number = real_number or type(operand) is float
+        elif first is None:
+            first, integers = dtype, dtype.kind in "iub"
+        elif dtype is not first:
+            mixed = True
+    if not mixed and not (integers and real_number):
+        return operands
+    floats = [operand for operand in operands if hasattr(operand, "dtype") and operand.dtype.kind == "f"]
+    deciding = [operand.dtype for operand in floats if operand.ndim] or [operand.dtype for operand in floats]
+    if not deciding and real_number:
+        deciding = [backend.xp.dtype(DEFAULT_DTYPE)]
+    if not deciding:
+        return operands  # integers and booleans, or complex numbers: as in NumPy
+    dtype = backend.xp.result_type(*deciding)
+    return [
+        operand.astype(dtype) if hasattr(operand, "dtype") and operand.dtype.kind in "fiub" else operand
+        for operand in operands
+    ]
+
+
 def describe(arrays: Sequence[Any]) -> str:
     """Return shapes and dtypes of operands, for an error message."""
     return ", ".join(
@@ -221,6 +294,8 @@ class Elementwise(Operation):
     def check(self, *inputs: Any) -> None:
         """Refuse shapes that do not broadcast, naming both."""
         shapes = [array.shape for array in inputs if hasattr(array, "shape")]
+        if not shapes or shapes.count(shapes[0]) == len(shapes):
+            return
         for axis in range(-max(map(len, shapes), default=0), 0):
             sizes = {shape[axis] for shape in shapes if len(shape) >= -axis} - {1}
             if len(sizes) > 1:

@@ -9,9 +9,10 @@ from __future__ import annotations
 import numbers
 import weakref
 from collections.abc import Iterator
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
-from tinygan.backend import Array, Backend, Shape, backend_of, get_backend
+from tinygan.backend import PLAIN_ARRAYS, Array, Backend, Shape, backend_of, get_backend, plain_array
 from tinygan.errors import DeviceError, DtypeError, GradientError, ShapeError
 
 if TYPE_CHECKING:
@@ -37,12 +38,12 @@ class Tensor:
     Attributes
     ----------
     data : array
-        The values. Writing into it is invisible to the tape: do so only between a backward and the next forward pass.
-    version : int
-        Counted up by whoever changes `data` in place, such as the optimisers, so that a backward pass can refuse to
-        go on with values that its forward pass did not see.
+        The values. After writing into them, call `mark_changed`: the tape cannot see it. Assigning to `data` does so.
     grad : Tensor or None
         The gradient, summed over backward passes until `zero_grad`; only on leaves, and where `retain_grad` asked.
+        What is assigned must be a tensor of the same shape, dtype and device.
+    version : int
+        How many times the values have been changed. Tensors that share memory share it.
 
     Examples
     --------
@@ -53,48 +54,95 @@ class Tensor:
     tensor([2., 4., 6.], dtype=float32)
     """
 
-    __slots__ = ("__weakref__", "_operation", "_requires_grad", "data", "grad", "name", "version")
+    __slots__ = ("__weakref__", "_data", "_grad", "_operation", "_requires_grad", "_version", "name")
 
     def __init__(self, data: Array, requires_grad: bool = False, name: str | None = None) -> None:
-        if backend_of(data) is None:
-            raise DtypeError(f"Tensor: expected an array, got {type(data).__name__}; use tg.tensor(data)")
-        if data.dtype.kind not in "fiubc":
-            raise DtypeError(f"tensor: expected numbers, got an array of dtype {data.dtype}")
-        self.data: Array = data
-        self.grad: Tensor | None = None
+        self._data: Array = data if type(data) in PLAIN_ARRAYS and data.dtype.kind in "fiubc" else _values(data)
+        self._grad: Tensor | None = None
+        self._version = [0]  # in a list, so that a view can share it
         self.name = name
-        self.version = 0
         self._operation: Operation | None = None
         self._requires_grad = False
         if requires_grad:
             self.requires_grad = True
+
+    # ------------------------------------------------------------------ values and gradient
+
+    def _set_data(self, array: Array) -> None:
+        array = _values(array)
+        if self._requires_grad and array.dtype.kind != "f":
+            raise DtypeError(f"data: a tensor that requires a gradient must stay floating point, got {array.dtype}")
+        self._data = array
+        self.mark_changed()
+
+    # every operation reads it, and an attrgetter takes half the time of a function of Python
+    data: Array = property(attrgetter("_data"), _set_data)
+
+    @property
+    def grad(self) -> Tensor | None:
+        """The gradient, or None."""
+        return self._grad
+
+    @grad.setter
+    def grad(self, gradient: Tensor | None) -> None:
+        if gradient is not None:
+            check_gradient(self, gradient)
+        self._grad = gradient
+
+    @property
+    def version(self) -> int:
+        """How many times the values have been changed; tensors that share memory share the count."""
+        return self._version[0]
+
+    @version.setter
+    def version(self, count: int) -> None:
+        self._version[0] = count
+
+    def mark_changed(self) -> None:
+        """Tell the tape that the values have been changed in place.
+
+        A backward pass that needs the old values then refuses to go on, also if it saved them from a view such as
+        ``w.T``. Whatever writes into `data` calls this: optimisers, ``load_state_dict``, a running mean.
+
+        Examples
+        --------
+        >>> import tinygan as tg
+        >>> w = tg.tensor([3.0], requires_grad=True)
+        >>> loss = (w * w).sum()
+        >>> w.data[0] = 5.0
+        >>> w.mark_changed()
+        >>> loss.backward()
+        Traceback (most recent call last):
+        tinygan.errors.GradientError: multiply: its input 0, of shape (1,), has been changed in place ...
+        """
+        self._version[0] += 1
 
     # ------------------------------------------------------------------ what it is
 
     @property
     def shape(self) -> Shape:
         """Sizes of the axes."""
-        return self.data.shape
+        return self._data.shape
 
     @property
     def ndim(self) -> int:
         """Number of axes."""
-        return self.data.ndim
+        return self._data.ndim
 
     @property
     def size(self) -> int:
         """Number of elements."""
-        return self.data.size
+        return self._data.size
 
     @property
     def dtype(self) -> Any:
         """Type of the elements."""
-        return self.data.dtype
+        return self._data.dtype
 
     @property
     def backend(self) -> Backend:
         """The backend that computes with this tensor's array."""
-        backend = backend_of(self.data)
+        backend = backend_of(self._data)
         assert backend is not None, "a tensor's data is an array"
         return backend
 
@@ -148,7 +196,9 @@ class Tensor:
 
     def detach(self) -> Tensor:
         """Return a tensor with the same memory that the tape knows nothing of."""
-        return Tensor(self.data[...])
+        detached = Tensor(self._data[...])
+        detached._version = self._version
+        return detached
 
     def item(self) -> float | int | bool:
         """Return the only element as a Python number."""
@@ -291,8 +341,9 @@ def tensor(
     if isinstance(data, Tensor):
         data = data.data
     source = backend_of(data)
-    if source is not None and source is not backend:
-        data = source.to_numpy(data)
+    if source is not None:
+        data = plain_array(data, "tensor")
+        data = data if source is backend else source.to_numpy(data)
     try:
         array = backend.array(data, dtype)
         if dtype is None and source is None and not hasattr(data, "dtype") and array.dtype.kind == "f":
@@ -309,7 +360,7 @@ def as_operand(value: Any, backend: Backend, caller: str) -> Any:
     multiplied by a ``np.float64``.
     """
     if isinstance(value, Tensor):
-        return value.data
+        return value._data
     if value is None or type(value) in (int, float, bool):
         return value
     owner = backend_of(value)
@@ -319,7 +370,7 @@ def as_operand(value: Any, backend: Backend, caller: str) -> Any:
             f"move it with tg.tensor(array, device={backend.device!r})"
         )
     if owner is not None and value.ndim:
-        return value
+        return plain_array(value, caller)
     number = value.item() if hasattr(value, "item") else value
     if isinstance(number, (int, float, complex)):
         return number
@@ -328,3 +379,38 @@ def as_operand(value: Any, backend: Backend, caller: str) -> Any:
     raise DtypeError(
         f"{caller}: expected a tensor, an array or a number, got {type(value).__name__}; use tg.tensor(...)"
     )
+
+
+def check_gradient(tensor: Tensor, gradient: Any) -> None:
+    """Raise unless `gradient` is a tensor that can be the gradient of `tensor`: of its shape, dtype and device.
+
+    Raises
+    ------
+    DtypeError, ShapeError, DeviceError
+    """
+    what = "grad" if tensor.name is None else f"grad of {tensor.name}"
+    if not isinstance(gradient, Tensor):
+        raise DtypeError(f"{what}: expected a Tensor or None, got {type(gradient).__name__}; use tg.tensor(gradient)")
+    if gradient.shape != tensor.shape:
+        raise ShapeError(
+            f"{what}: a gradient has the shape of its tensor, which is {tensor.shape}; got {gradient.shape}"
+        )
+    if gradient.backend is not tensor.backend:
+        raise DeviceError(
+            f"{what}: the tensor is on {tensor.device!r} and the gradient on {gradient.device!r}; "
+            f"move it with .to({tensor.device!r})"
+        )
+    if gradient.dtype != tensor.dtype:
+        raise DtypeError(
+            f"{what}: a gradient has the dtype of its tensor, which is {tensor.dtype}; got {gradient.dtype}; "
+            f"convert it with .astype({str(tensor.dtype)!r})"
+        )
+
+
+def _values(array: Any) -> Array:
+    """Return what a tensor may hold: an array of numbers."""
+    if backend_of(array) is None:
+        raise DtypeError(f"Tensor: expected an array, got {type(array).__name__}; use tg.tensor(data)")
+    if array.dtype.kind not in "fiubc":
+        raise DtypeError(f"tensor: expected numbers, got an array of dtype {array.dtype}")
+    return plain_array(array, "tensor")

@@ -161,7 +161,7 @@ class Module:
             )
         for name, tensor in own.items():
             tensor.data[...] = tensor.backend.from_numpy(state[name])
-            tensor.version += 1
+            tensor.mark_changed()
 
     # ------------------------------------------------------------------ looks
 

@@ -90,7 +90,7 @@ class Optimizer:
             self.update(parameter, parameter.grad.data, state, lr)
             if self.max_col_norm is not None and parameter.ndim == 2:
                 parameter.backend.limit_column_norm(parameter.data, self.max_col_norm)
-            parameter.version += 1
+            parameter.mark_changed()
         self.updates += 1
 
     def update(self, parameter: Tensor, gradient: Any, state: dict[str, Any], lr: float) -> None:
@@ -104,7 +104,7 @@ class Optimizer:
     def count_update(self) -> None:
         """Take note of an update that was made by replaying a captured step."""
         for parameter in self.params:
-            parameter.version += 1
+            parameter.mark_changed()
         self.updates += 1
 
     def state_dict(self) -> dict[str, Any]:

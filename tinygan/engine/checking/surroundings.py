@@ -67,15 +67,15 @@ def modules_kept(fn: Any) -> Iterator[None]:
     modules = {id(module): module for owner in owners for module in owner.modules()}.values()
     attributes = [(vars(module), dict(vars(module))) for module in modules]
     tensors = [value for _, before in attributes for value in before.values() if isinstance(value, Tensor)]
-    contents = [(tensor, tensor.data, copy.copy(tensor.data), tensor.grad) for tensor in tensors]
+    contents = [(tensor, tensor.version, tensor.data, copy.copy(tensor.data), tensor.grad) for tensor in tensors]
     try:
         yield
     finally:
         for now, before in attributes:
             now.clear()
             now.update(before)
-        for tensor, data, values, gradient in contents:
-            tensor.data, tensor.grad = data, gradient
+        for tensor, version, data, values, gradient in contents:
+            tensor.data, tensor.grad, tensor.version = data, gradient, version
             if tensor.numpy().tobytes() != values.tobytes():
                 tensor.data[...] = values
 

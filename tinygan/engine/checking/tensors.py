@@ -63,7 +63,7 @@ class TensorSubject(Subject):
             yield
         finally:
             for parameter, array in zip(self._parameters.values(), arrays, strict=True):
-                parameter.data = array
+                exchange(parameter, array)
 
     # ------------------------------------------------------------------ calling
 
@@ -139,7 +139,7 @@ class TensorSubject(Subject):
             arguments[position] = Tensor(array, requires_grad=dtype.kind == "f", name=self._names[position])
             leaves.append(arguments[position])
         for parameter, array in zip(self._parameters.values(), arrays[len(leaves) :], strict=True):
-            parameter.data = array
+            exchange(parameter, array)
             leaves.append(parameter)
         self._before_call()
         return leaves, [(name, output) for name, output in flatten(self.fn(*arguments)) if output.dtype.kind in "fc"]
@@ -248,3 +248,10 @@ def _cast(value: Any, dtype: Any) -> Any:
     if backend_of(value) is not None:
         return value.astype(dtype) if value.dtype.kind == "f" and dtype.kind == "f" else value.copy()
     return value
+
+
+def exchange(tensor: Tensor, array: Array) -> None:
+    """Give a tensor another array. Graphs that saved the array it had stay right, so its version stays, too."""
+    version = tensor.version
+    tensor.data = array
+    tensor.version = version
