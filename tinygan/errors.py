@@ -18,6 +18,10 @@ class ShapeError(TinyganError, ValueError):
     """Shapes do not fit the operation."""
 
 
+class NoAxisError(ShapeError, TypeError):
+    """A tensor without axes, one number, was asked for its length or its rows."""
+
+
 class DtypeError(TinyganError, TypeError):
     """A dtype does not fit the operation: gradients of integers, text in a tensor, ..."""
 

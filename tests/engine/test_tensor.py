@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import gc
+import math
+import operator
 import pickle
 import weakref
 from collections.abc import Callable
@@ -16,7 +18,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tinygan as tg
-from tinygan.errors import DeviceError, DtypeError, GradientError, ShapeError
+from tinygan import nn
+from tinygan.errors import DeviceError, DtypeError, GradientError, NoAxisError, ShapeError
 
 
 @pytest.fixture
@@ -153,8 +156,12 @@ def test_item_float_int_bool() -> None:
     t = tg.tensor([[2.75]], requires_grad=True)
     assert t.item() == 2.75
     assert type(t.item()) is float
-    assert float(t) == 2.75
-    assert int(t) == 2
+    for number in (t.detach(), t > 2.5):
+        assert float(number) == number.item()
+        assert int(number) == int(number.item())
+    with tg.no_grad():
+        assert float(t) == 2.75
+        assert int(t) == 2
     assert bool(t)
     assert not tg.tensor(0)
     assert type(tg.tensor(3).item()) is int
@@ -178,8 +185,56 @@ def test_len_and_iteration(vector: tg.Tensor) -> None:
     assert vector.grad.data.tolist() == [2.0, 4.0, 6.0]
     assert list(tg.tensor(np.zeros((0, 3)))) == []
     for use in (len, iter):
-        with pytest.raises(ShapeError, match="len: a 0-d tensor is one number and has no length"):
+        with pytest.raises(NoAxisError, match="a 0-d tensor is one number and has no"):
             use(vector.sum())
+    assert issubclass(NoAxisError, TypeError)
+    assert issubclass(NoAxisError, ShapeError)
+
+
+LEAVING = {
+    "math.exp": math.exp,
+    "float": float,
+    "int": int,
+    "complex": complex,
+    "an element of an array": lambda x: np.zeros(3).__setitem__(0, x),
+    "rows of an array": lambda x: np.zeros(3).__setitem__(slice(None), x),
+    "np.array": lambda x: np.array([x, x]),
+    "np.full": lambda x: np.full(3, x),
+    "np.float32": np.float32,
+    "masked array": lambda x: np.ma.array([1.0, 2.0], mask=[False, True]) * x,
+    "random numbers": lambda x: np.random.default_rng(0).normal(x),
+}
+
+
+@pytest.mark.parametrize("way", LEAVING)
+def test_a_tensor_does_not_leave_the_tape_silently(way: str) -> None:
+    with pytest.raises((GradientError, DtypeError, ValueError)) as caught:  # NumPy wraps some of them
+        LEAVING[way](tg.tensor(0.5, requires_grad=True))
+    assert any("tape" in str(error) or "mask" in str(error) for error in (caught.value, caught.value.__cause__))
+
+
+# ---------------------------------------------------------------------- the gradient
+
+
+@pytest.mark.parametrize(
+    ("gradient", "error", "what"),
+    [
+        (tg.tensor(np.ones((3, 2))), ShapeError, r"\(2, 3\).*\(3, 2\)"),
+        (tg.tensor(np.ones(6)), ShapeError, r"\(6,\)"),
+        (tg.tensor(1.0), ShapeError, r"\(\)"),
+        (tg.tensor(np.ones((2, 3))), DtypeError, "float32.*float64"),
+        (np.ones((2, 3), np.float32), DtypeError, "ndarray.*tg.tensor"),
+        ([[1.0] * 3] * 2, DtypeError, "list"),
+        (1.0, DtypeError, "float"),
+    ],
+)
+def test_a_gradient_that_does_not_fit_is_refused(gradient: Any, error: type, what: str) -> None:
+    w = tg.tensor(np.zeros((2, 3), np.float32), requires_grad=True)
+    with pytest.raises(error, match=f"grad: .*{what}"):
+        w.grad = gradient
+    assert w.grad is None
+    w.grad = fitting = tg.tensor(np.ones((2, 3), np.float32))
+    assert w.grad is fitting
 
 
 def test_in_asks_for_a_value(vector: tg.Tensor) -> None:
@@ -223,12 +278,59 @@ def test_assignment_into_a_tensor_teaches(vector: tg.Tensor) -> None:
 
 
 def test_augmented_assignment_makes_a_new_tensor(vector: tg.Tensor) -> None:
-    x = before = vector
+    x = before = vector * 1
     x += 1
     x *= 2
     assert before.data.tolist() == [1, 2, 3]
     assert x.data.tolist() == [4, 6, 8]
     tg.grad(x.sum(), before)
+
+
+CHANGES = {
+    "iadd": (operator.iadd, [3.0, 4.0, 5.0]),
+    "isub": (operator.isub, [-1.0, 0.0, 1.0]),
+    "imul": (operator.imul, [2.0, 4.0, 6.0]),
+    "itruediv": (operator.itruediv, [0.5, 1.0, 1.5]),
+    "ipow": (operator.ipow, [1.0, 4.0, 9.0]),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_leaf_changes_in_place_under_no_grad_only(vector: tg.Tensor, change: str) -> None:
+    function, expected = CHANGES[change]
+    x, array, other = vector, vector.data, vector * vector
+    with pytest.raises(GradientError, match=r"requires a gradient.*no_grad"):
+        function(x, 2.0)
+    assert x.data.tolist() == [1, 2, 3]
+    with tg.no_grad():
+        assert function(x, tg.tensor(2.0)) is x
+    assert x.data is array
+    assert x.data.tolist() == expected
+    with pytest.raises(GradientError, match="changed in place"):
+        other.sum().backward()
+
+
+def test_gradient_descent_by_hand() -> None:
+    layer = nn.Linear(1, 1, bias=False)
+    layer.weight.data[...] = 3.0
+    for _ in range(50):
+        layer.zero_grad()
+        (layer(tg.tensor([[1.0]])) ** 2).sum().backward()
+        with tg.no_grad():
+            layer.weight -= 0.1 * layer.weight.grad
+            for p in layer.parameters():
+                p -= 0.1 * p.grad
+    assert len(layer.parameters()) == 1
+    assert abs(layer.weight.item()) < 1e-6
+
+
+def test_what_does_not_fit_is_not_added_in_place(vector: tg.Tensor) -> None:
+    with tg.no_grad():
+        with pytest.raises(ShapeError, match="iadd"):
+            vector += np.ones((2, 3))
+        with pytest.raises(DtypeError, match="iadd"):
+            vector += 1j
+    assert vector.data.tolist() == [1, 2, 3]
 
 
 def test_an_array_is_not_updated_by_a_tensor_in_place(vector: tg.Tensor) -> None:

@@ -189,3 +189,18 @@ def test_without_a_gradient_other_functions_compute():
 def test_every_public_function_is_a_tensor_function():
     for name in F.__all__:
         assert callable(getattr(F, name)), name
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        np.shape, np.ndim, np.size, np.zeros_like, np.ones_like, np.argmax, np.argsort, np.nonzero, np.count_nonzero,
+        np.any, np.all, np.isnan, np.isinf, np.isfinite, np.signbit, np.logical_not, np.result_type,
+        lambda x: np.array_equal(x, x), lambda x: np.allclose(x, 1.0), lambda x: np.isclose(x, 1.0),
+        lambda x: np.full_like(x, 2.0), lambda x: np.searchsorted(x, 0.5), lambda x: np.less(x, 1.0),
+    ],
+)  # fmt: skip
+def test_questions_without_a_derivative_are_answered(question):
+    values = np.array([1.0, np.nan, -np.inf, 0.0])
+    answer = question(tg.tensor(values, requires_grad=True))
+    np.testing.assert_array_equal(answer.data if isinstance(answer, tg.Tensor) else answer, question(values))

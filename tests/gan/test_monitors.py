@@ -98,9 +98,9 @@ def test_gradient_norm_is_that_of_all_gradients_laid_end_to_end(seed):
     for parameter in net.parameters():
         parameter.grad = Tensor(rng.normal(size=parameter.shape).astype(parameter.dtype))
     everything = np.concatenate([parameter.grad.data.ravel() for parameter in net.parameters()])
-    assert gradient_norm(net) == pytest.approx(np.linalg.norm(everything), rel=1e-12)
+    assert gradient_norm(net) == pytest.approx(np.linalg.norm(everything), rel=1e-6)
     net[0].weight.grad = None  # a parameter that was not updated does not count
-    assert gradient_norm(net) == pytest.approx(np.linalg.norm(everything[12:]), rel=1e-12)
+    assert gradient_norm(net) == pytest.approx(np.linalg.norm(everything[12:]), rel=1e-6)
 
 
 def test_a_real_step_reports_what_it_saw():

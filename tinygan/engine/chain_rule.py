@@ -14,6 +14,7 @@ There is no recursion, and the time is linear in the operations plus the edges b
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -21,7 +22,9 @@ from tinygan.backend import Backend, Shape, backend_of
 from tinygan.engine import modes
 from tinygan.engine.tape import Operation
 from tinygan.engine.tensor import Tensor
-from tinygan.errors import GradientError, ShapeError
+from tinygan.errors import DtypeError, GradientError, ShapeError
+
+_adding = threading.Lock()  # two threads may add to the gradient of one leaf
 
 # Set by tinygan.functional: the backend whose arrays are tensors, for a pass with create_graph=True.
 differentiable: Callable[[Backend], Backend] | None = None
@@ -61,7 +64,8 @@ def grad(
     retain_graph : bool, optional
         Keep the graph for a second pass; by default `create_graph`.
     allow_unused : bool
-        Return None for an input that `output` does not depend on, instead of an error.
+        Return None for an input that `output` does not depend on, instead of an error. An `output` that depends on
+        no tensor at all, such as the slope of a function made of straight pieces, has None for every input.
 
     Returns
     -------
@@ -81,10 +85,24 @@ def grad(
     >>> slope.item(), tg.grad(slope, x).item()  # 3 x^2 and 6 x
     (27.0, 18.0)
     """
+    if not isinstance(output, Tensor):
+        raise DtypeError(
+            f"grad: output: expected one tensor, got {type(output).__name__}"
+            + (
+                "; differentiate a sum of several, as in tg.grad(a.sum() + b.sum(), x)"
+                if isinstance(output, (list, tuple))
+                else ""
+            )
+        )
+    single = isinstance(inputs, Tensor)
+    if not single and not isinstance(inputs, Iterable):
+        raise DtypeError(f"grad: inputs: expected a tensor or a list of tensors, got {type(inputs).__name__}")
     wanted = [inputs] if isinstance(inputs, Tensor) else list(inputs)
     for position, tensor in enumerate(wanted):
         if getattr(tensor, "edge", None) is None:
             raise GradientError(f"grad: input {position} is not a tensor that requires a gradient")
+    if output.edge is None and allow_unused:
+        return None if single else (None,) * len(wanted)
     chain = _Pass("grad", output, grad_output, create_graph, retain_graph)
     found = chain.run(wanted={tensor.edge for tensor in wanted})
     results = []
@@ -92,11 +110,11 @@ def grad(
         gradient = found.get(tensor.edge)
         if gradient is None and not allow_unused:
             raise GradientError(
-                f"grad: the output does not depend on input {position} "
-                "(pass allow_unused=True to get None for such inputs)"
+                f"grad: the output does not depend on input {position}, so its gradient is 0 everywhere; "
+                "pass allow_unused=True to get None for such an input"
             )
         results.append(gradient)
-    return results[0] if isinstance(inputs, Tensor) else tuple(results)
+    return results[0] if single else tuple(results)
 
 
 def topological_order(root: Operation) -> list[Operation]:
@@ -155,8 +173,10 @@ class _Pass:
     ) -> None:
         if getattr(output, "edge", None) is None:
             raise GradientError(
-                f"{caller}: the output does not depend on any tensor with requires_grad=True, or was computed "
-                "under no_grad(), so there is nothing to differentiate"
+                f"{caller}: the output does not depend on any tensor with requires_grad=True, so there is nothing to "
+                "differentiate. Was it computed under no_grad(), or by an earlier pass without create_graph=True? "
+                "If it is the gradient of a function made of straight pieces, such as relu, it is constant: its own "
+                "gradient is 0, and tg.grad(..., allow_unused=True) returns None"
             )
         self.caller = caller
         self.create_graph = create_graph
@@ -180,15 +200,15 @@ class _Pass:
                     self._keep_if_retained(operation, total)
                 elif operation in wanted:
                     results[operation] = total
-                operation.needs = tuple(
-                    [edge is not None and (useful is None or edge in useful) for edge in operation.edges]
-                )
-                if any(operation.needs):
-                    self._apply_rule(operation, total.value, totals)
+                needs = tuple([edge is not None and (useful is None or edge in useful) for edge in operation.edges])
+                if any(needs):
+                    self._apply_rule(operation, needs, total.value, totals)
             results |= {edge: total for edge, total in totals.items() if isinstance(edge, Tensor)}
             return {edge: total.as_tensor() for edge, total in results.items()}
 
-    def _apply_rule(self, operation: Operation, gy: Any, totals: dict[Any, _Total]) -> None:
+    def _apply_rule(
+        self, operation: Operation, needs: tuple[bool, ...], gy: Any, totals: dict[Any, _Total]
+    ) -> None:
         """Send the gradient of one operation on to what it was computed from."""
         if operation.saved is None:
             raise GradientError(
@@ -203,7 +223,7 @@ class _Pass:
             B, saved = operation.backend, operation.saved
         if not self.retain_graph:
             operation.saved = None
-        gradients = operation.backward(B, gy, *saved)
+        gradients = operation.needing(needs).backward(B, gy, *saved)
         if not isinstance(gradients, (tuple, list)):
             gradients = (gradients,)
         # of what goes to leaves only: in between, a gradient with one term is never written to
@@ -218,7 +238,7 @@ class _Pass:
         if (observer := modes.observer()) is not None:
             observer.backward(operation, gy, gradients)
         for position, (edge, gradient) in enumerate(zip(operation.edges, gradients, strict=True)):
-            if not operation.needs[position] or gradient is None:
+            if not needs[position] or gradient is None:
                 continue
             term = self._fitted(gradient, edge, operation, position, B)
             if edge in totals:
@@ -305,4 +325,5 @@ def _shared_memory(values: Iterable[Any]) -> set[int]:
 
 
 def _accumulate_into(tensor: Tensor, gradient: Tensor) -> None:
-    tensor.grad = gradient if tensor.grad is None else tensor.grad + gradient
+    with _adding:
+        tensor.grad = gradient if tensor.grad is None else tensor.grad + gradient

@@ -221,6 +221,14 @@ class Operation:
                     "step, or compute the forward pass again"
                 )
 
+    def needing(self, needs: tuple[bool, ...]) -> Operation:
+        """Return this operation, or a copy for a pass that needs fewer gradients: passes may run at the same time."""
+        if needs == self.needs:
+            return self
+        narrowed = object.__new__(type(self))
+        vars(narrowed).update(vars(self), needs=needs)
+        return narrowed
+
     def saved_as_tensors(self) -> tuple[Any, ...]:
         """Return what was saved as tensors with their place in the graph, for a backward pass that is recorded."""
         assert self.saved is not None

@@ -54,10 +54,10 @@ class Tensor:
     tensor([2., 4., 6.], dtype=float32)
     """
 
-    __slots__ = ("__weakref__", "_data", "_grad", "_operation", "_requires_grad", "_version", "name")
+    __slots__ = ("__weakref__", "_array", "_grad", "_operation", "_requires_grad", "_version", "name")
 
     def __init__(self, data: Array, requires_grad: bool = False, name: str | None = None) -> None:
-        self._data: Array = data if type(data) in PLAIN_ARRAYS and data.dtype.kind in "fiubc" else _values(data)
+        self._array: Array = data if type(data) in PLAIN_ARRAYS and data.dtype.kind in "fiubc" else _values(data)
         self._grad: Tensor | None = None
         self._version = [0]  # in a list, so that a view can share it
         self.name = name
@@ -72,11 +72,11 @@ class Tensor:
         array = _values(array)
         if self._requires_grad and array.dtype.kind != "f":
             raise DtypeError(f"data: a tensor that requires a gradient must stay floating point, got {array.dtype}")
-        self._data = array
+        self._array = array
         self.mark_changed()
 
     # every operation reads it, and an attrgetter takes half the time of a function of Python
-    data: Array = property(attrgetter("_data"), _set_data)
+    data: Array = property(attrgetter("_array"), _set_data)
 
     @property
     def grad(self) -> Tensor | None:
@@ -122,27 +122,27 @@ class Tensor:
     @property
     def shape(self) -> Shape:
         """Sizes of the axes."""
-        return self._data.shape
+        return self._array.shape
 
     @property
     def ndim(self) -> int:
         """Number of axes."""
-        return self._data.ndim
+        return self._array.ndim
 
     @property
     def size(self) -> int:
         """Number of elements."""
-        return self._data.size
+        return self._array.size
 
     @property
     def dtype(self) -> Any:
         """Type of the elements."""
-        return self._data.dtype
+        return self._array.dtype
 
     @property
     def backend(self) -> Backend:
         """The backend that computes with this tensor's array."""
-        backend = backend_of(self._data)
+        backend = backend_of(self._array)
         assert backend is not None, "a tensor's data is an array"
         return backend
 
@@ -196,7 +196,7 @@ class Tensor:
 
     def detach(self) -> Tensor:
         """Return a tensor with the same memory that the tape knows nothing of."""
-        detached = Tensor(self._data[...])
+        detached = Tensor(self._array[...])
         detached._version = self._version
         return detached
 
@@ -360,7 +360,7 @@ def as_operand(value: Any, backend: Backend, caller: str) -> Any:
     multiplied by a ``np.float64``.
     """
     if isinstance(value, Tensor):
-        return value._data
+        return value._array
     if value is None or type(value) in (int, float, bool):
         return value
     owner = backend_of(value)

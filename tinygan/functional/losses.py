@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from tinygan.backend import Array, Backend
+from tinygan.backend import Array, Backend, plain_array
 from tinygan.engine import Elementwise, Operation, Tensor
 from tinygan.errors import DeviceError, DtypeError, ShapeError
 
@@ -63,6 +63,8 @@ class SoftmaxCrossEntropy(Operation):
 
     def forward(self, B: Backend, logits: Array) -> Array:
         self.save(logits)
+        if self.needs[0]:
+            self.labels = self.labels.copy()  # their owner may write into them before the backward pass
         xp = B.xp
         shifted = logits - logits.max(axis=1, keepdims=True)
         chosen = shifted[xp.arange(len(logits)), self.labels]
@@ -139,4 +141,4 @@ def softmax_cross_entropy(logits: Any, labels: Any) -> Tensor:
             f"softmax_cross_entropy: the labels lie on another device than the logits, which are on {logits.device!r}; "
             f"move them with tg.tensor(labels, device={logits.device!r})"
         )
-    return SoftmaxCrossEntropy(labels)(logits)
+    return SoftmaxCrossEntropy(plain_array(labels, "softmax_cross_entropy"))(logits)

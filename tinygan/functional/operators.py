@@ -5,12 +5,13 @@ from __future__ import annotations
 import inspect
 import operator
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
-from tinygan.engine import Tensor
+from tinygan.engine import Tensor, is_grad_enabled
 from tinygan.engine.tape import describe
 from tinygan.engine.tensor import as_operand
-from tinygan.errors import DtypeError, ShapeError
+from tinygan.errors import DtypeError, GradientError, ShapeError
 from tinygan.functional import activations, arithmetic, elementwise, reductions, shape
 
 
@@ -32,6 +33,31 @@ def _comparison(name: str) -> Callable[[Tensor, Any], Tensor]:
             return Tensor(backend.asarray(compare(self.data, right)))
         except ValueError as error:
             raise ShapeError(f"{name}: {error} (inputs: {describe([self.data, right])})") from error
+
+    return method
+
+
+def _in_place(name: str) -> Callable[[Tensor, Any], Tensor]:
+    """Make ``+=`` and its like: in place on a leaf that is trained, elsewhere a new tensor, as ``x = x + y`` makes."""
+    change = getattr(operator, name)
+
+    def method(self: Tensor, other: Any) -> Tensor:
+        if not (self.requires_grad and self.is_leaf):
+            return NotImplemented
+        if is_grad_enabled():
+            raise GradientError(
+                f"{name}: this tensor is a leaf that requires a gradient, and the tape may need its values; "
+                "write y = x + ... for a new tensor, or change it by an optimiser, or under tg.no_grad()"
+            )
+        value = as_operand(other, self.backend, name)
+        try:
+            change(self.data, value)
+        except ValueError as error:
+            raise ShapeError(f"{name}: {error} (inputs: {describe([self.data, value])})") from error
+        except TypeError as error:
+            raise DtypeError(f"{name}: {error} (inputs: {describe([self.data, value])})") from error
+        self.mark_changed()
+        return self
 
     return method
 
@@ -61,6 +87,8 @@ for _name in ("eq", "ne", "lt", "le", "gt", "ge"):
     setattr(Tensor, f"__{_name}__", _comparison(_name))
 for _name in ("and_", "or_"):
     setattr(Tensor, f"__{_name.rstrip('_')}__", _logical(_name))
+for _name in ("iadd", "isub", "imul", "itruediv", "ipow"):
+    setattr(Tensor, f"__{_name}__", _in_place(_name))
 for _name, _function in {
     "__neg__": arithmetic.negative,
     "__pos__": lambda x: x,
@@ -82,6 +110,19 @@ Tensor.T = property(shape.transpose)  # type: ignore[assignment, method-assign]
 
 
 # ---------------------------------------------------------------------- NumPy's functions, applied to a tensor
+
+def _of_values(name: str, x: Tensor) -> Tensor:
+    """Answer a question about each value by yes or no: no derivative is involved."""
+    return Tensor(x.backend.asarray(getattr(x.backend.xp, name)(x.data)))
+
+
+# Functions whose result does not depend on the values, or is made of whole numbers or of yes and no.
+_WITHOUT_DERIVATIVE = {
+    *("shape", "ndim", "size", "zeros_like", "ones_like", "empty_like", "full_like", "result_type", "can_cast"),
+    *("argmax", "argmin", "argsort", "argwhere", "nonzero", "flatnonzero", "count_nonzero", "searchsorted", "digitize"),
+    *("any", "all", "isclose", "allclose", "array_equal", "array_equiv", "isin", "iscomplexobj", "isrealobj"),
+    *("may_share_memory", "shares_memory", "histogram", "array2string", "array_repr", "array_str", "save", "savez"),
+}
 
 _UFUNCS: dict[str, Callable[..., Any]] = {
     "add": arithmetic.add,
@@ -106,6 +147,8 @@ _UFUNCS: dict[str, Callable[..., Any]] = {
     "greater": lambda a, b: b < a if isinstance(b, Tensor) else a > b,
     "greater_equal": lambda a, b: b <= a if isinstance(b, Tensor) else a >= b,
 }
+for _name in ("isnan", "isinf", "isfinite", "signbit", "logical_not"):
+    _UFUNCS[_name] = partial(_of_values, _name)
 
 _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "sum": reductions.sum,
@@ -151,7 +194,7 @@ def _array_function(self: Tensor, function: Any, types: Any, args: Any, kwargs: 
             ) from None
         return ours(*args, **kwargs)
     tensors = [value for value in _flatten(args) + _flatten(tuple(kwargs.values())) if isinstance(value, Tensor)]
-    if any(tensor.requires_grad for tensor in tensors):
+    if function.__name__ not in _WITHOUT_DERIVATIVE and any(tensor.requires_grad for tensor in tensors):
         raise DtypeError(
             f"np.{function.__name__} cannot be recorded on the tape; use an operation of tinygan.functional, "
             "or leave the tape with tensor.detach().numpy()"

@@ -5,11 +5,11 @@ Where the honest answer is no, the refusal says what to do instead.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
-from tinygan.engine import Tensor
-from tinygan.errors import GradientError, ShapeError
+from tinygan.engine import Tensor, is_grad_enabled
+from tinygan.errors import GradientError, NoAxisError, ShapeError
 
 
 def _array(self: Tensor, dtype: Any = None, copy: bool | None = None) -> Any:
@@ -25,6 +25,16 @@ def _array(self: Tensor, dtype: Any = None, copy: bool | None = None) -> Any:
     return array.copy() if copy else array
 
 
+def _number(self: Tensor, convert: Callable[[Any], Any]) -> Any:
+    """``float(tensor)``, ``int(tensor)``: only where nothing is lost by leaving the tape, as in `_array`."""
+    if self.requires_grad and is_grad_enabled():
+        raise GradientError(
+            f"{convert.__name__}: a tensor that requires a gradient would silently leave the tape by becoming a "
+            "number; use a function of tinygan.functional (F.exp for math.exp), or say so with .item()"
+        )
+    return convert(self.item())
+
+
 def _bool(self: Tensor) -> bool:
     if self.size != 1:
         raise ShapeError(
@@ -36,12 +46,14 @@ def _bool(self: Tensor) -> bool:
 
 def _len(self: Tensor) -> int:
     if self.ndim == 0:
-        raise ShapeError("len: a 0-d tensor is one number and has no length")
+        raise NoAxisError("len: a 0-d tensor is one number and has no length")
     return self.shape[0]
 
 
 def _iter(self: Tensor) -> Iterator[Tensor]:
-    return (self[row] for row in range(len(self)))
+    if self.ndim == 0:
+        raise NoAxisError("iter: a 0-d tensor is one number and has no rows; use .item()")
+    return (self[row] for row in range(self.shape[0]))
 
 
 def _setitem(self: Tensor, index: Any, value: Any) -> None:
@@ -81,8 +93,8 @@ def _getstate(self: Tensor) -> Any:
 for _name, _function in {
     "__array__": _array,
     "__bool__": _bool,
-    "__float__": lambda self: float(self.item()),
-    "__int__": lambda self: int(self.item()),
+    "__float__": lambda self: _number(self, float),
+    "__int__": lambda self: _number(self, int),
     "__len__": _len,
     "__iter__": _iter,
     "__setitem__": _setitem,

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from typing import Any
 
-from tinygan.backend import Array, Backend, Shape, backend_of, get_backend
+from tinygan.backend import Array, Backend, Shape, backend_of, get_backend, plain_array
 from tinygan.engine import Operation, Tensor
 from tinygan.errors import DeviceError, ShapeError
 
@@ -71,6 +72,8 @@ class GetItem(Operation):
 
     def forward(self, B: Backend, x: Array) -> Array:
         self.x_shape = x.shape
+        if self.needs[0]:
+            self.index = _kept_index(self.index)
         return x[self.index]
 
     def backward(self, B: Backend, gy: Any) -> Any:
@@ -85,6 +88,8 @@ class Scatter(Operation):
         self.new_shape = shape
 
     def forward(self, B: Backend, x: Array) -> Array:
+        if self.needs[0]:
+            self.index = _kept_index(self.index)
         return B.scatter(x, self.index, self.new_shape)
 
     def backward(self, B: Backend, gy: Any) -> Any:
@@ -241,4 +246,11 @@ def _plain_index(index: Any) -> Any:
     """Replace tensors in an index by their arrays."""
     if isinstance(index, tuple):
         return tuple(_plain_index(part) for part in index)
-    return index.data if isinstance(index, Tensor) else index
+    return index.data if isinstance(index, Tensor) else plain_array(index, "getitem")
+
+
+def _kept_index(index: Any) -> Any:
+    """Return an index as it is now: its owner may write into its arrays and lists before the backward pass."""
+    if isinstance(index, tuple):
+        return tuple(_kept_index(part) for part in index)
+    return copy.deepcopy(index) if hasattr(index, "dtype") or isinstance(index, list) else index
