@@ -398,12 +398,13 @@ class StrictCupy(types.ModuleType):
         self.RawModule = RawModule
         for name in ("float32", "float64", "int64", "uint8", "uint64", "bool_"):
             setattr(self, name, getattr(np, name))
-        functions = ["exp", "log", "log1p", "sqrt", "tanh", "abs", "sign", "isfinite", "maximum", "minimum", "multiply"]
+        functions = ["exp", "log", "log1p", "sqrt", "tanh", "abs", "sign", "isfinite", "maximum", "minimum", "multiply", "ldexp", "full_like"]
         for name in functions:
             setattr(self, name, _elementwise(name))
         for name in ("zeros", "ones"):
             setattr(self, name, _memory(name))
         self.add = _Add()
+        self.frexp = lambda a: tuple(_compute("frexp", lambda x, i=i: np.frexp(x)[i], a) for i in range(2))
         self.cuda = types.SimpleNamespace(
             runtime=types.SimpleNamespace(getDeviceCount=lambda: 1),
             Stream=Stream,

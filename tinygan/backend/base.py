@@ -279,9 +279,19 @@ class Backend:
         start += weight * (end - start)
 
     def limit_column_norm(self, weight: Array, limit: float) -> None:
-        """Scale each column of `weight` (n, units) whose Euclidean norm exceeds `limit` > 0 back to it."""
-        norm = self.xp.sqrt((weight * weight).sum(axis=0))
-        weight *= limit / self.xp.maximum(norm, limit)  # exactly 1 for the others
+        """Scale each column of `weight` (n, units) whose Euclidean norm exceeds `limit` > 0 back to it.
+
+        The norm is taken of the column divided by a power of two: that is exact, and no square overflows.
+        """
+        xp = self.xp
+        if not weight.size:
+            return
+        _, exponent = xp.frexp(abs(weight).max(axis=0))
+        exponent = xp.maximum(exponent, math.frexp(limit)[1])  # now neither the column nor the limit exceeds 2^exponent
+        scaled = xp.ldexp(weight, -exponent)
+        norm = xp.sqrt((scaled * scaled).sum(axis=0))
+        bound = xp.ldexp(xp.full_like(norm, limit), -exponent)
+        weight[...] = xp.where(norm <= bound, weight, scaled * (limit / xp.maximum(norm, 0.5)))
 
 
 def adam_rates(lr: float, betas: tuple[float, float], eps: float, step: int) -> tuple[float, float]:

@@ -145,6 +145,16 @@ class NumpyBackend(Backend):
             # not weight b + (1 - weight) a, without a temporary: rounded, those two do not add up to 1
             fused(weight, out, 1.0, a)
 
+    def limit_column_norm(self, weight: Array, limit: float) -> None:
+        """As the base class, without a scale where no square overflows, and none that matters vanishes."""
+        with np.errstate(over="ignore"):
+            squares = np.square(weight).sum(axis=0)
+        room = np.finfo(weight.dtype)
+        if limit**2 < room.smallest_normal / room.eps or not np.isfinite(squares).all():
+            super().limit_column_norm(weight, limit)
+            return
+        weight *= limit / np.maximum(np.sqrt(squares), limit)  # exactly 1 for columns that are short enough
+
 
 def _alike(*arrays: Array) -> bool:
     """Say whether all arrays have one dtype and lie in memory without gaps, in C order."""
