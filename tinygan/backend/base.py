@@ -84,6 +84,10 @@ class Backend:
         """Say whether `array` is no view into another array."""
         return array.base is None
 
+    def is_writable(self, array: Array) -> bool:
+        """Return whether the values of `array` can be changed in place."""
+        return getattr(array.flags, "writeable", True)  # those of CuPy always can
+
     # ------------------------------------------------------------------ sums of gradients
 
     def unbroadcast(self, gradient: Array, shape: Shape) -> Array:

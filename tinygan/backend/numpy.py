@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import math
 import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
@@ -150,19 +151,20 @@ class NumpyBackend(Backend):
         with np.errstate(over="ignore"):
             squares = np.square(weight).sum(axis=0)
         room = np.finfo(weight.dtype)
-        if limit**2 < room.smallest_normal / room.eps or not np.isfinite(squares).all():
+        if limit < math.sqrt(room.smallest_normal / room.eps) or not np.isfinite(squares).all():
             super().limit_column_norm(weight, limit)
             return
         weight *= limit / np.maximum(np.sqrt(squares), limit)  # exactly 1 for columns that are short enough
 
 
 def _alike(*arrays: Array) -> bool:
-    """Say whether all arrays have one dtype and lie in memory without gaps, in C order."""
-    return all(array.flags.c_contiguous and array.dtype == arrays[0].dtype for array in arrays)
+    """Return whether all arrays have one shape and dtype, and lie in memory without gaps, in C order."""
+    shape, dtype = arrays[0].shape, arrays[0].dtype
+    return all(array.flags.c_contiguous and array.shape == shape and array.dtype == dtype for array in arrays)
 
 
 def _blocks(*arrays: Array) -> Iterator[tuple[Array, ...]]:
-    """Yield flat pieces of arrays that are `_alike` and of one size, and room for one more such piece.
+    """Yield flat pieces of arrays that are `_alike`, and room for one more such piece.
 
     A formula of many passes over large arrays takes the time of the memory; over pieces that stay in a cache, its own.
     """

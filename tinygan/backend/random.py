@@ -79,12 +79,13 @@ class Stream:
             `dtype` is neither float32 nor float64.
         """
         width, low, least, most = uniform_limits(low, high, dtype)
+        last: Any = 1 - 2**-53  # the largest number that is scaled
         if width.dtype == np.float64:
-            out, last = self._generator.random(shape), np.float64(1 - 2**-53)
+            out: Array = self._generator.random(shape)
         else:
             out = self._bits24(math.prod(shape)).astype(np.float32).reshape(shape)
             out *= np.float32(2**-24)
-            last = np.float32(1 - 2**-24)
+            last = width.dtype.type(1 - 2**-24)
         out *= width
         out += low
         if not least <= low or not last * width + low <= most:  # only then can rounding have left the interval
@@ -219,7 +220,7 @@ class Stream:
             It is no state of a stream; then nothing has been changed.
         """
         try:
-            loaded = {
+            loaded: Any = {
                 "bit_generator": state["generator"],
                 "state": {"counter": _words(state["counter"], 4), "key": _words(state["key"], 2)},
                 "buffer": _words(state["buffer"], 4),
@@ -230,7 +231,7 @@ class Stream:
             bits = np.random.Philox()
             bits.state = loaded
         except (KeyError, TypeError, ValueError, OverflowError) as error:
-            raise CheckpointError(f"stream {self.name!r}: not a state of it: {type(error).__name__}: {error}") from error
+            raise CheckpointError(f"stream {self.name!r}: no state of a stream: {error!r}") from error
         self._numpys.bit_generator.state = loaded
         self._next = self._key = None
 
@@ -287,7 +288,7 @@ class Streams:
             seed, states = _checked_seed(state["seed"]), dict(state["streams"])
             fresh = {name: Stream(seed, name) for name in states}
         except (KeyError, TypeError, ValueError) as error:
-            raise CheckpointError(f"streams: not a state of them: {type(error).__name__}: {error}") from error
+            raise CheckpointError(f"streams: no state of streams: {error!r}") from error
         for name, stream in fresh.items():
             key = stream.key
             stream.load_state_dict(states[name])
