@@ -322,10 +322,11 @@ def uniform_limits(low: float, high: float, dtype: Any) -> tuple[Any, Any, Any, 
         raise ArgumentError(
             f"uniform: expected low <= high, both and their difference finite in {dtype}; got low={low}, high={high}"
         )
-    least = least if float(least) >= low else np.nextafter(least, dtype.type(math.inf))
     if low == high:
         return width, start, start, start
-    most = most if float(most) < high else np.nextafter(most, dtype.type(-math.inf))
+    with np.errstate(all="ignore"):
+        least = least if float(least) >= low else np.nextafter(least, dtype.type(math.inf))
+        most = most if float(most) < high else np.nextafter(most, dtype.type(-math.inf))
     if least > most:
         raise ArgumentError(f"uniform: no number of {dtype} lies in [low, high) = [{low!r}, {high!r})")
     return width, start, least, most
