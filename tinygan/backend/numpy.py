@@ -159,8 +159,13 @@ class NumpyBackend(Backend):
 
 def _alike(*arrays: Array) -> bool:
     """Return whether all arrays have one shape and dtype, and lie in memory without gaps, in C order."""
-    shape, dtype = arrays[0].shape, arrays[0].dtype
-    return all(array.flags.c_contiguous and array.shape == shape and array.dtype == dtype for array in arrays)
+    first, *others = arrays
+    if not first.flags.c_contiguous:
+        return False
+    for array in others:
+        if array.shape != first.shape or array.dtype != first.dtype or not array.flags.c_contiguous:
+            return False
+    return True
 
 
 def _blocks(*arrays: Array) -> Iterator[tuple[Array, ...]]:

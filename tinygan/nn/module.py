@@ -222,7 +222,7 @@ class Module:
         problems += [
             f"{name} {problem}"
             for name, tensor in own.items()
-            if name in state and (problem := misfit(state[name], tensor))
+            if name in state and (problem := problem_of(state[name], tensor))
         ]
         if problems:
             raise CheckpointError(
@@ -261,7 +261,7 @@ def _inside(name: str, value: Any) -> Iterator[tuple[str, Module | Tensor]]:
             yield from _inside(f"{name}.{key}", item)
 
 
-def misfit(array: Any, tensor: Tensor) -> str | None:
+def problem_of(array: Any, tensor: Tensor) -> str | None:
     """Return what keeps a saved array from being the values of a tensor, or None."""
     if not isinstance(array, np.ndarray) or isinstance(array, np.ma.MaskedArray):
         return f"is {type(array).__name__}, expected a NumPy array"

@@ -10,7 +10,7 @@ from typing import Any
 from tinygan.backend import Array
 from tinygan.engine import Tensor
 from tinygan.errors import ArgumentError, CheckpointError, StateError
-from tinygan.optim.checks import leaves, number, refuse_misfit, restored, restored_count
+from tinygan.optim.checks import fits, leaves, misfit, number, restored, restored_count
 
 _exchange = threading.Lock()  # of the arrays of parameters; not an attribute, which could not be pickled
 
@@ -165,7 +165,9 @@ class ExponentialMovingAverage:
 
     def _refuse_misfits(self) -> None:
         for position, (parameter, average) in enumerate(zip(self.params, self._averages, strict=True)):
-            refuse_misfit(f"{_NAME}: the average of parameter {position}", average, parameter, "make a new average")
+            if not fits(average, parameter.data):
+                what = f"{_NAME}: the average of parameter {position}"
+                raise misfit(what, average, parameter.data, "make a new average")
 
     def arrays(self) -> list[Any]:
         """Return a copy of the averages, as NumPy arrays in the order of the parameters."""

@@ -11,8 +11,8 @@ import numpy as np
 
 from tinygan.backend import Array
 from tinygan.engine import Tensor
-from tinygan.errors import ArgumentError, CheckpointError, DeviceError, DtypeError, ShapeError
-from tinygan.nn.module import misfit
+from tinygan.errors import ArgumentError, CheckpointError, DeviceError, DtypeError, ShapeError, TinyganError
+from tinygan.nn.module import problem_of
 
 
 def positive(what: str, value: Any) -> float:
@@ -77,21 +77,18 @@ def leaves(who: str, params: Iterable[Any], verb: str, done: str) -> list[Tensor
     return found
 
 
-def refuse_misfit(what: str, array: Array, parameter: Tensor, remedy: str) -> None:
-    """Raise unless an array has the shape, dtype and device of a parameter, whose own array may have been replaced.
+def fits(array: Array, data: Array) -> bool:
+    """Return whether an array has the shape, dtype and device of a parameter's `data`, which may have been replaced."""
+    return array.shape == data.shape and array.dtype == data.dtype and type(array) is type(data)
 
-    Raises
-    ------
-    ShapeError, DtypeError, DeviceError
-    """
-    data = parameter.data
-    if array.shape == data.shape and array.dtype == data.dtype and type(array) is type(data):
-        return
+
+def misfit(what: str, array: Array, data: Array, remedy: str) -> TinyganError:
+    """Return the error that says in what an array does not fit, and what to do about it."""
     if array.shape != data.shape:
-        raise ShapeError(f"{what} has shape {array.shape}, and the parameter {data.shape} now: {remedy}")
+        return ShapeError(f"{what} has shape {array.shape}, and the parameter {data.shape} now: {remedy}")
     if array.dtype != data.dtype:
-        raise DtypeError(f"{what} has dtype {array.dtype}, and the parameter {data.dtype} now: {remedy}")
-    raise DeviceError(f"{what} is not on the device of the parameter, {parameter.device!r}: {remedy}")
+        return DtypeError(f"{what} has dtype {array.dtype}, and the parameter {data.dtype} now: {remedy}")
+    return DeviceError(f"{what} is not on the device where the parameter is now: {remedy}")
 
 
 def restored(who: str, value: Any, parameter: Tensor) -> Array:
@@ -102,7 +99,7 @@ def restored(who: str, value: Any, parameter: Tensor) -> Array:
     CheckpointError
         It is no NumPy array, or of another shape, or does not hold numbers of that kind.
     """
-    problem = misfit(value, parameter)
+    problem = problem_of(value, parameter)
     if problem:
         raise CheckpointError(f"{who} {problem}")
     return parameter.backend.array(value, parameter.dtype)

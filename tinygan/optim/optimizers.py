@@ -16,10 +16,11 @@ from tinygan.nn import Parameter
 from tinygan.optim.checks import (
     at_least_0,
     decay,
+    fits,
     leaves,
+    misfit,
     number,
     positive,
-    refuse_misfit,
     restored,
     restored_count,
 )
@@ -131,20 +132,22 @@ class Optimizer:
 
     def _make_ready(self, position: int) -> None:
         """Raise unless gradient and state fit the parameter; begin its state, if this is its first update."""
-        parameter, state = self.params[position], self._state[position]
-        who = f"{type(self).__name__}: parameter {position}"
-        assert parameter.grad is not None
-        refuse_misfit(f"{who}: its gradient", parameter.grad.data, parameter, "call backward again")
-        if not parameter.backend.is_writable(parameter.data):
+        parameter, state, who = self.params[position], self._state[position], type(self).__name__
+        data, gradient = parameter.data, parameter.grad
+        assert gradient is not None
+        if not fits(gradient.data, data):
+            raise misfit(f"{who}: parameter {position}: its gradient", gradient.data, data, "call backward again")
+        if not parameter.backend.is_writable(data):
             raise StateError(
-                f"{who} lies in memory that cannot be written to. Inside ExponentialMovingAverage.applied(), make no "
-                "update; else give it an array of its own: parameter.data = parameter.data.copy()"
+                f"{who}: parameter {position} lies in memory that cannot be written to. Inside "
+                "ExponentialMovingAverage.applied(), make no update; else give it an array of its own: "
+                "parameter.data = parameter.data.copy()"
             )
         for slot in self.slots:
-            if slot in state:
-                refuse_misfit(f"{who}: its {slot}", state[slot], parameter, "make a new optimiser")
-            else:
-                state[slot] = parameter.backend.xp.zeros_like(parameter.data)
+            if slot not in state:
+                state[slot] = parameter.backend.xp.zeros_like(data)
+            elif not fits(state[slot], data):
+                raise misfit(f"{who}: parameter {position}: its {slot}", state[slot], data, "make a new optimiser")
         state.setdefault("updates", 0)
 
     def update(self, parameter: Tensor, gradient: Any, state: dict[str, Any], lr: float) -> None:
