@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import subprocess
 import sys
 from contextlib import redirect_stdout
 from pathlib import Path
@@ -28,6 +27,8 @@ from tinygan.data.files import find_private
 from tinygan.data.tfd import FILE, FOLDS, NOT_PUBLIC
 from tinygan.errors import DataError
 from tinygan.experiments.evaluate import evaluate
+from tinygan.runs.command import command
+from tinygan.runs.environment import describe_environment
 from tinygan.runs.run_folder import RunFolder
 
 # Quoted from Table 1 of the paper: mean log-likelihood of test images in nats, and its error across folds.
@@ -70,8 +71,8 @@ def main(arguments: list[str] | None = None) -> int:
         for fold in found
     )
     results = {
-        "command": "python examples/table_1_tfd.py " + " ".join(sys.argv[1:] if arguments is None else arguments),
-        "commit": _commit(),
+        "command": command(*(arguments or sys.argv[1:]), program="python examples/table_1_tfd.py"),
+        "commit": describe_environment()["commit"],
         "environment": second.environment(),
         "configurations": [run.config_path.read_text(encoding="utf-8") for run in (first, second)],
         "seconds": [round(sum(record["seconds"] for record in run.timing())) for run in (first, second)],
@@ -111,13 +112,6 @@ def _judge(folder: RunFolder, fold: int, options: argparse.Namespace) -> dict[st
 def _table(name: str, number: str) -> str:
     rows = [(f"{model} (quoted)", quoted) for model, quoted in PAPER] + [(name, number)]
     return "\n".join(["| model | TFD |", "|---|---:|", *(f"| {' | '.join(row)} |" for row in rows)])
-
-
-def _commit() -> str | None:
-    """Return the commit of this checkout, or None outside of one."""
-    command = ["git", "describe", "--always", "--dirty"]
-    asked = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=False)
-    return asked.stdout.strip() or None
 
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:

@@ -75,7 +75,7 @@ def _nearest_run(folder: Path) -> Path | None:
     for place in (RUNS / folder, *(folder.parents if folder.exists() else ())):
         if (place / "config.toml").is_file():
             return place
-    found = {}
+    found: dict[str, Path] = {}
     for parent in (RUNS, folder.parent):
         with contextlib.suppress(OSError):
             found |= {run.name: run for run in parent.iterdir() if (run / "config.toml").is_file()}

@@ -33,7 +33,6 @@ from tinygan.runs.environment import describe_environment, differences
 from tinygan.runs.run_folder import RunFolder
 from tinygan.theory.learned import answers
 
-
 SHEET = "the sample sheet"
 
 

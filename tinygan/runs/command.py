@@ -74,8 +74,8 @@ def quoted(word: str | os.PathLike[str]) -> str:
     if text.isprintable() and _can_be_shown(text):
         return shlex.quote(text)
     # Every POSIX shell knows printf; its octal numbers are the bytes of the name on the disk.
-    plain = (chr(byte) if 32 <= byte < 127 and chr(byte) not in "\\'%" else f"\\{byte:03o}" for byte in os.fsencode(text))
-    return f"\"$(printf '{''.join(plain)}')\""
+    shown = (chr(byte) if 32 <= byte < 127 and byte not in b"\\'%" else f"\\{byte:03o}" for byte in os.fsencode(text))
+    return f"\"$(printf '{''.join(shown)}')\""
 
 
 def _can_be_shown(text: str) -> bool:
