@@ -11,6 +11,7 @@ from tests.doubles import faces
 from tests.doubles.small import shrunk
 from tinygan import data
 from tinygan.errors import AnomalyError, ConfigError
+from tinygan.experiments.config import load_experiment
 from tinygan.experiments.evaluate import evaluate
 from tinygan.experiments.running import Limits, load_generator, reopen, run, start
 from tinygan.runs.run_folder import RunFolder
@@ -53,6 +54,20 @@ def test_the_topmost_layers_are_the_earlier_generator(second, first, tiny_data, 
     assert all((new.data != old).any() for new, old in zip(after, before, strict=True))  # all of it is trained
     for parameter, expected in zip(after, learnt(folder), strict=True):
         np.testing.assert_array_equal(parameter.data, expected)
+
+
+def test_the_record_names_the_earlier_run_from_everywhere(second, first, tiny_data, tmp_path, monkeypatch):
+    """Relative to the working directory when it was given, or to the home of the user."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for number, given in enumerate(("first", "./first", "~/first", str(first.path))):
+        folder, training = start(second(f"generator.pretrained={given}"), tiny_data(), tmp_path / str(number))
+        assert load_experiment(folder.config_path).generator.pretrained == str(first.path)
+        assert training.config == load_experiment(folder.config_path)
+    monkeypatch.chdir("/")
+    folder, _ = start(load_experiment(folder.config_path), tiny_data(), tmp_path / "again")
+    again, _ = reopen(tmp_path / "again", lambda config: tiny_data(), overrides=["output.samples=3"])
+    assert load_experiment(again.config_path).generator.pretrained == str(first.path)
 
 
 def test_a_running_mean_begins_with_what_was_learnt(second, tiny_data, tmp_path):

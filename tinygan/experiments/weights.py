@@ -267,8 +267,8 @@ def _decode_npz(content: bytes) -> tuple[dict[str, Array], Said]:
         if sum(member.file_size for member in members) > len(content):
             raise ValueError("its arrays are larger than the file")
         end = content.rfind(b"PK\x05\x06") + 20  # where the length of the comment stands
-        if content[end : end + 2] != len(archive.comment).to_bytes(2, "little"):
-            raise ValueError("its end is missing")
+        if content[end:] != len(archive.comment).to_bytes(2, "little") + archive.comment:
+            raise ValueError("its end is missing, or something follows it")
         for member in members:
             name = member.filename.removesuffix(".npy")
             if name in arrays or name == member.filename:
@@ -276,8 +276,8 @@ def _decode_npz(content: bytes) -> tuple[dict[str, Array], Said]:
             with archive.open(member) as file:
                 arrays[name] = _loaded(name, _read_npy(file.read()))  # to the end, where the CRC is compared
     text, found, checksum = archive.comment.rpartition(_CHECKSUM)
-    if found and checksum != b"%08x" % zlib.crc32(text):
-        raise ValueError("the checksum of the comment that names its layout does not fit")
+    if archive.comment and not (found and checksum == b"%08x" % zlib.crc32(text)):
+        raise ValueError("the comment of the archive, which names its layout, is damaged")
     return arrays, _said_in(text) if found else _NOTHING
 
 
