@@ -223,6 +223,18 @@ def test_both_stages_train_on_the_images_without_labels(stages, tmp_path):
     assert len(list(load_generator(stages["tfd-finetune"])[0])) == 10
 
 
+def test_the_record_names_the_device_and_the_folder_of_the_data(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    faces.write(tmp_path, faces.contents(80))
+    dataset = data.load("tfd", tmp_path, fold=0)
+    for given, expected in ((".", str(tmp_path)), (None, None)):
+        folder, _ = start(shrunk("tfd", ["training.batch=10"]), dataset, tmp_path / f"run {given}", "cpu", given)
+        assert folder.environment()["device"] == "cpu"
+        assert folder.environment().get("data_folder") == expected
+    folder, _ = start(load_experiment("digits"), data.load("digits"), tmp_path / "digits", "cpu", ".")
+    assert "data_folder" not in folder.environment()  # the digits need no files
+
+
 def test_one_run_is_judged_by_every_fold(stages, tmp_path):
     found = [evaluate(stages["tfd-finetune"], data.load("tfd", tmp_path, fold=fold), samples=50) for fold in range(5)]
     assert [answer.fold for answer in found] == [0, 1, 2, 3, 4]
