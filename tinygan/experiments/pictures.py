@@ -108,7 +108,7 @@ def list_sheets(run: RunFolder) -> list[tuple[int, Path]]:
     Returns
     -------
     list of (epoch, path)
-        By epoch; files of any other name are passed over, and a missing folder, or a file in its place, holds none.
+        By epoch; files of any other name are passed over, and a missing folder holds none.
 
     Raises
     ------
@@ -122,7 +122,7 @@ def list_sheets(run: RunFolder) -> list[tuple[int, Path]]:
     """
     try:
         names = set(os.listdir(run.samples_path))
-    except (FileNotFoundError, NotADirectoryError):
+    except FileNotFoundError:
         return []
     except OSError as error:
         raise RunError(f"{run.samples_path}: cannot be read: {error.strerror}; correct its permissions") from error

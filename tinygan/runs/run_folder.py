@@ -23,7 +23,7 @@ import json
 import operator
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -187,12 +187,10 @@ class RunFolder:
         with exclusive_lock(self.path / "run.lock"):
             # Only now is every temporary file known to be a leftover and not the work of a live writer.
             try:
-                for folder in (self.path, self.checkpoints_path):
+                for folder in (self.path, self.samples_path, self.checkpoints_path):
                     remove_temporaries(folder)
             except OSError as error:
                 raise _refused(self.path, "cannot be cleared of half-written files", error) from error
-            with suppress(OSError):  # a folder of pictures that cannot be read stops no training
-                remove_temporaries(self.samples_path)
             yield
 
     def write_config(self, text: str) -> None:
