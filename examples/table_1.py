@@ -26,6 +26,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from tinygan import data
+from tinygan.cli.output import mention
 from tinygan.experiments.config import ExperimentConfig, load_experiment
 from tinygan.experiments.decisive import changes, decisive_toml
 from tinygan.experiments.evaluate import judge_training_images
@@ -83,8 +84,8 @@ def main(arguments: list[str] | None = None) -> int:
         + "\n",
         encoding="utf-8",
     )
-    print(table)
-    print(f"\n{CAVEAT}\n\nDrawn in {options.out / 'table_1.png'}; everything in {results}")
+    mention(table)
+    mention(f"\n{CAVEAT}\n\nDrawn in {options.out / 'table_1.png'}; everything in {results}")
     return 0
 
 

@@ -23,6 +23,7 @@ from typing import Any
 
 from tinygan import data, evaluation
 from tinygan.cli import main as tinygan
+from tinygan.cli.output import mention
 from tinygan.data.files import find_private
 from tinygan.data.tfd import FILE, FOLDS, NOT_PUBLIC
 from tinygan.errors import DataError
@@ -50,7 +51,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         find_private("tfd", [FILE], NOT_PUBLIC, options.data)
     except DataError as error:
-        print(f"{_table('tinygan', 'not public')}\n\n{error}")
+        mention(f"{_table('tinygan', 'not public')}\n\n{error}")
         return 0
     folders = [options.out / "first", options.out / "second"]
     own_changes = [f"seed={options.seed}"], [f"seed={options.seed + 1}", f"generator.pretrained={folders[0]}"]
@@ -84,7 +85,7 @@ def main(arguments: list[str] | None = None) -> int:
     }
     (options.out / "table_1_tfd.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     (options.out / "table_1_tfd.md").write_text(f"{table}\n\n{folds}\n", encoding="utf-8")
-    print(f"{table}\n\n{folds}\n\n{CAVEAT}\n\nEverything in {options.out / 'table_1_tfd.json'}")
+    mention(f"{table}\n\n{folds}\n\n{CAVEAT}\n\nEverything in {options.out / 'table_1_tfd.json'}")
     return 0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import importlib
 import os
 import re
 import subprocess
@@ -146,3 +147,21 @@ def test_printed_commands_keep_data_and_device(tinygan, tmp_path, monkeypatch):
     ]
     run.environment_path.write_text("damaged")
     assert words_of(f": {run.resume_command()}") == [expected[:2]]
+
+
+def test_the_installed_command_is_the_module(monkeypatch, capsys):
+    """Both call `tinygan.__main__.main`, which answers Ctrl-C even while the commands are imported."""
+    settings = Path(package.__file__).parents[1] / "setup.cfg"
+    [script] = re.findall(r"^ +tinygan = (.*)$", settings.read_text(), re.MULTILINE)
+    assert script == "tinygan.__main__:main"
+    entry = importlib.import_module("tinygan.__main__")
+    monkeypatch.setattr(sys, "argv", ["tinygan", "--version"])
+    with pytest.raises(SystemExit, match="0"):
+        entry.main()
+    assert capsys.readouterr().out == f"tinygan {package.__version__}\n"
+
+    def interrupted():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("tinygan.cli.main", interrupted)
+    assert entry.main() == 130

@@ -46,7 +46,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def _did_you_mean(words: Iterable[str], known: Sequence[str]) -> str:
-    near = [match for word in words for match in difflib.get_close_matches(word, known, n=1)]
+    near = [match for word in words for match in difflib.get_close_matches(word, known, n=1, cutoff=0.7)]
     return f"; did you mean {near[0]}?" if near else ""
 
 
