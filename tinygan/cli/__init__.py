@@ -4,7 +4,7 @@ Results go to stdout, progress and errors to stderr. The exit status is 0 for su
 that says what to do), 2 for a command line that does not parse, 130 after Ctrl-C (or SIGTERM, or a terminal that was
 closed). What comes beside the result cannot change it: a run that is trained and saved ends with 0, whether or not its
 pictures, its report and its messages could be made. Of a command whose result is what it prints, a stdout that cannot
-be written is a refusal; a reader that has seen enough, such as ``head``, is none.
+be written is a failure; a reader that has seen enough, such as ``head``, is not.
 """
 
 from __future__ import annotations
