@@ -76,8 +76,8 @@ def _network(name: str, folder: RunFolder, checkpoint: Checkpoint) -> nn.Module:
     config, pixels = load_experiment(folder.config_path), math.prod(checkpoint.state["image_shape"])
     stream = Stream(config.seed, "weights")
     both = nn.Module()
-    both.generator = build_generator(config, pixels, stream)  # type: ignore[attr-defined]
-    both.discriminator = build_discriminator(config, pixels, stream)  # type: ignore[attr-defined]
+    both.generator = build_generator(config, pixels, stream)
+    both.discriminator = build_discriminator(config, pixels, stream)
     return both if name == "both" else getattr(both, name)
 
 
