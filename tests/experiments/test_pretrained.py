@@ -228,10 +228,10 @@ def test_the_record_names_the_device_and_the_folder_of_the_data(tmp_path, monkey
     faces.write(tmp_path, faces.contents(80))
     dataset = data.load("tfd", tmp_path, fold=0)
     for given, expected in ((".", str(tmp_path)), (None, None)):
-        folder, _ = start(shrunk("tfd", ["training.batch=10"]), dataset, tmp_path / f"run {given}", "cpu", given)
+        folder, _ = start(shrunk("tfd", ["training.batch=10"]), dataset, tmp_path / f"run {given}", data_folder=given)
         assert folder.environment()["device"] == "cpu"
         assert folder.environment().get("data_folder") == expected
-    folder, _ = start(load_experiment("digits"), data.load("digits"), tmp_path / "digits", "cpu", ".")
+    folder, _ = start(load_experiment("digits"), data.load("digits"), tmp_path / "digits", data_folder=".")
     assert "data_folder" not in folder.environment()  # the digits need no files
 
 

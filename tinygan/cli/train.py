@@ -78,7 +78,8 @@ def train(arguments: argparse.Namespace) -> int:
     config = load_experiment(arguments.experiment, overrides)
     dataset = _load(config, arguments)
     out = arguments.out or _free_folder(RUNS, config.name)
-    folder, training = start(config, dataset, out, arguments.device, arguments.data or os.environ.get(VARIABLE))
+    data_folder = arguments.data or os.environ.get(VARIABLE)
+    folder, training = start(config, dataset, out, arguments.device, data_folder=data_folder)
     return _play(folder, training, arguments)
 
 

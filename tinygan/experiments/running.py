@@ -79,6 +79,7 @@ def start(
     dataset: Dataset,
     out: Path,
     device: str = "cpu",
+    *,
     data_folder: str | os.PathLike[str] | None = None,
 ) -> tuple[RunFolder, Training]:
     """Make a run folder and the training that belongs to it.
