@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygan.backend.base import WATCHED, Array, Backend, Shape, adam_rates
+from tinygan.backend.base import WATCHED, Array, Backend, Shape, adam_rates, wide
 from tinygan.backend.cupy import CupyBackend
 from tinygan.backend.numpy import NumpyBackend, blas_threads, keep_freed_memory
 from tinygan.backend.random import Stream, Streams, current_streams, manual_seed
@@ -35,6 +35,7 @@ __all__ = [
     "keep_freed_memory",
     "manual_seed",
     "plain_array",
+    "wide",
 ]
 
 _numpy = NumpyBackend()

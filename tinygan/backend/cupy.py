@@ -215,7 +215,8 @@ class CupyBackend(Backend):
 
     def dropout(self, x: Array, stream: Any, keep: float) -> tuple[Array, Array]:
         """As the base class, with the same bits, drawn on the GPU."""
-        threshold = round(keep * 65536)
+        keep = stream.rounded(keep)
+        threshold = int(keep * 65536)
         if not self.kernels.take(x) or not 0 < threshold < 65536:
             return super().dropout(x, stream, keep)
         y, mask = self.xp.empty(x.shape, x.dtype), self.xp.empty(x.shape, x.dtype)

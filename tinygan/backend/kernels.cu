@@ -29,7 +29,7 @@ extern "C" __global__ void relu(const float* x, float* y, u32 n) {
 }
 
 extern "C" __global__ void relu_backward(const float* gy, const float* y, float* gx, u32 n) {
-    EACH(i, n) gx[i] = y[i] > 0 ? gy[i] : 0;
+    EACH(i, n) gx[i] = y[i] != 0 ? gy[i] : 0;  // nan gets its gradient
 }
 
 extern "C" __global__ void sigmoid(const float* x, float* y, u32 n) {

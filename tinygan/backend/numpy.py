@@ -54,7 +54,7 @@ class NumpyBackend(Backend):
 
     def relu_backward(self, gy: Array, y: Array) -> Array:
         """As the base class, without the branches of `where`."""
-        return _kept(gy, y > 0)
+        return _kept(gy, y != 0)
 
     def sigmoid(self, x: Array) -> Array:
         """As the base class, as e^min(x, 0) / (1 + e^-|x|): without the branches of `where`, in two temporaries."""

@@ -122,12 +122,23 @@ class Stream:
         bits >>= 8
         return bits
 
+    @staticmethod
+    def rounded(probability: float) -> float:
+        """Return the probability with which `bernoulli` draws: the nearest multiple of 1/65536.
+
+        Examples
+        --------
+        >>> Stream.rounded(0.5), Stream.rounded(0.1)
+        (0.5, 0.100006103515625)
+        """
+        return round(probability * 65536) / 65536
+
     def bernoulli(self, shape: Shape, probability: float) -> Array:
-        """Draw booleans that are true with `probability`, rounded to a multiple of 1/65536.
+        """Draw booleans that are true with `probability`, which is `rounded`.
 
         Sixteen random bits an element, compared with a threshold: a quarter of the time of drawing floats.
         """
-        threshold = round(probability * 65536)
+        threshold = int(self.rounded(probability) * 65536)
         if threshold >= 65536:
             return np.ones(shape, bool)
         count = math.prod(shape)
