@@ -96,8 +96,8 @@ def test_proposition_1_by_quadrature() -> None:
     best = theory.optimal_discriminator(NORMAL, SHIFTED)
     criterion = theory.criterion(NORMAL, SHIFTED)
     assert theory.value(NORMAL, SHIFTED, best) == pytest.approx(criterion, abs=1e-10)
-    for off in (-0.1, 0.1):
-        worse = theory.value(NORMAL, SHIFTED, lambda x, off=off: expit(off + np.log(best(x) / (1 - best(x)))))
+    for off in (-0.1, 0.1):  # log p_data - log p_g = log 2 - x^2 / 2 + (x - 1)^2 / 8
+        worse = theory.value(NORMAL, SHIFTED, lambda x, off=off: expit(off + LOG_2 - x * x / 2 + (x - 1) ** 2 / 8))
         assert worse < criterion - 1e-4
     assert theory.value(NORMAL, SHIFTED, 0.5) == pytest.approx(-LOG_4, abs=1e-10)
 
