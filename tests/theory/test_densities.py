@@ -162,6 +162,17 @@ def test_points_find_what_quadrature_overlooks() -> None:
     assert theory.criterion(far, standard_normal, points=points) == pytest.approx(0, abs=1e-9)
 
 
+def test_a_pole_inside_needs_a_point() -> None:
+    def pole(x: float) -> float:
+        return 0.25 / abs(x) ** 0.5
+
+    with pytest.raises(DistributionError, match="give points="):
+        theory.kl_divergence(pole, lambda x: 0.5, support=(-1, 1))
+    found = theory.kl_divergence(pole, lambda x: 0.5, support=(-1, 1), points=[0])
+    assert found == pytest.approx(1 - LOG_2, abs=1e-11)  # E log(1/sqrt|x|) = 1, log 1/4 - log 1/2
+    assert theory.optimal_discriminator(pole, lambda x: 0.5, support=(-1, 1), points=[0])(0.0) == 1
+
+
 def test_a_zero_at_a_single_point_costs_nothing() -> None:
     found = theory.kl_divergence(lambda x: 0.5, lambda x: 1.5 * x * x, support=(-1, 1))
     assert found == pytest.approx(2 - math.log(3), abs=1e-9)

@@ -253,6 +253,8 @@ def _from_function(name: str, given: Any, support: tuple[float, float], points: 
             return given(x)
         except OverflowError:  # as of math.exp(800): so far out a density is 0, and its integral says if it was not
             return 0.0
+        except ZeroDivisionError:  # a single point at which it is infinite
+            return math.inf
 
     def log(x: Any) -> Any:
         inside = (x >= low) & (x <= high)
