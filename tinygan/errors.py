@@ -14,6 +14,10 @@ class TinyganError(Exception):
     """The common ancestor: catch this to catch every refusal of tinygan."""
 
 
+class ArgumentError(TinyganError, ValueError):
+    """A number or a name is given that cannot be right: a learning rate of nan, a negative seed, ..."""
+
+
 class ShapeError(TinyganError, ValueError):
     """Shapes do not fit the operation."""
 
