@@ -33,7 +33,7 @@ from tinygan.experiments.running import Limits, run, save, start
 def data(tiny_data):
     """The tiny images, with test images that validation images are no guide to."""
     dataset = tiny_data()
-    test = Split(np.linspace(0, 1, 20, dtype=np.float32).reshape(5, 4), np.zeros(5, np.uint8))
+    test = Split(np.linspace(0, 1, 24, dtype=np.float32).reshape(6, 4), np.zeros(6, np.uint8))
     return Dataset(dataset.name, dataset.image_shape, dataset.train, dataset.validation, test)
 
 
@@ -55,9 +55,9 @@ def test_sigma_comes_from_validation_and_the_number_from_test(folder, data):
     valid = evaluation.parzen_log_likelihood(samples, data.validation.images, sigma)
     assert found.sigma == sigma
     assert found.test_mean == test.mean()
-    assert found.test_standard_error == test.std() / math.sqrt(5)
+    assert found.test_standard_error == test.std() / math.sqrt(6)
     assert found.valid_mean == valid.mean()
-    assert (found.samples, found.seed, found.valid_images, found.test_images) == (200, 3, 2, 5)
+    assert (found.samples, found.seed, found.valid_images, found.test_images) == (200, 3, 2, 6)
     assert (found.checkpoint, found.epoch, found.steps) == (LAST, 2, checkpoint.state["steps"])
     assert json.loads(json.dumps(found.as_dict()))["test_mean"] == found.test_mean
 
@@ -124,7 +124,7 @@ def test_a_number_above_that_of_training_images_is_warned_of(folder, data, monke
 def test_progress_covers_all_images(folder, data):
     seen: list[int] = []
     evaluate(folder, data, samples=10, progress=seen.append)
-    assert sum(seen) == images_to_judge(data) == 2 + 5
+    assert sum(seen) == images_to_judge(data) == 2 + 6
 
 
 def test_no_best_checkpoint(folder, data):
@@ -152,14 +152,19 @@ def test_the_other_measures_are_those_of_the_package(folder, data, classes):
     config = load_experiment(folder.config_path)
     noise = gan.Noise(config.noise.kind, config.noise.size)
     samples = gan.sample(generator_of(folder.latest_checkpoint(), config), 30, noise, Stream(0, "samples"))
-    regions = evaluation.precision_recall(samples[:5], data.test.images)
-    discrepancy = evaluation.maximum_mean_discrepancy(samples[:5], data.test.images)
-    test = evaluation.two_sample_test(samples[:5], data.test.images)
+    regions = evaluation.precision_recall(samples[:6], data.test.images)
+    discrepancy = evaluation.maximum_mean_discrepancy(samples[:6], data.test.images)
+    density = evaluation.density_coverage(samples[:6], data.test.images)
+    polynomial = evaluation.maximum_mean_discrepancy(samples[:6], data.test.images, kernel="polynomial")
+    test = evaluation.two_sample_test(samples[:6], data.test.images)
     expected = {
         "precision": regions.precision,
         "recall": regions.recall,
+        "density": density.density,
+        "coverage": density.coverage,
         "mmd_squared": discrepancy.squared,
         "mmd_bandwidth": discrepancy.bandwidth,
+        "polynomial_mmd_squared": polynomial.squared,
         "two_sample_accuracy": test.accuracy,
         "two_sample_p_value": test.p_value,
         "training_images": dataclasses.asdict(judge_training_images(data, 30)),

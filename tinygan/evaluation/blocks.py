@@ -78,7 +78,8 @@ def as_width(operation: str, argument: str, value: Any) -> float:
     number = np.asarray(value)
     if number.shape != () or number.dtype.kind not in "fiu" or not SMALLEST <= float(number) <= LARGEST:
         raise ArgumentError(
-            f"{operation}: {argument} must be a positive number, from {SMALLEST:g} to {LARGEST:g}, got {value!r}"
+            f"{operation}: {argument} must be a positive number, got {value!r}; it may be from {SMALLEST:g} to "
+            f"{LARGEST:g}"
         )
     return float(number)
 
@@ -150,7 +151,9 @@ def check_values(operation: str, step: int, **arguments: Array) -> None:
             if not fits.all():
                 row = here.start + int(np.argmin(fits))
                 if not np.isfinite(rows[row]).all():
-                    raise DataError(f"{operation}: row {row} of {argument} holds nan or infinity; did training diverge?")
+                    raise DataError(
+                        f"{operation}: row {row} of {argument} holds nan or infinity; did training diverge?"
+                    )
                 raise DataError(
                     f"{operation}: row {row} of {argument} holds a value of size {sizes[row - here.start]:g}, and "
                     f"distances need values below {limit:g}; divide all rows by one number"
@@ -274,9 +277,7 @@ def block(rows: Array, here: Any, centre: Array) -> Block:
     return Block(rows, centred, np.einsum("ij,ij->i", centred, centred))
 
 
-def squared_distances(
-    x: Block, s: Block, tolerance: float = 0.0, itself: tuple[Array, Array] | None = None
-) -> Array:
+def squared_distances(x: Block, s: Block, tolerance: float = 0.0, itself: tuple[Array, Array] | None = None) -> Array:
     """Return |x - s|^2 = |x|^2 - 2 x.s + |s|^2 for all pairs, with the product in the place where the sum ends up.
 
     The sum loses the digits of a distance that is small beside |x| and |s|. Where it may have lost too many, the
@@ -310,8 +311,7 @@ def squared_distances(
     if itself is not None:
         distance[itself] = np.inf
     least = distance.min(axis=1)
-    # Rounding moves a sum by at most this much of |x|^2 + |s|^2: d products each, the centring, and three sums.
-    rounding = (x.centred.shape[1] + 8) * np.finfo(float).eps
+    rounding = _rounding(x)
     largest = x.squares + s.squares.max()
     for i in np.flatnonzero((PRECISION * least < rounding * largest) & (rounding * largest > tolerance)):
         pairs = np.flatnonzero(PRECISION * distance[i] < rounding * (x.squares[i] + s.squares))
@@ -341,15 +341,46 @@ def row_squares(x: Array, s: Array) -> Array:
     return np.einsum("ij,ij->i", difference, difference)
 
 
-def as_near(squared: Array, limit: Array) -> Array:
-    """Return whether squared distances are at most a limit, up to the precision of both.
+def compare_distances(x: Block, s: Block, limit: Array) -> tuple[Array, Array]:
+    """Return which squared distances are less than a limit, and which are equal to it up to rounding.
+
+    Products decide where they can, and differences where they cannot.
+
+    Parameters
+    ----------
+    x, s : Block
+        Of a and of b rows, with one centre.
+    limit : float64 array of shape (b,) or (a, 1)
+        From differences, as those of `row_squares`.
+
+    Returns
+    -------
+    less, equal : bool arrays of shape (a, b)
 
     Examples
     --------
-    >>> as_near(np.array([1.0, 1.0 + 1e-12, 1.1]), np.array(1.0))
-    array([ True,  True, False])
+    >>> row = block(np.array([[0.2], [0.0], [0.3], [0.4]]), slice(0, 4), np.zeros(1))
+    >>> less, equal = compare_distances(row, row, np.full((4, 1), 0.2**2))
+    >>> less[0], equal[0]  # 0.4 - 0.2 is 0.2, up to rounding
+    (array([ True, False,  True, False]), array([False,  True, False,  True]))
     """
-    return squared <= limit * (1 + 2 * PRECISION)
+    distance = squared_distances(x, s)
+    less = distance < limit * (1 - 2 * PRECISION)
+    equal = distance <= limit * (1 + 2 * PRECISION)
+    equal ^= less
+    limit = np.broadcast_to(limit, distance.shape)
+    for i in np.flatnonzero(equal.any(axis=1)):
+        pairs = np.flatnonzero(equal[i])
+        exact, bound = _from_differences(x.rows[i], s, pairs), limit[i, pairs]
+        slack = _rounding(x) * bound
+        less[i, pairs] = exact < bound - slack
+        equal[i, pairs] = np.abs(exact - bound) <= slack
+    return less, equal
+
+
+def _rounding(x: Block) -> float:
+    """Bound the rounding of |x|^2 - 2 x.s + |s|^2, relative to |x|^2 + |s|^2: of d products and of the rest."""
+    return float((x.rows.shape[1] + 8) * np.finfo(float).eps)
 
 
 def nearest_blocks(
@@ -434,20 +465,19 @@ def class_votes(
     """
     count = int(classes.max()) + 1
     for here, index, squared in nearest_blocks(queries, points, min(k + 1, len(points)), sizes, centre):
-        last = np.partition(squared, k - 1, axis=1)[:, k - 1 : k]
-        inside = as_near(squared, last)
+        rows, column = np.arange(len(index)), np.argpartition(squared, k - 1, axis=1)[:, k - 1]
+        last = row_squares(queries[here], points[index[rows, column]])[:, None]
+        inside = squared <= last * (1 + 2 * PRECISION)
         cells = np.nonzero(inside)[0] * count + classes[index[inside]]
         closer = np.bincount(cells, minlength=len(index) * count).reshape(-1, count)
         tied = np.zeros_like(closer)
         doubtful = np.flatnonzero(inside.sum(axis=1) > k)
         closer[doubtful] = 0
         for there in slices(len(points), sizes[1]) if doubtful.size else ():
-            distance = squared_distances(block(queries[here], doubtful, centre), block(points, there, centre))
-            near = as_near(distance, last[doubtful])
-            far = as_near(last[doubtful], distance)
+            x, s = block(queries[here], doubtful, centre), block(points, there, centre)
             members = (classes[there][:, None] == np.arange(count)).astype(float)
-            closer[doubtful] += ((near & ~far) @ members).astype(np.int64)
-            tied[doubtful] += ((near & far) @ members).astype(np.int64)
+            for total, which in zip((closer, tied), compare_distances(x, s, last[doubtful]), strict=True):
+                total[doubtful] += (which @ members).astype(np.int64)
         yield here, closer, tied
 
 

@@ -33,15 +33,15 @@ from tinygan.evaluation.blocks import (
     BUDGET,
     Array,
     as_count,
-    as_near,
     block,
     block_sizes,
     centre,
     check_values,
+    compare_distances,
     nearest_blocks,
+    row_squares,
     same_columns,
     slices,
-    squared_distances,
 )
 
 NEIGHBOURS = 3  # the k of Kynkäänniemi et al.
@@ -181,16 +181,17 @@ def _checked(
 
 
 def _balls(queries: Array, points: Array, k: int, sizes: tuple[int, int]) -> tuple[Array, Array, int]:
-    """Return which queries lie in the ball of a point, whose ball holds a query, and how many pairs there are of both."""
+    """Return which queries lie in a ball, which points have a query in theirs, and how many such pairs there are."""
     middle = centre(points, sizes[1])
     radius = np.empty(len(points))  # squared, as all distances here
-    for here, _, squared in nearest_blocks(points, points, k, sizes, middle, exclude_self=True):
-        radius[here] = squared.max(axis=1)
+    for here, index, squared in nearest_blocks(points, points, k, sizes, middle, exclude_self=True):
+        farthest = np.take_along_axis(index, squared.argmax(axis=1, keepdims=True), axis=1)[:, 0]
+        radius[here] = row_squares(points[here], points[farthest])
     lies, holds, pairs = np.zeros(len(queries), bool), np.zeros(len(points), bool), 0
     for here in slices(len(queries), sizes[0]):
         x = block(queries, here, middle)
         for there in slices(len(points), sizes[1]):
-            inside = as_near(squared_distances(x, block(points, there, middle)), radius[there])
+            inside = np.logical_or(*compare_distances(x, block(points, there, middle), radius[there]))
             lies[here] |= inside.any(axis=1)
             holds[there] |= inside.any(axis=0)
             pairs += int(np.count_nonzero(inside))

@@ -127,7 +127,9 @@ def select_sigma(
         means = table.mean(axis=1)
     best = int(means.argmax())
     if means[best] == -math.inf:
-        raise ArgumentError(f"select_sigma: the log-likelihood is -inf under every sigma, give larger ones; got {sigmas!r}")
+        raise ArgumentError(
+            f"select_sigma: the log-likelihood is -inf under every sigma, give larger ones; got {sigmas!r}"
+        )
     return float(np.asarray(sigmas, float)[best])
 
 

@@ -56,16 +56,22 @@ class Measures:
     coverage : evaluation.ClassCoverage or None
         Of the samples, by the training images; None where these are all of one class, or of none.
     regions : evaluation.PrecisionRecall
+    density : evaluation.DensityCoverage
     discrepancy : evaluation.MeanDiscrepancy
+        With the Gaussian kernel.
+    polynomial : evaluation.MeanDiscrepancy
+        With the kernel of KID, on pixels.
     test : evaluation.TwoSampleTest
-        These three against test images, as many as samples.
+        These five against test images, as many as samples.
     training_images : Yardstick
         The log-likelihood, after all, of as many training images as samples.
     """
 
     coverage: evaluation.ClassCoverage | None
     regions: evaluation.PrecisionRecall
+    density: evaluation.DensityCoverage
     discrepancy: evaluation.MeanDiscrepancy
+    polynomial: evaluation.MeanDiscrepancy
     test: evaluation.TwoSampleTest
     training_images: Yardstick
 
@@ -74,15 +80,18 @@ class Measures:
         coverage = self.coverage
         classes: dict[str, Any] = {} if coverage is None else {
             "classes_covered": coverage.covered,
-            "class_counts": [int(count) for count in coverage.counts],
+            "class_counts": [int(count) if count == int(count) else float(count) for count in coverage.counts],
             "class_total_variation": coverage.total_variation,
         }
         return {
             **classes,
             "precision": self.regions.precision,
             "recall": self.regions.recall,
+            "density": self.density.density,
+            "coverage": self.density.coverage,
             "mmd_squared": self.discrepancy.squared,
             "mmd_bandwidth": self.discrepancy.bandwidth,
+            "polynomial_mmd_squared": self.polynomial.squared,
             "two_sample_accuracy": self.test.accuracy,
             "two_sample_p_value": self.test.p_value,
             "training_images": asdict(self.training_images),
@@ -233,7 +242,9 @@ def measure(samples: Any, dataset: Dataset) -> Measures:
     return Measures(
         evaluation.class_coverage(samples, train.images, train.labels) if several else None,
         evaluation.precision_recall(ours, theirs),
+        evaluation.density_coverage(ours, theirs),
         evaluation.maximum_mean_discrepancy(ours, theirs),
+        evaluation.maximum_mean_discrepancy(ours, theirs, kernel="polynomial"),
         evaluation.two_sample_test(ours, theirs),
         judge_training_images(dataset, len(samples)),
     )
