@@ -2,8 +2,8 @@
 
 Usage: python tools/test_floors.py [--list] [PYTEST ARGUMENT ...]
 
-Makes a virtual environment in a temporary folder, installs there exactly the floor of each runtime dependency and of the
-extra `test`, and runs pytest in it, with the arguments given: ``tests/engine -x``, say, or none for the whole suite.
+Makes a virtual environment in a temporary folder, installs there exactly the floor of each runtime dependency and of
+the extra `test`, and runs pytest in it, with the arguments given: ``tests/engine -x``, say, or none for everything.
 The exit status is that of pytest, or 1 if the floors cannot be installed together. It needs pip, an index to install
 from, and wheels for the interpreter that runs it. ``--list`` prints what would be installed, and stops.
 """
@@ -44,7 +44,7 @@ def floors(setup: str) -> list[str]:
     for line in filter(None, map(str.strip, lines.splitlines())):
         match = _REQUIREMENT.fullmatch(line)
         if match is None:
-            raise ValueError(f"setup.cfg: expected name>=version, got {line!r}: give the lowest version that was tested")
+            raise ValueError(f"setup.cfg: expected name>=version, got {line!r}: give the lowest version tested")
         found.append(f"{match['name']}=={match['floor']}{match['marker'] or ''}")
     return found
 

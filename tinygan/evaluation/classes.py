@@ -1,6 +1,6 @@
 """Class coverage: which classes of the data the samples fall into, and whether in the shares of the data.
 
-For real pictures, whose modes nobody knows, this stands where `count_modes` stands for toys: a sample is given the
+For real pictures, whose modes are not known, this stands where `count_modes` stands for toys: a sample is given the
 class of its nearest picture. It needs no trained classifier; but nearest in pixels is not what an eye would call
 nearest, and every sample gets some class, also one that looks like nothing.
 """

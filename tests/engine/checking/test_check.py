@@ -580,7 +580,7 @@ def test_infinities_and_nan():
 def test_nan_from_a_rule_where_the_function_is_smooth():
     with pytest.raises(GradcheckError, match="but nan analytically"):
         gradcheck_function(np.square, lambda upstream, x: upstream * np.where(x == 1, np.nan, 2 * x), np.ones(2))
-    with pytest.raises(GradcheckError, match=r"by x1?\[\d+\].* but nan analytically"):
+    with pytest.raises(GradcheckError, match=r"by (x1?|input0)\[\d+\].* but nan analytically"):
         gradcheck_function(
             np.square, lambda upstream, x: upstream * np.where(x > 98, np.nan, 2 * x), np.arange(1.0, 100.0)
         )
