@@ -120,6 +120,15 @@ def test_equal_sets_have_both_and_disjoint_ones_none(seed: int, power: int) -> N
     assert str(equal) == "precision 100.0%, recall 100.0%"
 
 
+@pytest.mark.parametrize("k", [1, 3])
+def test_the_fellow_that_a_ball_reaches_to_is_inside(k: int) -> None:
+    data = 0.1 * normal(300, 4)
+    data[::2] += 30  # rounding of the products is far above that of these distances
+    found = density_coverage(data[::-1], data, k)
+    assert found.density == pytest.approx((k + 1) / k, rel=1e-12)  # the centre and k fellows
+    assert found.coverage == 1
+
+
 def test_a_collapsed_generator_is_precise_and_recalls_nothing() -> None:
     data = normal(300, 5)
     found = precision_recall(np.repeat(data[:1], 300, axis=0), data)
