@@ -14,10 +14,6 @@ class TinyganError(Exception):
     """The common ancestor: catch this to catch every refusal of tinygan."""
 
 
-class ArgumentError(TinyganError, ValueError):
-    """A number or a name is given that cannot be right: a learning rate of nan, a negative seed, ..."""
-
-
 class ShapeError(TinyganError, ValueError):
     """Shapes do not fit the operation."""
 
