@@ -11,7 +11,8 @@ from tinygan import gan, nn, optim
 from tinygan.backend import Stream, Streams
 from tinygan.engine import Tensor, no_grad
 from tinygan.errors import ConfigError
-from tinygan.experiments.build import build_discriminator, build_game, build_generator, build_optimizer
+from tinygan.experiments import build
+from tinygan.experiments.build import build_discriminator, build_game, build_generator, build_optimizer, least_memory
 from tinygan.experiments.config import load_experiment, shipped_experiments
 
 EVERY_LAYER = """generator.layers=[
@@ -193,3 +194,26 @@ def test_the_paper_s_nets_have_the_paper_s_sizes(tiny_data):
     for net, limit in ((g, 0.05), (d, 0.005)):
         for parameter in net.parameters()[::2]:
             assert 0.95 * limit < abs(parameter.data).max() <= limit * (1 + 1e-6)
+
+
+def test_networks_larger_than_the_machine_are_refused(tiny_experiment, tiny_data, monkeypatch):
+    """Before any of it is asked for: Linux grants memory that it does not have, and kills who uses it."""
+    huge = [f"{player}.layers.{index}.units=100000" for player, index in (("generator", 0), ("discriminator", 1))]
+    config = tiny_experiment(*huge, "discriminator.layers.1.pieces=100000")
+    with pytest.raises(ConfigError, match=r"take [0-9,.]+ GiB, and this machine has [0-9,.]+: choose fewer units"):
+        build_game(config, tiny_data(), Streams(0), "cpu")
+    monkeypatch.setattr(build, "_memory", lambda: None)  # a system that does not tell
+    build_game(tiny_experiment(), tiny_data(), Streams(0), "cpu")
+
+
+@pytest.mark.parametrize("overrides", [(), ('generator.optimizer={ kind = "sgd", lr = 0.1 }',)])
+def test_the_least_memory_is_what_is_kept(tiny_experiment, tiny_data, overrides):
+    config = tiny_experiment(*overrides)
+    game = build_game(config, tiny_data(), Streams(0), "cpu")
+    game.step(np.full((4, 4), 0.5, np.float32))
+    kept = 0
+    for rule in (game.generator_optimizer, game.discriminator_optimizer):
+        kept += sum(2 * parameter.data.nbytes for parameter in rule.params)
+        kept += sum(array.nbytes for array in rule.state_dict()["arrays"].values())
+    activations = 4 * 4 * (5 + 4 + 3 * 2 + 1)  # bytes of a number x rows x widths
+    assert least_memory(config, 4) == kept + activations

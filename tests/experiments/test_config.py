@@ -37,12 +37,13 @@ from tinygan.experiments.sections import (
 # --- every configuration that is valid ---------------------------------------------------------------
 
 counts = st.integers(1, 2**63 - 1)
-numbers = st.floats(allow_nan=False, allow_infinity=False)
-positive = st.floats(0, exclude_min=True, allow_infinity=False)
+widths = st.integers(1, 100_000)
+numbers = st.floats(allow_nan=False, allow_infinity=False, width=32)
+positive = st.floats(0, exclude_min=True, allow_infinity=False, width=32)
 fractions = st.floats(0, 1, exclude_max=True)
 ranges = st.none() | positive
-linears = st.builds(LinearConfig, units=counts, weight_range=ranges, bias=numbers)
-maxouts = st.builds(MaxoutConfig, units=counts, pieces=counts, weight_range=ranges, bias=numbers)
+linears = st.builds(LinearConfig, units=widths, weight_range=ranges, bias=numbers)
+maxouts = st.builds(MaxoutConfig, units=widths, pieces=widths, weight_range=ranges, bias=numbers)
 others = (
     st.builds(ReluConfig)
     | st.builds(LeakyReluConfig, slope=positive)
@@ -51,7 +52,7 @@ others = (
     | st.builds(DropoutConfig, p=fractions)
 )
 stacks = st.lists(linears | maxouts | others, max_size=3)
-marginal = st.builds(LinearConfig, units=counts, weight_range=ranges, bias=st.just("marginal"))
+marginal = st.builds(LinearConfig, units=widths, weight_range=ranges, bias=st.just("marginal"))
 generator_tops = st.tuples(linears | maxouts, others) | st.tuples(marginal, st.builds(SigmoidConfig))
 logits = st.builds(LinearConfig, units=st.just(1), weight_range=ranges, bias=numbers)
 
@@ -84,7 +85,7 @@ configs = st.builds(
     seed=st.integers(0, 2**63 - 1),
     data=st.builds(DataConfig, set=st.sampled_from(["digits", "gaussian", "mnist"]))
     | st.builds(DataConfig, set=st.just("tfd"), fold=st.integers(0, 4)),
-    noise=st.builds(NoiseConfig, kind=st.sampled_from(["uniform", "gaussian", "spherical"]), size=counts),
+    noise=st.builds(NoiseConfig, kind=st.sampled_from(["uniform", "gaussian", "spherical"]), size=widths),
     generator=st.builds(
         GeneratorConfig,
         layers=st.builds(lambda stack, top: (*stack, *top), stacks, generator_tops),
@@ -104,7 +105,7 @@ configs = st.builds(
         objective=st.sampled_from(["non-saturating", "minimax"]),
         discriminator_loss_scale=positive,
     ),
-    output=st.builds(OutputConfig, samples=counts, samples_every=counts, checkpoint_every=counts),
+    output=st.builds(OutputConfig, samples=st.integers(1, 10_000), samples_every=counts, checkpoint_every=counts),
 )
 
 

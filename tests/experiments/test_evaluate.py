@@ -27,6 +27,7 @@ from tinygan.experiments.evaluate import (
     traps,
 )
 from tinygan.experiments.running import Limits, run, save, start
+from tinygan.runs.checkpoint import write_checkpoint
 
 
 @pytest.fixture
@@ -212,3 +213,14 @@ def test_the_protocol_itself_is_no_trap():
 def test_each_trap_alone(arguments, warning):
     (found,) = traps(*arguments)
     assert re.match(warning, found), found
+
+
+@pytest.mark.parametrize("key", ["image_shape", "epoch", "steps"])
+@pytest.mark.parametrize("wrong", [None, "x", [2, 2], -1, 0.5, "missing"])
+def test_a_checkpoint_that_lies_is_refused(folder, data, key, wrong):
+    checkpoint = folder.latest_checkpoint()
+    state = {name: value for name, value in checkpoint.state.items() if name != key}
+    state |= {} if wrong == "missing" else {key: wrong}
+    write_checkpoint(checkpoint.path, checkpoint.arrays, state)
+    with pytest.raises(CheckpointError, match=f"{key}|samples of shape"):
+        evaluate(folder, data, samples=20)

@@ -14,6 +14,7 @@ from tinygan.experiments.refusals import Place
 from tinygan.experiments.schema import (
     Choice,
     Flag,
+    FolderPath,
     Integer,
     ListOf,
     Name,
@@ -195,3 +196,30 @@ def test_a_tagged_table_is_refused_by_name(table, message):
     with pytest.raises(ConfigError) as caught:
         PETS.read(table, PLACE)
     assert str(caught.value) == message
+
+
+@pytest.mark.parametrize("value", [1e39, -1e39, 1e300])
+def test_single_precision_has_an_end(value):
+    assert Number().read(value, PLACE) == value
+    assert "; in single precision that is " in refusal(Number(single=True), value)
+
+
+def test_single_precision_has_a_smallest_number():
+    assert Number(above=0).read(1e-50, PLACE) == 1e-50
+    assert refusal(Number(above=0, single=True), 1e-50) == (
+        "expected a number above 0, got 1e-50; in single precision that is 0"
+    )
+    assert Number(above=0, single=True).read(1e-40, PLACE) == 1e-40
+    assert Number(at_least=0, single=True).read(1e-50, PLACE) == 1e-50
+
+
+def test_an_integer_with_an_end_says_why():
+    kind = Integer(at_least=1, at_most=9, because="ten do not fit")
+    assert kind.read(9, PLACE) == 9
+    assert refusal(kind, 10) == "expected an integer from 1 to 9, got 10; ten do not fit"
+
+
+@pytest.mark.parametrize("value", ["", "a\0b", 1, None, True])
+def test_what_is_no_path_of_a_folder(value):
+    assert FolderPath().read("runs/digits", PLACE) == "runs/digits"
+    assert refusal(FolderPath(), value).startswith("expected ")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from tinygan.errors import ConfigError
 from tinygan.experiments.refusals import Place
-from tinygan.experiments.schema import Integer, kinds, read_section
+from tinygan.experiments.schema import Flag, Integer, Number, kinds, read_section
 from tinygan.experiments.sections import (
     LAYERS,
     OPTIMIZERS,
@@ -270,3 +272,56 @@ def test_an_unknown_layer_type_is_answered_with_all_types_and_the_nearest():
         'f: layers[0].type: expected "linear", "maxout", "relu", "leaky_relu", "sigmoid", "tanh" or "dropout", '
         'got "liner"; did you mean "linear"?'
     )
+
+
+# --- what no key takes ------------------------------------------------------------------------------------
+
+EVERY_KEY = [
+    (section, key)
+    for section in (
+        LinearConfig, MaxoutConfig, LeakyReluConfig, DropoutConfig, SgdConfig, AdamConfig, GeneratorConfig, DataConfig,
+        NoiseConfig, TrainingConfig, OutputConfig,
+    )
+    for key in kinds(section)
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("section", "key"), EVERY_KEY)
+def test_no_key_takes_what_is_no_value_of_it(section, key):
+    """Infinity, nan, booleans for numbers, numbers for words, negative and huge ones."""
+    kind = kinds(section)[key]
+    wrong = [math.inf, -math.inf, math.nan, 10**400, -1, 2**63, b"x", None, {}, [], [[]], {"x": 1}, ""]
+    wrong += [] if isinstance(kind, Flag) else [True, False]
+    if isinstance(kind, Number) and kind.above == kind.at_least == -math.inf:
+        wrong = [value for value in wrong if value not in (-1, 2**63) or isinstance(value, bool)]  # a bias may be so
+    elif isinstance(kind, Number):
+        wrong.remove(2**63)
+    for value in wrong:
+        with pytest.raises(ConfigError, match=r"^f: .*expected |^f: .*missing"):
+            kind.read(value, Place("f").at(key))
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "largest"),
+    [
+        (LinearConfig, "units", 100_000),
+        (MaxoutConfig, "units", 100_000),
+        (MaxoutConfig, "pieces", 100_000),
+        (NoiseConfig, "size", 100_000),
+        (TrainingConfig, "threads", 1024),
+        (OutputConfig, "samples", 10_000),
+        (OutputConfig, "validation_samples", 100_000),
+    ],
+)
+def test_what_costs_memory_has_an_end(section, key, largest):
+    kind = kinds(section)[key]
+    assert kind.read(largest, Place("f")) == largest
+    with pytest.raises(ConfigError, match=f"expected an integer from 1 to {largest}, got {largest + 1}"):
+        kind.read(largest + 1, Place("f"))
+
+
+@pytest.mark.parametrize("key", ["lr", "eps"])
+def test_a_rate_that_single_precision_does_not_hold_is_refused(key):
+    for value in (1e-50, 1e39):
+        with pytest.raises(ConfigError, match=f"f: {key}: expected a number above 0, got .*in single precision"):
+            read_section(AdamConfig, {"lr": 1, key: value}, Place("f"))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -101,3 +103,9 @@ def test_a_small_file_may_not_hold_a_picture_that_fills_the_memory(make_run, mon
     album = collect_sheets(run)
     assert [sheet.epoch for sheet in album.sheets] == [0]
     assert album.damaged == ["epoch-000001.png"]
+
+
+def test_a_sheet_that_is_a_pipe_is_left_out_and_not_waited_for(make_run):
+    run = make_run()
+    os.mkfifo(run.samples_path / "epoch-000001.png")
+    assert collect_sheets(run).damaged == ["epoch-000001.png"]

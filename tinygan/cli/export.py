@@ -14,7 +14,7 @@ from tinygan.cli.arguments import open_run, path
 from tinygan.experiments.build import build_discriminator, build_generator
 from tinygan.experiments.config import load_experiment
 from tinygan.experiments.evaluate import BEST, LAST, choose_checkpoint
-from tinygan.experiments.training import AVERAGE, arrays_under
+from tinygan.experiments.saved_state import AVERAGE, arrays_under
 from tinygan.experiments.weights import LAYOUTS, PYTORCH, TINYGAN, save_weights
 from tinygan.runs.checkpoint import Checkpoint
 from tinygan.runs.run_folder import RunFolder

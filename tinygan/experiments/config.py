@@ -7,6 +7,7 @@ paper, or which habit of the released code, every number comes from.
 from __future__ import annotations
 
 import dataclasses
+import errno
 import os
 import re
 import tomllib
@@ -29,6 +30,7 @@ from tinygan.experiments.sections import (
     TrainingConfig,
 )
 from tinygan.experiments.toml_writer import dumps
+from tinygan.runs.plain_files import read_plain
 from tinygan.runs.run_folder import RunFolder
 
 LARGEST_FILE = 2**20  # bytes; an experiment is a page of text, and a data set given by mistake is not
@@ -185,16 +187,15 @@ def _shipped_texts() -> dict[str, str]:
 
 def _read_text(path: Path, expected: str) -> str:
     try:
-        with path.open("rb") as file:
-            content = file.read(LARGEST_FILE + 1)
+        content = read_plain(path, LARGEST_FILE)
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such file; {expected}") from None
     except OSError as error:
+        if error.errno == errno.EFBIG:
+            raise ConfigError(f"{path}: expected an experiment, a page of TOML, more than 1 MiB came") from error
         raise ConfigError(f"{path}: cannot be read: {error.strerror}; {expected}") from error
     except ValueError:  # a null character, which the operating system would take for the end of the path
         raise ConfigError(f"{show(str(path))}: no path; {expected}") from None
-    if len(content) > LARGEST_FILE:
-        raise ConfigError(f"{path}: expected an experiment, a page of TOML, more than 1 MiB came")
     try:
         return content.decode("utf-8-sig")  # some editors on Windows put a byte order mark first
     except UnicodeDecodeError as error:

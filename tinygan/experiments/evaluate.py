@@ -12,10 +12,10 @@ import numpy as np
 from tinygan import evaluation, gan
 from tinygan.backend import Stream
 from tinygan.data.dataset import Dataset
-from tinygan.errors import CheckpointError
+from tinygan.errors import CheckpointError, ConfigError
 from tinygan.experiments.build import build_generator
 from tinygan.experiments.config import ExperimentConfig, load_experiment
-from tinygan.experiments.training import AVERAGE, arrays_under
+from tinygan.experiments.saved_state import AVERAGE, arrays_under, image_shape, moment
 from tinygan.experiments.validation import IMAGES, SAMPLES, parzen
 from tinygan.nn import Sequential
 from tinygan.runs.checkpoint import Checkpoint
@@ -193,7 +193,8 @@ def evaluate(
     which, checkpoint = choose_checkpoint(folder, which)
     averaged = averaged and config.generator.average_decay is not None
     generator = generator_of(checkpoint, config, averaged)
-    shape = tuple(checkpoint.state["image_shape"])
+    shape = image_shape(checkpoint)
+    epoch, steps = moment(checkpoint)
     if shape != dataset.image_shape:
         raise CheckpointError(
             f"{checkpoint.path}: its generator makes samples of shape {shape}, but {config.data.set!r} has images of "
@@ -216,8 +217,8 @@ def evaluate(
         data=config.data.set,
         fold=dataset.fold,
         checkpoint=which,
-        epoch=checkpoint.state["epoch"],
-        steps=checkpoint.state["steps"],
+        epoch=epoch,
+        steps=steps,
         averaged=averaged,
         samples=samples,
         seed=seed,
@@ -298,10 +299,15 @@ def generator_of(checkpoint: Checkpoint, config: ExperimentConfig, averaged: boo
     CheckpointError
         The checkpoint does not belong to the configuration.
     """
-    pixels = math.prod(checkpoint.state["image_shape"])
-    generator = build_generator(config, pixels, Stream(config.seed, "weights"))
+    pixels = math.prod(image_shape(checkpoint))
     prefix = AVERAGE if averaged and config.generator.average_decay is not None else "generator."
-    generator.load_state_dict(arrays_under(prefix, checkpoint.arrays))
+    try:
+        generator = build_generator(config, pixels, Stream(config.seed, "weights"))
+        generator.load_state_dict(arrays_under(prefix, checkpoint.arrays))
+    except (ConfigError, CheckpointError) as error:
+        raise CheckpointError(
+            f"{checkpoint.path}: does not belong to the config.toml of its run: {error}; put that back from a copy"
+        ) from error
     generator.eval()
     return generator
 

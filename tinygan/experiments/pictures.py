@@ -73,7 +73,7 @@ def save_sheet(
     tiles = _levels(_as_tiles(images, tuple(image_shape)))
     columns = math.isqrt(len(tiles) - 1) + 1 if columns is None else _at_least_one("columns", columns)
     scale = -(-SMALLEST_TILE // max(tiles.shape[1:3])) if scale is None else _at_least_one("scale", scale)
-    png = _png(_grid(tiles.repeat(scale, axis=1).repeat(scale, axis=2), min(columns, len(tiles))))
+    png = _png(_grid(tiles, min(columns, len(tiles)), scale))
     try:
         atomic_write(path, [png])
     except OSError as error:
@@ -175,16 +175,16 @@ def _levels(tiles: NDArray[np.floating]) -> NDArray[np.uint8]:
     return colours
 
 
-def _grid(tiles: NDArray[np.uint8], columns: int) -> NDArray[np.uint8]:
-    """Lay tiles (N, h, w, 3) out row by row."""
-    count, height, width, _ = tiles.shape
+def _grid(tiles: NDArray[np.uint8], columns: int, scale: int) -> NDArray[np.uint8]:
+    """Lay tiles (N, h, w, 3) out row by row, each pixel as a square of `scale`."""
+    count, height, width = len(tiles), scale * tiles.shape[1], scale * tiles.shape[2]
     rows = -(-count // columns)
     down, across = height + GAP, width + GAP
     sheet = np.empty((rows * down + GAP, columns * across + GAP, 3), np.uint8)
     sheet[:] = GAP_COLOUR
     for place, tile in enumerate(tiles):
         top, left = (place // columns) * down + GAP, (place % columns) * across + GAP
-        sheet[top : top + height, left : left + width] = tile
+        sheet[top : top + height, left : left + width] = tile.repeat(scale, axis=0).repeat(scale, axis=1)
     return sheet
 
 

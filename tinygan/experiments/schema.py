@@ -19,6 +19,7 @@ import difflib
 import functools
 import math
 import re
+import struct
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, TypeVar, get_type_hints
@@ -49,6 +50,19 @@ class Text(Kind):
         if any("\ud800" <= character <= "\udfff" for character in value):
             raise place.refuse("expected text in UTF-8, got bytes that are not")
         return value
+
+
+class FolderPath(Text):
+    """The path of a folder."""
+
+    expected = "the path of a folder"
+
+    def read(self, value: object, place: Place) -> str:
+        """Accept what a path can be: text that is not empty and holds no null character."""
+        text = super().read(value, place)
+        if not text or "\0" in text:
+            raise place.out_of_range(self.expected, value)
+        return text
 
 
 class Name(Kind):
@@ -94,11 +108,12 @@ class Choice(Kind):
 
 
 class Integer(Kind):
-    """A whole number; true and 1.0 are none."""
+    """A whole number; true and 1.0 are none. `because` says why there is an `at_most`."""
 
-    def __init__(self, *, at_least: int) -> None:
-        self.at_least = at_least
+    def __init__(self, *, at_least: int, at_most: int = LARGEST_INTEGER, because: str = "") -> None:
+        self.at_least, self.at_most = at_least, at_most
         self.expected = f"an integer of at least {at_least}"
+        self.reason = f"; {because}" if because else ""
 
     def read(self, value: object, place: Place) -> int:
         """Accept integers from `at_least` to the largest that TOML can hold."""
@@ -108,11 +123,17 @@ class Integer(Kind):
             raise place.out_of_range(f"{self.expected} that fits in 64 bits", value)
         if value < self.at_least:
             raise place.out_of_range(self.expected, value)
+        if value > self.at_most:
+            raise place.out_of_range(f"an integer from {self.at_least} to {self.at_most}", value, self.reason)
         return value
 
 
 class Number(Kind):
-    """A finite real number; integers are welcome. `word` is a text allowed instead."""
+    """A finite real number; integers are welcome. `word` is a text allowed instead.
+
+    What is `single` is used in single precision, and must be finite and within the limits there, too: 1e-50 is 0, and
+    1e39 is infinite.
+    """
 
     def __init__(
         self,
@@ -121,8 +142,9 @@ class Number(Kind):
         at_least: float = -math.inf,
         below: float = math.inf,
         word: str | None = None,
+        single: bool = False,
     ) -> None:
-        self.above, self.at_least, self.below, self.word = above, at_least, below, word
+        self.above, self.at_least, self.below, self.word, self.single = above, at_least, below, word, single
         named = {"above": above, "of at least": at_least, "below": below}
         limits = [f"{words} {limit:g}" for words, limit in named.items() if math.isfinite(limit)]
         self.expected = f"a number {' and '.join(limits)}".rstrip()
@@ -143,9 +165,30 @@ class Number(Kind):
             number = math.inf
         if not math.isfinite(number):
             raise place.out_of_range(self.expected, value, "; infinity and nan are refused")
-        if not (number > self.above and number >= self.at_least and number < self.below):
+        if not self._holds(number):
             raise place.out_of_range(self.expected, value)
+        if self.single:
+            single = single_precision(number)
+            if not (math.isfinite(single) and self._holds(single)):
+                raise place.out_of_range(self.expected, value, f"; in single precision that is {single:g}")
         return number
+
+    def _holds(self, number: float) -> bool:
+        return number > self.above and number >= self.at_least and number < self.below
+
+
+def single_precision(number: float) -> float:
+    """Return the nearest number that 32 bits can hold; infinity for what is too large.
+
+    Examples
+    --------
+    >>> single_precision(0.5), single_precision(1e-50), single_precision(-1e50)
+    (0.5, 0.0, -inf)
+    """
+    try:
+        return float(struct.unpack("f", struct.pack("f", number))[0])
+    except OverflowError:
+        return math.copysign(math.inf, number)
 
 
 class ListOf(Kind):

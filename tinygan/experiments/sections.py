@@ -11,7 +11,13 @@ from dataclasses import dataclass
 from typing import Annotated, Literal, TypeAlias
 
 from tinygan.experiments.refusals import Place
-from tinygan.experiments.schema import Choice, Flag, Integer, ListOf, Number, Section, Tagged, Text
+from tinygan.experiments.schema import Choice, Flag, FolderPath, Integer, ListOf, Number, Section, Tagged
+
+LARGEST_WIDTH = 100_000  # of a layer: two such layers have 10^10 weights between them
+LARGEST_SHEET = 10_000  # images on one picture: of MNIST, it has 30 million pixels
+_WIDE = "the weights between two layers that wide take 40 GB"
+_SHEET = "a picture of more takes a gigabyte of memory to draw; for more samples: tinygan sample RUN --out FILE.npy"
+_VALIDATED = "more samples take gigabytes of memory, and each validation minutes"
 
 # --- layers ---------------------------------------------------------------------------------------
 
@@ -27,10 +33,10 @@ class LinearConfig(Section):
     """
 
     type: Annotated[Literal["linear"], Choice("linear")] = "linear"
-    units: Annotated[int, Integer(at_least=1)]
-    weight_range: Annotated[float | None, Number(above=0)] = None
+    units: Annotated[int, Integer(at_least=1, at_most=LARGEST_WIDTH, because=_WIDE)]
+    weight_range: Annotated[float | None, Number(above=0, single=True)] = None
     nonzero_weights: Annotated[int | None, Integer(at_least=1)] = None
-    bias: Annotated[float | Literal["marginal"], Number(word="marginal")] = 0.0
+    bias: Annotated[float | Literal["marginal"], Number(word="marginal", single=True)] = 0.0
 
     def check(self, place: Place) -> None:
         """Refuse weights that start in two ways."""
@@ -48,10 +54,10 @@ class MaxoutConfig(Section):
     """
 
     type: Annotated[Literal["maxout"], Choice("maxout")] = "maxout"
-    units: Annotated[int, Integer(at_least=1)]
-    pieces: Annotated[int, Integer(at_least=1)]
-    weight_range: Annotated[float | None, Number(above=0)] = None
-    bias: Annotated[float, Number()] = 0.0
+    units: Annotated[int, Integer(at_least=1, at_most=LARGEST_WIDTH, because=_WIDE)]
+    pieces: Annotated[int, Integer(at_least=1, at_most=LARGEST_WIDTH, because=_WIDE)]
+    weight_range: Annotated[float | None, Number(above=0, single=True)] = None
+    bias: Annotated[float, Number(single=True)] = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +72,7 @@ class LeakyReluConfig(Section):
     """x where it is positive, ``slope`` times x elsewhere."""
 
     type: Annotated[Literal["leaky_relu"], Choice("leaky_relu")] = "leaky_relu"
-    slope: Annotated[float, Number(at_least=0)] = 0.01
+    slope: Annotated[float, Number(at_least=0, single=True)] = 0.01
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,15 +119,15 @@ class SgdConfig(Section):
     """
 
     kind: Annotated[Literal["sgd"], Choice("sgd")] = "sgd"
-    lr: Annotated[float, Number(above=0)]
+    lr: Annotated[float, Number(above=0, single=True)]
     lr_decay: Annotated[float, Number(at_least=1)] = 1.0
-    lr_min: Annotated[float, Number(at_least=0)] = 0.0
+    lr_min: Annotated[float, Number(at_least=0, single=True)] = 0.0
     lr_milestone: Annotated[int | None, Integer(at_least=1)] = None
     lr_gamma: Annotated[float | None, Number(above=0, below=1)] = None
     momentum: Annotated[float, Number(at_least=0, below=1)] = 0.0
     momentum_final: Annotated[float | None, Number(at_least=0, below=1)] = None
     momentum_epochs: Annotated[int | None, Integer(at_least=2)] = None
-    max_col_norm: Annotated[float | None, Number(above=0)] = None
+    max_col_norm: Annotated[float | None, Number(above=0, single=True)] = None
 
     def check(self, place: Place) -> None:
         """Refuse half a momentum ramp, half a drop, and a floor above the starting learning rate."""
@@ -152,10 +158,10 @@ class AdamConfig(Section):
     """Adam (Kingma and Ba, 2015), younger than the paper: for experiments of your own."""
 
     kind: Annotated[Literal["adam"], Choice("adam")] = "adam"
-    lr: Annotated[float, Number(above=0)]
+    lr: Annotated[float, Number(above=0, single=True)]
     beta1: Annotated[float, Number(at_least=0, below=1)] = 0.9
     beta2: Annotated[float, Number(at_least=0, below=1)] = 0.999
-    eps: Annotated[float, Number(above=0)] = 1e-8
+    eps: Annotated[float, Number(above=0, single=True)] = 1e-8
 
 
 OptimizerConfig: TypeAlias = SgdConfig | AdamConfig
@@ -177,7 +183,7 @@ class GeneratorConfig(Section):
     layers: Annotated[tuple[LayerConfig, ...], ListOf(LAYERS)]
     optimizer: Annotated[OptimizerConfig, OPTIMIZERS]
     average_decay: Annotated[float | None, Number(above=0, below=1)] = None
-    pretrained: Annotated[str | None, Text()] = None
+    pretrained: Annotated[str | None, FolderPath()] = None
 
     def check(self, place: Place) -> None:
         """Refuse a net with nothing to train, and a marginal bias that no sigmoid turns into the mean."""
@@ -267,7 +273,7 @@ class NoiseConfig(Section):
     kind: Annotated[
         Literal["uniform", "gaussian", "spherical"], Choice("uniform", "gaussian", "spherical")
     ]
-    size: Annotated[int, Integer(at_least=1)]
+    size: Annotated[int, Integer(at_least=1, at_most=LARGEST_WIDTH, because=_WIDE)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -287,8 +293,8 @@ class TrainingConfig(Section):
     objective: Annotated[Literal["non-saturating", "minimax"], Choice("non-saturating", "minimax")] = (
         "non-saturating"
     )
-    discriminator_loss_scale: Annotated[float, Number(above=0)] = 1.0
-    threads: Annotated[int | None, Integer(at_least=1)] = None
+    discriminator_loss_scale: Annotated[float, Number(above=0, single=True)] = 1.0
+    threads: Annotated[int | None, Integer(at_least=1, at_most=1024)] = None
 
     def check(self, place: Place) -> None:
         """Refuse shared noise where each player moves at its own time."""
@@ -307,8 +313,8 @@ class OutputConfig(Section):
     ``validation_samples`` samples, and the checkpoint of the best such epoch is kept.
     """
 
-    samples: Annotated[int, Integer(at_least=1)] = 100
+    samples: Annotated[int, Integer(at_least=1, at_most=LARGEST_SHEET, because=_SHEET)] = 100
     samples_every: Annotated[int, Integer(at_least=1)] = 1
     checkpoint_every: Annotated[int, Integer(at_least=1)] = 1
     validate_every: Annotated[int | None, Integer(at_least=1)] = None
-    validation_samples: Annotated[int, Integer(at_least=1)] = 10_000
+    validation_samples: Annotated[int, Integer(at_least=1, at_most=100_000, because=_VALIDATED)] = 10_000

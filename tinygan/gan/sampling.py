@@ -39,14 +39,28 @@ def sample(generator: Module, count: int, noise: Noise, stream: Stream, batch: i
     """
     if count < 1:
         raise ValueError(f"sample: count must be at least 1, got {count}")
-    z = noise.draw(count, stream)
     modes = [(module, module.training) for module in generator.modules()]
     generator.eval()
     try:
-        return np.concatenate([push(generator, z[i : i + batch]) for i in range(0, count, batch)])
+        return _in_blocks(generator, count, noise, stream, batch)
     finally:
         for module, training in modes:
             module.training = training
+
+
+def _in_blocks(generator: Module, count: int, noise: Noise, stream: Stream, batch: int) -> Any:
+    """Draw noise and samples block by block, so that of many samples only they themselves take memory."""
+    samples: Any = None
+    # A stream draws whole words of two numbers: blocks of an even number of them are the bits of one large draw.
+    noise_block = 1000 * batch
+    for first in range(0, count, noise_block):
+        z = noise.draw(min(noise_block, count - first), stream)
+        for start in range(0, len(z), batch):
+            block = push(generator, z[start : start + batch])
+            if samples is None:
+                samples = np.empty((count, *block.shape[1:]), block.dtype)
+            samples[first + start : first + start + len(block)] = block
+    return samples
 
 
 def push(generator: Module, z: Any) -> Any:

@@ -10,7 +10,10 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from tinygan.runs.atomic import BINARY
 
@@ -63,6 +66,35 @@ def open_to_write(path: str | os.PathLike[str], *, create: bool = False) -> int:
     return descriptor
 
 
+@contextmanager
+def opened_to_read(path: str | os.PathLike[str]) -> Iterator[tuple[BinaryIO, int]]:
+    """Open a plain file, and give its size with it; a link is followed.
+
+    Raises
+    ------
+    OSError
+        The system refuses, or it is no plain file; `strerror` says which.
+
+    Examples
+    --------
+    >>> try:
+    ...     with opened_to_read("/dev/zero"):
+    ...         pass
+    ... except OSError as error:
+    ...     print(error.strerror[:23])
+    it is no plain file but
+    """
+    descriptor = os.open(path, os.O_RDONLY | BINARY | _NO_WAITING)
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError(errno.EINVAL, NO_FILE, str(path))
+        with open(descriptor, "rb", closefd=False) as file:
+            yield file, status.st_size
+    finally:
+        os.close(descriptor)
+
+
 def read_plain(path: str | os.PathLike[str], at_most: int | None = None) -> bytes:
     """Read a plain file to the size that it has when it is opened; a link is followed.
 
@@ -79,23 +111,15 @@ def read_plain(path: str | os.PathLike[str], at_most: int | None = None) -> byte
 
     Examples
     --------
-    >>> try:
-    ...     read_plain("/dev/zero")
-    ... except OSError as error:
-    ...     print(error.strerror[:23])
-    it is no plain file but
+    >>> read_plain(os.devnull)
+    Traceback (most recent call last):
+    ...
+    OSError: [Errno 22] it is no plain file but a folder, a pipe or a device: move it away: '/dev/null'
     """
-    descriptor = os.open(path, os.O_RDONLY | BINARY | _NO_WAITING)
-    try:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise OSError(errno.EINVAL, NO_FILE, str(path))
-        if at_most is not None and status.st_size > at_most:
-            raise OSError(errno.EFBIG, f"it has {status.st_size} bytes; expected at most {at_most}", str(path))
-        with open(descriptor, "rb", closefd=False) as file:
-            return file.read(status.st_size)
-    finally:
-        os.close(descriptor)
+    with opened_to_read(path) as (file, size):
+        if at_most is not None and size > at_most:
+            raise OSError(errno.EFBIG, f"it has {size} bytes; expected at most {at_most}", str(path))
+        return file.read(size)
 
 
 def why_not_in_place(path: Path, *, folder: bool = False, shared: bool = True) -> str | None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from tinygan.experiments.pictures import list_sheets
+from tinygan.runs.plain_files import read_plain
 from tinygan.runs.run_folder import RunFolder
 
 MOST_SHEETS = 12
@@ -120,7 +121,7 @@ def _read(epoch: int, path: Path) -> Sheet | None:
     from matplotlib.image import imread
 
     try:
-        png = path.read_bytes()
+        png = read_plain(path)
         width, height = struct.unpack(">II", png[16:24])  # where the format has them
         if width * height > MOST_PIXELS:
             return None
