@@ -122,7 +122,7 @@ def least_memory(config: ExperimentConfig, pixels: int) -> int:
     --------
     >>> from tinygan.experiments.config import load_experiment
     >>> least_memory(load_experiment("mnist"), 784) // 2**20  # MiB
-    32
+    44
     """
     numbers = 0
     for player, inputs in ((config.generator, config.noise.size), (config.discriminator, pixels)):
