@@ -211,7 +211,8 @@ def _settings(
     name = str(np.dtype(dtype))
     if name not in RTOL:
         raise DtypeError(f"gradcheck: dtype must be one of {', '.join(RTOL)}, not {name}")
-    return Settings(RTOL[name] if rtol is None else rtol, atol, eps, complex_step, full_limit, directions, seed)
+    unit = float(np.finfo(name).eps)
+    return Settings(RTOL[name] if rtol is None else rtol, atol, unit, eps, complex_step, full_limit, directions, seed)
 
 
 def _check(
@@ -260,16 +261,16 @@ def _examine(subject: Subject, settings: Settings, rng: np.random.Generator) -> 
     done = len(report.comparisons)
     if sum(variable.point.size for variable in subject.inputs) * subject.size <= settings.full_limit:
         report.modes.append("full Jacobian")
-        compare_jacobian(differentiator, settings, rng)
+        compared = compare_jacobian(differentiator, settings, rng)
     else:
         report.modes.append("random directions")
-        compare_directions(differentiator, settings, rng)
+        compared = compare_directions(differentiator, settings, rng)
     new = report.comparisons[done:]
-    if any(c.undefined for c in new) and not any(c.compared for c in new):
+    if not compared and any(c.undefined or c.noisy for c in new):
+        why = "its differences are too inexact" if any(c.noisy for c in new) else "it is not finite or has no finite slope"
         subject.fail(
             kinds.NOTHING_COMPARED,
-            f"{subject.name}: nothing could be compared, since the function is not finite, or has no finite slope, at "
-            "any of these inputs",
+            f"{subject.name}: nothing could be compared, since {why} at all of these inputs; check it at others",
         )
     outputs = [output.point for output in subject.outputs]
     if report.failures and any(differs(outputs, subject.run()) for _ in range(8)):

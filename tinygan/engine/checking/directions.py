@@ -5,31 +5,45 @@ from __future__ import annotations
 import numpy as np
 
 from tinygan.engine.checking.differences import Slopes
-from tinygan.engine.checking.judging import Judgement, conclude, judge
+from tinygan.engine.checking.judging import Judgement, conclude, judge, note_uncompared, rounding
 from tinygan.engine.checking.numerical import Differentiator, Settings, random_weights
 from tinygan.engine.checking.report import Index
 from tinygan.engine.checking.subject import Array, Variable
 
 
-def compare_directions(differentiator: Differentiator, settings: Settings, rng: np.random.Generator) -> None:
-    """Compare u'Jv for random u and v, with v in one input at a time, and note the result in the report."""
+def compare_directions(differentiator: Differentiator, settings: Settings, rng: np.random.Generator) -> bool:
+    """Compare u'Jv for random u and v, with v in one input at a time, and note the result in the report.
+
+    Returns whether anything was compared.
+    """
     subject = differentiator.subject
     outputs = subject.outputs
     output = outputs[0] if len(outputs) == 1 else Variable(0, "all outputs", (subject.size,), differentiator.f0)
+    compared = False
     for index, variable in enumerate(subject.inputs):
         differentiator.used.clear()
         probe = _Probe(differentiator, settings, index)
         trials: list[Judgement] = []
         where: Index | None = None
         for _ in range(settings.directions if variable.point.size and subject.size else 0):
-            v = differentiator.scales(index) * random_weights(rng, variable.shape)
-            u = random_weights(rng, (subject.size,))
-            trials.append(probe.compare(u, v))
-            if trials[-1].wrong.any():
+            signs, u = random_weights(rng, variable.shape), random_weights(rng, (subject.size,))
+            v = differentiator.sizes(index, 1.0) * signs
+            trial = probe.compare(u, v)
+            if trial.noisy.any() or probe.without_slope.any():  # move small elements by their own size only
+                v = differentiator.sizes(index) * signs
+                trial = probe.compare(u, v)
+            trials.append(trial)
+            if trial.wrong.any():
                 worst, where = probe.localise(u, v)
                 trials = [worst]
                 break
-        conclude(subject, _joined(trials), output, variable, differentiator.method(), (None, where))
+        joined = _joined(trials)
+        conclude(subject, joined, output, variable, differentiator.method(), (None, where))
+        compared |= bool(joined.compared.any())
+        if trials:
+            never = probe.left_out.ravel() | (not joined.compared.any())
+            note_uncompared(subject, variable, never, bool(joined.noisy.any()))
+    return compared
 
 
 class _Probe:
@@ -39,21 +53,30 @@ class _Probe:
         self.differentiator = differentiator
         self.settings = settings
         self.index = index
+        self.left_out: Array = np.array(False)  # input elements without a finite gradient
+        self.without_slope: Array = np.array(False)  # output elements, in the last comparison
 
     def compare(self, u: Array, v: Array) -> Judgement:
         """Compare, and if the values differ, again with smaller steps."""
         slopes = self._along(v)
         gradient = self._pull(u, slopes)
+        self.left_out = np.zeros(v.shape, bool)
         if slopes.undefined.any() and not np.isfinite(gradient).all():  # leave out what has no finite slope
-            v = np.where(np.isfinite(gradient), v, 0)
+            self.left_out = ~np.isfinite(gradient)
+            v = np.where(self.left_out, 0, v)
             slopes = self._along(v)
-        analytical = np.array([[np.where(v == 0, 0, gradient * v).sum()]])
-        judgement = judge(_weighted(slopes, u), analytical, self.settings.rtol, self.settings.atol)
-        if judgement.wrong.any():
-            judgement = judge(
-                _weighted(self._along(v, closely=True), u), analytical, self.settings.rtol, self.settings.atol
-            )
+        self.without_slope = slopes.undefined
+        judgement = self._judge(slopes, u, v, gradient)
+        if (judgement.wrong | judgement.noisy).any():
+            judgement = self._judge(self._along(v, closely=True), u, v, gradient)
         return judgement
+
+    def _judge(self, slopes: Slopes, u: Array, v: Array, gradient: Array) -> Judgement:
+        shares = np.where(v == 0, 0, gradient * v)
+        total = _weighted(slopes, u)
+        total.doubt += rounding(shares.ravel(), np.ones(v.size), self.settings.unit).max(initial=0)
+        precision = self.differentiator.subject.precision
+        return judge(total, np.array([[shares.sum()]]), np.ones(1), self.settings, precision)
 
     def localise(self, u: Array, v: Array) -> tuple[Judgement, Index]:
         """Halve v, again and again, keeping the half that is further off: that leads to an element that is wrong."""
@@ -90,15 +113,13 @@ def _weighted(slopes: Slopes, u: Array) -> Slopes:
     u = np.where(slopes.undefined, 0, u)
     known = Slopes(*(np.where(slopes.undefined, 0, array) for array in vars(slopes).values()))
     low, high = np.minimum(u * known.left, u * known.right), np.maximum(u * known.left, u * known.right)
-    sums = [u @ known.value, low.sum(), high.sum(), np.abs(u) @ known.noise, np.abs(u) @ known.doubt]
+    errors = [np.abs(u) @ array for array in (known.noise, known.doubt, known.usual)]
+    sums = [u @ known.value, low.sum(), high.sum(), *errors]
     flags = [known.kink.any(), slopes.undefined.all()]
     return Slopes(*(np.array([[x]]) for x in sums + flags))
 
 
 def _joined(trials: list[Judgement]) -> Judgement:
     """Put comparisons along several directions side by side, as columns."""
-    if not trials:
-        return judge(Slopes.empty((1, 0)), np.zeros((1, 0)), 0.0, 0.0)
-    slopes = Slopes(*(np.hstack(arrays) for arrays in zip(*(vars(t.slopes).values() for t in trials), strict=True)))
-    parts = {name: np.hstack([getattr(t, name) for t in trials]) for name in vars(trials[0]) if name != "slopes"}
-    return Judgement(**parts, slopes=slopes)
+    nothing = Judgement(*np.zeros((4, 1, 0)), *np.zeros((4, 1, 0), bool))
+    return Judgement(*(np.hstack(arrays) for arrays in zip(*(vars(t).values() for t in [nothing, *trials]), strict=True)))

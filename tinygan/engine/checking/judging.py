@@ -7,8 +7,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from tinygan.engine.checking.differences import Slopes
+from tinygan.engine.checking.numerical import Settings
 from tinygan.engine.checking.report import WRONG_GRADIENT, Comparison, Index
 from tinygan.engine.checking.subject import Array, Subject, Variable
+
+
+CLEAR = 2e-4  # relative error up to which a numerical derivative can judge: a rule that is off by 0.05 % must not pass
+COARSE = 1e5  # units in the last place that stand for that in dtypes of fewer digits
+SMALLEST = 1e-150  # as good as 0 in any case
+ROUNDING = 16.0  # units in the last place that backpropagation may be off by, at the size of what it adds up
 
 
 @dataclass
@@ -19,40 +26,83 @@ class Judgement:
     analytical: Array
     error: Array
     tolerance: Array
-    slopes: Slopes
+    undefined: Array  # there is no slope
+    noisy: Array  # the difference is too inexact to judge
+    coarse: Array  # judged as far as can be seen: it is small, and rounding hides its last digits or all
+    kink: Array
+
+    @property
+    def compared(self) -> Array:
+        """Which elements could be judged."""
+        return ~self.undefined & ~self.noisy
 
     @property
     def wrong(self) -> Array:
         """Which elements differ by more than they may."""
-        return ~self.slopes.undefined & ~(self.error <= self.tolerance)
+        return self.compared & ~(self.error <= self.tolerance)
 
     def worst(self) -> tuple[int, ...] | None:
         """Return the index of the element that strains its tolerance most; None when nothing was compared."""
-        if self.slopes.undefined.all():
+        if not self.compared.any():
             return None
         with np.errstate(all="ignore"):
             strain = np.where(self.error > 0, self.error / self.tolerance, 0)
-        strain = np.where(self.slopes.undefined, -1, np.nan_to_num(strain, nan=np.inf))
+        strain = np.where(self.compared, np.nan_to_num(strain, nan=np.inf), -1)
         return tuple(int(i) for i in np.unravel_index(np.argmax(strain), strain.shape))
 
+    def block(self, rows: slice, columns: slice) -> Judgement:
+        """Return a part of a Jacobian."""
+        return Judgement(*(array[rows, columns] for array in vars(self).values()))
 
-def judge(slopes: Slopes, analytical: Array, rtol: float, atol: float | None) -> Judgement:
-    """Compare analytical derivatives with numerical ones, of one output by one input.
 
-    At a kink everything between the slopes is right. By default the absolute tolerance is a hundredth of `rtol` times
-    the largest derivative, so that small gradients are held to their own measure.
+def judge(slopes: Slopes, analytical: Array, sizes: Array, settings: Settings, precision: float) -> Judgement:
+    """Compare analytical derivatives with numerical ones: a row for each output element, a column for each input.
+
+    At a kink everything between the slopes is right. What agrees to `rtol` has passed. What does not is wrong if it is
+    further off than the numerical derivative can be; if it is not, the numerical derivative may be exact enough to say
+    that they agree, in proportion to their own size or, if they are small, to the usual size; else nothing was learnt.
+
+    Parameters
+    ----------
+    sizes : array of shape (inputs,)
+        Of the input elements, to tell which derivatives of one output are small.
+    precision : float
+        Of the function: the distance between 1 and the next number.
     """
     low, high = np.fmin(slopes.left, slopes.right), np.fmax(slopes.left, slopes.right)
     nearest = np.clip(analytical, low, high)
-    with np.errstate(all="ignore"):
-        error = np.abs(analytical - nearest)
-    error = np.where(np.isfinite(analytical), error, np.inf)
-    defined = np.abs(nearest[~slopes.undefined])
-    largest = float(defined.max()) if defined.size else 0.0
-    magnitude = np.maximum(np.abs(nearest), np.where(np.isfinite(analytical), np.abs(analytical), 0))
-    tolerance = rtol * magnitude + (rtol / 100 * largest if atol is None else atol)
-    tolerance = tolerance + slopes.noise + np.minimum(slopes.doubt, 1e-4 * largest)
-    return Judgement(nearest, analytical, error, tolerance, slopes)
+    finite = np.isfinite(analytical)
+    error = np.where(finite, np.abs(analytical - nearest), np.inf)
+    magnitude = np.maximum(np.abs(nearest), np.where(finite, np.abs(analytical), 0))
+    atol = rounding(analytical, sizes, settings.unit) if settings.atol is None else settings.atol
+    tolerance = settings.rtol * magnitude + atol
+    doubt = slopes.doubt + ROUNDING * settings.unit * slopes.usual
+    coarsest = max(precision, settings.unit)
+    clear = doubt <= max(CLEAR, settings.rtol, min(COARSE * coarsest, 0.05)) * magnitude
+    seen = doubt <= nothing(coarsest, slopes.usual)
+    # not by chance: values that rounding made equal agree with any rule that returns 0
+    by_value = (error <= (settings.rtol * magnitude if settings.atol is None else tolerance)) & (magnitude > 0)
+    agrees = by_value | ((magnitude == 0) & (doubt <= 1e-3 * slopes.usual + SMALLEST))
+    unsure = ~slopes.undefined & ~agrees & ((error <= tolerance + doubt) | ~finite)
+    noisy = unsure & ~(clear | seen)
+    coarse = unsure & ~clear & seen & finite
+    return Judgement(nearest, analytical, error, tolerance + doubt, slopes.undefined, noisy, coarse, slopes.kink)
+
+
+def nothing(precision: float, usual: Array) -> Array:
+    """Return what is as good as 0 beside a usual slope: a hundred times the error that the first step leaves."""
+    return 1000 * precision**0.8 * usual + SMALLEST
+
+
+def rounding(gradients: Array, sizes: Array, unit: float) -> Array:
+    """Return how far off gradients of several inputs, along the last axis, may be because they are rounded sums.
+
+    Those sums are of the size of the largest gradient, and of the largest effect of an input that changes by its size.
+    """
+    known = np.where(np.isfinite(gradients), np.abs(gradients), 0)
+    largest = known.max(axis=-1, keepdims=True, initial=0)
+    effects = (known * sizes).max(axis=-1, keepdims=True, initial=0)
+    return ROUNDING * unit * np.minimum(largest, effects / sizes)
 
 
 def conclude(
@@ -75,6 +125,21 @@ def conclude(
         subject.report.fail(WRONG_GRADIENT, message, subject.order, comparison)
 
 
+def note_uncompared(subject: Subject, variable: Variable, never: Array, noisy: bool) -> None:
+    """Note in the report which elements of an input were `never` compared (a flat array of bool), and why."""
+    elements = [_index(int(k), variable.shape) for k in np.flatnonzero(never)]
+    if not elements:
+        return
+    subject.report.uncompared[subject.order, variable.name] = elements
+    listed = ", ".join([f"{list(one)}" for one in elements[:4]] + ["..."] * (len(elements) > 4))
+    why = "the differences of the function are too inexact there" if noisy else "the function has no finite slope there"
+    where = f" ({listed})" if variable.shape else ""
+    subject.report.notes.append(
+        f"{len(elements)} of {never.size} elements of {variable}{where} were not compared"
+        f"{f' at order {subject.order}' if subject.order > 1 else ''}: {why}"
+    )
+
+
 def _compared(
     judgement: Judgement,
     output: Variable,
@@ -83,7 +148,7 @@ def _compared(
     method: str,
     where: tuple[Index | None, Index | None] | None,
 ) -> Comparison:
-    undefined = judgement.slopes.undefined
+    compared = judgement.compared
     comparison = Comparison(
         order=order,
         output=output.name,
@@ -93,9 +158,11 @@ def _compared(
         output_shape=output.shape,
         input_shape=variable.shape,
         method=method,
-        compared=int((~undefined).sum()),
-        kinks=int((judgement.slopes.kink & ~undefined).sum()),
-        undefined=int(undefined.sum()),
+        compared=int(compared.sum()),
+        kinks=int((judgement.kink & compared).sum()),
+        undefined=int(judgement.undefined.sum()),
+        noisy=int(judgement.noisy.sum()),
+        coarse=int(judgement.coarse.sum()),
         ok=not judgement.wrong.any(),
     )
     worst = judgement.worst()
@@ -132,7 +199,7 @@ def _describe(c: Comparison, judgement: Judgement) -> str:
 def _suspicion(judgement: Judgement, comparison: Comparison) -> str:
     """Recognise a few common mistakes by the pattern they leave."""
     numerical, analytical = judgement.numerical, judgement.analytical
-    odd = judgement.slopes.undefined | judgement.slopes.kink | ~np.isfinite(analytical)
+    odd = ~judgement.compared | judgement.kink | ~np.isfinite(analytical)
     if odd.any():
         return ""
     if not analytical.any():

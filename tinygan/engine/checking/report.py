@@ -41,9 +41,12 @@ class Comparison:
     output_shape, input_shape : tuple of int
     method : str
         How the numerical derivatives were taken.
-    compared, kinks, undefined : int
+    compared, kinks, coarse : int
         Derivatives (or, along random directions, sums of them) that were compared; how many of them at kinks; and how
-        many were left out because the function is not finite there or has no finite slope.
+        many of them are so small that rounding hides some of their digits, so that an error in those is not seen.
+    undefined, noisy : int
+        Derivatives that were not compared: the function is not finite there or has no finite slope; or its differences
+        are too inexact to judge by.
     ok : bool
     output_index, input_index : tuple of int or None
         Where the worst one is; None when nothing was compared, or for an output when all were compared at once.
@@ -72,6 +75,8 @@ class Comparison:
     absolute_error: float = 0.0
     relative_error: float = 0.0
     tolerance: float = 0.0
+    noisy: int = 0
+    coarse: int = 0
 
     def where(self) -> str:
         """Say which derivative was the worst: ``output[0, 1] by x[2]``."""
@@ -118,6 +123,10 @@ class GradcheckReport:
         None: a hundredth of `rtol` times the largest derivative.
     comparisons : list of Comparison
     failures : list of Failure
+    uncompared : dict
+        The input elements that were never compared: a list of indices for each order and input name.
+    notes : list of str
+        What was not compared, and why, in words.
     evaluations : int
         How often the function was called.
     seconds : float
@@ -131,6 +140,8 @@ class GradcheckReport:
     modes: list[str] = field(default_factory=list)
     comparisons: list[Comparison] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
+    uncompared: dict[tuple[int, str], list[Index]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
     evaluations: int = 0
     seconds: float = 0.0
 
@@ -164,6 +175,7 @@ class GradcheckReport:
             f"  {mode}, {self.dtype}, rtol {self.rtol:.0e}, seed {self.seed}, {self.evaluations} evaluations",
         ]
         lines += [f"  {failure.kind}: {failure.message}" for failure in self.failures]
+        lines += [f"  not compared: {note}" for note in self.notes]
         return "\n".join(lines + _table(self.comparisons))
 
 
@@ -178,13 +190,13 @@ def _element(name: str, index: Index | None) -> str:
     return f"{name}[{', '.join(map(str, index))}]" if index else name
 
 
-_HEAD = ("order", "output", "by input", "compared", "kinks", "undefined", "relative error", "worst at", "method")
+_HEAD = ("order", "output", "by input", "compared", "kinks", "coarse", "undefined", "noisy", "relative error", "worst at", "method")
 
 
 def _table(comparisons: list[Comparison]) -> list[str]:
     rows = [_HEAD]
     for c in comparisons:
-        counts = (str(c.compared), str(c.kinks), str(c.undefined))
+        counts = map(str, (c.compared, c.kinks, c.coarse, c.undefined, c.noisy))
         output, input_ = f"{c.output} {c.output_shape}", f"{c.input} {c.input_shape}"
         worst = (f"{c.relative_error:.1e}", c.where()) if c.compared else ("-", "-")
         rows.append((str(c.order), output, input_, *counts, *worst, c.method))
