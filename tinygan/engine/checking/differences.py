@@ -30,8 +30,10 @@ Line = Callable[[complex], Array]
 COMPLEX_STEP = 1e-20  # relative to x
 ROUNDING = 8.0  # units in the last place that a value of f may be off by
 SMOOTH = 1e-4  # relative disagreement of the estimates within one stencil above which a smaller step is tried
-CLEAR = 1e-3  # relative doubt below which an estimate is trusted enough to contradict another one
+CLEAR = 1e-2  # relative doubt below which an estimate need not be smooth
+FAIR = 0.3  # relative doubt below which an estimate can contradict another one
 KINK = 1e-4  # relative difference of the slopes above which a point counts as a kink
+STEADY = 0.1  # part of its jump by which the slopes of a kink may move as the step shrinks
 DIVERGING = 1.2  # growth of a slope as the step is halved; if more, it has no limit (that of a root is 1.41, a jump 2)
 SMALLEST = float(np.finfo(np.float64).tiny)  # below it, values lose digits
 
@@ -143,13 +145,15 @@ def central_difference(
         guess.usual = broken.usual = usual[h > 64 * steps[0]]
         open_ = ~settled & ~guess.undefined
         apart = np.abs(guess.value - best.value)
-        alike, clear_best, clear_guess = apart <= guess.doubt + best.doubt, _clear(best), _clear(guess)
+        alike = apart <= guess.doubt + best.doubt
         # two steps that contradict each other: rounding within g is larger than its values tell, as in (1e8 + x) - 1e8
-        contradicted = open_ & ~alike & ((clear_best & (h < step)) | (clear_guess & (h > step)))
+        contradicted = open_ & ~alike & np.where(h < step, _within(FAIR, best), _within(FAIR, guess))
         clash = np.where(contradicted, np.fmax(clash, apart), clash)
         # the slopes of a bounded function vanish with large steps, and with them what they are in doubt of
-        better = np.where(alike, guess.doubt < best.doubt, ~clear_best & (clear_guess | (h < step)))
-        done = open_ & ((smooth & (better | alike)) | clear_guess) & (True if agrees is None else agrees(guess))
+        better = np.where(alike, guess.doubt < best.doubt, ~_within(CLEAR, best) & (_within(CLEAR, guess) | (h < step)))
+        done = open_ & smooth & (better | alike)
+        if agrees is not None:
+            done = (done | (open_ & _within(CLEAR, guess))) & agrees(guess)
         if len(starts) > len(usual):
             done &= guess.value != 0  # a change too small for the values to show
         best.take(guess, where=open_ & (better | done))
@@ -160,6 +164,8 @@ def central_difference(
         # what a point is, if it is not smooth, is seen best with the smallest step that rounding does not spoil
         first = np.where(np.isinf(first) & np.isfinite(slope), slope, first)
         clear = ~guess.undefined & (guess.noise <= 8 * precision**0.5 * slope) & (h < finest)
+        moved = np.abs(broken.left - rough.left) + np.abs(broken.right - rough.right)
+        broken.kink &= moved <= STEADY * np.abs(broken.right - broken.left)
         rough.take(broken, where=clear)
         finest, steepest = np.where(clear, h, finest), np.where(clear, slope, steepest)
     # a slope that diverges has grown since the first step, and a kink is not just the rest of a curve that flattens out;
@@ -180,8 +186,8 @@ def central_difference(
     return best
 
 
-def _clear(slopes: Slopes) -> Array:
-    return slopes.doubt < CLEAR * np.abs(slopes.value)
+def _within(part: float, slopes: Slopes) -> Array:
+    return slopes.doubt < part * np.abs(slopes.value)
 
 
 def _steps(precision: float, first_step: float | None, size: float) -> tuple[list[float], dict[float, bool]]:

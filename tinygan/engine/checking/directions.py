@@ -67,7 +67,7 @@ class _Probe:
             slopes = self._along(v)
         self.without_slope = slopes.undefined
         judgement = self._judge(slopes, u, v, gradient)
-        if (judgement.wrong | judgement.noisy).any():
+        if not (judgement.error <= self.settings.rtol * np.abs(judgement.analytical)).all():
             judgement = self._judge(self._along(v, closely=True), u, v, gradient)
         return judgement
 

@@ -48,7 +48,9 @@ class Judgement:
         with np.errstate(all="ignore"):
             strain = np.where(self.error > 0, self.error / self.tolerance, 0)
         strain = np.where(self.compared, np.nan_to_num(strain, nan=np.inf), -1)
-        return tuple(int(i) for i in np.unravel_index(np.argmax(strain), strain.shape))
+        alike = strain >= 0.9 * strain.max()  # a factor is wrong everywhere: then the largest of them
+        worst = np.argmax(np.where(alike, self.error, -1))
+        return tuple(int(i) for i in np.unravel_index(worst, strain.shape))
 
     def block(self, rows: slice, columns: slice) -> Judgement:
         """Return a part of a Jacobian."""
