@@ -140,6 +140,8 @@ class Row:
         Of the numerical derivatives.
     seconds : float
     failures : tuple of str
+    notes : tuple of str
+        What was not compared.
     """
 
     name: str
@@ -150,6 +152,7 @@ class Row:
     method: str
     seconds: float
     failures: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
 
 def check_operations(names: Sequence[str] = ()) -> Iterator[Row]:
@@ -177,6 +180,7 @@ def check_operations(names: Sequence[str] = ()) -> Iterator[Row]:
             method=", ".join(dict.fromkeys(comparison.method for comparison in comparisons)),
             seconds=sum(seconds for _, seconds in results),
             failures=tuple(failure.message for report, _ in results for failure in report.failures),
+            notes=tuple(note for report, _ in results for note in report.notes),
         )
 
 

@@ -11,7 +11,7 @@ import tinygan as tg
 import tinygan.functional as F
 from tinygan import GradcheckError, gradcheck, gradcheck_function, nn
 from tinygan.backend import Stream
-from tinygan.errors import DtypeError, TinyganError
+from tinygan.errors import ArgumentError, DtypeError, TinyganError
 
 RNG = np.random.default_rng(5)
 
@@ -63,7 +63,7 @@ def test_the_report_is_a_table():
     assert lines[0] == "gradcheck of matmul: passed"
     assert lines[1].startswith("  full Jacobian, float64, rtol 1e-06, seed 3, ")
     assert [column.strip() for column in lines[2].split("  ") if column] == [
-        "order", "output", "by input", "compared", "kinks", "undefined", "relative error",
+        "order", "output", "by input", "compared", "kinks", "coarse", "undefined", "noisy", "relative error",
         "worst at", "method",
     ]  # fmt: skip
     assert [cell.strip() for cell in lines[3].split("  ") if cell][:3] == ["1", "output (2, 1)", "a (2, 3)"]
@@ -299,6 +299,67 @@ def test_small_gradients_are_held_to_their_own_measure():
 
 def test_a_large_constant_does_not_alarm():
     assert gradcheck(lambda x: F.relu(x) + 1e9, tensor(3), complex_step=False)
+
+
+@pytest.mark.parametrize("x", [[[5e-9, 1e-8]], [[1e-8, 1.0, 1e8]]], ids=str)
+@pytest.mark.parametrize("limit", [4096, 0])
+def test_equal_factors_are_wrong_at_any_size(x, limit):
+    report = gradcheck_function(
+        np.log, lambda upstream, x: 1.0005 * upstream / x, np.array(x), full_limit=limit, raise_exception=False
+    )
+    assert {failure.kind for failure in report.failures} == {"wrong gradient"}
+
+
+@pytest.mark.parametrize("element", [0, 1, 2])
+@pytest.mark.parametrize("forward", [np.log, lambda x: np.log(x).sum()], ids=["each", "sum"])
+def test_one_wrong_element_of_mixed_sizes(element, forward):
+    x = np.array([1e-8, 1.0, 1e8])
+    factor = np.where(np.arange(3) == element, 1.0005, 1.0)
+    assert gradcheck_function(forward, lambda upstream, x: upstream / x, x)
+    with pytest.raises(GradcheckError) as caught:
+        gradcheck_function(forward, lambda upstream, x: factor * upstream / x, x)
+    assert caught.value.report.failures[0].comparison.input_index == (element,)
+
+
+def test_what_a_jump_hides_is_not_compared():
+    report = gradcheck_function(lambda x: np.where(x >= 0, 1.0, 0.0), lambda u, x: 0 * u, np.array([0.0, 1.0]))
+    assert report.uncompared == {(1, "x"): [(0,)]}
+    assert "not compared: 1 of 2 elements of input 0 'x' (x[0])" in str(report)
+
+
+def test_a_jump_alone_is_nothing_compared():
+    report = gradcheck_function(
+        lambda x: np.where(x >= 0, 1.0, 0.0), lambda u, x: 0 * u, np.zeros(1), raise_exception=False
+    )
+    assert [failure.kind for failure in report.failures] == ["nothing compared"]
+
+
+def test_what_rounding_hides_is_not_compared():
+    # 1e16 + x is 1e16 for any x below 1: 2x is an opinion that the values neither bear out nor refute
+    report = gradcheck_function(
+        lambda x: (1e15 + x) - 1e15 + 0 * x, lambda u, x: 1.05 * u, np.array([0.3]), raise_exception=False
+    )
+    assert not report
+    assert report.comparisons[0].noisy + report.comparisons[0].undefined + len(report.failures) > 0
+
+
+@pytest.mark.parametrize("x", [30.0, 40.0, 700.0])
+def test_saturated_sigmoids_are_seen_coarsely(x):
+    x = tg.tensor([x, 0.5], dtype="float64")
+    report = gradcheck(F.sigmoid, x)
+    assert report.comparisons[0].coarse == 1 or report.comparisons[0].analytical == 0
+    assert "not compared to all digits" in str(report) or report.comparisons[0].coarse == 0
+
+
+def test_derivatives_that_cancel_are_no_alarm():
+    for x in ([0.3, 1.0], [7.0, 1e8], [1e-8, 0.0]):
+        report = gradcheck(lambda x: F.exp(x - F.logsumexp(x, axis=0)).sum(), tg.tensor(x, dtype="float64"), order=2)
+        assert report
+
+
+def test_a_small_gradient_must_be_linear_too():
+    with pytest.raises(GradcheckError):
+        gradcheck_function(lambda x: 1e-12 * x, lambda upstream, x: 1e-12 * np.abs(upstream), np.ones(3))
 
 
 # ---------------------------------------------------------------------- randomness
@@ -637,10 +698,69 @@ def test_nothing_to_check():
         gradcheck_function(np.square, np.square, np.arange(3))
 
 
+@pytest.mark.parametrize(
+    "gradient",
+    [lambda x: np.cos(x), lambda upstream, x, y: upstream, lambda: 0, np.cos, np.ones(2), None],
+    ids=["no upstream", "one too many", "nothing", "a ufunc", "an array", "None"],
+)
+def test_a_gradient_function_that_cannot_be_called(gradient):
+    x = np.array([1.0, 2.0])
+    with pytest.raises(ArgumentError, match=r"gradient\(upstream, x\)"):
+        gradcheck_function(lambda x: np.sin(x), gradient, x)
+    assert x.tolist() == [1, 2]
+
+
+@pytest.mark.parametrize("returned", [None, (1.0, 2.0), "text"])
+def test_a_gradient_function_that_returns_no_gradient(returned):
+    report = gradcheck_function(np.sin, lambda upstream, x: returned, np.ones(2), raise_exception=False)
+    assert {failure.kind for failure in report.failures} <= {"broken rule", "wrong device"}
+    assert not report
+
+
+@pytest.mark.parametrize("returned", [None, True, np.arange(2)])
+def test_a_forward_function_without_floating_point_values(returned):
+    report = gradcheck_function(lambda x: returned, lambda upstream, x: upstream, np.ones(2), raise_exception=False)
+    assert [failure.kind for failure in report.failures] == ["broken rule"]
+
+
+@pytest.mark.parametrize("inputs", [np.ones(2), 3.0, None, {"x": 1}, "text"])
+def test_inputs_that_are_no_list(inputs):
+    with pytest.raises(DtypeError, match="inputs must be a tensor, or a list"):
+        gradcheck(F.exp, inputs)
+
+
+@pytest.mark.parametrize("inputs", [[], [np.ones(2)], [tg.tensor([1, 2])]])
+def test_inputs_without_a_tensor_to_check(inputs):
+    with pytest.raises(DtypeError, match="nothing to check"):
+        gradcheck(lambda *x: x[0], inputs)
+
+
+def test_a_function_that_cannot_be_called_with_the_inputs():
+    with pytest.raises(ArgumentError, match=r"fn\(x, input1\)"):
+        gradcheck(F.exp, [tensor(2), tensor(2)])
+    with pytest.raises(ArgumentError, match="fn must be a function"):
+        gradcheck("exp", tensor(2))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"order": 1.5}, {"order": True}, {"rtol": -1}, {"rtol": np.nan}, {"atol": "x"}, {"eps": 0}, {"eps": -1.0},
+        {"directions": 0}, {"full_limit": -1}, {"seed": -1}, {"seed": 0.5}, {"dtype": "abc"}, {"dtype": 3},
+        {"parameters": 3}, {"parameters": [np.ones(2)]}, {"parameters": {"w": 1.0}},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_options_that_cannot_be_right(options):
+    ((name, _),) = options.items()
+    with pytest.raises(TinyganError, match=name):
+        gradcheck(F.exp, tensor(2), **options)
+
+
 def test_unknown_dtype_and_order():
     with pytest.raises(DtypeError, match="dtype must be one of float64, float32, float16, not int64"):
         gradcheck(F.exp, tensor(2), dtype="int64")
-    with pytest.raises(ValueError, match="order must be at least 1, got 0"):
+    with pytest.raises(ValueError, match="order must be an integer and at least 1, got 0"):
         gradcheck(F.exp, tensor(2), order=0)
 
 

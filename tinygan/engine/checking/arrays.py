@@ -42,6 +42,13 @@ class ArraySubject(Subject):
         outputs = self._call(arguments)
         for name in watch.changed():
             self.fail(kinds.INPUT_CHANGED, f"the forward function changes {name}; it must leave its inputs alone")
+        for k, output in enumerate(outputs):
+            if output.dtype.kind != "f":
+                self.stop(
+                    kinds.BROKEN_RULE,
+                    f"the forward function returned {output.dtype} as output {k}; it must return arrays of "
+                    "floating-point numbers",
+                )
         self._output_dtypes = [output.dtype for output in outputs]
         self.outputs = [
             Variable(k, f"output {k}" if len(outputs) > 1 else "output", output.shape, output.astype(np.float64))
@@ -58,7 +65,10 @@ class ArraySubject(Subject):
         ]
         inputs_before = Watch(self._named(arguments))
         seeds_before = Watch({str(k): seed for k, seed in enumerate(seeds)})
-        gradients = _as_tuple(self._rule(seeds[0] if len(seeds) == 1 else tuple(seeds), *arguments))
+        returned = self._rule(seeds[0] if len(seeds) == 1 else tuple(seeds), *arguments)
+        if returned is None:
+            self.stop(kinds.BROKEN_RULE, "the gradient function returned None; does it lack a return?")
+        gradients = _as_tuple(returned)
         for name in inputs_before.changed():
             self.fail(kinds.INPUT_CHANGED, f"the gradient function changes {name}; it must leave its inputs alone")
         for _ in seeds_before.changed():
@@ -97,8 +107,9 @@ class ArraySubject(Subject):
         if len(gradients) != len(arguments):
             self.stop(
                 kinds.BROKEN_RULE,
-                f"the gradient function returned {len(gradients)} gradients for {len(arguments)} inputs "
-                "(return None for an input that has none)",
+                f"the gradient function returned {len(gradients)} gradient{'s' * (len(gradients) != 1)} for "
+                f"{len(arguments)} input{'s' * (len(arguments) != 1)}; return a tuple with an array for each input "
+                "(None for an input that has none)",
             )
         variables = {variable.position: variable for variable in self.inputs}
         for position, gradient in enumerate(gradients):

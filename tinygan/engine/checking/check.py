@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any
 
@@ -21,6 +22,7 @@ from tinygan.engine.checking.surroundings import (
     RandomState,
     modules_kept,
     name_of,
+    named_type,
     names_of_arguments,
     parameters_of,
     quiet,
@@ -28,7 +30,7 @@ from tinygan.engine.checking.surroundings import (
 from tinygan.engine.checking.tensors import TensorSubject, chosen
 from tinygan.engine.modes import Observer, Recording
 from tinygan.engine.tensor import Tensor
-from tinygan.errors import DtypeError, GradcheckError
+from tinygan.errors import ArgumentError, DtypeError, GradcheckError
 
 RTOL = {"float64": 1e-6, "float32": 1e-4, "float16": 2e-2}
 
@@ -60,6 +62,10 @@ def gradcheck(
     of a maximum add up. (At points where several kinks of one function meet, the gradient that backpropagation finds
     need not lie between them: move such inputs a little.)
 
+    Where the differences of the function are too inexact to judge by, as at a jump or where rounding swallows them, the
+    derivative counts as not compared. The report lists the elements of which nothing was compared, and a check that
+    compared nothing is no success.
+
     Beside the numbers, it is checked that two calls agree, that nobody changes an input, the upstream gradient or
     what was saved for the backward pass, that gradients share no memory, that they have the shape, dtype and device of
     their inputs, and that an upstream gradient of 0 gives 0. Afterwards the inputs, every ``.grad``, the state of
@@ -81,9 +87,10 @@ def gradcheck(
     rtol, atol : float, optional
         An analytical value a and a numerical one n are equal when |a - n| <= rtol max(|a|, |n|) + atol + the error
         that the numerical derivative suspects itself of. By default `rtol` is 1e-6, 1e-4 or 2e-2 by `dtype`, and `atol`
-        a hundredth of that times the largest derivative of the same output by the same input.
+        the rounding of sums as large as the largest derivative of the same output by the same input.
     eps : float, optional
-        First step of central differences; by default 7e-4 times the size of the element, or times 1 if that is larger.
+        First step of central differences, in proportion to the size of the element (to 1 if it is 0); by default about
+        1e-3 in float64.
     complex_step : bool
         False never tries the complex step.
     full_limit : int
@@ -119,15 +126,21 @@ def gradcheck(
     >>> report.ok, report.comparisons[0].kinks
     (True, 1)
     """
-    given = [inputs] if isinstance(inputs, Tensor) else list(inputs)
+    given = [inputs] if isinstance(inputs, Tensor) else inputs
+    if not isinstance(given, (list, tuple)):
+        raise DtypeError(
+            f"gradcheck: inputs must be a tensor, or a list of arguments of the function, got {named_type(given)}"
+        )
+    given = list(given)
+    _check_call("fn", fn, names_of_arguments(fn, given))
     found = _parameters(fn, parameters)
     if not chosen(given) and not found:
         raise DtypeError(
-            "gradcheck: none of the inputs is a floating-point tensor, so there is nothing to check; make them with "
-            "tg.tensor(..., requires_grad=True), or use gradcheck_function for a function of plain arrays"
+            "gradcheck: none of the inputs is a floating-point tensor, so there is nothing to check (they are: "
+            f"{', '.join(map(named_type, given)) or 'none'}); make them with tg.tensor([1.0, 2.0]), or use "
+            "gradcheck_function for a function of plain arrays"
         )
-    if order < 1:
-        raise ValueError(f"gradcheck: order must be at least 1, got {order}")
+    _check_number("order", order, 1, whole=True)
     settings = _settings(dtype, rtol, atol, eps, complex_step, full_limit, directions, seed)
     report = GradcheckReport(name or name_of(fn), str(np.dtype(dtype)), seed, settings.rtol, atol)
 
@@ -187,13 +200,21 @@ def gradcheck_function(
     (True, 'complex step')
     """
     given = list(inputs) if isinstance(inputs, (list, tuple)) else [inputs]
+    arguments = names_of_arguments(forward, given)
+    _check_call("forward", forward, arguments)
+    _check_call("gradient", gradient, ["upstream", *arguments])
+    if any(isinstance(value, Tensor) for value in given):
+        raise DtypeError("gradcheck_function: inputs must be plain arrays; for a function of tensors, use gradcheck")
     if not any(np.asarray(value).dtype.kind == "f" for value in given):
-        raise DtypeError("gradcheck_function: no input is a floating-point array, so there is nothing to check")
+        raise DtypeError(
+            "gradcheck_function: no input is a floating-point array, so there is nothing to check (they are: "
+            f"{', '.join(map(named_type, given)) or 'none'})"
+        )
     settings = _settings(dtype, rtol, atol, eps, complex_step, full_limit, directions, seed)
     report = GradcheckReport(name or name_of(forward), str(np.dtype(dtype)), seed, settings.rtol, atol)
 
     def prepare(before_call: Callable[[], None]) -> ArraySubject:
-        return ArraySubject(forward, gradient, given, names_of_arguments(forward, given), report, before_call)
+        return ArraySubject(forward, gradient, given, arguments, report, before_call)
 
     return _check(forward, prepare, settings, 1, frozen, raise_exception)
 
@@ -208,11 +229,48 @@ def _settings(
     directions: int,
     seed: int,
 ) -> Settings:
-    name = str(np.dtype(dtype))
+    try:
+        name = str(np.dtype(dtype))
+    except TypeError:
+        name = repr(dtype)
     if name not in RTOL:
         raise DtypeError(f"gradcheck: dtype must be one of {', '.join(RTOL)}, not {name}")
+    for what, number in (("rtol", rtol), ("atol", atol), ("eps", eps)):
+        if number is not None:
+            _check_number(what, number, 0)
+    if eps == 0:
+        raise ArgumentError("gradcheck: eps must be greater than 0, got 0")
+    for what, number, least in (("full_limit", full_limit, 0), ("directions", directions, 1), ("seed", seed, 0)):
+        _check_number(what, number, least, whole=True)
     unit = float(np.finfo(name).eps)
     return Settings(RTOL[name] if rtol is None else rtol, atol, unit, eps, complex_step, full_limit, directions, seed)
+
+
+def _check_number(name: str, value: Any, least: int, whole: bool = False) -> None:
+    kinds = (int, np.integer) if whole else (int, float, np.integer, np.floating)
+    if not isinstance(value, kinds) or isinstance(value, bool) or not np.isfinite(value) or value < least:
+        what = "an integer" if whole else "a number"
+        raise ArgumentError(f"gradcheck: {name} must be {what} and at least {least}, got {value!r}")
+
+
+def _check_call(role: str, fn: Any, arguments: Sequence[str]) -> None:
+    """Raise if `fn` cannot be called with so many arguments."""
+    call = f"{role}({', '.join(arguments)})"
+    if not callable(fn):
+        raise ArgumentError(f"gradcheck: {role} must be a function, called as {call}, got {named_type(fn)}")
+    if isinstance(fn, np.ufunc):  # to which one argument too many is where to write the result
+        if fn.nin != len(arguments):
+            raise ArgumentError(f"gradcheck: {role} is called as {call}, but the inputs of {fn.__name__} are {fn.nin}")
+        return
+    try:
+        signature = inspect.signature(fn)
+    except (TypeError, ValueError):  # a built-in function may have none
+        return
+    try:
+        signature.bind(*arguments)
+    except TypeError as error:
+        takes = ", ".join(signature.parameters)
+        raise ArgumentError(f"gradcheck: {role} is called as {call}, but it takes ({takes}): {error}") from None
 
 
 def _check(
@@ -242,7 +300,7 @@ def _check(
                 subject.run()
                 inputs, plain = subject.inputs, subject.pull(upstream)
                 subject = subject.gradient(upstream)
-                check_recorded(subject, inputs, plain, settings.rtol)
+                check_recorded(subject, inputs, plain, settings)
         except Stopped:
             pass
     report.seconds = time.perf_counter() - start
@@ -267,10 +325,13 @@ def _examine(subject: Subject, settings: Settings, rng: np.random.Generator) -> 
         compared = compare_directions(differentiator, settings, rng)
     new = report.comparisons[done:]
     if not compared and any(c.undefined or c.noisy for c in new):
-        why = "its differences are too inexact" if any(c.noisy for c in new) else "it is not finite or has no finite slope"
+        why = "is not finite, or has no finite slope,"
+        if any(c.noisy for c in new):
+            why = "has values that are too inexact for differences"
         subject.fail(
             kinds.NOTHING_COMPARED,
-            f"{subject.name}: nothing could be compared, since {why} at all of these inputs; check it at others",
+            f"{subject.name}: nothing could be compared, since the function {why} at any of these inputs; check it at "
+            "others",
         )
     outputs = [output.point for output in subject.outputs]
     if report.failures and any(differs(outputs, subject.run()) for _ in range(8)):
@@ -293,6 +354,12 @@ def _named(parameters: Any) -> dict[str, Tensor]:
     if hasattr(parameters, "named_parameters"):
         return dict(parameters.named_parameters())
     if isinstance(parameters, Mapping):
-        return dict(parameters)
-    tensors = [parameters] if isinstance(parameters, Tensor) else list(parameters)
-    return {tensor.name or f"parameter {k}": tensor for k, tensor in enumerate(tensors)}
+        found = dict(parameters)
+    else:
+        given = [parameters] if isinstance(parameters, Tensor) else parameters
+        listed = list(given) if isinstance(given, Iterable) else [given]
+        found = {getattr(tensor, "name", None) or f"parameter {k}": tensor for k, tensor in enumerate(listed)}
+    for name, tensor in found.items():
+        if not isinstance(tensor, Tensor):
+            raise DtypeError(f"gradcheck: parameters must be tensors, but {name} is {named_type(tensor)}")
+    return found

@@ -168,8 +168,8 @@ def central_difference(
         broken.kink &= moved <= STEADY * np.abs(broken.right - broken.left)
         rough.take(broken, where=clear)
         finest, steepest = np.where(clear, h, finest), np.where(clear, slope, steepest)
-    # a slope that diverges has grown since the first step, and a kink is not just the rest of a curve that flattens out;
-    # nor is there a kink or a jump at a point where smaller steps found a slope
+    # a slope that diverges has grown since the first step, and a kink is not just the rest of a curve that flattens
+    # out; nor is there a kink or a jump at a point where smaller steps found a slope
     spread = np.where(rough.undefined, steepest, np.abs(rough.right - rough.left))
     smooth = (step < finest) & (best.doubt <= 0.1 * spread)
     rough.undefined &= (steepest > 2 * first) & ~smooth

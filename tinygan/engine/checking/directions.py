@@ -121,5 +121,5 @@ def _weighted(slopes: Slopes, u: Array) -> Slopes:
 
 def _joined(trials: list[Judgement]) -> Judgement:
     """Put comparisons along several directions side by side, as columns."""
-    nothing = Judgement(*np.zeros((4, 1, 0)), *np.zeros((4, 1, 0), bool))
-    return Judgement(*(np.hstack(arrays) for arrays in zip(*(vars(t).values() for t in [nothing, *trials]), strict=True)))
+    columns = [Judgement(*np.zeros((4, 1, 0)), *np.zeros((4, 1, 0), bool)), *trials]
+    return Judgement(*(np.hstack(parts) for parts in zip(*(vars(column).values() for column in columns), strict=True)))

@@ -128,7 +128,7 @@ def _check_ties(differentiator: Differentiator, settings: Settings, slopes: Slop
     for row in np.flatnonzero(rows & ~together.undefined & (convex | concave) & wrong):
         subject.fail(
             kinds.WRONG_SHARES,
-            f"{subject.name}: at a tie, the shares of output element {row} add up to {total.analytical[row, 0]:.6g}, but "
-            f"when all inputs rise by t it rises by {total.numerical[row, 0]:.6g} t; the shares must add up to the "
+            f"{subject.name}: at a tie, the shares of output element {row} add up to {total.analytical[row, 0]:.6g}, "
+            f"but when all inputs rise by t it rises by {total.numerical[row, 0]:.6g} t; the shares must add up to the "
             "incoming gradient",
         )

@@ -8,9 +8,8 @@ import numpy as np
 
 from tinygan.engine.checking.differences import Slopes
 from tinygan.engine.checking.numerical import Settings
-from tinygan.engine.checking.report import WRONG_GRADIENT, Comparison, Index
+from tinygan.engine.checking.report import WRONG_GRADIENT, Comparison, Index, element
 from tinygan.engine.checking.subject import Array, Subject, Variable
-
 
 CLEAR = 2e-4  # relative error up to which a numerical derivative can judge: a rule that is off by 0.05 % must not pass
 COARSE = 1e5  # units in the last place that stand for that in dtypes of fewer digits
@@ -47,7 +46,7 @@ class Judgement:
             return None
         with np.errstate(all="ignore"):
             strain = np.where(self.error > 0, self.error / self.tolerance, 0)
-        strain = np.where(self.compared, np.nan_to_num(strain, nan=np.inf), -1)
+        strain = np.where(self.compared, np.where(self.coarse, 0, np.nan_to_num(strain, nan=np.inf)), -1)
         alike = strain >= 0.9 * strain.max()  # a factor is wrong everywhere: then the largest of them
         worst = np.argmax(np.where(alike, self.error, -1))
         return tuple(int(i) for i in np.unravel_index(worst, strain.shape))
@@ -133,12 +132,11 @@ def note_uncompared(subject: Subject, variable: Variable, never: Array, noisy: b
     if not elements:
         return
     subject.report.uncompared[subject.order, variable.name] = elements
-    listed = ", ".join([f"{list(one)}" for one in elements[:4]] + ["..."] * (len(elements) > 4))
-    why = "the differences of the function are too inexact there" if noisy else "the function has no finite slope there"
-    where = f" ({listed})" if variable.shape else ""
+    listed = ", ".join([element(variable.name, one) for one in elements[:4]] + ["..."] * (len(elements) > 4))
+    at_order = f" at order {subject.order}" if subject.order > 1 else ""
+    why = "has values there that are too inexact for differences" if noisy else "has no finite slope there"
     subject.report.notes.append(
-        f"{len(elements)} of {never.size} elements of {variable}{where} were not compared"
-        f"{f' at order {subject.order}' if subject.order > 1 else ''}: {why}"
+        f"{len(elements)} of {never.size} elements of {variable}{at_order} ({listed}): the function {why}"
     )
 
 

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from tinygan.engine.checking import report as kinds
-from tinygan.engine.checking.numerical import random_weights
+from tinygan.engine.checking.judging import rounding
+from tinygan.engine.checking.numerical import Settings, random_weights
 from tinygan.engine.checking.subject import Array, Subject, Variable
 
 _SAME = 64  # units in the last place: two runs on a GPU may add in another order
@@ -37,7 +38,7 @@ def check_promises(subject: Subject, rng: np.random.Generator) -> None:
             )
 
 
-def check_recorded(gradient: Subject, inputs: Sequence[Variable], plain: Sequence[Array], rtol: float) -> None:
+def check_recorded(gradient: Subject, inputs: Sequence[Variable], plain: Sequence[Array], settings: Settings) -> None:
     """Note if a pass with create_graph=True finds other gradients of `inputs` than the `plain` ones of a pass without.
 
     The rules are the same, but the kernels under them are not; and what is differentiated again is this pass.
@@ -47,7 +48,9 @@ def check_recorded(gradient: Subject, inputs: Sequence[Variable], plain: Sequenc
     for variable, expected in zip(inputs, plain, strict=True):
         got = recorded.get(f"gradient by {variable.name}", np.zeros(variable.shape))
         comparable = np.isfinite(expected)
-        slack = rtol * np.max(np.abs(expected), initial=0, where=comparable)
+        sizes = np.where(np.isfinite(variable.point) & (variable.point != 0), np.abs(variable.point), 1.0).ravel()
+        atol = rounding(expected.ravel(), sizes, settings.unit).reshape(variable.shape)
+        slack = settings.rtol * np.abs(expected) + atol
         wrong = comparable & ~(np.abs(got - expected) <= slack)
         if wrong.any():
             index = tuple(int(i) for i in np.argwhere(wrong)[0])

@@ -80,7 +80,7 @@ class Comparison:
 
     def where(self) -> str:
         """Say which derivative was the worst: ``output[0, 1] by x[2]``."""
-        return f"{_element(self.output, self.output_index)} by {_element(self.input, self.input_index)}"
+        return f"{element(self.output, self.output_index)} by {element(self.input, self.input_index)}"
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ class GradcheckReport:
         Of the upstream gradients and directions.
     rtol : float
     atol : float or None
-        None: a hundredth of `rtol` times the largest derivative.
+        None: the rounding of sums as large as the largest derivative.
     comparisons : list of Comparison
     failures : list of Failure
     uncompared : dict
@@ -176,6 +176,8 @@ class GradcheckReport:
         ]
         lines += [f"  {failure.kind}: {failure.message}" for failure in self.failures]
         lines += [f"  not compared: {note}" for note in self.notes]
+        if coarse := sum(c.coarse for c in self.comparisons):
+            lines.append(f"  not compared to all digits: {coarse}, so small that rounding hides some of them (coarse)")
         return "\n".join(lines + _table(self.comparisons))
 
 
@@ -184,19 +186,21 @@ def _strain(comparison: Comparison) -> float:
     return error / tolerance if tolerance else float("inf") if error else 0.0
 
 
-def _element(name: str, index: Index | None) -> str:
+def element(name: str, index: Index | None) -> str:
+    """Return how to write an element: ``x[0, 1]``."""
     if index is None:
         return name
     return f"{name}[{', '.join(map(str, index))}]" if index else name
 
 
-_HEAD = ("order", "output", "by input", "compared", "kinks", "coarse", "undefined", "noisy", "relative error", "worst at", "method")
+_COUNTS = ("compared", "kinks", "coarse", "undefined", "noisy")
+_HEAD = ("order", "output", "by input", *_COUNTS, "relative error", "worst at", "method")
 
 
 def _table(comparisons: list[Comparison]) -> list[str]:
-    rows = [_HEAD]
+    rows: list[tuple[str, ...]] = [_HEAD]
     for c in comparisons:
-        counts = map(str, (c.compared, c.kinks, c.coarse, c.undefined, c.noisy))
+        counts = [str(getattr(c, name)) for name in _COUNTS]
         output, input_ = f"{c.output} {c.output_shape}", f"{c.input} {c.input_shape}"
         worst = (f"{c.relative_error:.1e}", c.where()) if c.compared else ("-", "-")
         rows.append((str(c.order), output, input_, *counts, *worst, c.method))

@@ -101,6 +101,12 @@ def name_of(fn: Any) -> str:
     return getattr(fn, "__name__", None) or type(fn).__name__
 
 
+def named_type(value: Any) -> str:
+    """Return what to call an argument of the wrong type."""
+    dtype = getattr(value, "dtype", None)
+    return f"{type(value).__name__} of {dtype}" if dtype is not None else type(value).__name__
+
+
 def _owner(fn: Any) -> Any:
     return getattr(fn, "__self__", fn)
 
