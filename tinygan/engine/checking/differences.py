@@ -91,15 +91,15 @@ class Slopes:
         return Slopes(*(array[rows, columns] for array in vars(self).values()))
 
 
-def complex_step(g: Line, g0: Array, size: float = 1.0) -> Slopes:
+def complex_step(g: Line, g0: Array, size: float = 1.0, scale: float = 0.0) -> Slopes:
     """Return the derivative by a complex step; where it is not finite, it is undefined.
 
-    `size` is that of the x that g moves, as for `central_difference`.
+    `size` is that of the x that g moves, and `scale` that of sums within g, as for `central_difference`.
     """
     size = size or 1.0
     h = max(COMPLEX_STEP * min(size, 1.0), min(SMALLEST / COMPLEX_STEP, 1e-8 * size))
     value = np.imag(g(1j * h)) / h
-    usual = np.abs(g0) / max(size, 1.0)
+    usual = np.maximum(np.abs(g0), scale) / max(size, 1.0)
     noise = ROUNDING * np.finfo(np.float64).eps * (usual + np.abs(value)) + SMALLEST / h
     undefined = ~(np.isfinite(value) & np.isfinite(g0))
     return Slopes(value, value, value, noise, noise, usual, np.zeros(value.shape, bool), undefined)
@@ -112,6 +112,7 @@ def central_difference(
     agrees: Callable[[Slopes], Array] | None = None,
     first_step: float | None = None,
     size: float = 1.0,
+    scale: float = 0.0,
 ) -> Slopes:
     """Return the derivative by central differences with Richardson extrapolation, or the slopes at a kink.
 
@@ -130,19 +131,23 @@ def central_difference(
         Relative to `size`; by default about the fifth root of `precision`, which balances h^4 against rounding over h.
     size : float
         Of the x that g(t) adds t to, or 0 if it is 0.
+    scale : float
+        Of sums within g, if known: values that are no larger than its rounding mean nothing.
     """
     usual: dict[bool, Array] = {}
     best, rough = Slopes.empty(g0.shape), Slopes.empty(g0.shape)
     rough.undefined[...] = False
     settled = np.zeros(g0.shape, bool)
     steepest, first = np.zeros(g0.shape), np.full(g0.shape, np.inf)
+    least, flat = np.full(g0.shape, np.inf), np.zeros(g0.shape)  # change of g that was seen, step without any
     step, finest, clash = np.full(g0.shape, np.inf), np.full(g0.shape, np.inf), np.zeros(g0.shape)
     steps, starts = _steps(precision, first_step, size)
     for h in steps:
-        smooth, guess, broken, slope = _stencil(g, g0, h, precision, size)
+        smooth, guess, broken, slope = _stencil(g, g0, h, precision, size, scale)
         if h in starts:
-            usual[starts[h]] = np.fmax(np.abs(g0) / max(size, 1.0), np.where(guess.undefined, 0, slope))
-        guess.usual = broken.usual = usual[h > 64 * steps[0]]
+            sized = np.maximum(np.abs(g0), scale) / max(size, 1.0)
+            usual[starts[h]] = np.fmax(sized, np.where(guess.undefined, 0, slope))
+        guess.usual = broken.usual = usual.get(h > 64 * steps[0], usual[False])
         open_ = ~settled & ~guess.undefined
         apart = np.abs(guess.value - best.value)
         alike = apart <= guess.doubt + best.doubt
@@ -161,6 +166,8 @@ def central_difference(
         settled |= done
         if settled.all():
             break
+        least = np.fmin(least, np.where(slope > 0, slope * h / 2, np.inf))
+        flat = np.where((slope == 0) & ~guess.undefined, np.fmax(flat, h / 2), flat)
         # what a point is, if it is not smooth, is seen best with the smallest step that rounding does not spoil
         first = np.where(np.isinf(first) & np.isfinite(slope), slope, first)
         clear = ~guess.undefined & (guess.noise <= 8 * precision**0.5 * slope) & (h < finest)
@@ -175,7 +182,10 @@ def central_difference(
     rough.undefined &= (steepest > 2 * first) & ~smooth
     kink = rough.kink & ~rough.undefined & (steepest > KINK * first)
     rough.kink = kink & ~smooth
-    best.doubt = np.fmax(best.doubt, clash)
+    best.noise = np.fmax(best.noise, clash)
+    # where small steps change nothing, any slope may be rounded away that would change less than larger steps do
+    hidden = ~settled & (best.value == 0) & (flat > 0) & np.isfinite(least)
+    best.doubt = np.fmax(best.doubt, np.fmax(clash, np.where(hidden, least / np.fmax(flat, SMALLEST), 0)))
     # beside a kink, the step that misses it is small and inexact, but tells which of the two slopes is the one
     side = np.where(np.abs(best.value - rough.left) < np.abs(best.value - rough.right), rough.left, rough.right)
     beside = ~settled & smooth & kink & (np.abs(best.value - side) <= best.doubt) & (rough.doubt < best.doubt)
@@ -198,12 +208,15 @@ def _steps(precision: float, first_step: float | None, size: float) -> tuple[lis
     relative = smaller if first_step is not None else [first, 8 * first, 64 * first, *smaller[1:]]
     unit = 2.0 ** np.floor(np.log2(size)) if size else 1.0
     steps = [h * unit for h in relative]
-    if unit >= 1 / 64:
-        return steps, {steps[0]: False}
-    return [steps[0], first, *steps[1:], *(h for h in relative[1:] if h > max(steps))], {steps[0]: False, first: True}
+    larger = [h for h in relative if h > max(steps)]
+    if first not in larger:
+        return steps + larger, {steps[0]: False}
+    return [steps[0], first, *steps[1:], *larger[1:]], {steps[0]: False, first: True}
 
 
-def _stencil(g: Line, g0: Array, h: float, precision: float, size: float) -> tuple[Array, Slopes, Slopes, Array]:
+def _stencil(
+    g: Line, g0: Array, h: float, precision: float, size: float, scale: float
+) -> tuple[Array, Slopes, Slopes, Array]:
     """Estimate slopes from g(-h), g(-h/2), g(0), g(h/2), g(h).
 
     Returns where g looks smooth; its slopes if it is; what they are if it is not; and the steeper one-sided slope.
@@ -214,7 +227,8 @@ def _stencil(g: Line, g0: Array, h: float, precision: float, size: float) -> tup
     value = (4 * inner - outer) / 3
     # of the values, of x + h and, where values are tiny, of those that are too small to be normal
     largest = np.maximum(np.abs(g0), np.maximum(np.abs(ahead), np.abs(behind)))
-    noise = (ROUNDING * precision * (largest + size * np.abs(value)) + SMALLEST) / h
+    meaningless = np.where(largest <= ROUNDING * precision * scale, largest, 0)
+    noise = (ROUNDING * precision * (largest + size * np.abs(value)) + meaningless + SMALLEST) / h
 
     right, near_right = (ahead - g0) / h, (near_ahead - g0) / (h / 2)
     left, near_left = (g0 - behind) / h, (g0 - near_behind) / (h / 2)

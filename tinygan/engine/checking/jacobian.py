@@ -73,7 +73,7 @@ def _check_linearity(
     u = random_weights(rng, (subject.size,))
     got, expected = _pulled(subject, subject.split(u)), u @ analytical
     # the second term is for gradients that cancel to 0 up to rounding, as that of x / x
-    values = np.abs(np.nan_to_num(differentiator.f0, posinf=0, neginf=0))
+    values = np.maximum(np.abs(np.nan_to_num(differentiator.f0, posinf=0, neginf=0)), subject.scale)
     slack = settings.rtol * (np.abs(u) @ np.abs(analytical)) + 64 * settings.unit * (np.abs(u) @ values)
     wrong = np.isfinite(expected) & ~(np.abs(got - expected) <= slack)
     if wrong.any():

@@ -83,10 +83,11 @@ def judge(slopes: Slopes, analytical: Array, sizes: Array, settings: Settings, p
     seen = doubt <= nothing(coarsest, slopes.usual)
     # not by chance: values that rounding made equal agree with any rule that returns 0
     by_value = (error <= (settings.rtol * magnitude if settings.atol is None else tolerance)) & (magnitude > 0)
-    agrees = by_value | ((magnitude == 0) & (doubt <= 1e-3 * slopes.usual + SMALLEST))
+    as_zero = (magnitude == 0) & (slopes.noise <= 1e-3 * slopes.usual + SMALLEST)
+    agrees = by_value | as_zero
     unsure = ~slopes.undefined & ~agrees & ((error <= tolerance + doubt) | ~finite)
     noisy = unsure & ~(clear | seen)
-    coarse = unsure & ~clear & seen & finite
+    coarse = (unsure & ~clear & seen & finite) | (as_zero & ~seen)
     return Judgement(nearest, analytical, error, tolerance + doubt, slopes.undefined, noisy, coarse, slopes.kink)
 
 

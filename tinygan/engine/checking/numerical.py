@@ -66,11 +66,13 @@ class Differentiator:
         exact = None
         if self.analytic:
             self.used.add(COMPLEX)
-            exact = complex_step(line, self.f0, size)
+            exact = complex_step(line, self.f0, size, self.subject.scale)
             if not exact.undefined.any() and (agrees is None or agrees(exact).all()):
                 return exact
         self.used.add(CENTRAL)
-        slopes = central_difference(line, self.f0, self.subject.precision, agrees, self.eps, size)
+        slopes = central_difference(
+            line, self.f0, self.subject.precision, agrees, self.eps, size, self.subject.scale
+        )
         if exact is not None:  # it knows more digits of what the differences confirm
             exact.usual = slopes.usual
             confirmed = np.abs(exact.value - slopes.value) <= slopes.doubt

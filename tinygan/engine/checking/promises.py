@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from tinygan.engine.checking import report as kinds
-from tinygan.engine.checking.judging import rounding
+from tinygan.engine.checking.judging import ROUNDING, rounding
 from tinygan.engine.checking.numerical import Settings, random_weights
 from tinygan.engine.checking.subject import Array, Subject, Variable
 
@@ -50,7 +50,7 @@ def check_recorded(gradient: Subject, inputs: Sequence[Variable], plain: Sequenc
         comparable = np.isfinite(expected)
         sizes = np.where(np.isfinite(variable.point) & (variable.point != 0), np.abs(variable.point), 1.0).ravel()
         atol = rounding(expected.ravel(), sizes, settings.unit).reshape(variable.shape)
-        slack = settings.rtol * np.abs(expected) + atol
+        slack = settings.rtol * np.abs(expected) + atol + ROUNDING * settings.unit * gradient.scale
         wrong = comparable & ~(np.abs(got - expected) <= slack)
         if wrong.any():
             index = tuple(int(i) for i in np.argwhere(wrong)[0])

@@ -202,7 +202,7 @@ def _table(comparisons: list[Comparison]) -> list[str]:
     for c in comparisons:
         counts = [str(getattr(c, name)) for name in _COUNTS]
         output, input_ = f"{c.output} {c.output_shape}", f"{c.input} {c.input_shape}"
-        worst = (f"{c.relative_error:.1e}", c.where()) if c.compared else ("-", "-")
+        worst = (f"{c.relative_error:.1e}", c.where()) if c.compared > c.coarse else ("-", "-")
         rows.append((str(c.order), output, input_, *counts, *worst, c.method))
     if len(rows) == 1:
         return []

@@ -62,6 +62,9 @@ class Subject:
         The floating-point ones; known after `run`.
     precision : float
         The distance between 1 and the next number in the coarsest dtype that `values` computes with.
+    scale : float
+        Of a gradient: the size of the function that it is the gradient of. A sum that cancels leaves a rest of that
+        size times `precision`.
     """
 
     name: str
@@ -70,6 +73,7 @@ class Subject:
     outputs: list[Variable]
     report: GradcheckReport
     precision: float = float(np.finfo(np.float64).eps)
+    scale: float = 0.0
 
     # ------------------------------------------------------------------ for the two kinds to write
 

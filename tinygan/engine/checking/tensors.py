@@ -220,6 +220,8 @@ class TensorSubject(Subject):
         names = self._names + [f"upstream of {output.name}" for output in self.outputs]
         subject = TensorSubject(gradient_function, inputs, names, self._parameters, self.report, self._before_call)
         subject.order = self.order + 1
+        values = np.concatenate([np.abs(output.point).ravel() for output in self.outputs])
+        subject.scale = max(self.scale, float(values.max(initial=0, where=np.isfinite(values))))
         return subject
 
 
