@@ -184,7 +184,7 @@ def central_difference(
     rough.kink = kink & ~smooth
     best.noise = np.fmax(best.noise, clash)
     # where small steps change nothing, any slope may be rounded away that would change less than larger steps do
-    hidden = ~settled & (best.value == 0) & (flat > 0) & np.isfinite(least)
+    hidden = ~settled & (best.value == 0) & (step <= 2 * flat) & np.isfinite(least)
     best.doubt = np.fmax(best.doubt, np.fmax(clash, np.where(hidden, least / np.fmax(flat, SMALLEST), 0)))
     # beside a kink, the step that misses it is small and inexact, but tells which of the two slopes is the one
     side = np.where(np.abs(best.value - rough.left) < np.abs(best.value - rough.right), rough.left, rough.right)
