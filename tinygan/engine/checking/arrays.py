@@ -1,4 +1,4 @@
-"""The subject of `gradcheck_function`: plain arrays and a stated gradient, whoever wrote them."""
+"""The subject of `gradcheck_function`: plain arrays and a stated gradient."""
 
 from __future__ import annotations
 

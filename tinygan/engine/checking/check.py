@@ -66,7 +66,7 @@ def gradcheck(
     derivative counts as not compared. The report lists the elements of which nothing was compared, and a check that
     compared nothing is no success.
 
-    Beside the numbers, it is checked that two calls agree, that nobody changes an input, the upstream gradient or
+    Beside the numbers, it is checked that two calls agree, that no call changes an input, the upstream gradient or
     what was saved for the backward pass, that gradients share no memory, that they have the shape, dtype and device of
     their inputs, and that an upstream gradient of 0 gives 0. Afterwards the inputs, every ``.grad``, the state of
     modules and of random streams are what they were.

@@ -94,7 +94,7 @@ class Differentiator:
         return " and ".join(sorted(self.used, reverse=True))
 
     def _complex_works(self, rng: np.random.Generator) -> bool:
-        """Say whether complex steps along two random directions agree with central differences.
+        """Return whether complex steps along two random directions agree with central differences.
 
         A function may refuse complex numbers, or drop the imaginary part somewhere as |x| does, in which case the
         complex step is wrong without a word.

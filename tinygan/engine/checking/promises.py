@@ -17,7 +17,7 @@ _SAME = 64  # units in the last place: two runs on a GPU may add in another orde
 def check_promises(subject: Subject, rng: np.random.Generator) -> None:
     """Note in the report what is broken.
 
-    Two calls give the same; nobody changes an array of somebody else or shares it; a gradient has the shape, dtype and
+    Two calls give the same; no call changes or shares an array that is not its own; a gradient has the shape, dtype and
     device of what it belongs to; and it is 0 when the upstream gradient is 0.
     """
     first = subject.run()
@@ -33,8 +33,8 @@ def check_promises(subject: Subject, rng: np.random.Generator) -> None:
         if np.any((zero != 0) & np.isfinite(gradient)):
             subject.fail(
                 kinds.UPSTREAM_IGNORED,
-                f"{subject.name}: when the gradient by the output is 0, the one by {variable} must be 0 too, but is "
-                "not: the backward pass does not multiply by its upstream gradient everywhere",
+                f"{subject.name}: when the gradient with respect to the output is 0, that of {variable} must be 0 too, "
+                "but is not: the backward pass does not multiply by its upstream gradient everywhere",
             )
 
 
@@ -46,7 +46,7 @@ def check_recorded(gradient: Subject, inputs: Sequence[Variable], plain: Sequenc
     gradient.run()
     recorded = {output.name: output.point for output in gradient.outputs}
     for variable, expected in zip(inputs, plain, strict=True):
-        got = recorded.get(f"gradient by {variable.name}", np.zeros(variable.shape))
+        got = recorded.get(f"gradient of {variable.name}", np.zeros(variable.shape))
         comparable = np.isfinite(expected)
         sizes = np.where(np.isfinite(variable.point) & (variable.point != 0), np.abs(variable.point), 1.0).ravel()
         atol = rounding(expected.ravel(), sizes, settings.unit).reshape(variable.shape)
@@ -56,13 +56,13 @@ def check_recorded(gradient: Subject, inputs: Sequence[Variable], plain: Sequenc
             index = tuple(int(i) for i in np.argwhere(wrong)[0])
             gradient.fail(
                 kinds.RECORDED_DIFFERS,
-                f"{gradient.name}: with create_graph=True the gradient by {variable} is {got[index]:.6g} at index "
+                f"{gradient.name}: with create_graph=True the gradient of {variable} is {got[index]:.6g} at index "
                 f"{index}, without it {expected[index]:.6g}",
             )
 
 
 def differs(first: list[Array], second: list[Array]) -> bool:
-    """Say whether two runs disagree by more than rounding."""
+    """Return whether two runs disagree by more than rounding."""
     return [a.shape for a in first] != [b.shape for b in second] or not all(map(_same, first, second))
 
 

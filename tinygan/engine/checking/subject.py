@@ -155,7 +155,7 @@ def with_layout(values: Array, template: Array) -> Array:
 
 
 class Watch:
-    """Named arrays that nobody may change: every byte is compared with what it was."""
+    """Named arrays that must not change: every byte is compared with what it was."""
 
     def __init__(self, arrays: dict[str, Array]) -> None:
         self._arrays = arrays
@@ -169,7 +169,7 @@ class Watch:
 
 
 def overlap(a: Array, b: Array) -> bool:
-    """Say whether two arrays of one device share an element of memory."""
+    """Return whether two arrays of one device share an element of memory."""
     backend = backend_of(a)
     assert backend is not None, "only arrays share memory"
     if backend is not backend_of(b):

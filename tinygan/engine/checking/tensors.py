@@ -96,7 +96,7 @@ class TensorSubject(Subject):
         return [output.point for output in self.outputs]
 
     def _reached(self, outputs: Iterable[Tensor]) -> bool:
-        """Say whether the tape leads from some output to some input."""
+        """Return whether the tape leads from some output to some input."""
         edges = {output.edge for output in outputs}
         for root in [edge for edge in edges if isinstance(edge, Operation)]:
             edges.update(edge for operation in topological_order(root) for edge in operation.edges)
@@ -209,7 +209,7 @@ class TensorSubject(Subject):
                 for k, gradient in enumerate(gradients):
                     total = totals[k]
                     totals[k] = gradient if total is None else total if gradient is None else total + gradient
-            return {f"gradient by {v.name}": t for v, t in zip(self.inputs, totals, strict=True) if t is not None}
+            return {f"gradient of {v.name}": t for v, t in zip(self.inputs, totals, strict=True) if t is not None}
 
         inputs = list(self._given)
         for position in self._chosen:
