@@ -69,5 +69,5 @@ def test_the_paper_s_noise_is_the_default():
 def test_refusals():
     with pytest.raises(ValueError, match="Noise: kind must be one of uniform, gaussian, spherical; got 'normal'"):
         Noise("normal")
-    with pytest.raises(ValueError, match="Noise: size must be at least 1, got 0"):
+    with pytest.raises(ValueError, match="Noise: size must be an integer of at least 1, got 0"):
         Noise("uniform", 0)

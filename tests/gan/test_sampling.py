@@ -76,7 +76,7 @@ def test_push_maps_given_noise_in_the_mode_the_generator_is_in():
 
 
 def test_no_samples_are_refused():
-    with pytest.raises(ValueError, match="sample: count must be at least 1, got 0"):
+    with pytest.raises(ValueError, match="sample: count must be an integer of at least 1, got 0"):
         sample(generator(), 0, NOISE, Stream(0, "samples"))
 
 
