@@ -55,10 +55,15 @@ def damaged(content: bytes) -> list[bytes]:
     unpackable = content[:60] + b"\xff" * 40 + content[100:]  # where the first compressed member begins
     incomplete = io.BytesIO()
     np.savez(incomplete, images=np.zeros((1797, 64), np.uint8))
-    return [b"", b"PK", content[:middle], flipped, b"\x93NUMPY", b"x" * 100, unpackable, incomplete.getvalue()]
+    single, shapes, bomb = io.BytesIO(), io.BytesIO(), io.BytesIO()
+    np.save(single, np.zeros(3))
+    np.savez(shapes, images=np.zeros((1797, 63), np.uint8), labels=np.zeros(1797, np.uint8))
+    np.savez_compressed(bomb, images=np.zeros((2**16, 64), np.uint8), labels=np.zeros(2**16, np.uint8))
+    made = [file.getvalue() for file in (incomplete, single, shapes, bomb)]
+    return [b"", b"PK", content[:middle], flipped, b"\x93NUMPY", b"x" * 100, unpackable, *made]
 
 
-@pytest.mark.parametrize("case", range(8))
+@pytest.mark.parametrize("case", range(11))
 def test_a_damaged_installation_is_named(
     case: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
