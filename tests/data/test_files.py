@@ -139,8 +139,8 @@ def test_unpacked_files_and_the_subfolder_itself_do_too(
     for name in ("one", "two"):
         assert file_in(home, f"{name}.gz").read_bytes() == b"numbers"
     (home / next(iter(files))).unlink()
-    missing = refusal(folder=folder)
-    assert missing.startswith(f"toys: {home} has no one.gz. Put one.gz and two.gz into {home}, and name {tmp_path / 'data'}")
+    advice = f"Put one.gz and two.gz into {home}, and name {tmp_path / 'data'} with --data"
+    assert refusal(folder=folder).startswith(f"toys: {home} has no one.gz. {advice}")
 
 
 def test_the_packed_file_comes_first(tmp_path: Path) -> None:

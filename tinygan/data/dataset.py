@@ -153,10 +153,8 @@ class Dataset:
             raise DataError(f"Dataset {self.name}: expected a fold from 0, or None, got {self.fold!r}")
         for part in ("train", "validation", "test"):
             if not isinstance(getattr(self, part), Split):
-                raise DtypeError(
-                    f"Dataset {self.name}: {part} is {type(getattr(self, part)).__name__}; expected a Split of images and "
-                    "labels"
-                )
+                found = type(getattr(self, part)).__name__
+                raise DtypeError(f"Dataset {self.name}: {part} is {found}; expected a Split of images and labels")
             pixels = getattr(self, part).images.shape[1]
             if pixels != math.prod(self.image_shape):
                 raise ShapeError(
@@ -202,8 +200,8 @@ def picture_shape(shape: Sequence[int], caller: str) -> tuple[int, ...]:
         sizes = ()
     if sizes != (1,) and not (len(sizes) in (2, 3) and min(sizes) >= 1 and sizes[2:] in ((), (1,), (3,))):
         raise ShapeError(
-            f"{caller}: image_shape is {shape}; expected (h, w), (h, w, 1), (h, w, 3) or (1,): put colours last, and give "
-            "points of several numbers to gan.Algorithm1 themselves, because a sample sheet cannot show them"
+            f"{caller}: image_shape is {shape}; expected (h, w), (h, w, 1), (h, w, 3) or (1,): put colours last. "
+            "Points of several numbers have no sample sheet: give their rows to gan.Algorithm1 directly"
         )
     return sizes
 

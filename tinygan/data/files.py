@@ -160,8 +160,8 @@ def enough_memory(what: str) -> Iterator[None]:
         yield
     except MemoryError as error:
         raise DataError(
-            f"{what}: the data do not fit into the memory ({str(error) or 'it is full'}); end other programs, or use a machine "
-            "with more"
+            f"{what}: the data do not fit into the memory ({str(error) or 'it is full'}); end other programs, or use "
+            "a machine with more"
         ) from error
 
 

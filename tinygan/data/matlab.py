@@ -268,7 +268,7 @@ def _choose(
             expected = "real numbers" if kinds == NUMBERS else " or ".join(kinds)
             raise _Damage(f"{name}: expected {expected}, found {variable.kind}; check that this is the right file")
     if most is not None and count > most:
-        raise _Damage(f"expected at most {most} rows in each variable, found {count}; check that this is the right file")
+        raise _Damage(f"expected at most {most} rows in a variable, found {count}; check that this is the right file")
     return {name: chosen[name] for name in variables}
 
 
@@ -288,7 +288,7 @@ def _numbers(file: BinaryIO, variable: _Variable, order: str) -> Array:
     justified = max(SMALL, RATIO * variable.size) if variable.compressed else variable.size
     if size > justified:
         raise _Damage(
-            f"{variable.name}: expected at most {justified} bytes of numbers from the {variable.size} bytes in the file, "
+            f"{variable.name}: expected at most {justified} bytes of numbers from the {variable.size} in the file, "
             f"found {size} announced; {FRESH_COPY}"
         )
     numbers = np.frombuffer(inside[:size], dtype) if inside else _bytes(stream, size).view(dtype)

@@ -49,8 +49,8 @@ def load_mnist(
     Parameters
     ----------
     folder : str or path, optional
-        The four files are ``FOLDER/mnist/*.gz``, or the same unpacked. Without it, the folder in the environment variable
-        ``TINYGAN_DATA``; without that, the cache of this user.
+        The four files are ``FOLDER/mnist/*.gz``, or the same unpacked. Without it, the folder in the environment
+        variable ``TINYGAN_DATA``; without that, the cache of this user.
     download : bool
         Whether the files may be downloaded (11 MB) into the cache when they are not there. Never done
         when a folder is named.

@@ -132,12 +132,12 @@ class Algorithm1:
             )
         if not 0 < discriminator_loss_scale < math.inf:
             raise GameError(
-                f"Algorithm1: discriminator_loss_scale must be positive, got {discriminator_loss_scale}; expected a finite "
-                "number above 0: a discriminator that climbs its loss helps the generator"
+                f"Algorithm1: discriminator_loss_scale must be positive, got {discriminator_loss_scale}; expected a "
+                "finite number above 0: a discriminator that climbs its loss helps the generator"
             )
         if generator_optimizer and discriminator_optimizer and not (lr is None and momentum is None):
             raise GameError(
-                "Algorithm1: lr and momentum are for the default optimisers, and both optimisers are given: set them there"
+                "Algorithm1: lr and momentum are for the default optimisers; both optimisers are given: set them there"
             )
         self.generator = generator
         self.discriminator = discriminator
@@ -155,7 +155,7 @@ class Algorithm1:
         expected, found = noise_size(generator), getattr(self.noise, "size", None)
         if None not in (expected, found) and expected != found:
             raise ShapeError(
-                f"Algorithm1: a row of noise has {found} numbers, but the first layer of the generator takes {expected}: "
+                f"Algorithm1: a row of noise has {found} numbers, but the generator's first layer takes {expected}: "
                 f"give noise=Noise(kind, {expected})"
             )
         self.streams = streams or current_streams()
@@ -279,12 +279,14 @@ class Algorithm1:
         fake = self.generator(self._draw_noise(count))
         if fake.shape[:1] != (count,):
             raise ShapeError(
-                f"Algorithm1.step: the generator makes samples of shape {fake.shape} of {count} noise vectors; expected "
-                "one sample of each"
+                f"Algorithm1.step: the generator makes samples of shape {fake.shape} of {count} noise vectors; "
+                "expected one sample of each"
             )
         if self._generator_ends_in is None and fake.operation is not None:
-            self._generator_ends_in = activation_of(fake)
-            self._refuse_out_of_reach()
+            seen = activation_of(fake)
+            assert self._span is not None, "data are looked at before anything is made of them"
+            self._refuse_out_of_reach(seen, *self._span)
+            self._generator_ends_in = seen
         return self._converted(fake, self.discriminator_optimizer)
 
     # ------------------------------------------------------------------ inputs
@@ -331,8 +333,8 @@ class Algorithm1:
                 raise ShapeError(f"Algorithm1.step: minibatch {position} is empty, of shape {minibatch.shape}")
             if not minibatch.is_floating_point:
                 raise DtypeError(
-                    f"Algorithm1.step: minibatch {position} holds {minibatch.dtype}; expected floats, on the scale of the "
-                    "samples: divide pixels by 255"
+                    f"Algorithm1.step: minibatch {position} holds {minibatch.dtype}; expected floats, on the scale of "
+                    "the samples: divide pixels by 255"
                 )
         minibatches = [self._converted(minibatch, self.discriminator_optimizer) for minibatch in minibatches]
         if self._span is None or not minibatches[0].backend.runs_ahead:
@@ -346,17 +348,18 @@ class Algorithm1:
             lowest, highest = float(minibatch.data.min()), float(minibatch.data.max())
             if not -math.inf < lowest <= highest < math.inf:  # nan is lowest and highest
                 index = minibatch.backend.first_non_finite(minibatch.data)
+                found = float(minibatch.data[index])
                 raise DataError(
-                    f"Algorithm1.step: minibatch {position} is {float(minibatch.data[index])} at {index}; expected finite "
-                    f"numbers of {minibatch.dtype}"
+                    f"Algorithm1.step: minibatch {position} is {found} at {index}; expected finite numbers of "
+                    f"{minibatch.dtype}"
                 )
             low, high = min(low, lowest), max(high, highest)
+        self._refuse_out_of_reach(self._generator_ends_in or "", low, high)
         self._span = low, high
-        self._refuse_out_of_reach()
 
-    def _refuse_out_of_reach(self) -> None:
-        assert self._span is not None, "data are looked at before anything is made of them"
-        wrong = out_of_reach(self._generator_ends_in or "", *self._span)
+    @staticmethod
+    def _refuse_out_of_reach(activation: str, low: float, high: float) -> None:
+        wrong = out_of_reach(activation, low, high)
         if wrong:
             raise DataError(f"Algorithm1.step: {wrong}: scale the data, or end the generator otherwise")
 

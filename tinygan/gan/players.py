@@ -81,8 +81,8 @@ def refuse_bounded_logits(activation: str) -> None:
     if activation:
         lowest, highest = RANGES[activation]
         raise GameError(
-            f"Algorithm1: the discriminator ends in a {activation}, so its answers lie in [{lowest:g}, {highest:g}]; the "
-            f"losses are computed on logits, which are any number: remove the {activation}"
+            f"Algorithm1: the discriminator ends in a {activation}, so its answers lie in [{lowest:g}, {highest:g}]; "
+            f"the losses are computed on logits, which are any number: remove the {activation}"
         )
 
 
@@ -95,8 +95,8 @@ def noise_size(generator: Module) -> int | None:
     5
     """
     for layer in _layers(generator):
-        if type(layer) in (nn.Linear, nn.Maxout):
-            return int(layer.in_features)  # type: ignore[arg-type]
+        if isinstance(layer, nn.Linear | nn.Maxout):
+            return layer.in_features
         if type(layer) not in _KEEPING_WIDTH:
             return None
     return None
@@ -115,9 +115,8 @@ def optimizer_of(who: str, player: Module, given: Optimizer | None, lr: Any, mom
     own = dict(player.named_parameters())
     trained = {name: parameter for name, parameter in own.items() if parameter.requires_grad}
     if not trained:
-        raise GameError(
-            f"Algorithm1: the {who} has nothing to train: {'all of its parameters are frozen' if own else 'no parameter'}"
-        )
+        why = "all of its parameters are frozen" if own else "it has no parameter"
+        raise GameError(f"Algorithm1: the {who} has nothing to train: {why}")
     if given is None:
         return SGD(trained.values(), lr, momentum)
     moved, ids = {id(parameter) for parameter in given.params}, {id(parameter) for parameter in own.values()}
@@ -142,7 +141,7 @@ def refuse_shared(generator: Module, optimizers: tuple[Optimizer, Optimizer]) ->
     shared = [name for name, parameter in generator.named_parameters() if id(parameter) in first & second]
     if shared:
         raise GameError(
-            f"Algorithm1: the generator and the discriminator share {', '.join(shared)} (named as in the generator), and "
+            f"Algorithm1: the generator and the discriminator share {', '.join(shared)} (names in the generator), and "
             "both would move it; give each its own"
         )
 
