@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 
 import numpy as np
@@ -579,86 +578,3 @@ def test_a_player_that_was_frozen_since_is_refused():
         parameter.requires_grad = False
     with pytest.raises(GradientError, match="any parameter of the generator: all of them are frozen"):
         game.step(np.ones((8, 3), np.float32))
-
-
-def tied():
-    layer = nn.Linear(3, 3)
-    return nn.Sequential(nn.Linear(2, 3), layer), nn.Sequential(layer, nn.Linear(3, 1))
-
-
-def sgd(*parameters):
-    return SGD([parameter for group in parameters for parameter in group], 0.1)
-
-
-@pytest.mark.parametrize(
-    ("make", "message"),
-    [
-        (lambda g, d: {"generator_optimizer": sgd(d.parameters())}, "generator_optimizer updates a parameter that is not"),
-        (lambda g, d: {"discriminator_optimizer": sgd(g.parameters())}, "discriminator_optimizer updates a parameter th"),
-        (
-            lambda g, d: {"generator_optimizer": sgd(g.parameters(), d.parameters())},
-            r"generator_optimizer updates a parameter that is not the generator's: number 2, of shape \(3, 1\)",
-        ),
-        (
-            lambda g, d: {"discriminator_optimizer": sgd(d.parameters()[:1])},
-            "discriminator_optimizer does not update 0.bias of the discriminator: .*; what should stay as it is, freeze",
-        ),
-        (
-            lambda g, d: {
-                "generator_optimizer": sgd(g.parameters()), "discriminator_optimizer": sgd(d.parameters()), "lr": 0.1,
-            },
-            "lr and momentum are for the default optimisers",
-        ),
-        (lambda g, d: {"generator": tied()[0], "discriminator": nn.Linear(3, 1), "noise": 0}, None),
-        (lambda g, d: dict(zip(("generator", "discriminator"), tied(), strict=True)), "share 1.weight, 1.bias"),
-        (lambda g, d: {"generator": lambda z: z}, "the generator must be an nn.Module, got function"),
-        (lambda g, d: {"discriminator": nn.ReLU()}, "the discriminator has nothing to train: it has no parameter"),
-        (lambda g, d: {"discriminator_loss_scale": math.inf}, "discriminator_loss_scale must be positive, got inf"),
-        (lambda g, d: {"discriminator_loss_scale": math.nan}, "discriminator_loss_scale must be positive, got nan"),
-        (lambda g, d: {"generator": Wrapped(Player("G", []), abs)}, r"first parameter has the shape \(1,\): give noise="),
-    ],
-)  # fmt: skip
-def test_players_that_make_no_game_are_refused(make, message):
-    g, d = generator(), discriminator()
-    players = {"generator": g, "discriminator": d} | make(g, d)
-    if message is None:  # the same layers, and only one player that trains them
-        Algorithm1(**players | {"noise": Noise("uniform", 2)})
-        return
-    with pytest.raises(GameError, match=f"^Algorithm1: .*{message}"):
-        Algorithm1(**players)
-
-
-def test_what_is_shared_and_frozen_is_no_quarrel():
-    g, d = tied()
-    for parameter in g[1].parameters():
-        parameter.requires_grad = False
-    Algorithm1(g, d).step(np.ones((4, 3), np.float32))
-
-
-def test_a_player_that_is_all_frozen_has_nothing_to_train():
-    g = generator()
-    for parameter in g.parameters():
-        parameter.requires_grad = False
-    with pytest.raises(GameError, match="the generator has nothing to train: all of its parameters are frozen"):
-        Algorithm1(g, discriminator())
-
-
-def test_rates_are_for_the_optimiser_that_is_left_out():
-    g, d = generator(), discriminator()
-    game = Algorithm1(g, d, generator_optimizer=sgd(g.parameters()), lr=0.7, momentum=0.2)
-    assert (game.discriminator_optimizer.lr, game.discriminator_optimizer.momentum) == (0.7, 0.2)
-    default = Algorithm1(g, d).discriminator_optimizer
-    assert (default.lr, default.momentum) == (0.1, 0.5)
-
-
-def test_numbers_of_updates_may_be_numpy_s():
-    game = Algorithm1(generator(), discriminator(), k=np.int64(2))
-    assert (type(game.k), game.k) == (int, 2)
-
-
-@pytest.mark.parametrize("first", [(), (nn.Dropout(0.1), nn.ReLU()), (nn.Sequential(nn.Flatten()),)])
-def test_noise_of_another_width_than_the_first_layer_is_refused(first):
-    g = nn.Sequential(*first, nn.Maxout(5, 3, 2))
-    assert Algorithm1(g, discriminator()).noise == Noise("uniform", 5)
-    with pytest.raises(ShapeError, match=r"^Algorithm1: a row of noise has 2 numbers, but .* first layer takes 5: give n"):
-        Algorithm1(g, discriminator(), noise=Noise("gaussian", 2))
