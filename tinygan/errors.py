@@ -63,10 +63,6 @@ class GradcheckError(TinyganError, AssertionError):
         self.report = report
 
 
-class GameError(TinyganError, ValueError):
-    """The players, their optimisers or the rules do not make a game."""
-
-
 class ConfigError(TinyganError, ValueError):
     """An experiment's configuration holds an unknown key or a value that does not fit."""
 

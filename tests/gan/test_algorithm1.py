@@ -14,7 +14,7 @@ import tinygan.functional as F
 from tinygan import nn
 from tinygan.backend import Stream, Streams
 from tinygan.engine import Operation, Tensor
-from tinygan.errors import DataError, DtypeError, GameError, GradientError, ShapeError
+from tinygan.errors import ArgumentError, DataError, DtypeError, GradientError, ShapeError
 from tinygan.gan import Algorithm1, Noise
 from tinygan.optim import SGD, LinearMomentum
 
@@ -380,7 +380,7 @@ def test_a_logit_may_have_an_axis_of_its_own_or_none(options):
 @pytest.mark.parametrize("net", [discriminator(1, nn.Sigmoid()), nn.Sequential(discriminator(1, nn.Sigmoid()))])
 @pytest.mark.parametrize("shaping", [(), (nn.Flatten(),), (nn.Reshape(1), nn.Flatten())])
 def test_a_sigmoid_at_the_end_of_d_is_refused_at_construction(net, shaping):
-    with pytest.raises(GameError, match=r"^Algorithm1: the discriminator ends in a sigmoid.* logits.*: remove the sig"):
+    with pytest.raises(ArgumentError, match=r"^Algorithm1: the discriminator ends in a sigmoid.* logits.*: remove"):
         Algorithm1(generator(), nn.Sequential(net, *shaping))
 
 
@@ -390,7 +390,7 @@ def test_a_sigmoid_at_the_end_of_d_is_refused_at_construction(net, shaping):
 def test_an_activation_that_no_layer_shows_is_refused_in_the_first_step(options, function, flat):
     net = Wrapped(discriminator(), lambda y: function(y).reshape(y.shape[0]) if flat else function(y))
     name = function.__name__
-    assert f"the discriminator ends in a {name}" in refusal(GameError, generator(), net, **options)
+    assert f"the discriminator ends in a {name}" in refusal(ArgumentError, generator(), net, **options)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tinygan.backend import Stream
-from tinygan.errors import GameError
+from tinygan.errors import ArgumentError
 from tinygan.gan import Noise
 
 seeds = st.integers(0, 2**32 - 1)
@@ -73,6 +73,6 @@ def test_refusals():
     with pytest.raises(ValueError, match="Noise: size must be an integer of at least 1, got 0"):
         Noise("uniform", 0)
     for size in (2.5, True, "3"):
-        with pytest.raises(GameError, match="Noise: size must be an integer of at least 1"):
+        with pytest.raises(ArgumentError, match="Noise: size must be an integer of at least 1"):
             Noise("uniform", size)
     assert type(Noise("uniform", np.int64(3)).size) is int

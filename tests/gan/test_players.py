@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import tinygan as tg
 import tinygan.functional as F
 from tinygan import nn
-from tinygan.errors import GameError, ShapeError
+from tinygan.errors import ArgumentError, ShapeError
 from tinygan.gan import Algorithm1, Noise
 from tinygan.gan.players import RANGES, activation_of, last_activation, noise_size, out_of_reach
 from tinygan.optim import SGD
@@ -161,8 +161,20 @@ def test_players_that_make_no_game_are_refused(make, message):
     if message is None:  # the same layers, and only one player that trains them
         Algorithm1(**players | {"noise": Noise("uniform", 2)})
         return
-    with pytest.raises(GameError, match=f"^Algorithm1: .*{message}"):
+    with pytest.raises(ArgumentError, match=f"^Algorithm1: .*{message}"):
         Algorithm1(**players)
+
+
+def test_a_parameter_that_is_thawed_is_trained_from_then_on():
+    g = generator()
+    weight = g[0].weight
+    weight.requires_grad = False
+    game = Algorithm1(g, discriminator())
+    for frozen in (True, False):
+        weight.requires_grad = not frozen
+        before = weight.data.copy()
+        game.step(np.ones((4, 3), np.float32))
+        assert np.array_equal(weight.data, before) == frozen
 
 
 def test_what_is_shared_and_frozen_is_no_quarrel():
@@ -176,7 +188,7 @@ def test_a_player_that_is_all_frozen_has_nothing_to_train():
     g = generator()
     for parameter in g.parameters():
         parameter.requires_grad = False
-    with pytest.raises(GameError, match="the generator has nothing to train: all of its parameters are frozen"):
+    with pytest.raises(ArgumentError, match="the generator has nothing to train: all of its parameters are frozen"):
         Algorithm1(g, discriminator())
 
 

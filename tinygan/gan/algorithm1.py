@@ -10,7 +10,7 @@ from typing import Any
 import tinygan.functional as F
 from tinygan.backend import Streams, current_streams
 from tinygan.engine import Tensor, grad, no_grad
-from tinygan.errors import DataError, DtypeError, GameError, GradientError, ShapeError
+from tinygan.errors import ArgumentError, DataError, DtypeError, GradientError, ShapeError
 from tinygan.gan.noise import Noise, at_least_1
 from tinygan.gan.objectives import OBJECTIVES, discriminator_loss, generator_loss
 from tinygan.gan.players import (
@@ -87,7 +87,7 @@ class Algorithm1:
 
     Raises
     ------
-    GameError
+    ArgumentError
         The rules contradict each other, an optimiser does not belong to its player, or the discriminator is seen to end
         in a sigmoid or another activation: losses are computed on logits.
     ShapeError
@@ -123,20 +123,20 @@ class Algorithm1:
         streams: Streams | None = None,
     ) -> None:
         if schedule not in SCHEDULES:
-            raise GameError(f"Algorithm1: schedule must be one of {', '.join(SCHEDULES)}; got {schedule!r}")
+            raise ArgumentError(f"Algorithm1: schedule must be one of {', '.join(SCHEDULES)}; got {schedule!r}")
         if objective not in OBJECTIVES:
-            raise GameError(f"Algorithm1: objective must be one of {', '.join(OBJECTIVES)}; got {objective!r}")
+            raise ArgumentError(f"Algorithm1: objective must be one of {', '.join(OBJECTIVES)}; got {objective!r}")
         if shared_noise and schedule != "simultaneous":
-            raise GameError(
+            raise ArgumentError(
                 "Algorithm1: shared_noise needs schedule='simultaneous'; as printed, every update draws fresh noise"
             )
         if not 0 < discriminator_loss_scale < math.inf:
-            raise GameError(
+            raise ArgumentError(
                 f"Algorithm1: discriminator_loss_scale must be positive, got {discriminator_loss_scale}; expected a "
                 "finite number above 0: a discriminator that climbs its loss helps the generator"
             )
         if generator_optimizer and discriminator_optimizer and not (lr is None and momentum is None):
-            raise GameError(
+            raise ArgumentError(
                 "Algorithm1: lr and momentum are for the default optimisers; both optimisers are given: set them there"
             )
         self.generator = generator
@@ -185,7 +185,7 @@ class Algorithm1:
         DataError
             The data are not finite, or the last activation of the generator cannot reach them, such as pixels up to 255
             under a sigmoid. On a device where to look is to wait, only the first step looks.
-        GameError
+        ArgumentError
             The discriminator ends in a sigmoid or another activation.
         GradientError
             No gradient reaches any parameter of a player. One that is frozen, or that takes no part, is left as it is.
@@ -246,9 +246,7 @@ class Algorithm1:
         """Differentiate with respect to this player's parameters only: nothing is computed for the other's weights."""
         params = (self.generator_optimizer if player == "generator" else self.discriminator_optimizer).params
         trained = [parameter for parameter in params if parameter.requires_grad]
-        gradients: Sequence[Tensor | None] = ()
-        if trained and loss.requires_grad:
-            gradients = grad(loss, trained, retain_graph=retain_graph, allow_unused=True)
+        gradients = grad(loss, trained, retain_graph=retain_graph, allow_unused=True)
         if all(gradient is None for gradient in gradients):
             why = "its loss does not depend on them: look for detach(), .data or NumPy on the way"
             raise GradientError(
@@ -368,7 +366,7 @@ def _rows_of_first_parameter(generator: Module) -> int:
     seen = noise_size(generator)
     shape = generator.parameters()[0].shape
     if seen is None and len(shape) != 2:
-        raise GameError(
+        raise ArgumentError(
             "Algorithm1: the size of the noise cannot be told from the generator, whose first parameter has the shape "
             f"{shape}: give noise=Noise(kind, size)"
         )

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from tinygan.backend import Array, Backend, Stream, get_backend
-from tinygan.errors import GameError
+from tinygan.errors import ArgumentError
 
 KINDS = ("uniform", "gaussian", "spherical")
 
@@ -39,7 +39,7 @@ class Noise:
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
-            raise GameError(f"Noise: kind must be one of {', '.join(KINDS)}; got {self.kind!r}")
+            raise ArgumentError(f"Noise: kind must be one of {', '.join(KINDS)}; got {self.kind!r}")
         object.__setattr__(self, "size", at_least_1("Noise: size", self.size))
 
     def draw(self, count: int, stream: Stream, dtype: Any = np.float32, backend: Backend | None = None) -> Array:
@@ -72,5 +72,5 @@ def at_least_1(what: str, value: Any) -> int:
     except TypeError:
         number = 0
     if number < 1:
-        raise GameError(f"{what} must be an integer of at least 1, got {value!r}")
+        raise ArgumentError(f"{what} must be an integer of at least 1, got {value!r}")
     return number

@@ -7,7 +7,7 @@ from typing import Any
 
 from tinygan import nn
 from tinygan.engine import Operation, Tensor
-from tinygan.errors import GameError
+from tinygan.errors import ArgumentError
 from tinygan.nn import Module
 from tinygan.optim import SGD, Optimizer
 
@@ -77,10 +77,10 @@ def out_of_reach(activation: str, low: float, high: float) -> str:
 
 
 def refuse_bounded_logits(activation: str) -> None:
-    """Raise `GameError` if the discriminator ends in an activation: its answer is a logit, which is any number."""
+    """Raise `ArgumentError` if the discriminator ends in an activation: its answer is a logit, which is any number."""
     if activation:
         lowest, highest = RANGES[activation]
-        raise GameError(
+        raise ArgumentError(
             f"Algorithm1: the discriminator ends in a {activation}, so its answers lie in [{lowest:g}, {highest:g}]; "
             f"the losses are computed on logits, which are any number: remove the {activation}"
         )
@@ -107,28 +107,28 @@ def optimizer_of(who: str, player: Module, given: Optimizer | None, lr: Any, mom
 
     Raises
     ------
-    GameError
+    ArgumentError
         There is nothing to train, or the optimiser given is one for other parameters.
     """
     if not isinstance(player, Module):
-        raise GameError(f"Algorithm1: the {who} must be an nn.Module, got {type(player).__name__}")
+        raise ArgumentError(f"Algorithm1: the {who} must be an nn.Module, got {type(player).__name__}")
     own = dict(player.named_parameters())
     trained = {name: parameter for name, parameter in own.items() if parameter.requires_grad}
     if not trained:
         why = "all of its parameters are frozen" if own else "it has no parameter"
-        raise GameError(f"Algorithm1: the {who} has nothing to train: {why}")
+        raise ArgumentError(f"Algorithm1: the {who} has nothing to train: {why}")
     if given is None:
-        return SGD(trained.values(), lr, momentum)
+        return SGD(own.values(), lr, momentum)  # the frozen ones too: they may be thawed later
     moved, ids = {id(parameter) for parameter in given.params}, {id(parameter) for parameter in own.values()}
     foreign = [position for position, parameter in enumerate(given.params) if id(parameter) not in ids]
     if foreign:
-        raise GameError(
+        raise ArgumentError(
             f"Algorithm1: {who}_optimizer updates a parameter that is not the {who}'s: number {foreign[0]}, of shape "
             f"{given.params[foreign[0]].shape}; make it with {who}.parameters()"
         )
     lacking = [name for name, parameter in trained.items() if id(parameter) not in moved]
     if lacking:
-        raise GameError(
+        raise ArgumentError(
             f"Algorithm1: {who}_optimizer does not update {', '.join(lacking)} of the {who}: make it with "
             f"{who}.parameters(); what should stay as it is, freeze with requires_grad = False"
         )
@@ -136,11 +136,12 @@ def optimizer_of(who: str, player: Module, given: Optimizer | None, lr: Any, mom
 
 
 def refuse_shared(generator: Module, optimizers: tuple[Optimizer, Optimizer]) -> None:
-    """Raise `GameError` if both players move one parameter: what one of them descends, the other climbs."""
+    """Raise `ArgumentError` if both players move one parameter: what one of them descends, the other climbs."""
     first, second = ({id(parameter) for parameter in optimizer.params} for optimizer in optimizers)
-    shared = [name for name, parameter in generator.named_parameters() if id(parameter) in first & second]
+    both = first & second
+    shared = [name for name, own in generator.named_parameters() if id(own) in both and own.requires_grad]
     if shared:
-        raise GameError(
+        raise ArgumentError(
             f"Algorithm1: the generator and the discriminator share {', '.join(shared)} (names in the generator), and "
             "both would move it; give each its own"
         )
