@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 
 from tinygan import gan, nn, optim
 from tinygan.backend import Stream, Streams
+from tinygan.data import Split
 from tinygan.engine import Tensor, no_grad
 from tinygan.errors import ConfigError
 from tinygan.experiments import build
@@ -73,6 +75,35 @@ def test_the_wrong_number_of_outputs_is_refused(tiny_experiment, tiny_data):
     with pytest.raises(ConfigError) as error:
         build_game(tiny_experiment(), tiny_data(image_shape=(3, 3)), Streams(0), "cpu")
     assert str(error.value) == expected
+
+
+@pytest.mark.parametrize(
+    ("activation", "scale", "shift", "refused"),
+    [
+        ("sigmoid", 255, 0, r"the data lie in \[\S+, \S+\], but the generator ends in a sigmoid, which only reaches"),
+        ("sigmoid", 2, -1, r"ends in a sigmoid, which only reaches \[0, 1\]: scale the data"),
+        ("sigmoid", 1, 0, None),
+        ("tanh", 255, 0, r"ends in a tanh, which only reaches \[-1, 1\]"),
+        ("tanh", 2, -1, None),
+        ("tanh", 1, 0, None),
+        ("relu", 2, -1, r"ends in a relu, which only reaches \[0, inf\]"),
+        ("relu", 255, 0, None),
+        ("leaky_relu", 2, -1, None),
+    ],
+)
+def test_data_that_g_cannot_reach_are_refused(tiny_experiment, tiny_data, activation, scale, shift, refused):
+    data = tiny_data()
+    train = Split(scale * data.train.images + np.float32(shift), data.train.labels)
+    slope = ", slope = 0.2" if activation == "leaky_relu" else ""
+    layers = (
+        'generator.layers=[{ type = "linear", units = 4 }, { type = "' + activation + '"' + slope + " }]"
+    )
+    config, data = tiny_experiment(layers), dataclasses.replace(data, train=train)
+    if refused is None:
+        build_game(config, data, Streams(0), "cpu").step(train.images[:4])
+        return
+    with pytest.raises(ConfigError, match=rf"^tiny: .*{refused}"):
+        build_game(config, data, Streams(0), "cpu")
 
 
 def test_the_discriminator_takes_any_image_to_one_logit(tiny_experiment):

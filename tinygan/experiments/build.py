@@ -24,6 +24,7 @@ from tinygan.experiments.sections import (
     ReluConfig,
     SigmoidConfig,
 )
+from tinygan.gan.players import last_activation, out_of_reach
 
 
 def build_generator(config: ExperimentConfig, pixels: int, stream: Stream) -> nn.Sequential:
@@ -84,7 +85,7 @@ def build_game(config: ExperimentConfig, dataset: Dataset, streams: Streams, dev
     Raises
     ------
     ConfigError
-        The networks do not fit to the data, or into this machine.
+        The networks do not fit to the data, such as a sigmoid to pixels up to 255, or into this machine.
     """
     pixels = dataset.train.images.shape[1]
     needed, there = least_memory(config, pixels), _memory()
@@ -95,6 +96,9 @@ def build_game(config: ExperimentConfig, dataset: Dataset, streams: Streams, dev
             "fewer units or a smaller training.batch"
         )
     generator = build_generator(config, pixels, streams["weights"])
+    wrong = out_of_reach(last_activation(generator), dataset.train.low, dataset.train.high)
+    if wrong:
+        raise ConfigError(f"{config.name}: {wrong}: scale the data, or choose other layers for the generator")
     discriminator = build_discriminator(config, pixels, streams["weights"])
     set_marginal_bias(config, generator, dataset.train.images)
     generator.to(device)

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from tinygan.data.dataset import picture_shape
 from tinygan.errors import DtypeError, RunError, ShapeError
 from tinygan.runs.atomic import atomic_write
 from tinygan.runs.run_folder import RunFolder
@@ -45,8 +46,8 @@ def save_sheet(
     images : numpy.ndarray of floats, shape (N, product of image_shape)
         Pixels from 0 (black) to 1 (white); values beyond are drawn as the nearer of the two, and nan and the
         infinities in red.
-    image_shape : (h, w) or (h, w, 3)
-        Grey or red-green-blue images.
+    image_shape : (h, w), (h, w, 1) or (h, w, 3)
+        Grey or red-green-blue images, as in `tinygan.data.Dataset`.
     columns : int, optional
         Images in a row; by default as many as make as many rows.
     scale : int, optional
@@ -143,8 +144,8 @@ def _as_tiles(images: NDArray[np.floating], image_shape: tuple[int, ...]) -> NDA
         raise DtypeError(
             f"save_sheet: images holds {images.dtype}; expected floats from 0 to 1: divide whole grey levels by 255"
         )
-    if len(image_shape) not in (2, 3) or min(image_shape) < 1 or image_shape[2:] not in ((), (3,)):
-        raise ShapeError(f"save_sheet: image_shape is {image_shape}; expected (height, width) or (height, width, 3)")
+    if picture_shape(image_shape, "save_sheet") == (1,):
+        raise ShapeError("save_sheet: image_shape is (1,), a plain number; expected a picture: see save_line_sheet")
     pixels = math.prod(image_shape)
     if images.ndim != 2 or images.shape[1] != pixels:
         raise ShapeError(

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from tinygan.backend import Stream
+from tinygan.backend import Stream, get_backend
 from tinygan.engine import Tensor, no_grad
-from tinygan.gan.noise import Noise
+from tinygan.gan.noise import Noise, at_least_1
 from tinygan.nn import Module
 
 
@@ -33,12 +33,11 @@ def sample(generator: Module, count: int, noise: Noise, stream: Stream, batch: i
     Examples
     --------
     >>> from tinygan import gan, nn
-    >>> from tinygan.backend import Stream
+    >>> from tinygan.backend import Stream, get_backend
     >>> sample(nn.Linear(2, 3), 10, gan.Noise("gaussian", 2), Stream(0, "samples")).shape
     (10, 3)
     """
-    if count < 1:
-        raise ValueError(f"sample: count must be at least 1, got {count}")
+    count, batch = at_least_1("sample: count", count), at_least_1("sample: batch", batch)
     modes = [(module, module.training) for module in generator.modules()]
     generator.eval()
     try:
@@ -75,5 +74,7 @@ def push(generator: Module, z: Any) -> Any:
     -------
     numpy.ndarray, shape (m, ...)
     """
+    parameters = generator.parameters()
+    backend = parameters[0].backend if parameters else get_backend("cpu")
     with no_grad():
-        return generator(Tensor(generator.parameters()[0].backend.from_numpy(z))).numpy()
+        return generator(Tensor(backend.from_numpy(z))).numpy()
