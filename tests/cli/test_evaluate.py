@@ -10,8 +10,8 @@ import pytest
 from tests.doubles import faces
 from tests.doubles.small import shrunk
 from tinygan import data
-from tinygan.experiments.config import to_toml
-from tinygan.experiments.evaluate import evaluate
+from tinygan.config.experiment import to_toml
+from tinygan.experiments.protocol import evaluate
 from tinygan.runs.run_folder import RunFolder
 
 

@@ -13,7 +13,7 @@ import warnings
 import pytest
 
 from tinygan.cli import train as command
-from tinygan.experiments.config import load_experiment, shipped_experiments
+from tinygan.config.experiment import load_experiment, shipped_experiments
 from tinygan.runs.run_folder import RunFolder
 
 SHIPPED = ", ".join(config.name for config in shipped_experiments())

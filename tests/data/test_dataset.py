@@ -12,8 +12,8 @@ from hypothesis.extra.numpy import array_shapes, arrays
 
 from tinygan.data import Dataset, Split
 from tinygan.errors import DataError, DtypeError, ShapeError
-from tinygan.experiments.line_pictures import axis_of, save_line_sheet
-from tinygan.experiments.pictures import save_sheet
+from tinygan.pictures.line import axis_of, save_line_sheet
+from tinygan.pictures.sheets import save_sheet
 
 
 def split(count: int = 3, pixels: int = 64) -> Split:

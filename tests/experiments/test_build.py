@@ -10,12 +10,12 @@ import pytest
 
 from tinygan import gan, nn, optim
 from tinygan.backend import Stream, Streams
+from tinygan.config.experiment import load_experiment, shipped_experiments
 from tinygan.data import Split
 from tinygan.engine import Tensor, no_grad
 from tinygan.errors import ConfigError
 from tinygan.experiments import build
 from tinygan.experiments.build import build_discriminator, build_game, build_generator, build_optimizer, least_memory
-from tinygan.experiments.config import load_experiment, shipped_experiments
 
 EVERY_LAYER = """generator.layers=[
   { type = "dropout", p = 0.25 },

@@ -11,10 +11,10 @@ import pytest
 from tests.doubles import faces
 from tests.doubles.small import shrunk
 from tinygan import data
+from tinygan.config.experiment import load_experiment
 from tinygan.errors import AnomalyError, ConfigError
-from tinygan.experiments.config import load_experiment
-from tinygan.experiments.evaluate import evaluate
 from tinygan.experiments.pretrained import load_pretrained
+from tinygan.experiments.protocol import evaluate
 from tinygan.experiments.running import Limits, load_generator, reopen, run, start
 from tinygan.experiments.training import Training
 from tinygan.runs.checkpoint import write_checkpoint

@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 
 from tinygan import gan
 from tinygan.backend import Stream
+from tinygan.config.experiment import load_experiment
 from tinygan.data.dataset import Split
 from tinygan.errors import AnomalyError, CheckpointError, ConfigError, RunError
 from tinygan.experiments import running
-from tinygan.experiments.config import load_experiment
-from tinygan.experiments.pictures import save_sheet
 from tinygan.experiments.running import Limits, Watcher, is_done, load_generator, reopen, run, start
 from tinygan.experiments.training import Training
+from tinygan.pictures.sheets import save_sheet
 from tinygan.runs.checkpoint import write_checkpoint
 from tinygan.runs.run_folder import RunFolder
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from tinygan.cli import main
+from tinygan.config.experiment import load_experiment
 from tinygan.data import load
 from tinygan.errors import AnomalyError
-from tinygan.experiments.config import load_experiment
 from tinygan.experiments.running import run, start
 from tinygan.experiments.training import Training
 

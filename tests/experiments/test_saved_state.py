@@ -11,8 +11,8 @@ import warnings
 import numpy as np
 import pytest
 
+from tinygan.config.decisive import decisive_toml
 from tinygan.errors import CheckpointError
-from tinygan.experiments.decisive import decisive_toml
 from tinygan.experiments.saved_state import image_shape, moment
 from tinygan.experiments.training import Training
 from tinygan.runs.checkpoint import Checkpoint, read_checkpoint, write_checkpoint

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from tinygan import gan
 from tinygan.backend import Streams
+from tinygan.config.decisive import decisive_toml
 from tinygan.data.dataset import Split
 from tinygan.errors import AnomalyError, CheckpointError, ConfigError
-from tinygan.experiments.decisive import decisive_toml
 from tinygan.experiments.saved_state import AVERAGE, arrays_under
 from tinygan.experiments.training import SHEET_NOISE, Training
 

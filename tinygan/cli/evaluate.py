@@ -11,10 +11,10 @@ from tqdm import tqdm
 from tinygan import data, evaluation
 from tinygan.cli import output
 from tinygan.cli.arguments import add_data_option, add_no_average_option, open_run, path, positive
+from tinygan.config.experiment import load_experiment
 from tinygan.errors import TinyganError
-from tinygan.experiments.config import load_experiment
-from tinygan.experiments.evaluate import BEST, LAST, Evaluation, evaluate, images_to_judge
-from tinygan.experiments.validation import IMAGES, SAMPLES
+from tinygan.experiments.protocol import BEST, LAST, Evaluation, evaluate, images_to_judge
+from tinygan.experiments.selection import IMAGES, SAMPLES
 
 _CAVEAT = "A Parzen window estimate varies much and can prefer blur: compare it with others of its kind only."
 

@@ -6,9 +6,9 @@ import argparse
 import difflib
 from typing import Any
 
+from tinygan.checking.operations import check_operations, operation_names
 from tinygan.cli import output
 from tinygan.errors import TinyganError
-from tinygan.study.gradients import check_operations, operation_names
 
 
 class UnknownOperationError(TinyganError, ValueError):

@@ -14,10 +14,10 @@ from tinygan import data
 from tinygan.cli import output
 from tinygan.cli.arguments import RUNS, add_data_option, add_device_option, open_run, path, positive
 from tinygan.cli.progress import Progress
+from tinygan.config.experiment import ExperimentConfig, load_experiment
 from tinygan.data.dataset import Dataset
 from tinygan.data.files import VARIABLE
 from tinygan.errors import RunError
-from tinygan.experiments.config import ExperimentConfig, load_experiment
 from tinygan.experiments.running import Limits, is_done, reopen, run, start
 from tinygan.experiments.training import Training
 from tinygan.runs.run_folder import RunFolder

@@ -10,10 +10,8 @@ from typing import Any
 
 from tinygan import gan, nn, optim
 from tinygan.backend import Stream, Streams
-from tinygan.data.dataset import Dataset
-from tinygan.errors import ConfigError
-from tinygan.experiments.config import ExperimentConfig
-from tinygan.experiments.sections import (
+from tinygan.config.experiment import ExperimentConfig
+from tinygan.config.sections import (
     AdamConfig,
     DropoutConfig,
     LayerConfig,
@@ -24,6 +22,8 @@ from tinygan.experiments.sections import (
     ReluConfig,
     SigmoidConfig,
 )
+from tinygan.data.dataset import Dataset
+from tinygan.errors import ConfigError
 from tinygan.gan.players import last_activation, out_of_reach
 
 
@@ -124,7 +124,7 @@ def least_memory(config: ExperimentConfig, pixels: int) -> int:
 
     Examples
     --------
-    >>> from tinygan.experiments.config import load_experiment
+    >>> from tinygan.config.experiment import load_experiment
     >>> least_memory(load_experiment("mnist"), 784) // 2**20  # MiB
     44
     """

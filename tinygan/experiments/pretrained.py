@@ -6,10 +6,10 @@ import dataclasses
 import os
 
 from tinygan import nn
+from tinygan.config.experiment import ExperimentConfig, load_experiment
+from tinygan.config.sections import LayerConfig, LinearConfig, MaxoutConfig
 from tinygan.errors import CheckpointError, ConfigError, RunError
-from tinygan.experiments.config import ExperimentConfig, load_experiment
 from tinygan.experiments.saved_state import arrays_under
-from tinygan.experiments.sections import LayerConfig, LinearConfig, MaxoutConfig
 from tinygan.experiments.training import Training
 from tinygan.runs.run_folder import RunFolder
 

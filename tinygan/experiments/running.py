@@ -17,23 +17,23 @@ from typing import Any
 
 from tinygan import nn
 from tinygan.backend import blas_threads, keep_freed_memory
+from tinygan.config.decisive import changes, decisive_toml
+from tinygan.config.experiment import ExperimentConfig, load_experiment, parse_experiment, to_toml
 from tinygan.data.dataset import Dataset
 from tinygan.engine import detect_anomaly
 from tinygan.errors import AnomalyError, CheckpointError, ConfigError, RunError
-from tinygan.experiments.config import ExperimentConfig, load_experiment, parse_experiment, to_toml
-from tinygan.experiments.decisive import changes, decisive_toml
-from tinygan.experiments.evaluate import LAST, choose_checkpoint, generator_of
-from tinygan.experiments.line_pictures import axis_of, save_line_sheet
-from tinygan.experiments.pictures import save_sheet, sheet_path
 from tinygan.experiments.pretrained import load_pretrained, with_absolute_path
+from tinygan.experiments.protocol import LAST, choose_checkpoint, generator_of
 from tinygan.experiments.saved_state import image_shape
+from tinygan.experiments.selection import validate
 from tinygan.experiments.side_outputs import SideOutputs
 from tinygan.experiments.training import Training
-from tinygan.experiments.validation import validate
+from tinygan.gan.learned import answers
+from tinygan.pictures.line import axis_of, save_line_sheet
+from tinygan.pictures.sheets import save_sheet, sheet_path
 from tinygan.runs.checkpoint import Checkpoint
 from tinygan.runs.environment import describe_environment, differences
 from tinygan.runs.run_folder import RunFolder
-from tinygan.theory.learned import answers
 
 SHEET = "the sample sheet"
 

@@ -17,13 +17,13 @@ import numpy as np
 
 from tinygan import gan, optim
 from tinygan.backend import Streams
+from tinygan.config.decisive import changes, decisive_toml
+from tinygan.config.experiment import ExperimentConfig
 from tinygan.data.dataset import Dataset
 from tinygan.engine import Tensor
 from tinygan.errors import AnomalyError, CheckpointError, ConfigError
 from tinygan.experiments.build import build_game
 from tinygan.experiments.captured import CapturedSteps
-from tinygan.experiments.config import ExperimentConfig
-from tinygan.experiments.decisive import changes, decisive_toml
 from tinygan.experiments.saved_state import AVERAGE, arrays_under, check_state, not_finite
 from tinygan.nn import Module
 
@@ -61,7 +61,7 @@ class Training:
     Examples
     --------
     >>> from tinygan.data import load
-    >>> from tinygan.experiments.config import load_experiment
+    >>> from tinygan.config.experiment import load_experiment
     >>> training = Training(load_experiment("digits"), load("digits"))
     >>> training.step()
     >>> training.steps
