@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy.special import expit
 
 from tinygan import nn
-from tinygan.errors import DistributionError, ShapeError
+from tinygan.errors import ArgumentError, DistributionError, ShapeError
 from tinygan.gan.learned import answers, learn_discriminator, worst_error
 
 TWO = st.integers(1, 30).flatmap(
@@ -95,13 +95,13 @@ def test_points_that_are_not_finite_are_refused(point: float) -> None:
 @pytest.mark.parametrize("number", ["width", "steps", "batch", "lr"])
 @pytest.mark.parametrize("wrong", [0, -1, math.nan, math.inf])
 def test_numbers_out_of_range_are_refused(number: str, wrong: float) -> None:
-    with pytest.raises(ValueError, match=f"learn_discriminator: {number} is {wrong}; expected"):
+    with pytest.raises(ArgumentError, match=rf"learn_discriminator: {number} .*{wrong}"):
         learn_discriminator(np.zeros((5, 1)), np.ones((5, 1)), **{number: wrong})
 
 
 @pytest.mark.parametrize("share", [-0.1, 1.0, math.nan])
 def test_a_share_out_of_range_is_refused(share: float) -> None:
-    with pytest.raises(ValueError, match="worst_error: share is"):
+    with pytest.raises(ArgumentError, match="worst_error: share is"):
         worst_error([0.5], [1.0], [1.0], share)
 
 
