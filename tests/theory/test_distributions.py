@@ -77,8 +77,8 @@ def test_messages_for_masses() -> None:
     assert "p_data is 'half'; expected real numbers, as in [0.5, 0.5]" in refusal("half", [1.0])
     assert "p_data is an array of complex128; expected real numbers" in refusal(np.ones(1, complex), [1.0])
     assert refusal([0.5, 0.5], [0.2, 0.3, 0.5]) == (
-        "criterion: p_data has 2 masses and p_g has 3; expected masses of the same points in the same order; give a "
-        "point that one of them lacks the mass 0"
+        "criterion: p_data has 2 masses and p_g has 3; expected masses of the same points in the same order; "
+        "where one of them lacks a point, give it the mass 0"
     )
     assert "p_g is a list of masses and p_data a density; expected two of one kind" in refusal(NORMAL, [1.0])
 

@@ -1,8 +1,8 @@
-"""Toy distributions in the plane, whose densities are known: what a generator makes can be held against the truth.
+"""Toy distributions in the plane with known densities, so that a generator can be compared with the truth.
 
-Two kinds. A `GaussianMixture` has modes that can be counted (the ring, the grid); a `NoisyCurve` is a line drawn with
-a trembling hand (the moons, the swiss roll). Both draw endless samples and know their own density, so
-D* = p_data / (p_data + p_g) can be computed where usually it is guessed.
+There are two kinds. A `GaussianMixture` has modes that can be counted (the ring, the grid). A `NoisyCurve` is a curve
+with Gaussian noise (the moons, the swiss roll). Both draw any number of samples and compute their density, so
+D* = p_data / (p_data + p_g) can be computed.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from tinygan.errors import ShapeError
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
-BLOCK = 4096  # points whose density is computed at once: bounds the memory
+BLOCK = 4096  # points whose density is computed at once, to limit the memory
 
 
 class Toy:
-    """What both kinds share: a point is a centre, drawn in a way of each kind's own, plus round normal noise.
+    """The base class of both kinds: a point is a random centre plus isotropic Gaussian noise.
 
     Parameters
     ----------
@@ -31,7 +31,7 @@ class Toy:
     std : float
         Standard deviation of the noise in each direction.
     weights : array of shape (K,), optional
-        The density is sum_k weights_k N(x; centres_k, std^2 I); by default all weigh the same.
+        The density is sum_k weights_k N(x; centres_k, std^2 I); by default all weights are equal.
 
     Raises
     ------
@@ -60,7 +60,7 @@ class Toy:
 
     @property
     def half_width(self) -> float:
-        """Half the side of a square around 0 that holds the samples: four standard deviations beyond every centre."""
+        """Half the side of a square around 0 that extends four standard deviations beyond every centre."""
         return float(np.abs(self._centres).max() + 4 * self.std)
 
     def sample(self, n: int, stream: Stream) -> Array:
@@ -121,7 +121,7 @@ class Toy:
 
 
 class GaussianMixture(Toy):
-    """Round Gaussians of one width and equal weight: p(x) = 1/K sum_k N(x; modes_k, std^2 I).
+    """Isotropic Gaussians of equal width and weight: p(x) = 1/K sum_k N(x; modes_k, std^2 I).
 
     Parameters
     ----------
@@ -147,7 +147,7 @@ class GaussianMixture(Toy):
 
     @property
     def modes(self) -> Array:
-        """The centres, a float64 array of shape (K, 2) that cannot be written to."""
+        """The centres, a read-only float64 array of shape (K, 2)."""
         return self._centres
 
     def _draw_centres(self, n: int, stream: Stream) -> Array:
@@ -155,10 +155,10 @@ class GaussianMixture(Toy):
 
 
 class NoisyCurve(Toy):
-    """Curves drawn with noise: t is uniform on [start, end], the curve any of B, and x is normal around c_b(t).
+    """Curves with noise: t is uniform on [start, end], b is one of B curves, and x is normal around c_b(t).
 
-    p(x) = 1/B sum_b 1/(end - start) int N(x; c_b(t), std^2 I) dt, by Gauss-Legendre quadrature: ten nodes for every
-    four standard deviations of the curve's length. The integrand is smooth, so that is good for nine digits.
+    p(x) = 1/B sum_b 1/(end - start) int N(x; c_b(t), std^2 I) dt, by Gauss-Legendre quadrature with ten nodes for every
+    four standard deviations of the curve's length. The integrand is smooth, so nine digits are right.
 
     Parameters
     ----------
@@ -173,7 +173,7 @@ class NoisyCurve(Toy):
     Raises
     ------
     ValueError
-        There is no curve, or t does not run upwards.
+        There is no curve, or start is not below end.
 
     Examples
     --------
@@ -251,12 +251,12 @@ def grid(side: int = 5, spacing: float = 2.0, std: float = 0.05) -> GaussianMixt
 
 
 def two_moons(std: float = 0.1) -> NoisyCurve:
-    """Two half circles of radius 1 that reach into each other.
+    """Two interleaved half circles of radius 1.
 
     Examples
     --------
     >>> moons = two_moons()
-    >>> a, b = moons.density([[-0.5, 0.75], [0.5, -0.75]])  # the tops of the two, one the other's mirror image
+    >>> a, b = moons.density([[-0.5, 0.75], [0.5, -0.75]])  # on the two half circles, which are symmetric
     >>> bool(a > 0.3 and abs(a - b) < 1e-9)
     True
     """
@@ -269,7 +269,7 @@ def two_moons(std: float = 0.1) -> NoisyCurve:
 
 
 def swiss_roll(std: float = 0.03) -> NoisyCurve:
-    """A spiral of one and a half turns, from radius 1/3 to radius 1, thinning towards its end.
+    """A spiral of one and a half turns, from radius 1/3 to radius 1; its density falls towards the outer end.
 
     Examples
     --------
