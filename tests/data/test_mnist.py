@@ -22,7 +22,7 @@ SIZES = {"train": 60_000, "t10k": 10_000}
 
 @pytest.fixture(scope="module")
 def imitation(tmp_path_factory: pytest.TempPathFactory, idx_bytes: Any) -> Path:
-    """A folder with files of MNIST's shapes: two pixels of an image encode its number, the label is the number mod 10."""
+    """A folder with files of MNIST's shapes: two pixels encode the number of an image, its label is that mod 10."""
     folder = tmp_path_factory.mktemp("data")
     (folder / "mnist").mkdir()
     for part, count in SIZES.items():

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from tinygan.checking.differences import Slopes
 from tinygan.checking.judging import Judgement, conclude, judge, note_uncompared, rounding
-from tinygan.checking.numerical import Differentiator, Settings, random_weights
+from tinygan.checking.numerical import Differentiator, Settings, Slopes, random_weights
 from tinygan.checking.report import Index
 from tinygan.checking.subject import Array, Variable
 

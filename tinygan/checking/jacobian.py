@@ -7,9 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from tinygan.checking import report as kinds
-from tinygan.checking.differences import Slopes
 from tinygan.checking.judging import conclude, judge, note_uncompared, nothing
-from tinygan.checking.numerical import Differentiator, Settings, random_weights
+from tinygan.checking.numerical import Differentiator, Settings, Slopes, random_weights
 from tinygan.checking.subject import Array, Subject
 
 

@@ -6,8 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from tinygan.checking.differences import Slopes
-from tinygan.checking.numerical import Settings
+from tinygan.checking.numerical import Settings, Slopes
 from tinygan.checking.report import WRONG_GRADIENT, Comparison, Index, element
 from tinygan.checking.subject import Array, Subject, Variable
 

@@ -10,9 +10,9 @@ import numpy as np
 
 from tinygan.backend import backend_of
 from tinygan.checking import report as kinds
+from tinygan.checking.promises import ForwardWatch
 from tinygan.checking.report import GradcheckReport
 from tinygan.checking.subject import Array, Subject, Variable, Watch, overlap, with_layout
-from tinygan.checking.watching import ForwardWatch
 from tinygan.engine.chain_rule import grad, topological_order
 from tinygan.engine.modes import Recording
 from tinygan.engine.tape import Operation

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinygan.checking.differences import central_difference, complex_step
+from tinygan.checking.numerical import central_difference, complex_step
 
 EPS = np.finfo(np.float64).eps
 POINTS = st.floats(-3, 3)
