@@ -1,4 +1,4 @@
-"""The checks for a real GPU, run on the strict double as far as that goes: they must be right when their hour comes."""
+"""The checks for a real GPU, run on the strict double, so that they work when a GPU is available."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from tests.doubles.small import shrunk, stand_in
 from tinygan.backend import graph
 from tinygan.backend.cupy import CupyBackend
 
-# These measure what a double has not: time, memory, and whether the host is held up.
+# These need a real GPU: they measure time, memory, and whether the host waits.
 ONLY_ON_A_GPU = {"no-wait", "speed", "memory"}
 
 needs_compiler = pytest.mark.skipif(
-    cuda_on_cpu.COMPILER is None, reason="no C++ compiler on this machine to run the kernels' source with"
+    not cuda_on_cpu.COMPILER, reason="no C++ compiler on this machine to run the kernels' source with"
 )
 
 

@@ -12,7 +12,7 @@ from tinygan.config.experiment import ExperimentConfig, load_experiment, shipped
 from tinygan.data import Dataset, Split, load
 from tinygan.evaluation import blocks
 
-WIDTH = 120  # of hidden layers at most
+WIDTH = 120  # largest number of units of a hidden layer
 
 NAMES = [config.name for config in shipped_experiments()]
 

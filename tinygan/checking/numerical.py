@@ -1,19 +1,19 @@
-"""Numerical derivatives along a line: what a gradient is compared with.
+"""Numerical derivatives of a function along a direction.
 
-Everything here is about a function g of one number t, with a vector of values: g(t) = f(x + t d), the function under
-test seen along a direction d. Three methods, from the most accurate to the most general:
+For a function f and a direction d, g(t) = f(x + t d) is a function of one number with a vector of values. Its slope at
+0 is computed by three methods, from the most accurate to the most general:
 
 - The **complex step** (Squire and Trapp, 1998): f(x + ih d) = f(x) + ih f'(x) d + O(h^2), so the imaginary part over h
-  is the derivative. Nothing is subtracted, so h may be 1e-20 and every digit is right. It asks for an f that is
-  analytic and computes with complex numbers; |x| is not, so the caller verifies the result.
-- **Central differences**, D(h) = (g(h) - g(-h)) / 2h, with an error in h^2 which **Richardson extrapolation** removes:
-  (4 D(h/2) - D(h)) / 3 has one in h^4.
-- At a **kink** there is no derivative but a slope to the left and one to the right; their difference is what is left
-  of (g(h) - 2 g(0) + g(-h)) / h as h goes to 0.
+  is the derivative. Nothing is subtracted, so h may be 1e-20 and every digit is right. It needs an f that is analytic
+  and computes with complex numbers. |x| is not analytic, so the caller verifies the result.
+- **Central differences**, D(h) = (g(h) - g(-h)) / 2h, have an error of order h^2. **Richardson extrapolation** removes
+  it: the error of (4 D(h/2) - D(h)) / 3 is of order h^4.
+- At a **kink** there is no derivative, but a left and a right slope; their difference is the limit of
+  (g(h) - 2 g(0) + g(-h)) / h as h goes to 0.
 
-Every step is a power of 2, so that x + h is exact wherever it can be. The first one is a thousandth of x. An element
-whose estimate is not smooth, or not what was expected, is estimated with all the other steps too, from a tenth of x to
-the last digits of x and, for a small x, also from a tenth of 1. The estimate that doubts itself least is kept.
+Every step is a power of 2, so that x + h is exact if possible. The first step is a thousandth of x. If an estimate is
+not smooth, or not as expected, the element is also estimated with all other steps: from a tenth of x to the last digits
+of x, and for a small x also from a tenth of 1. The estimate with the smallest estimated error is kept.
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ from tinygan.checking.subject import Array, Stopped, Subject
 Line = Callable[[complex], Array]
 
 COMPLEX_STEP = 1e-20  # relative to x
-ROUNDING = 8.0  # units in the last place that a value of f may be off by
-SMOOTH = 1e-4  # relative disagreement of the estimates within one stencil above which a smaller step is tried
-CLEAR = 1e-2  # relative doubt below which an estimate need not be smooth
-FAIR = 0.3  # relative doubt below which an estimate can contradict another one
+ROUNDING = 8.0  # rounding error of a value of f, in units in the last place
+SMOOTH = 1e-4  # relative difference of the estimates of one stencil above which a smaller step is tried
+CLEAR = 1e-2  # relative error below which an estimate need not be smooth
+FAIR = 0.3  # relative error below which an estimate can contradict another estimate
 KINK = 1e-4  # relative difference of the slopes above which a point counts as a kink
-STEADY = 0.1  # part of its jump by which the slopes of a kink may move as the step shrinks
-DIVERGING = 1.2  # growth of a slope as the step is halved; if more, it has no limit (that of a root is 1.41, a jump 2)
-SMALLEST = float(np.finfo(np.float64).tiny)  # below it, values lose digits
+STEADY = 0.1  # largest change of the slopes of a kink as the step shrinks, relative to their difference
+DIVERGING = 1.2  # a slope that grows by more than this as the step is halved has no limit (a root: 1.41, a jump: 2)
+SMALLEST = float(np.finfo(np.float64).tiny)  # smaller values lose digits
 COMPLEX, CENTRAL = "complex step", "central differences"  # names of the methods in a report
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What the user asked for: see `tinygan.gradcheck`."""
+    """The user's options: see `tinygan.gradcheck`."""
 
     rtol: float
     atol: float | None
@@ -62,7 +62,7 @@ class Differentiator:
     analytic : bool
         Whether the complex step may be used.
     used : set of str
-        The methods that have been used since it was last cleared.
+        The methods used since this set was last cleared.
     """
 
     def __init__(self, subject: Subject, settings: Settings, rng: np.random.Generator) -> None:
@@ -84,9 +84,9 @@ class Differentiator:
     def along(
         self, direction: Sequence[Array], agrees: Callable[[Slopes], Array] | None = None, size: float = 1.0
     ) -> Slopes:
-        """Return the slopes of every output element; an element that does not agree is looked at more closely.
+        """Return the slopes of every output element; an element that does not agree is estimated with more steps.
 
-        `size` is that of the input elements that move, in units of the direction.
+        `size` is the size of the input elements that move, in units of the direction.
         """
         line = self.line(direction)
         exact = None
@@ -99,7 +99,7 @@ class Differentiator:
         slopes = central_difference(
             line, self.f0, self.subject.precision, agrees, self.eps, size, self.subject.scale
         )
-        if exact is not None:  # it knows more digits of what the differences confirm
+        if exact is not None:  # where the differences confirm the complex step, it has more digits
             exact.usual = slopes.usual
             confirmed = np.abs(exact.value - slopes.value) <= slopes.doubt
             plain = ~(slopes.kink | slopes.undefined | exact.undefined)
@@ -107,11 +107,11 @@ class Differentiator:
         return slopes
 
     def zeros(self) -> list[Array]:
-        """Return the direction that leads nowhere, to be filled in."""
+        """Return a direction of zeros."""
         return [np.zeros(point.shape) for point in self.points]
 
     def sizes(self, index: int, least: float = 0.0) -> Array:
-        """Return by how much the elements of an input can be expected to vary: their own size, or `least`."""
+        """Return the scale on which the elements of an input vary: their own size, at least `least`."""
         size = np.maximum(np.abs(self.points[index]), least)
         return np.where(np.isfinite(size) & (size > 0), size, 1.0)
 
@@ -122,8 +122,8 @@ class Differentiator:
     def _complex_works(self, rng: np.random.Generator) -> bool:
         """Return whether complex steps along two random directions agree with central differences.
 
-        A function may refuse complex numbers, or drop the imaginary part somewhere as |x| does, in which case the
-        complex step is wrong without a word.
+        A function may refuse complex numbers, or drop the imaginary part like |x|; then the complex step is silently
+        wrong.
         """
         if not self.f0.size or any(variable.size == 0 for variable in self.points):
             return False
@@ -137,11 +137,11 @@ class Differentiator:
             except Stopped:
                 del self.subject.report.failures[noted:]
                 return False
-            except Exception:  # whatever the function has against complex numbers
+            except Exception:  # the function does not accept complex numbers
                 return False
             true = central_difference(self.line(direction), self.f0, self.subject.precision, None, self.eps)
             close = np.abs(trial.value - true.value) <= 1e-5 * np.abs(true.value) + true.noise
-            clear = true.noise <= 1e-3 * np.abs(true.value)  # else any value is close
+            clear = true.noise <= 1e-3 * np.abs(true.value)  # otherwise any value would be close
             clear |= (true.value == 0) & (trial.value == 0)
             if not np.all(close & clear & ~true.kink & ~true.undefined):
                 return False
@@ -149,7 +149,7 @@ class Differentiator:
 
 
 def random_weights(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
-    """Return numbers of both signs, none of them near 0 and none equal."""
+    """Return different numbers of both signs, away from 0."""
     return rng.uniform(0.5, 1, shape) * rng.choice([-1.0, 1.0], shape)
 
 
@@ -167,15 +167,15 @@ class Slopes:
     left, right : array
         The one-sided slopes at a kink; elsewhere `value`.
     noise : array
-        The error that rounding can have made.
+        The possible rounding error.
     doubt : array
-        The error, truncation included, that the estimate suspects itself of.
+        The estimated error, including truncation.
     usual : array
-        The slope of a function of such values in general, f / max(|x|, 1) or the first that was seen: what is far
-        below it is 0 but for rounding.
+        A typical slope of such a function, f / max(|x|, 1) or the first estimate: a much smaller slope is 0 up to
+        rounding.
     kink : array of bool
     undefined : array of bool
-        g is not finite in any neighbourhood that was tried, or its slope has no limit; compare nothing here.
+        g is not finite in any neighbourhood that was tried, or its slope has no limit: the element is not compared.
     """
 
     value: Array
@@ -189,7 +189,7 @@ class Slopes:
 
     @classmethod
     def empty(cls, shape: int | tuple[int, ...]) -> Slopes:
-        """Slopes of which nothing is known yet."""
+        """Return slopes without any estimate yet."""
         value, left, right = (np.full(shape, np.nan) for _ in range(3))
         noise, doubt = (np.full(shape, np.inf) for _ in range(2))
         return cls(value, left, right, noise, doubt, np.zeros(shape), np.zeros(shape, bool), np.ones(shape, bool))
@@ -200,19 +200,19 @@ class Slopes:
             np.copyto(mine, getattr(other, name), where=where)
 
     def put_column(self, j: int, column: Slopes) -> None:
-        """Write `column`, taken along the j-th unit vector, as column j of a Jacobian."""
+        """Write `column`, the slopes along the j-th unit vector, as column j of a Jacobian."""
         for name, mine in vars(self).items():
             mine[:, j] = getattr(column, name)
 
     def block(self, rows: slice, columns: slice | None) -> Slopes:
-        """Return a part of a Jacobian; with None, all of a column as a Jacobian."""
+        """Return a part of a Jacobian; with None, a whole column as a Jacobian."""
         return Slopes(*(array[rows, columns] for array in vars(self).values()))
 
 
 def complex_step(g: Line, g0: Array, size: float = 1.0, scale: float = 0.0) -> Slopes:
-    """Return the derivative by a complex step; where it is not finite, it is undefined.
+    """Return the derivative by a complex step; it is undefined where it is not finite.
 
-    `size` is that of the x that g moves, and `scale` that of sums within g, as for `central_difference`.
+    `size` is the size of the x that g moves, and `scale` that of sums within g, as in `central_difference`.
     """
     size = size or 1.0
     h = max(COMPLEX_STEP * min(size, 1.0), min(SMALLEST / COMPLEX_STEP, 1e-8 * size))
@@ -237,27 +237,27 @@ def central_difference(
     Parameters
     ----------
     g : callable
-        Of t.
+        A function of t.
     g0 : array
         g(0).
     precision : float
-        The distance between 1 and the next number of the dtype that g is computed in.
+        The distance between 1 and the next number in the dtype in which g is computed.
     agrees : callable, optional
-        Says of which elements the slopes are what was expected. Others are estimated again with every other step, and
-        the estimate that doubts itself least is kept; the expected value never enters the estimate.
+        Returns whether the slope of each element is as expected. The others are estimated again with every other step,
+        and the estimate with the smallest estimated error is kept. The expected value never enters the estimate.
     first_step : float, optional
-        Relative to `size`; by default about the fifth root of `precision`, which balances h^4 against rounding over h.
+        Relative to `size`; by default about the fifth root of `precision`, which balances h^4 and rounding over h.
     size : float
-        Of the x that g(t) adds t to, or 0 if it is 0.
+        The size of the x to which g(t) adds t; 0 if x is 0.
     scale : float
-        Of sums within g, if known: values that are no larger than its rounding mean nothing.
+        The size of sums within g, if known: values below their rounding have no meaning.
     """
     usual: dict[bool, Array] = {}
     best, rough = Slopes.empty(g0.shape), Slopes.empty(g0.shape)
     rough.undefined[...] = False
     settled = np.zeros(g0.shape, bool)
     steepest, first = np.zeros(g0.shape), np.full(g0.shape, np.inf)
-    least, flat = np.full(g0.shape, np.inf), np.zeros(g0.shape)  # change of g that was seen, step without any
+    least, flat = np.full(g0.shape, np.inf), np.zeros(g0.shape)  # smallest change of g, largest step without a change
     step, finest, clash = np.full(g0.shape, np.inf), np.full(g0.shape, np.inf), np.zeros(g0.shape)
     steps, starts = _steps(precision, first_step, size)
     for h in steps:
@@ -269,16 +269,16 @@ def central_difference(
         open_ = ~settled & ~guess.undefined
         apart = np.abs(guess.value - best.value)
         alike = apart <= guess.doubt + best.doubt
-        # two steps that contradict each other: rounding within g is larger than its values tell, as in (1e8 + x) - 1e8
+        # Two steps contradict each other: rounding within g is larger than its values show, as in (1e8 + x) - 1e8.
         contradicted = open_ & ~alike & np.where(h < step, _within(FAIR, best), _within(FAIR, guess))
         clash = np.where(contradicted, np.fmax(clash, apart), clash)
-        # the slopes of a bounded function vanish with large steps, and with them what they are in doubt of
+        # With large steps, the slopes of a bounded function vanish, and so do their estimated errors.
         better = np.where(alike, guess.doubt < best.doubt, ~_within(CLEAR, best) & (_within(CLEAR, guess) | (h < step)))
         done = open_ & smooth & (better | alike)
         if agrees is not None:
             done = (done | (open_ & _within(CLEAR, guess))) & agrees(guess)
         if len(starts) > len(usual):
-            done &= guess.value != 0  # a change too small for the values to show
+            done &= guess.value != 0  # with 0, the change may be too small for the values
         best.take(guess, where=open_ & (better | done))
         step = np.where(open_ & (better | done), h, step)
         settled |= done
@@ -286,25 +286,25 @@ def central_difference(
             break
         least = np.fmin(least, np.where(slope > 0, slope * h / 2, np.inf))
         flat = np.where((slope == 0) & ~guess.undefined, np.fmax(flat, h / 2), flat)
-        # what a point is, if it is not smooth, is seen best with the smallest step that rounding does not spoil
+        # If a point is not smooth, the smallest step without much rounding shows best what it is.
         first = np.where(np.isinf(first) & np.isfinite(slope), slope, first)
         clear = ~guess.undefined & (guess.noise <= 8 * precision**0.5 * slope) & (h < finest)
         moved = np.abs(broken.left - rough.left) + np.abs(broken.right - rough.right)
         broken.kink &= moved <= STEADY * np.abs(broken.right - broken.left)
         rough.take(broken, where=clear)
         finest, steepest = np.where(clear, h, finest), np.where(clear, slope, steepest)
-    # a slope that diverges has grown since the first step, and a kink is not just the rest of a curve that flattens
-    # out; nor is there a kink or a jump at a point where smaller steps found a slope
+    # A diverging slope has grown since the first step. A flattening curve is not a kink. Nor is there a kink or a jump
+    # at a point where smaller steps found a slope.
     spread = np.where(rough.undefined, steepest, np.abs(rough.right - rough.left))
     smooth = (step < finest) & (best.doubt <= 0.1 * spread)
     rough.undefined &= (steepest > 2 * first) & ~smooth
     kink = rough.kink & ~rough.undefined & (steepest > KINK * first)
     rough.kink = kink & ~smooth
     best.noise = np.fmax(best.noise, clash)
-    # where small steps change nothing, any slope may be rounded away that would change less than larger steps do
+    # Where small steps change nothing, rounding may hide any slope whose change is smaller than that of larger steps.
     hidden = ~settled & (best.value == 0) & (step <= 2 * flat) & np.isfinite(least)
     best.doubt = np.fmax(best.doubt, np.fmax(clash, np.where(hidden, least / np.fmax(flat, SMALLEST), 0)))
-    # beside a kink, the step that misses it is small and inexact, but tells which of the two slopes is the one
+    # Near a kink, the steps that do not cross it are small and inexact, but they show which of the two slopes is right.
     side = np.where(np.abs(best.value - rough.left) < np.abs(best.value - rough.right), rough.left, rough.right)
     beside = ~settled & smooth & kink & (np.abs(best.value - side) <= best.doubt) & (rough.doubt < best.doubt)
     for array in (best.value, best.left, best.right):
@@ -319,7 +319,7 @@ def _within(part: float, slopes: Slopes) -> Array:
 
 
 def _steps(precision: float, first_step: float | None, size: float) -> tuple[list[float], dict[float, bool]]:
-    """Return the steps to try, in this order, and the first ones: in proportion to x and, which is true, to 1."""
+    """Return the steps in the order of their use, and the first steps: relative to x (False) and to 1 (True)."""
     digits = round(-np.log2(precision))
     first = 2.0 ** -(digits // 5) if first_step is None else first_step
     smaller = [first / 8**k for k in range(digits) if k == 0 or first / 8**k >= 2.0 ** (9 - digits)]
@@ -337,13 +337,13 @@ def _stencil(
 ) -> tuple[Array, Slopes, Slopes, Array]:
     """Estimate slopes from g(-h), g(-h/2), g(0), g(h/2), g(h).
 
-    Returns where g looks smooth; its slopes if it is; what they are if it is not; and the steeper one-sided slope.
+    Returns where g looks smooth; its slopes if it is smooth; its slopes if it is not; and the steeper one-sided slope.
     """
     ahead, near_ahead, near_behind, behind = g(h), g(h / 2), g(-h / 2), g(-h)
     finite = np.isfinite(g0 + ahead + near_ahead + near_behind + behind)
     outer, inner = (ahead - behind) / (2 * h), (near_ahead - near_behind) / h
     value = (4 * inner - outer) / 3
-    # of the values, of x + h and, where values are tiny, of those that are too small to be normal
+    # Rounding of the values, of x + h and, if values are tiny, of subnormal numbers.
     largest = np.maximum(np.abs(g0), np.maximum(np.abs(ahead), np.abs(behind)))
     meaningless = np.where(largest <= ROUNDING * precision * scale, largest, 0)
     noise = (ROUNDING * precision * (largest + size * np.abs(value)) + meaningless + SMALLEST) / h
@@ -351,7 +351,7 @@ def _stencil(
     right, near_right = (ahead - g0) / h, (near_ahead - g0) / (h / 2)
     left, near_left = (g0 - behind) / h, (g0 - near_behind) / (h / 2)
     bend = np.abs(inner - outer)
-    jump = np.abs(2 * (near_right - near_left) - (right - left))  # of the slope at 0, less the share of the curvature
+    jump = np.abs(2 * (near_right - near_left) - (right - left))  # of the slope at 0, without the part of the curvature
     smooth = finite & (bend <= SMOOTH * np.abs(value) + noise) & (jump <= SMOOTH * np.abs(value) + noise)
     no = np.zeros(g0.shape, bool)
     doubt = noise + bend + jump
@@ -359,7 +359,7 @@ def _stencil(
 
     steepest = np.maximum(np.abs(near_left), np.abs(near_right))
     broken = finite & (np.maximum(jump, bend) > KINK * steepest + noise)
-    # values that cancel to nearly 0 are noisier than their size says, and their slopes grow like 1/h without meaning it
+    # Values that cancel to nearly 0 are noisier than their size suggests, and their slopes grow like 1/h by rounding.
     cancelled = noise + ROUNDING * precision / h
     diverging = broken & (
         (np.abs(near_right) > DIVERGING * np.abs(right) + cancelled)
