@@ -396,7 +396,7 @@ def command_line() -> dict[str, Any]:
 
 @check
 def speed() -> dict[str, Any]:
-    """Measure an iteration in ms: by events on the GPU, and by the host's clock over many steps with one wait at the end."""
+    """Measure an iteration in ms: by events on the GPU, and by the host's clock over many steps with one wait."""
     cupy, found = get_backend("cuda").xp, {}
     for name in ("digits", "mnist"):
         for label, device, capture in (("captured", "cuda", True), ("eager", "cuda", False), ("cpu", "cpu", False)):

@@ -47,7 +47,7 @@ def test_a_check_passes_on_the_double(double, name, tmp_path, capsys):
 
 
 @needs_compiler
-def test_a_failure_hides_no_other_check(double, monkeypatch, capsys, tmp_path):
+def test_other_checks_run_after_a_failure(double, monkeypatch, capsys, tmp_path):
     right = CupyBackend.relu
     monkeypatch.setattr(CupyBackend, "relu", lambda self, x: right(self, x) + 1)
     status = gpu_checks.main(["--only", "methods", "draws", "--json", str(tmp_path / "results.json")])
@@ -57,7 +57,7 @@ def test_a_failure_hides_no_other_check(double, monkeypatch, capsys, tmp_path):
     assert "relu" in checks["methods"]["error"]
 
 
-def test_without_a_gpu_it_says_so():
+def test_without_a_gpu_the_message_says_so():
     code = """if True:
         import runpy, sys
         sys.modules["cupy"] = None

@@ -57,7 +57,7 @@ WAITS: dict[str, Callable[[Any], Any]] = {
 
 
 @pytest.mark.parametrize("mix", MIXED.values(), ids=MIXED)
-def test_what_lives_elsewhere_is_refused_at_all_times(cupy: StrictCupy, x: ndarray, mix: Any) -> None:
+def test_host_arrays_are_refused_at_all_times(cupy: StrictCupy, x: ndarray, mix: Any) -> None:
     with pytest.raises((StrictError, TypeError)):
         mix(cupy, x)
 
@@ -105,7 +105,7 @@ def test_views_share_memory_and_know_their_base(x: ndarray) -> None:
     assert x.get()[1].tolist() == [3, 7, 8]
 
 
-def test_a_captured_step_runs_when_it_is_replayed_and_not_before(cupy: StrictCupy, x: ndarray) -> None:
+def test_a_captured_step_runs_only_when_it_is_replayed(cupy: StrictCupy, x: ndarray) -> None:
     stream = cupy.cuda.Stream(non_blocking=True)
     stream.begin_capture()
     with cupy.cuda.using_allocator(cupy.cuda.MemoryPool().malloc):

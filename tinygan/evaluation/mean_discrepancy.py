@@ -159,7 +159,7 @@ def maximum_mean_discrepancy(
 
 
 def _kernel(bandwidth: float | None, d: int) -> Callable[[Block, Block], Array]:
-    """Return the kernel, as a function of two blocks: Gaussian, or polynomial if the bandwidth is None."""
+    """Return the kernel, as a function of two blocks: Gaussian, or polynomial without a bandwidth."""
 
     def gaussian(x: Block, y: Block) -> Array:
         assert bandwidth is not None
