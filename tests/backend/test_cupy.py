@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import tinygan as tg
-import tinygan.backend as backend_package
+from tinygan.backend import registry
 from tinygan.backend import backend_of, get_backend
 from tinygan.backend.cupy import missing
 from tinygan.errors import DeviceError
@@ -74,9 +74,9 @@ class FakeCupy(types.ModuleType):
 
 @pytest.fixture(autouse=True)
 def _fresh_backends() -> Iterator[None]:
-    backend_package._cupy.cache_clear()
+    registry._cupy.cache_clear()
     yield
-    backend_package._cupy.cache_clear()
+    registry._cupy.cache_clear()
 
 
 def install(monkeypatch: pytest.MonkeyPatch, module: types.ModuleType | None) -> None:

@@ -1,4 +1,4 @@
-"""Modes that hold for a block of code: recording on or off, and who is looking on.
+"""Modes that hold for a block of code: whether operations are recorded, and who observes them.
 
 A mode is a context variable, so it nests, survives exceptions, and belongs to one thread or task.
 """
@@ -34,8 +34,8 @@ class Recording:
     def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
         if inspect.isgeneratorfunction(function) or inspect.iscoroutinefunction(function):
             raise TypeError(
-                f"{function.__name__} runs only after the call of it has returned, when this decorator has no effect "
-                "any more; put the ``with`` block inside it, around the computation"
+                f"{function.__name__} runs after the call of it has returned, when this decorator has no effect any "
+                "more; put the ``with`` block inside it, around the computation"
             )
 
         @wraps(function)
@@ -47,7 +47,7 @@ class Recording:
 
 
 def is_grad_enabled() -> bool:
-    """Say whether operations are being recorded for a backward pass."""
+    """Return whether operations are being recorded for a backward pass."""
     return _recording.get()
 
 
@@ -74,13 +74,22 @@ def enable_grad() -> Recording:
 
 
 class Observer:
-    """Somebody who looks on at every operation: anomaly detection, a trace. Holds inside ``with observer:``."""
+    """Is told of every operation inside ``with observer:``; anomaly detection and the gradient checker derive from it.
+
+    Each method does nothing unless a subclass writes it.
+    """
+
+    def before_forward(self, operation: Any, inputs: Any) -> None:
+        """Take note that `operation` will compute its result from the operands `inputs`."""
 
     def forward(self, operation: Any, inputs: Any, result: Any) -> None:
-        """The `operation` computed the array `result` from the operands `inputs`."""
+        """Take note that `operation` has computed the array `result` from the operands `inputs`."""
+
+    def before_backward(self, operation: Any, gy: Any, saved: Any) -> None:
+        """Take note that the rule of `operation` will be applied to the gradient `gy` and the arrays it `saved`."""
 
     def backward(self, operation: Any, gy: Any, gradients: Any) -> None:
-        """The rule of `operation` turned the gradient `gy` into `gradients`, one an input (None: not wanted)."""
+        """Take note that the rule has turned `gy` into `gradients`, one for each input (None: not needed)."""
 
     def __enter__(self) -> Any:
         self._tokens: list[Token[Observer | None]] = [*getattr(self, "_tokens", ()), _observer.set(self)]
@@ -94,5 +103,5 @@ _observer: ContextVar[Observer | None] = ContextVar("tinygan_observer", default=
 
 
 def observer() -> Observer | None:
-    """Return who is looking on, if anybody."""
+    """Return the observer of this block, or None."""
     return _observer.get()

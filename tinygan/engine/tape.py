@@ -17,12 +17,20 @@ import re
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from tinygan.backend import Array, Backend, Shape, backend_of, get_backend
+from tinygan.backend import (
+    Array,
+    Backend,
+    Shape,
+    backend_of,
+    check_broadcast,
+    describe,
+    get_backend,
+    in_one_dtype,
+    operand,
+)
 from tinygan.engine import modes
-from tinygan.engine.tensor import DEFAULT_DTYPE, Tensor, as_operand, tensor
+from tinygan.engine.tensor import Tensor, tensor
 from tinygan.errors import DeviceError, DtypeError, GradientError, ShapeError, TinyganError
-
-Edge = "Operation | Tensor"  # what an input came from: an operation, or the tensor itself when it is a leaf
 
 _OUTPUT = -1  # origin of a saved array: the result of the operation itself
 _CONSTANT = -2  # origin of a saved array: neither an input nor the result, so no gradient flows through it
@@ -32,17 +40,20 @@ class Operation:
     """One call of a differentiable function: its forward formula, its backward formula, and what they share.
 
     A subclass writes two methods. ``forward(B, *inputs)`` computes the result from arrays with the backend `B`, and
-    hands what the backward formula will need to `save`. ``backward(B, gy, *saved)`` gets the gradient of the loss by
-    the result and returns the gradients by each input (None for an input that has none; a lone gradient needs no
-    tuple). Options, such as an axis, are arguments of the constructor.
+    hands what the backward formula will need to `save`. ``backward(B, gy, *saved)`` gets the gradient of the loss
+    with respect to the result, and returns the gradients with respect to each input (None for an input that has no
+    gradient; one alone needs no tuple). Options, such as an axis, are arguments of the constructor.
 
-    Nothing else is the subclass's business. The engine checks devices, dtypes and shapes, sums gradients over
+    The subclass does nothing else. The engine checks devices, dtypes and shapes, sums gradients over
     broadcast axes, casts them to the dtype of the input, adds up those of a value used twice, and frees what was
     saved. It runs `backward` on arrays, or, with ``create_graph=True``, on tensors: then `B` is a backend whose arrays
     are tensors, and the same formula records a graph of the gradient.
 
     Attributes
     ----------
+    fresh : bool
+        Whether each gradient that `backward` returns is a new array, which nothing else refers to. Then the engine may
+        write into it. False, the default, is always right, and costs a copy of what a leaf gets.
     needs : tuple of bool
         One entry an input: whether its gradient is needed. A rule may skip the work when not.
     mixed : slice
@@ -65,6 +76,7 @@ class Operation:
     """
 
     name: ClassVar[str] = "operation"
+    fresh: ClassVar[bool] = False
     mixed: ClassVar[slice] = slice(None)
 
     needs: tuple[bool, ...] = ()
@@ -75,7 +87,6 @@ class Operation:
     dtype: Any
     _origins: tuple[int, ...] = ()
     _versions: tuple[tuple[list[int], int, int], ...] = ()  # of saved arrays: count, its value then, and origin
-    _retained: Any = None  # weak reference to the result, when somebody asked to keep its gradient
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -92,7 +103,7 @@ class Operation:
         raise NotImplementedError(f"{type(self).__name__}.forward is not written")
 
     def backward(self, B: Backend, gy: Any, *saved: Any) -> Any:
-        """Compute the gradients by the inputs from `gy`, the gradient by the result."""
+        """Compute the gradients with respect to the inputs from `gy`, the gradient with respect to the result."""
         raise NotImplementedError(f"{type(self).__name__}.backward is not written")
 
     def save(self, *arrays: Any) -> None:
@@ -112,97 +123,82 @@ class Operation:
                 f"{self.name}: this object has recorded a call already, and it holds the state of one call only; "
                 f"make a new one for each, as in {type(self).__name__}(...)(x)"
             )
-        if not any(isinstance(value, Tensor) or getattr(value, "ndim", 0) for value in inputs):
-            inputs = tuple(value if value is None else tensor(value) for value in inputs)  # nothing but numbers
-        backend = self._common_backend(inputs)
-        arrays, edges = [], []
-        for value in inputs:
-            is_tensor = isinstance(value, Tensor)
-            arrays.append(value.data if is_tensor else as_operand(value, backend, self.name))
-            edges.append(value.edge if is_tensor else None)
-        if len(arrays) > 1:
-            arrays[self.mixed] = in_one_dtype(arrays[self.mixed], backend)
-        # by identity, by which _record tells saved arrays apart: an array that was given twice becomes two
-        positions = {id(array): position for position, array in enumerate(arrays)}
-        if len(positions) < len(arrays):
-            arrays = [array[...] if backend.is_array(array) else array for array in arrays]
-            positions = {id(array): position for position, array in enumerate(arrays)}
+        backend, inputs, arrays = self._operands(inputs)
         recording = modes.is_grad_enabled()
+        edges = [value.edge if isinstance(value, Tensor) else None for value in inputs]
         self.needs = tuple([recording and edge is not None for edge in edges])
-        self.check(*arrays)
-        try:
-            result = self.forward(backend, *arrays)
-        except TinyganError:
-            raise
-        except ValueError as error:
-            raise ShapeError(f"{self.name}: {error} (inputs: {describe(arrays)})") from error
-        except TypeError as error:
-            raise TypeError(f"{self.name}: {error} (inputs: {describe(arrays)})") from error
+
+        observer = modes.observer()
+        given = [value.data if isinstance(value, Tensor) else value for value in inputs] if observer else []
+        if observer is not None:
+            observer.before_forward(self, given)
+        result = self._compute(backend, arrays)
         array = backend.asarray(result) if backend_of(result) in (None, backend) else result  # on another device
-        output = Tensor(array[...] if id(array) in positions else array)
-        if output.data.base is not None:
-            self._share_version(output, arrays, inputs)
-        if (observer := modes.observer()) is not None:
-            observer.forward(self, [as_operand(value, backend, self.name) for value in inputs], output.data)
+        output = Tensor(array[...] if any([array is other for other in arrays]) else array)
+        if observer is not None:
+            observer.forward(self, given, output.data)
+
+        source = _source(output.data, arrays)
+        if source is not None and isinstance(inputs[source], Tensor):
+            output._version = inputs[source]._version  # a view changes when its base does
         if any(self.needs):
             if output.dtype.kind == "c":
                 raise DtypeError(f"{self.name}: the result is {output.dtype}, and gradients are of real numbers only")
             if output.is_floating_point:
                 self.edges = tuple(edges)
-                self._record(backend, positions, arrays, result, inputs, output)
+                self._record(backend, inputs, arrays, result, output)
         return output
 
+    def _operands(self, inputs: Sequence[Any]) -> tuple[Backend, Sequence[Any], list[Any]]:
+        """Return the backend that all inputs share, the inputs, and their arrays and numbers in one dtype."""
+        if not any([isinstance(value, Tensor) or getattr(value, "ndim", 0) for value in inputs]):
+            inputs = [value if value is None else tensor(value) for value in inputs]  # nothing but numbers
+        backends = [value.backend for value in inputs if isinstance(value, Tensor)]
+        backend = backends[0] if backends else get_backend("cpu")
+        if backends.count(backend) != len(backends):
+            devices = " and ".join(sorted({other.device for other in backends}))
+            raise DeviceError(f"{self.name}: inputs are on different devices ({devices}); move them with .to(device)")
+        arrays = [value.data if isinstance(value, Tensor) else operand(value, backend, self.name) for value in inputs]
+        if len(arrays) > 1:
+            arrays[self.mixed] = in_one_dtype(arrays[self.mixed], backend)
+            if len(set(map(id, arrays))) < len(arrays):  # saved arrays are told apart by identity
+                arrays = [array[...] if backend.is_array(array) else array for array in arrays]
+        return backend, inputs, arrays
+
+    def _compute(self, backend: Backend, arrays: Sequence[Any]) -> Any:
+        """Check the operands and apply the formula; an error of the array library becomes one that names the call."""
+        self.check(*arrays)
+        try:
+            return self.forward(backend, *arrays)
+        except TinyganError:
+            raise
+        except (TypeError, ValueError) as error:
+            kind = ShapeError if isinstance(error, ValueError) else DtypeError
+            raise kind(f"{self.name}: {error} (inputs: {describe(arrays)})") from error
+
     def _record(
-        self,
-        backend: Backend,
-        positions: dict[int, int],
-        arrays: Sequence[Any],
-        result: Any,
-        inputs: Sequence[Any],
-        output: Tensor,
+        self, backend: Backend, inputs: Sequence[Any], arrays: Sequence[Any], result: Any, output: Tensor
     ) -> None:
-        self.backend = backend
-        self.shape, self.dtype = output.shape, output.dtype
+        """Make this call the origin of `output`; note where each saved array came from, and its version."""
+        self.backend, self.shape, self.dtype = backend, output.shape, output.dtype
+        positions = {id(array): position for position, array in enumerate(arrays)}
         origins, saved, versions = [], [], []
         for value in self.saved or ():
             origin = positions.get(id(value), _OUTPUT if value is result else _CONSTANT)
             owner: Any = None  # the tensor whose values are saved
             if origin == _OUTPUT:
-                # a reduction to one number returns a scalar; keep it as the 0-d array it stands for
-                value, owner = output.data, output
+                value, owner = output.data, output  # a sum to one number was a scalar, and is a 0-d array now
             elif value is not None and backend.is_array(value):
                 source = origin if origin >= 0 else _source(value, arrays)
-                if source is not None:
-                    owner = inputs[source]
-                    if not isinstance(owner, Tensor):
-                        value, owner = value.copy(), None  # the user may write into it before the backward pass
+                owner = None if source is None else inputs[source]
+                if owner is not None and not isinstance(owner, Tensor):
+                    value, owner = value.copy(), None  # the user may write into it before the backward pass
             if owner is not None:
-                versions.append((owner._version, owner._version[0], origin))
+                versions.append((owner._version, owner.version, origin))
             origins.append(origin)
             saved.append(value)
         self._origins, self.saved, self._versions = tuple(origins), tuple(saved), tuple(versions)
-        output._operation = self
-        output._requires_grad = True
-
-    def _share_version(self, output: Tensor, arrays: Sequence[Any], inputs: Sequence[Any]) -> None:
-        """Let a view have the version of the tensor whose memory it is a view of."""
-        source = _source(output.data, arrays)
-        if source is not None and isinstance(inputs[source], Tensor):
-            output._version = inputs[source]._version
-
-    def _common_backend(self, inputs: Sequence[Any]) -> Backend:
-        found: Backend | None = None
-        for value in inputs:
-            if not isinstance(value, Tensor):
-                continue
-            backend = value.backend
-            if found is not None and backend is not found:
-                raise DeviceError(
-                    f"{self.name}: inputs are on different devices "
-                    f"({' and '.join(sorted((found.device, backend.device)))}); move them to one with .to(device)"
-                )
-            found = backend
-        return found or get_backend("cpu")
+        output._operation, output._requires_grad = self, True
 
     # ------------------------------------------------------------------ what the backward pass reads
 
@@ -252,48 +248,10 @@ def _source(array: Array, operands: Sequence[Any]) -> int | None:
     """Return the position of the operand whose memory `array` is a view of, or None."""
     owner = array.base
     if owner is not None:
-        for position, operand in enumerate(operands):
-            if operand is owner or getattr(operand, "base", None) is owner:
+        for position, other in enumerate(operands):
+            if other is owner or getattr(other, "base", None) is owner:
                 return position
     return None
-
-
-def in_one_dtype(operands: list[Any], backend: Backend) -> list[Any]:
-    """Return operands in the dtype that PyTorch would compute in.
-
-    Arrays of floats decide among themselves. A 0-d operand does not promote them, nor does an integer or a boolean.
-    Where there are floats without axes only, they decide; where there are integers and Python's floats only, the result
-    is float32.
-    """
-    first, mixed, integers, real_number = None, False, False, False
-    for operand in operands:
-        dtype = getattr(operand, "dtype", None)
-        if dtype is None:
-            real_number = real_number or type(operand) is float
-        elif first is None:
-            first, integers = dtype, dtype.kind in "iub"
-        elif dtype is not first:
-            mixed = True
-    if not mixed and not (integers and real_number):
-        return operands
-    floats = [operand for operand in operands if hasattr(operand, "dtype") and operand.dtype.kind == "f"]
-    deciding = [operand.dtype for operand in floats if operand.ndim] or [operand.dtype for operand in floats]
-    if not deciding and real_number:
-        deciding = [backend.xp.dtype(DEFAULT_DTYPE)]
-    if not deciding:
-        return operands  # integers and booleans, or complex numbers: as in NumPy
-    dtype = backend.xp.result_type(*deciding)
-    return [
-        operand.astype(dtype) if hasattr(operand, "dtype") and operand.dtype.kind in "fiub" else operand
-        for operand in operands
-    ]
-
-
-def describe(arrays: Sequence[Any]) -> str:
-    """Return shapes and dtypes of operands, for an error message."""
-    return ", ".join(
-        f"{array.dtype}{list(array.shape)}" if hasattr(array, "shape") else repr(array) for array in arrays
-    )
 
 
 class Elementwise(Operation):
@@ -301,14 +259,4 @@ class Elementwise(Operation):
 
     def check(self, *inputs: Any) -> None:
         """Refuse shapes that do not broadcast, naming both."""
-        shapes = [array.shape for array in inputs if hasattr(array, "shape")]
-        if not shapes or shapes.count(shapes[0]) == len(shapes):
-            return
-        for axis in range(-max(map(len, shapes), default=0), 0):
-            sizes = {shape[axis] for shape in shapes if len(shape) >= -axis} - {1}
-            if len(sizes) > 1:
-                raise ShapeError(
-                    f"{self.name}: shapes {' and '.join(map(str, shapes))} do not broadcast: "
-                    f"axis {axis} has sizes {' and '.join(map(str, sorted(sizes)))} "
-                    "(sizes must be equal, or one of them 1)"
-                )
+        check_broadcast([array.shape for array in inputs if hasattr(array, "shape")], self.name)

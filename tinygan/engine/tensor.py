@@ -1,24 +1,21 @@
 """`Tensor`: an array, whether its gradient is wanted, and the operation it came from.
 
 The operators (``+``, ``@``, ``.sum()``, ...) are declared here and attached by `tinygan.functional`, where each has
-its forward and backward formula side by side; so is what Python asks of an object (``len``, ``repr``, ``bool``, ...).
+its forward and backward formula side by side.
 """
 
 from __future__ import annotations
 
-import numbers
-import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
-from tinygan.backend import PLAIN_ARRAYS, Array, Backend, Shape, backend_of, get_backend, plain_array
-from tinygan.errors import DeviceError, DtypeError, GradientError, ShapeError
+from tinygan.backend import DEFAULT_DTYPE, PLAIN_ARRAYS, Array, Backend, Shape, backend_of, get_backend, plain_array
+from tinygan.engine import modes
+from tinygan.errors import DeviceError, DtypeError, GradientError, NoAxisError, ShapeError
 
 if TYPE_CHECKING:
     from tinygan.engine.tape import Operation
-
-DEFAULT_DTYPE = "float32"  # of a tensor made from Python floats; arrays keep the dtype they have
 
 
 class Tensor:
@@ -40,8 +37,7 @@ class Tensor:
     data : array
         The values. After writing into them, call `mark_changed`: the tape cannot see it. Assigning to `data` does so.
     grad : Tensor or None
-        The gradient, summed over backward passes until `zero_grad`; only on leaves, and where `retain_grad` asked.
-        What is assigned must be a tensor of the same shape, dtype and device.
+        The gradient, summed over backward passes until `zero_grad`; only on leaves. What is assigned must be a tensor of the same shape, dtype and device.
     version : int
         How many times the values have been changed. Tensors that share memory share it.
 
@@ -119,25 +115,10 @@ class Tensor:
 
     # ------------------------------------------------------------------ what it is
 
-    @property
-    def shape(self) -> Shape:
-        """Sizes of the axes."""
-        return self._array.shape
-
-    @property
-    def ndim(self) -> int:
-        """Number of axes."""
-        return self._array.ndim
-
-    @property
-    def size(self) -> int:
-        """Number of elements."""
-        return self._array.size
-
-    @property
-    def dtype(self) -> Any:
-        """Type of the elements."""
-        return self._array.dtype
+    shape: Shape = property(attrgetter("_array.shape"), doc="Sizes of the axes.")  # type: ignore[assignment]
+    ndim: int = property(attrgetter("_array.ndim"), doc="Number of axes.")  # type: ignore[assignment]
+    size: int = property(attrgetter("_array.size"), doc="Number of elements.")  # type: ignore[assignment]
+    dtype: Any = property(attrgetter("_array.dtype"), doc="Type of the elements.")
 
     @property
     def backend(self) -> Backend:
@@ -220,13 +201,13 @@ class Tensor:
         create_graph: bool = False,
         retain_graph: bool | None = None,
     ) -> None:
-        """Compute the gradient of this tensor by every leaf it depends on, and add it to each leaf's `grad`.
+        """Compute the gradient with respect to every leaf that this tensor depends on; add it to the leaf's `grad`.
 
         Parameters
         ----------
         gradient : Tensor or array, optional
-            The gradient of some scalar by this tensor, of the same shape: the vector v of the product v'J. May be
-            left out for a tensor of one element, where it is 1.
+            The gradient of some scalar with respect to this tensor, of the same shape: the vector v of the product
+            v'J. May be left out for a tensor of one element, where it is 1.
         create_graph : bool
             Record the backward pass, so that the gradients can be differentiated again.
         retain_graph : bool, optional
@@ -242,60 +223,94 @@ class Tensor:
 
         backward(self, gradient, create_graph=create_graph, retain_graph=retain_graph)
 
-    def retain_grad(self) -> Tensor:
-        """Ask `backward` to leave the gradient in `grad` although this is no leaf; returns the tensor itself."""
-        if not self._requires_grad:
-            raise GradientError("retain_grad: this tensor requires no gradient, so backward will leave none")
-        if self._operation is not None:
-            self._operation._retained = weakref.ref(self)  # weak: results point to operations, never the other way
-        return self
-
     def zero_grad(self) -> None:
         """Forget the gradient."""
         self.grad = None
 
-    # ------------------------------------------------------------------ attached by tinygan.functional
+    # ------------------------------------------------------------------ what Python and NumPy ask of an object
 
-    if TYPE_CHECKING:
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
+        self._stay_on_tape("a NumPy array", "or say so with .detach().numpy()", self._requires_grad)
+        if self.device != "cpu":
+            raise GradientError(f"this tensor is on {self.device!r}: copy it to host memory with .numpy()")
+        array = self._array if dtype is None else self._array.astype(dtype)
+        return array.copy() if copy else array
 
-        def __add__(self, other: Any) -> Tensor: ...
-        def __radd__(self, other: Any) -> Tensor: ...
-        def __sub__(self, other: Any) -> Tensor: ...
-        def __rsub__(self, other: Any) -> Tensor: ...
-        def __mul__(self, other: Any) -> Tensor: ...
-        def __rmul__(self, other: Any) -> Tensor: ...
-        def __truediv__(self, other: Any) -> Tensor: ...
-        def __rtruediv__(self, other: Any) -> Tensor: ...
-        def __pow__(self, other: Any) -> Tensor: ...
-        def __rpow__(self, other: Any) -> Tensor: ...
-        def __matmul__(self, other: Any) -> Tensor: ...
-        def __rmatmul__(self, other: Any) -> Tensor: ...
-        def __neg__(self) -> Tensor: ...
-        def __pos__(self) -> Tensor: ...
-        def __abs__(self) -> Tensor: ...
-        def __eq__(self, other: Any) -> Tensor: ...  # type: ignore[override]
-        def __ne__(self, other: Any) -> Tensor: ...  # type: ignore[override]
-        def __lt__(self, other: Any) -> Tensor: ...
-        def __le__(self, other: Any) -> Tensor: ...
-        def __gt__(self, other: Any) -> Tensor: ...
-        def __ge__(self, other: Any) -> Tensor: ...
-        def __getitem__(self, index: Any) -> Tensor: ...
-        def sum(self, axis: Any = None, keepdims: bool = False) -> Tensor: ...
-        def mean(self, axis: Any = None, keepdims: bool = False) -> Tensor: ...
-        def max(self, axis: Any = None, keepdims: bool = False) -> Tensor: ...
-        def min(self, axis: Any = None, keepdims: bool = False) -> Tensor: ...
-        def reshape(self, *shape: Any) -> Tensor: ...
-        def transpose(self, *axes: Any) -> Tensor: ...
-        @property
-        def T(self) -> Tensor: ...
-        def exp(self) -> Tensor: ...
-        def log(self) -> Tensor: ...
+    def __float__(self) -> float:
+        return float(self._number())
+
+    def __int__(self) -> int:
+        return int(self._number())
+
+    def _number(self) -> Any:
+        recorded = self._requires_grad and modes.is_grad_enabled()
+        self._stay_on_tape("a number", "such as F.exp for math.exp, or say so with .item()", recorded)
+        return self.item()
+
+    def _stay_on_tape(self, what: str, how: str, recorded: bool) -> None:
+        if recorded:
+            raise GradientError(
+                f"a tensor that requires a gradient would silently leave the tape by becoming {what}; "
+                f"use a function of tinygan.functional, {how}"
+            )
+
+    def __bool__(self) -> bool:
+        if self.size != 1:
+            raise ShapeError(
+                f"the truth value of a tensor of shape {self.shape} is ambiguous: is it that of all elements or of "
+                "any? Reduce it to one element first, or choose elementwise with F.where"
+            )
+        return bool(self.item())
+
+    def __len__(self) -> int:
+        if self.ndim == 0:
+            raise NoAxisError("len: a 0-d tensor is one number and has no length or rows; use .item()")
+        return self.shape[0]
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return map(self.__getitem__, range(len(self)))
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        raise GradientError(
+            "a tensor cannot be assigned into: the tape may need the value that was there. Build a new tensor with "
+            "F.where, F.concatenate or F.stack, or, outside of any graph, write into tensor.data"
+        )
+
+    def __repr__(self) -> str:
+        facts = [f"device={self.device!r}"] if self.device != "cpu" else []
+        facts += [f"name={self.name!r}"] if self.name is not None else []
+        facts += [f"operation={self._operation.name}"] if self._operation is not None else []
+        facts += ["requires_grad=True"] if self._requires_grad and self._operation is None else []
+        values = repr(self.numpy()).removeprefix("array").replace("\n", "\n ")[:-1]
+        return f"tensor{', '.join([values, *facts])})"
+
+    def __format__(self, spec: str) -> str:
+        return format(self.item(), spec) if spec else repr(self)
+
+    def __getstate__(self) -> Any:  # for copy.copy, copy.deepcopy and pickle
+        if self._operation is not None:
+            raise GradientError(
+                f"a copy of the result of '{self._operation.name}' would take the whole graph along; "
+                "copy it without its past, as in copy.deepcopy(tensor.detach()) or tg.tensor(tensor)"
+            )
+        return object.__getstate__(self)
+
+    if TYPE_CHECKING:  # attached by tinygan.functional
+
+        def _unary(self) -> Tensor: ...
+        def _binary(self, other: Any) -> Tensor: ...
+        def _over_axes(self, axis: Any = None, keepdims: bool = False) -> Tensor: ...
+        def _rearranged(self, *sizes: Any) -> Tensor: ...
         def astype(self, dtype: Any) -> Tensor: ...
-        def __len__(self) -> int: ...
-        def __iter__(self) -> Iterator[Tensor]: ...
-        def __float__(self) -> float: ...
-        def __int__(self) -> int: ...
         def to(self, device: str) -> Tensor: ...
+
+        __neg__ = __pos__ = __abs__ = exp = log = _unary
+        __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = _binary
+        __pow__ = __rpow__ = __matmul__ = __rmatmul__ = __getitem__ = __lt__ = __le__ = __gt__ = __ge__ = _binary
+        __eq__ = __ne__ = _binary  # type: ignore[assignment]
+        sum = mean = max = min = _over_axes
+        reshape = transpose = _rearranged
+        T: Tensor
 
 
 def tensor(
@@ -351,34 +366,6 @@ def tensor(
     except (TypeError, ValueError) as error:
         raise DtypeError(f"tensor: cannot make an array of {type(data).__name__}: {error}") from error
     return Tensor(array, requires_grad, name)
-
-
-def as_operand(value: Any, backend: Backend, caller: str) -> Any:
-    """Return what an operation's `forward` gets for one of its inputs: an array, a Python number or None.
-
-    NumPy's scalars and 0-d arrays become Python numbers, which never promote: float32 stays float32 when it is
-    multiplied by a ``np.float64``.
-    """
-    if isinstance(value, Tensor):
-        return value._array
-    if value is None or type(value) in (int, float, bool):
-        return value
-    owner = backend_of(value)
-    if owner is not None and owner is not backend:
-        raise DeviceError(
-            f"{caller}: an array of device {owner.device!r} met tensors on {backend.device!r}; "
-            f"move it with tg.tensor(array, device={backend.device!r})"
-        )
-    if owner is not None and value.ndim:
-        return plain_array(value, caller)
-    number = value.item() if hasattr(value, "item") else value
-    if isinstance(number, (int, float, complex)):
-        return number
-    if isinstance(number, numbers.Number):  # a Fraction, a Decimal, NumPy's long double
-        return float(number)  # type: ignore[arg-type]
-    raise DtypeError(
-        f"{caller}: expected a tensor, an array or a number, got {type(value).__name__}; use tg.tensor(...)"
-    )
 
 
 def check_gradient(tensor: Tensor, gradient: Any) -> None:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from tinygan.backend import Array, Backend
+from tinygan.backend import DEFAULT_DTYPE, Array, Backend
 from tinygan.engine import Elementwise, Tensor
-from tinygan.engine.tensor import DEFAULT_DTYPE
 
 
 class Exp(Elementwise):
@@ -86,6 +85,8 @@ def _to_winner(B: Backend, gy: Any, a: Any, b: Any, needs: tuple[bool, ...]) -> 
 
 class Where(Elementwise):
     """y = a where c, else b;  ga = gy where c, else 0,  gb = 0 where c, else gy."""
+
+    mixed = slice(1, None)  # not the condition
 
     def forward(self, B: Backend, c: Array, a: Array, b: Array) -> Array:
         self.save(c)

@@ -1,0 +1,126 @@
+"""What may be an operand of an operation, and in which dtype operands meet."""
+
+from __future__ import annotations
+
+import numbers
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from tinygan.backend.base import Array, Backend, Shape
+from tinygan.backend.registry import backend_of
+from tinygan.errors import DeviceError, DtypeError, ShapeError
+
+DEFAULT_DTYPE = "float32"  # of what is made from Python floats; arrays keep the dtype they have
+PLAIN_ARRAYS = {np.ndarray}  # classes whose arrays are nothing but arrays
+
+
+def plain_array(array: Array, caller: str) -> Array:
+    """Return an array as one that has only the arithmetic of arrays.
+
+    A subclass of ``numpy.ndarray`` may mean something else by ``*``, or hold more than its numbers, and neither would
+    reach the gradient. So each is refused but ``numpy.memmap``, which differs only in where its memory lies.
+
+    Raises
+    ------
+    DtypeError
+        The array is a matrix, a masked array or of another such class.
+
+    Examples
+    --------
+    >>> plain_array(np.ma.array([1.0, 2.0], mask=[False, True]), "multiply")
+    Traceback (most recent call last):
+    tinygan.errors.DtypeError: multiply: got a masked array, and a tensor has no mask; ...
+    """
+    if type(array) in PLAIN_ARRAYS or not isinstance(array, np.ndarray):
+        return array
+    if isinstance(array, np.memmap):
+        return array.view(np.ndarray)
+    if isinstance(array, np.ma.MaskedArray):
+        raise DtypeError(
+            f"{caller}: got a masked array, and a tensor has no mask; fill it first, as in array.filled(0), "
+            "and choose by the mask with F.where"
+        )
+    raise DtypeError(
+        f"{caller}: got a {type(array).__name__}, whose operators are not those of an array; "
+        "use np.asarray(array) if its plain values are meant"
+    )
+
+
+def operand(value: Any, backend: Backend, caller: str) -> Any:
+    """Return what an operation's `forward` gets for an input that is not a tensor: an array, a number or None.
+
+    NumPy's scalars and 0-d arrays become Python numbers, which never promote: float32 stays float32 when it is
+    multiplied by a ``np.float64``.
+    """
+    if value is None or type(value) in (int, float, bool):
+        return value
+    owner = backend_of(value)
+    if owner is not None and owner is not backend:
+        raise DeviceError(
+            f"{caller}: an array of device {owner.device!r} met tensors on {backend.device!r}; "
+            f"move it with tg.tensor(array, device={backend.device!r})"
+        )
+    if owner is not None and value.ndim:
+        return plain_array(value, caller)
+    number = value.item() if hasattr(value, "item") else value
+    if isinstance(number, (int, float, complex)):
+        return number
+    if isinstance(number, numbers.Number):  # a Fraction, a Decimal, NumPy's long double
+        return float(number)  # type: ignore[arg-type]
+    raise DtypeError(
+        f"{caller}: expected a tensor, an array or a number, got {type(value).__name__}; use tg.tensor(...)"
+    )
+
+
+def in_one_dtype(operands: Sequence[Any], backend: Backend) -> Sequence[Any]:
+    """Return operands in the dtype that PyTorch would compute in.
+
+    Arrays of floats decide among themselves. A 0-d operand does not promote them, nor does an integer or a boolean.
+    Where there are floats without axes only, they decide; where there are integers and Python's floats only, the result
+    is float32.
+    """
+    first, mixed, integers, real_number = None, False, False, False
+    for value in operands:
+        dtype = getattr(value, "dtype", None)
+        if dtype is None:
+            real_number = real_number or type(value) is float
+        elif first is None:
+            first, integers = dtype, dtype.kind in "iub"
+        elif dtype is not first:
+            mixed = True
+    if not mixed and not (integers and real_number):
+        return operands
+    floats = [value for value in operands if hasattr(value, "dtype") and value.dtype.kind == "f"]
+    deciding = [array.dtype for array in floats if array.ndim] or [array.dtype for array in floats]
+    if not deciding and real_number:
+        deciding = [backend.xp.dtype(DEFAULT_DTYPE)]
+    if not deciding:
+        return operands  # integers and booleans, or complex numbers: as in NumPy
+    dtype = backend.xp.result_type(*deciding)
+    return [
+        value.astype(dtype) if hasattr(value, "dtype") and value.dtype.kind in "fiub" else value
+        for value in operands
+    ]
+
+
+def describe(arrays: Sequence[Any]) -> str:
+    """Return shapes and dtypes of operands, for an error message."""
+    return ", ".join(
+        f"{array.dtype}{list(array.shape)}" if hasattr(array, "shape") else repr(array) for array in arrays
+    )
+
+
+def check_broadcast(shapes: Sequence[Shape], caller: str) -> None:
+    """Raise `ShapeError` unless arrays of these shapes broadcast, naming all of them."""
+    if not shapes or shapes.count(shapes[0]) == len(shapes):
+        return
+    for axis in range(-max(map(len, shapes)), 0):
+        sizes = {shape[axis] for shape in shapes if len(shape) >= -axis} - {1}
+        if len(sizes) > 1:
+            raise ShapeError(
+                f"{caller}: shapes {' and '.join(map(str, shapes))} do not broadcast: "
+                f"axis {axis} has sizes {' and '.join(map(str, sorted(sizes)))} "
+                "(sizes must be equal, or one of them 1)"
+            )
