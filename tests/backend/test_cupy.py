@@ -167,7 +167,7 @@ def test_tensors_and_arrays_of_two_devices_do_not_mix(monkeypatch: pytest.Monkey
         with pytest.raises(DeviceError) as caught:
             mix()
         assert str(caught.value) == (
-            "multiply: inputs are on different devices (cpu and cuda); move them to one with .to(device)"
+            "multiply: inputs are on different devices (cpu and cuda); move them with .to(device)"
         )
     with pytest.raises(DeviceError) as caught:
         here * there.data

@@ -100,7 +100,7 @@ def test_a_function_whose_body_runs_later_is_not_decorated() -> None:
     async def fetch() -> None: ...
 
     for function in (rows, fetch):
-        with pytest.raises(TypeError, match=f"{function.__name__} runs only after the call of it has returned, .*with"):
+        with pytest.raises(TypeError, match=f"{function.__name__} runs after the call of it has returned, .*with"):
             tg.no_grad()(function)
 
 

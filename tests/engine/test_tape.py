@@ -362,7 +362,7 @@ def test_inputs_on_two_devices_are_refused(x: tg.Tensor) -> None:
 
     other = Elsewhere(np.ones(3))
     with pytest.raises(
-        DeviceError, match=r"multiply: inputs are on different devices \(cpu and cuda\); move them to one with .to\(dev"
+        DeviceError, match=r"multiply: inputs are on different devices \(cpu and cuda\); move them with .to"
     ):
         x * other
 

@@ -7,21 +7,12 @@ fast.
 from tinygan.backend.base import WATCHED, Array, Backend, Shape, adam_rates
 from tinygan.backend.cupy import CupyBackend
 from tinygan.backend.numpy import NumpyBackend, blas_threads, keep_freed_memory
-from tinygan.backend.operands import (
-    DEFAULT_DTYPE,
-    PLAIN_ARRAYS,
-    check_broadcast,
-    describe,
-    in_one_dtype,
-    operand,
-    plain_array,
-)
+from tinygan.backend.operands import DEFAULT_DTYPE, plain_array
 from tinygan.backend.random import Stream, Streams, current_streams, manual_seed
 from tinygan.backend.registry import backend_of, get_backend
 
 __all__ = [
     "DEFAULT_DTYPE",
-    "PLAIN_ARRAYS",
     "WATCHED",
     "Array",
     "Backend",
@@ -33,13 +24,9 @@ __all__ = [
     "adam_rates",
     "backend_of",
     "blas_threads",
-    "check_broadcast",
     "current_streams",
-    "describe",
     "get_backend",
-    "in_one_dtype",
     "keep_freed_memory",
     "manual_seed",
-    "operand",
     "plain_array",
 ]

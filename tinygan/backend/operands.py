@@ -48,6 +48,66 @@ def plain_array(array: Array, caller: str) -> Array:
     )
 
 
+def numeric_array(array: Any) -> Array:
+    """Return an array that a tensor may hold: of numbers, and a plain one.
+
+    Raises
+    ------
+    DtypeError
+        It is not an array, it holds something else than numbers, or `plain_array` refuses it.
+    """
+    if type(array) not in PLAIN_ARRAYS:
+        if backend_of(array) is None:
+            raise DtypeError(f"Tensor: expected an array, got {type(array).__name__}; use tg.tensor(data)")
+        array = plain_array(array, "tensor")
+    if array.dtype.kind not in "fiubc":
+        raise DtypeError(f"tensor: expected numbers, got an array of dtype {array.dtype}")
+    return array
+
+
+def new_array(data: Any, dtype: Any, backend: Backend) -> Array:
+    """Return a new array of numbers, nested lists or an array; Python's floats become float32.
+
+    Raises
+    ------
+    DtypeError
+        The data are not numbers, or lists of unequal lengths.
+    """
+    source = backend_of(data)
+    if source is not None:
+        data = plain_array(data, "tensor")
+        data = data if source is backend else source.to_numpy(data)
+    try:
+        array = backend.array(data, dtype)
+        if dtype is None and source is None and not hasattr(data, "dtype") and array.dtype.kind == "f":
+            array = array.astype(DEFAULT_DTYPE)
+    except (TypeError, ValueError) as error:
+        raise DtypeError(f"tensor: cannot make an array of {type(data).__name__}: {error}") from error
+    return array
+
+
+def check_alike(what: str, array: Array, expected: Array) -> None:
+    """Raise unless `array` has the shape, the device and the dtype of `expected`.
+
+    Raises
+    ------
+    ShapeError, DeviceError, DtypeError
+    """
+    there, here = backend_of(array), backend_of(expected)
+    if array.shape != expected.shape:
+        raise ShapeError(f"{what}: its tensor has the shape {expected.shape}, so it must have; got {array.shape}")
+    if there is not here and there is not None and here is not None:
+        raise DeviceError(
+            f"{what}: its tensor is on {here.device!r}, and this is on {there.device!r}; "
+            f"move it with .to({here.device!r})"
+        )
+    if array.dtype != expected.dtype:
+        raise DtypeError(
+            f"{what}: its tensor has the dtype {expected.dtype}, so it must have; got {array.dtype}; "
+            f"convert it with .astype({str(expected.dtype)!r})"
+        )
+
+
 def operand(value: Any, backend: Backend, caller: str) -> Any:
     """Return what an operation's `forward` gets for an input that is not a tensor: an array, a number or None.
 
@@ -124,3 +184,9 @@ def check_broadcast(shapes: Sequence[Shape], caller: str) -> None:
                 f"axis {axis} has sizes {' and '.join(map(str, sorted(sizes)))} "
                 "(sizes must be equal, or one of them 1)"
             )
+
+
+def broadcasts_to(shape: Shape, larger: Shape) -> bool:
+    """Return whether an array of `shape` broadcasts to the shape `larger`."""
+    added = len(larger) - len(shape)
+    return added >= 0 and all(size in (1, other) for size, other in zip(shape, larger[added:], strict=True))

@@ -19,7 +19,8 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from tinygan.backend import Backend, Shape
+from tinygan.backend import Backend
+from tinygan.backend.operands import broadcasts_to
 from tinygan.engine import modes
 from tinygan.engine.tape import Operation
 from tinygan.engine.tensor import Tensor
@@ -208,7 +209,7 @@ class _Pass:
             gradient = operation.backend.asarray(gradient)
             gradient = Tensor(gradient) if self.create_graph else gradient
         if gradient.shape != edge.shape:
-            if not _broadcasts_to(edge.shape, gradient.shape):
+            if not broadcasts_to(edge.shape, gradient.shape):
                 raise GradientError(
                     f"{operation.name}: its backward returned a gradient of shape {gradient.shape} "
                     f"for input {position} of shape {edge.shape}"
@@ -265,8 +266,3 @@ def _leading_to(wanted: set[Any], order: Iterable[Operation]) -> set[Any]:
         if any(edge in useful for edge in operation.edges if edge is not None):
             useful.add(operation)
     return useful
-
-
-def _broadcasts_to(shape: Shape, larger: Shape) -> bool:
-    added = len(larger) - len(shape)
-    return added >= 0 and all(size in (1, other) for size, other in zip(shape, larger[added:], strict=True))

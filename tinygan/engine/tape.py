@@ -17,17 +17,8 @@ import re
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from tinygan.backend import (
-    Array,
-    Backend,
-    Shape,
-    backend_of,
-    check_broadcast,
-    describe,
-    get_backend,
-    in_one_dtype,
-    operand,
-)
+from tinygan.backend import Array, Backend, Shape, backend_of, get_backend
+from tinygan.backend.operands import check_broadcast, describe, in_one_dtype, operand
 from tinygan.engine import modes
 from tinygan.engine.tensor import Tensor, tensor
 from tinygan.errors import DeviceError, DtypeError, GradientError, ShapeError, TinyganError
@@ -227,21 +218,15 @@ class Operation:
 
     def saved_as_tensors(self) -> tuple[Any, ...]:
         """Return what was saved as tensors with their place in the graph, for a backward pass that is recorded."""
-        assert self.saved is not None
-        return tuple(
-            self._as_tensor(value, origin) for value, origin in zip(self.saved, self._origins, strict=True)
-        )
-
-    def _as_tensor(self, value: Any, origin: int) -> Any:
-        if not self.backend.is_array(value):
-            return value
-        edge = self if origin == _OUTPUT else None if origin == _CONSTANT else self.edges[origin]
-        if isinstance(edge, Tensor):
-            return edge
-        tensor = Tensor(value)
-        if edge is not None:
-            tensor._operation, tensor._requires_grad = edge, True
-        return tensor
+        tensors = []
+        for value, origin in zip(self.saved or (), self._origins, strict=True):
+            edge = self if origin == _OUTPUT else None if origin == _CONSTANT else self.edges[origin]
+            if self.backend.is_array(value):
+                value = edge if isinstance(edge, Tensor) else Tensor(value)
+                if isinstance(edge, Operation):
+                    value._operation, value._requires_grad = edge, True
+            tensors.append(value)
+        return tuple(tensors)
 
 
 def _source(array: Array, operands: Sequence[Any]) -> int | None:

@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterator
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
-from tinygan.backend import DEFAULT_DTYPE, PLAIN_ARRAYS, Array, Backend, Shape, backend_of, get_backend, plain_array
+from tinygan.backend import Array, Backend, Shape, backend_of, get_backend
+from tinygan.backend.operands import check_alike, new_array, numeric_array
 from tinygan.engine import modes
-from tinygan.errors import DeviceError, DtypeError, GradientError, NoAxisError, ShapeError
+from tinygan.errors import DtypeError, GradientError, NoAxisError, ShapeError
 
 if TYPE_CHECKING:
     from tinygan.engine.tape import Operation
@@ -53,7 +54,7 @@ class Tensor:
     __slots__ = ("__weakref__", "_array", "_grad", "_operation", "_requires_grad", "_version", "name")
 
     def __init__(self, data: Array, requires_grad: bool = False, name: str | None = None) -> None:
-        self._array: Array = data if type(data) in PLAIN_ARRAYS and data.dtype.kind in "fiubc" else _values(data)
+        self._array: Array = numeric_array(data)
         self._grad: Tensor | None = None
         self._version = [0]  # in a list, so that a view can share it
         self.name = name
@@ -65,10 +66,9 @@ class Tensor:
     # ------------------------------------------------------------------ values and gradient
 
     def _set_data(self, array: Array) -> None:
-        array = _values(array)
-        if self._requires_grad and array.dtype.kind != "f":
+        if self._requires_grad and numeric_array(array).dtype.kind != "f":
             raise DtypeError(f"data: a tensor that requires a gradient must stay floating point, got {array.dtype}")
-        self._array = array
+        self._array = numeric_array(array)
         self.mark_changed()
 
     # every operation reads it, and an attrgetter takes half the time of a function of Python
@@ -82,7 +82,9 @@ class Tensor:
     @grad.setter
     def grad(self, gradient: Tensor | None) -> None:
         if gradient is not None:
-            check_gradient(self, gradient)
+            if not isinstance(gradient, Tensor):
+                raise DtypeError(f"grad: expected a Tensor, got {type(gradient).__name__}; use tg.tensor(gradient)")
+            check_alike(f"grad of {self.name}" if self.name else "grad", gradient.data, self.data)
         self._grad = gradient
 
     @property
@@ -142,10 +144,9 @@ class Tensor:
         """Whether this tensor was made by the user rather than by a recorded operation."""
         return self._operation is None
 
-    @property
-    def operation(self) -> Operation | None:
-        """The operation this tensor is the result of, if that was recorded."""
-        return self._operation
+    operation: Operation | None = property(  # type: ignore[assignment]
+        attrgetter("_operation"), doc="The operation this tensor is the result of, if that was recorded."
+    )
 
     @property
     def edge(self) -> Operation | Tensor | None:
@@ -352,52 +353,5 @@ def tensor(
     >>> tg.tensor(0.5, requires_grad=True)
     tensor(0.5, dtype=float32, requires_grad=True)
     """
-    backend = get_backend(device)
-    if isinstance(data, Tensor):
-        data = data.data
-    source = backend_of(data)
-    if source is not None:
-        data = plain_array(data, "tensor")
-        data = data if source is backend else source.to_numpy(data)
-    try:
-        array = backend.array(data, dtype)
-        if dtype is None and source is None and not hasattr(data, "dtype") and array.dtype.kind == "f":
-            array = array.astype(DEFAULT_DTYPE)
-    except (TypeError, ValueError) as error:
-        raise DtypeError(f"tensor: cannot make an array of {type(data).__name__}: {error}") from error
-    return Tensor(array, requires_grad, name)
-
-
-def check_gradient(tensor: Tensor, gradient: Any) -> None:
-    """Raise unless `gradient` is a tensor that can be the gradient of `tensor`: of its shape, dtype and device.
-
-    Raises
-    ------
-    DtypeError, ShapeError, DeviceError
-    """
-    what = "grad" if tensor.name is None else f"grad of {tensor.name}"
-    if not isinstance(gradient, Tensor):
-        raise DtypeError(f"{what}: expected a Tensor or None, got {type(gradient).__name__}; use tg.tensor(gradient)")
-    if gradient.shape != tensor.shape:
-        raise ShapeError(
-            f"{what}: a gradient has the shape of its tensor, which is {tensor.shape}; got {gradient.shape}"
-        )
-    if gradient.backend is not tensor.backend:
-        raise DeviceError(
-            f"{what}: the tensor is on {tensor.device!r} and the gradient on {gradient.device!r}; "
-            f"move it with .to({tensor.device!r})"
-        )
-    if gradient.dtype != tensor.dtype:
-        raise DtypeError(
-            f"{what}: a gradient has the dtype of its tensor, which is {tensor.dtype}; got {gradient.dtype}; "
-            f"convert it with .astype({str(tensor.dtype)!r})"
-        )
-
-
-def _values(array: Any) -> Array:
-    """Return what a tensor may hold: an array of numbers."""
-    if backend_of(array) is None:
-        raise DtypeError(f"Tensor: expected an array, got {type(array).__name__}; use tg.tensor(data)")
-    if array.dtype.kind not in "fiubc":
-        raise DtypeError(f"tensor: expected numbers, got an array of dtype {array.dtype}")
-    return plain_array(array, "tensor")
+    data = data.data if isinstance(data, Tensor) else data
+    return Tensor(new_array(data, dtype, get_backend(device)), requires_grad, name)

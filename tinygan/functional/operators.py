@@ -8,7 +8,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from tinygan.backend import Backend, describe, operand
+from tinygan.backend import Backend
+from tinygan.backend.operands import describe, operand
 from tinygan.engine import Tensor, is_grad_enabled
 from tinygan.errors import DtypeError, GradientError, ShapeError
 from tinygan.functional import activations, arithmetic, elementwise, reductions, shape
