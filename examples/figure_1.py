@@ -36,6 +36,7 @@ from scipy.stats import norm
 import tinygan as tg
 from tinygan import gan, optim, theory
 from tinygan.backend import Streams, blas_threads
+from tinygan.cli.output import mention
 from tinygan.data import load
 from tinygan.data.gaussian import MEAN, STD
 from tinygan.experiments.config import ExperimentConfig, load_experiment
@@ -296,7 +297,7 @@ def main(arguments: list[str] | None = None) -> None:
     picture, animation = options.out / "figure_1.png", options.out / "figure_1.html"
     draw(frames).savefig(picture, dpi=80, metadata={"Software": None})
     animation.write_text(page(frames, config.seed), encoding="utf-8")
-    print(f"\nDrawn in {picture}\nPlayed in {animation}\n{time.perf_counter() - began:.0f} s")
+    mention(f"\nDrawn in {picture}\nPlayed in {animation}\n{time.perf_counter() - began:.0f} s")
     end = frames[-1]
     if not (end.doubt < MOST_DOUBT and end.jsd < MOST_JSD):
         sys.exit(

@@ -30,6 +30,7 @@ from scipy.special import expit
 import tinygan as tg
 from tinygan import evaluation, gan, nn, optim
 from tinygan.backend import Streams, blas_threads
+from tinygan.cli.output import mention
 from tinygan.data import toys
 
 PICTURES = Path(__file__).parent / "pictures"
@@ -226,7 +227,7 @@ def main(arguments: list[str] | None = None) -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     picture = options.out / "helvetica.png"
     draw(runs, options.before, options.steps).savefig(picture, dpi=DPI, metadata={"Software": None})
-    print(f"\nDrawn in {picture}\n{time.perf_counter() - began:.0f} s")
+    mention(f"\nDrawn in {picture}\n{time.perf_counter() - began:.0f} s")
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from tinygan.backend import Stream, blas_threads
+from tinygan.cli.output import mention
 from tinygan.theory.learned import answers, learn_discriminator, worst_error
 
 PICTURES = Path(__file__).parent / "pictures"
@@ -179,7 +180,7 @@ def main(arguments: list[str] | None = None) -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     picture = options.out / "learned_discriminator.png"
     draw(line, plane, learned).savefig(picture, dpi=80, metadata={"Software": None})
-    print(f"\nDrawn in {picture}")
+    mention(f"\nDrawn in {picture}")
 
 
 if __name__ == "__main__":

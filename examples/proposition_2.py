@@ -19,6 +19,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from tinygan import theory
+from tinygan.cli.output import mention
 
 PICTURES = Path(__file__).parent / "pictures"
 MAX_STEPS = 1000
@@ -95,7 +96,7 @@ def main(arguments: list[str] | None = None) -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     picture = options.out / "proposition_2.png"
     draw(x, data, games).savefig(picture, dpi=80, metadata={"Software": None})
-    print(f"\nDrawn in {picture}")
+    mention(f"\nDrawn in {picture}")
 
 
 if __name__ == "__main__":

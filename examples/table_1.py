@@ -26,9 +26,12 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from tinygan import data
+from tinygan.cli.output import mention
 from tinygan.experiments.config import ExperimentConfig, load_experiment
 from tinygan.experiments.decisive import changes, decisive_toml
 from tinygan.experiments.evaluate import judge_training_images
+from tinygan.runs.command import command
+from tinygan.runs.environment import describe_environment
 from tinygan.runs.run_folder import RunFolder
 
 # Quoted from Table 1 of the paper: mean log-likelihood of test images in nats, and its error.
@@ -68,8 +71,8 @@ def main(arguments: list[str] | None = None) -> int:
     results.write_text(
         json.dumps(
             {
-                "command": "python examples/table_1.py " + " ".join(sys.argv[1:] if arguments is None else arguments),
-                "commit": _commit(),
+                "command": command(*(arguments or sys.argv[1:]), program="python examples/table_1.py"),
+                "commit": describe_environment()["commit"],
                 "environment": folder.environment(),
                 "configuration": folder.config_path.read_text(encoding="utf-8"),
                 "training_images": training_images,
@@ -81,8 +84,8 @@ def main(arguments: list[str] | None = None) -> int:
         + "\n",
         encoding="utf-8",
     )
-    print(table)
-    print(f"\n{CAVEAT}\n\nDrawn in {options.out / 'table_1.png'}; everything in {results}")
+    mention(table)
+    mention(f"\n{CAVEAT}\n\nDrawn in {options.out / 'table_1.png'}; everything in {results}")
     return 0
 
 
@@ -103,13 +106,13 @@ def _train_all(options: argparse.Namespace) -> bool:
             for child in children:
                 child.terminate()
 
-    def train(command: list[str]) -> bool:
+    def train(words: list[str]) -> bool:
         if stopped:
             return False
-        children.append(child := subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL))
+        children.append(child := subprocess.Popen(words, env=environment, stdout=subprocess.DEVNULL))
         status = child.wait()
         if status != 0 and not stopped and status != 130:
-            raise SystemExit(f"table_1: {' '.join(command[2:])} ended with status {status}; its message is above")
+            raise SystemExit(f"table_1: {command(*words[3:])} ended with status {status}; its message is above")
         return status == 0
 
     environment = dict(os.environ)
@@ -128,17 +131,17 @@ def _train_all(options: argparse.Namespace) -> bool:
 def _training_command(seed: int, options: argparse.Namespace) -> list[str]:
     """Return the command that begins a run, or goes on with it until where the end is now."""
     folder = _folder(seed, options)
-    command = [sys.executable, "-m", "tinygan"]
+    words = [sys.executable, "-m", "tinygan"]
     if (folder / "config.toml").exists():
         _refuse_another_experiment(folder, load_experiment(options.experiment, [*options.overrides, f"seed={seed}"]))
-        command += ["resume", str(folder)]
+        words += ["resume", str(folder)]
     else:
-        command += ["train", options.experiment, "--out", str(folder), "--seed", str(seed)]
+        words += ["train", options.experiment, "--out", str(folder), "--seed", str(seed)]
     for override in options.overrides:
-        command += ["--set", override]
-    command += ["--device", options.device]
-    command += [] if options.data is None else ["--data", str(options.data)]
-    return [*command, "--quiet"] if options.jobs > 1 else command
+        words += ["--set", override]
+    words += ["--device", options.device]
+    words += [] if options.data is None else ["--data", str(options.data)]
+    return [*words, "--quiet"] if options.jobs > 1 else words
 
 
 def _refuse_another_experiment(folder: Path, config: ExperimentConfig) -> None:
@@ -155,11 +158,11 @@ def _judge(seed: int, options: argparse.Namespace) -> dict[str, Any]:
     if load_experiment(folder.config_path).generator.average_decay is not None:
         ways["last, no mean"] = ["last", "--no-average"]
     answers = {}
-    for which, words in ways.items():
-        command = [sys.executable, "-m", "tinygan", "evaluate", str(folder.path), "--json", "--checkpoint", *words]
-        command += [] if options.data is None else ["--data", str(options.data)]
+    for which, how in ways.items():
+        words = [sys.executable, "-m", "tinygan", "evaluate", str(folder.path), "--json", "--checkpoint", *how]
+        words += [] if options.data is None else ["--data", str(options.data)]
         print(f"evaluating seed {seed}: {which}", file=sys.stderr)
-        answers[which] = json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
+        answers[which] = json.loads(subprocess.run(words, stdout=subprocess.PIPE, check=True).stdout)
     curve = [
         (record["epoch"], record["validation_log_likelihood"], record["validation_sigma"])
         for record in folder.metrics()
@@ -171,13 +174,6 @@ def _judge(seed: int, options: argparse.Namespace) -> dict[str, Any]:
 
 def _folder(seed: int, options: argparse.Namespace) -> Path:
     return options.out / f"seed-{seed}"
-
-
-def _commit() -> str | None:
-    """Return the commit of this checkout, or None outside of one."""
-    command = ["git", "describe", "--always", "--dirty"]
-    asked = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=False)
-    return asked.stdout.strip() or None
 
 
 # ---------------------------------------------------------------------- what they say

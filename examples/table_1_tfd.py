@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import subprocess
 import sys
 from contextlib import redirect_stdout
 from pathlib import Path
@@ -24,10 +23,13 @@ from typing import Any
 
 from tinygan import data, evaluation
 from tinygan.cli import main as tinygan
+from tinygan.cli.output import mention
 from tinygan.data.files import find_private
 from tinygan.data.tfd import FILE, FOLDS, NOT_PUBLIC
 from tinygan.errors import DataError
 from tinygan.experiments.evaluate import evaluate
+from tinygan.runs.command import command
+from tinygan.runs.environment import describe_environment
 from tinygan.runs.run_folder import RunFolder
 
 # Quoted from Table 1 of the paper: mean log-likelihood of test images in nats, and its error across folds.
@@ -49,7 +51,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         find_private("tfd", [FILE], NOT_PUBLIC, options.data)
     except DataError as error:
-        print(f"{_table('tinygan', 'not public')}\n\n{error}")
+        mention(f"{_table('tinygan', 'not public')}\n\n{error}")
         return 0
     folders = [options.out / "first", options.out / "second"]
     own_changes = [f"seed={options.seed}"], [f"seed={options.seed + 1}", f"generator.pretrained={folders[0]}"]
@@ -70,8 +72,8 @@ def main(arguments: list[str] | None = None) -> int:
         for fold in found
     )
     results = {
-        "command": "python examples/table_1_tfd.py " + " ".join(sys.argv[1:] if arguments is None else arguments),
-        "commit": _commit(),
+        "command": command(*(arguments or sys.argv[1:]), program="python examples/table_1_tfd.py"),
+        "commit": describe_environment()["commit"],
         "environment": second.environment(),
         "configurations": [run.config_path.read_text(encoding="utf-8") for run in (first, second)],
         "seconds": [round(sum(record["seconds"] for record in run.timing())) for run in (first, second)],
@@ -83,7 +85,7 @@ def main(arguments: list[str] | None = None) -> int:
     }
     (options.out / "table_1_tfd.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     (options.out / "table_1_tfd.md").write_text(f"{table}\n\n{folds}\n", encoding="utf-8")
-    print(f"{table}\n\n{folds}\n\n{CAVEAT}\n\nEverything in {options.out / 'table_1_tfd.json'}")
+    mention(f"{table}\n\n{folds}\n\n{CAVEAT}\n\nEverything in {options.out / 'table_1_tfd.json'}")
     return 0
 
 
@@ -111,13 +113,6 @@ def _judge(folder: RunFolder, fold: int, options: argparse.Namespace) -> dict[st
 def _table(name: str, number: str) -> str:
     rows = [(f"{model} (quoted)", quoted) for model, quoted in PAPER] + [(name, number)]
     return "\n".join(["| model | TFD |", "|---|---:|", *(f"| {' | '.join(row)} |" for row in rows)])
-
-
-def _commit() -> str | None:
-    """Return the commit of this checkout, or None outside of one."""
-    command = ["git", "describe", "--always", "--dirty"]
-    asked = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=False)
-    return asked.stdout.strip() or None
 
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:

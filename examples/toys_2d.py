@@ -37,6 +37,7 @@ from scipy.special import expit
 import tinygan as tg
 from tinygan import evaluation, gan, nn, optim
 from tinygan.backend import Streams, blas_threads
+from tinygan.cli.output import mention
 from tinygan.data import toys
 
 PICTURES = Path(__file__).parent / "pictures"
@@ -285,7 +286,7 @@ def main(arguments: list[str] | None = None) -> None:
             parser.error(f"argument --{name}: must be at least {least}, got {value}")
     began = time.perf_counter()
     if options.seeds is not None:
-        print(table(options.seed, options.seeds, options.steps, options.jobs))
+        mention(table(options.seed, options.seeds, options.steps, options.jobs))
     else:
         setting = DRAWN[options.toy]
         steps = options.steps or setting.steps
@@ -297,7 +298,7 @@ def main(arguments: list[str] | None = None) -> None:
         options.out.mkdir(parents=True, exist_ok=True)
         picture = options.out / f"toys_2d_{options.toy}.png"
         draw(setting.toy, games).savefig(picture, dpi=DPI, metadata={"Software": None})
-        print(f"\nDrawn in {picture}")
+        mention(f"\nDrawn in {picture}")
     print(f"{time.perf_counter() - began:.0f} s")
 
 

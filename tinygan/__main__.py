@@ -2,6 +2,16 @@
 
 import sys
 
-from tinygan.cli import main
 
-sys.exit(main())
+def main() -> int:
+    """Run one command; Ctrl-C while the commands are being imported is answered, too."""
+    try:
+        from tinygan.cli import main as run
+
+        return run()
+    except KeyboardInterrupt:
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -26,6 +26,14 @@ class DtypeError(TinyganError, TypeError):
     """A dtype does not fit the operation: gradients of integers, text in a tensor, ..."""
 
 
+class ArgumentError(TinyganError, ValueError):
+    """A number or a name is given that cannot be right: a learning rate of nan, a negative seed, ..."""
+
+
+class StateError(TinyganError, RuntimeError):
+    """Something is asked for at a moment when its result would be wrong."""
+
+
 class DeviceError(TinyganError, RuntimeError):
     """A device is missing, or tensors of two devices met in one operation."""
 

@@ -45,10 +45,13 @@ _IN_VAIN = "computes a gradient that the engine drops, since nobody needs it"
 _SLOWER = "the general way, which gives the same"
 EQUIVALENT = {
     "Divide.backward: gy / b if self.needs[0] else None -> gy / b": _IN_VAIN,
+    "Clip.backward: B.xp.where(inside, gy, 0) if needs_x else None -> B.xp.where(inside, gy, 0)": _IN_VAIN,
+    "Clip.backward: B.xp.where(under_high, B.xp.where(over_low, 0, gy), 0) if needs_low else None -> "
+    "B.xp.where(under_high, B.xp.where(over_low, 0, gy), 0)": _IN_VAIN,
+    "Clip.backward: B.xp.where(under_high, 0, gy) if needs_high else None -> B.xp.where(under_high, 0, gy)": _IN_VAIN,
     "Power.backward: if self.needs[0] -> if True": _IN_VAIN,
     "Power.backward: if isinstance(b, (int, float)) -> if False": _SLOWER,
     "Power.backward: if isinstance(a, (int, float)) -> if True": "adds zeros to a",
-    "Power.backward: 1 -> 2 in B.xp.where(at_zero, 1, a)": "stands where y, the other factor, is 0",
     "Linear.backward: gy.sum(axis=0) if needs_bias else None -> gy.sum(axis=0)": _IN_VAIN,
     "Linear.backward: gy.sum(axis=0) -> gy": "the engine sums over the rows",
     "Transfer.backward: gy.to(self.backend.device) -> gy": "differs on a GPU only",

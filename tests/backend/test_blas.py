@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from threadpoolctl import threadpool_info
 
 from tinygan.backend import blas, blas_threads
+from tinygan.errors import ShapeError
 
 NUMBERS = st.floats(-8, 8, width=32)
 
@@ -40,6 +41,26 @@ def test_axpby(dtype: str, a: float, b: float, data: st.DataObject) -> None:
     f(a, x, b, y)
     np.testing.assert_allclose(y, expected, rtol=0, atol=200 * np.finfo(dtype).eps)
     np.testing.assert_array_equal(x, before)
+
+
+def test_it_never_goes_past_the_end_of_an_array() -> None:
+    f = blas.axpby(np.dtype("f4"))
+    if f is None:
+        pytest.skip("NumPy has another BLAS here")
+    four, frozen = np.ones(4, "f4"), np.ones(4, "f4")
+    frozen.flags.writeable = False
+    for x, y in (
+        (np.ones(5, "f4"), four),
+        (four, np.ones(5, "f4")),
+        (four, np.ones(4, "f2")),
+        (np.ones(4, "f2"), four),
+        (np.ones(8, "f4")[::2], four),
+        (four, np.ones(8, "f4")[::2]),
+        (four, frozen),
+    ):
+        with pytest.raises(ShapeError, match="axpby: expected two contiguous arrays of float32 of one size"):
+            f(1.0, x, 1.0, y)
+    assert four.tolist() == [1] * 4
 
 
 def test_the_wheels_of_numpy_have_the_routine() -> None:

@@ -176,8 +176,8 @@ def test_draws(B: CupyBackend, seed: int, shape: Any, before: int, keep: float, 
     there.take((before + 1) // 2)
     dtype = np.dtype(dtype)
     low = -math.sqrt(3)
-    for _ in range(2):
-        same(B.uniform(there, shape, low, -low, dtype), PORTABLE.uniform(here, shape, low, -low, dtype))
+    for ends in ((low, -low), (1.0, 2.0), (0.7, 0.7 + 2**-23)):  # the last two are rounded out of the interval
+        same(B.uniform(there, shape, *ends, dtype), PORTABLE.uniform(here, shape, *ends, dtype))
         x = np.linspace(-1, 1, math.prod(shape), dtype=dtype).reshape(shape)
         for got, expected in zip(B.dropout(B.from_numpy(x), there, keep), PORTABLE.dropout(x, here, keep), strict=True):
             same(got, expected)
@@ -262,6 +262,26 @@ def test_limit_column_norm(B: CupyBackend, data: st.DataObject, shape: Any, dtyp
     same(there, weight, rtol=4 * EPS)
 
 
+@given(
+    exponents=hnp.arrays("i4", (5, 4), elements=st.integers(-120, 127)),
+    limit=st.floats(-100, 100).map(lambda exponent: 2.0**exponent),
+)
+def test_column_norms_that_no_square_can_hold(B: CupyBackend, exponents: Any, limit: float) -> None:
+    weight = np.ldexp(np.float32(1.5), exponents)
+    exact = weight.astype("f8")
+    norms = np.sqrt((exact**2).sum(axis=0))
+    there = B.from_numpy(weight)
+    B.limit_column_norm(there, limit)
+    for limited in (there.get(), _limited(PORTABLE, weight, limit), _limited(get_backend("cpu"), weight, limit)):
+        np.testing.assert_allclose(limited, exact * np.minimum(1, limit / norms), rtol=1e-5, atol=1e-30 * limit + 1e-44)
+
+
+def _limited(backend: Backend, weight: Any, limit: float) -> Any:
+    weight = weight.copy()
+    backend.limit_column_norm(weight, limit)
+    return weight
+
+
 # ---------------------------------------------------------------------- the long tail, which has no kernel
 
 
@@ -306,4 +326,5 @@ def test_hot_methods_are_one_kernel_each(B: CupyBackend, cupy: StrictCupy) -> No
         _, launches = launched(cupy, lambda name=name, arguments=arguments: getattr(B, name)(*arguments))
         assert launches == {name: 1}
     assert launched(cupy, lambda: B.linear(flat, square, bias))[1] == {"matmul": 1, "add_bias": 1}
-    assert launched(cupy, lambda: B.limit_column_norm(square, 1.0))[1] == {"mul": 1, "sum": 1, "scale_columns": 1}
+    four = {"mul": 1, "sum": 1, "column_norms": 1, "scale_columns": 1}
+    assert launched(cupy, lambda: B.limit_column_norm(square, 1.0))[1] == four

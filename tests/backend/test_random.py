@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import threading
+import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 import tinygan as tg
 import tinygan.functional as F
 from tinygan.backend import Stream, Streams, current_streams, manual_seed
+from tinygan.errors import ArgumentError, CheckpointError, DtypeError
 
 NAMES = ["weights", "noise", "order", "dropout"]
 
@@ -125,6 +127,55 @@ def test_uniform_fills_its_interval() -> None:
     assert drawn.max() <= 6
     counts = np.histogram(drawn, 8, (-2, 6))[0] - 12_500
     assert (counts**2).sum() / 12_500 < 7 + 5 * math.sqrt(14)  # chi-squared with 7 degrees of freedom
+
+
+floats = st.one_of(st.floats(-100, 100), st.floats(-1e300, 1e300), st.sampled_from([0.0, 1.0, 0.1, 0.7, 1 + 2**-24]))
+
+
+@given(floats, floats, st.floats(0, 1e-6), st.sampled_from([np.float32, np.float64]), st.sampled_from([0, 1, -2, -1]))
+def test_uniform_never_leaves_its_interval(a: float, b: float, near: float, dtype: Any, extreme: int) -> None:
+    """Also for the smallest and the largest random bits there are."""
+    for low, high in ((min(a, b), max(a, b)), (a, a + near * abs(a))):
+        stream = Stream(0, "noise")
+        count = 2**24 if dtype == np.float32 else 2**53
+        bits24 = np.array([0, 1, count - 2, count - 1])[[extreme]]
+        stream._bits24 = lambda n: bits24.astype(np.uint32)  # type: ignore[method-assign]  # noqa: B023
+        fake = type("G", (), {"random": lambda self, shape: bits24 * 2.0**-53})()  # noqa: B023
+        if dtype == np.float64:
+            stream = type("S", (Stream,), {"_generator": fake})(0, "noise")
+        try:
+            [drawn] = stream.uniform((1,), low, high, dtype).tolist()
+        except ArgumentError:
+            assert low != high or abs(low) > float(np.finfo(dtype).max)
+            continue
+        if low < high:
+            assert low <= drawn < high
+        else:
+            assert drawn == dtype(low)
+
+
+def test_uniform_from_1_to_2_is_below_2() -> None:
+    drawn = Stream(0, "noise").uniform((1 << 20,), 1, 2)
+    assert drawn.max() < 2
+    wide = np.float64(1) + Stream(0, "noise").uniform((1 << 20,)).astype("f8")
+    inside = wide < 2 - 2**-24
+    np.testing.assert_array_equal(drawn[inside], wide[inside].astype("f4"))  # every other bit is as before
+
+
+@pytest.mark.parametrize(
+    ("low", "high"),
+    [(1, 0), (math.nan, 1), (0, math.nan), (0, math.inf), (-math.inf, 0), (-3e38, 3e38), (1e39, 2e39),
+     (1 + 1e-9, 1 + 2e-9)],
+)  # fmt: skip
+def test_intervals_that_are_none_are_refused(low: float, high: float) -> None:
+    with pytest.raises(ArgumentError, match="uniform: "):
+        Stream(0, "noise").uniform((3,), low, high)
+
+
+@pytest.mark.parametrize("dtype", ["f2", "i4", "c8"])
+def test_uniform_numbers_of_other_dtypes_are_refused(dtype: str) -> None:
+    with pytest.raises(DtypeError, match="random numbers are drawn in float32 or float64"):
+        Stream(0, "noise").uniform((3,), dtype=dtype)
 
 
 def test_normal_has_its_moments() -> None:
@@ -271,11 +322,75 @@ def test_whoever_holds_a_stream_goes_on_with_it() -> None:
     assert bits(noise.normal((4,))) == expected
 
 
+FAULTS: dict[str, Callable[[dict[str, Any]], Any]] = {
+    "no seed": lambda s: s.pop("seed"),
+    "a negative seed": lambda s: s.update(seed=-1),
+    "a seed in words": lambda s: s.update(seed="7"),
+    "another seed": lambda s: s.update(seed=8),
+    "streams in a list": lambda s: s.update(streams=[1]),
+    "a stream that is none": lambda s: s["streams"].update(order=None),
+    "no counter": lambda s: s["streams"]["order"].pop("counter"),
+    "a short counter": lambda s: s["streams"]["order"].update(counter=[1]),
+    "a negative counter": lambda s: s["streams"]["order"].update(counter=[-1, 0, 0, 0]),
+    "a key of words": lambda s: s["streams"]["order"].update(key=["a", "b"]),
+    "another key": lambda s: s["streams"]["order"].update(key=[1, 2]),
+    "a place outside": lambda s: s["streams"]["order"].update(buffer_pos=1000),
+    "a broken place": lambda s: s["streams"]["order"].update(buffer_pos=1.5),
+    "another generator": lambda s: s["streams"]["order"].update(generator="PCG64"),
+    "a large rest": lambda s: s["streams"]["order"].update(uinteger=2**40),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
+def test_a_state_that_is_none_is_refused_and_changes_nothing(fault: Callable[[dict[str, Any]], Any]) -> None:
+    streams = Streams(7)
+    for name in NAMES:
+        DRAWS["permutation"](streams[name])
+    before = json.dumps(streams.state_dict())
+    saved = json.loads(before)
+    for stream in saved["streams"].values():
+        stream["counter"][0] += 1
+    fault(saved)
+    with pytest.raises(CheckpointError):
+        streams.load_state_dict(saved)
+    assert json.dumps(streams.state_dict()) == before
+
+
+def test_two_names_with_one_checksum_are_refused() -> None:
+    streams = Streams(0)
+    streams["plumless"].uniform((1,))
+    message = "the streams 'plumless' and 'buckeroo' would give the same numbers: the two names have one checksum"
+    with pytest.raises(ArgumentError, match=message):
+        streams["buckeroo"]
+    with pytest.raises(ArgumentError, match=message):
+        Stream(1, "buckeroo")
+    streams["plumless"].uniform((1,))
+
+
+def test_a_large_seed_cannot_stand_in_for_a_name() -> None:
+    """NumPy reads seed and checksum as words and drops zeros at the end; the checksum of "" is 0."""
+    with pytest.raises(ArgumentError, match="would give the numbers of another stream"):
+        Stream(zlib.crc32(b"noise") << 32, "")
+
+
+@pytest.mark.parametrize("name", [None, 3, b"noise"])
+def test_a_name_is_a_string(name: Any) -> None:
+    with pytest.raises(DtypeError, match="the name of a stream is a string"):
+        Stream(0, name)
+
+
 def test_names_for_people() -> None:
     streams = Streams(2)
     assert streams["noise"] is streams["noise"]
     assert repr(streams) == "Streams(seed=2, ['noise'])"
     assert repr(streams["noise"]) == "Stream('noise')"
+
+
+@pytest.mark.parametrize("seed", [True, False, 1.0, np.float64(3), np.bool_(1), "7"])
+def test_a_seed_of_another_kind_is_refused(seed: Any) -> None:
+    for make in (Streams, manual_seed, lambda seed: Stream(seed, "noise")):
+        with pytest.raises(DtypeError, match="a seed is a non-negative integer"):
+            make(seed)
 
 
 @pytest.mark.parametrize("seed", [-1, -(2**70)])

@@ -44,7 +44,6 @@ def quick_report(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
             folder.report_path.touch()
             return folder.report_path
 
-        monkeypatch.setattr("tinygan.cli.train.write_report", write)
         monkeypatch.setattr("tinygan.cli.progress.write_report", write)
 
 

@@ -65,6 +65,20 @@ def test_the_best_is_exported_unless_the_last_is_asked_for(tinygan, trained):
         )
 
 
+@pytest.mark.parametrize("network", ["generator", "discriminator", "both"])
+def test_in_the_layout_of_pytorch_matrices_are_transposed(tinygan, trained, network):
+    for layout in ("tinygan", "pytorch"):
+        words = ["--out", f"{layout}.npz", "--network", network, "--layout", layout]
+        assert tinygan("export", trained, *words).status == 0
+    with np.load("tinygan.npz") as ours, np.load("pytorch.npz") as theirs:
+        assert sorted(ours) == sorted(theirs)
+        for name in ours:
+            assert np.array_equal(theirs[name], ours[name].T)
+            assert theirs[name].ndim == (2 if name.endswith(".weight") else 1)
+    ours, theirs = load_weights("tinygan.npz"), load_weights("pytorch.npz")
+    assert all(np.array_equal(theirs[name], array) for name, array in ours.items())
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

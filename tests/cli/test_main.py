@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import html
+import importlib
 import os
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 import tinygan as package
 from tinygan.cli import experiments
 from tinygan.errors import TinyganError
+from tinygan.runs.run_folder import RunFolder
 
 MODULE = [sys.executable, "-m", "tinygan"]
 
@@ -22,6 +27,7 @@ def test_no_command_and_an_unknown_one(tinygan):
     answer = tinygan("trian", "digits")
     assert answer.status == 2
     assert "invalid choice: 'trian' (choose from" in answer.err
+    assert answer.err.endswith("; did you mean train?\n")
     assert answer.out == ""
 
 
@@ -87,3 +93,75 @@ def test_a_command_starts_without_the_libraries_it_does_not_need():
     code = f"import sys; from tinygan.cli import main; main(['experiments']); print(set({slow}) & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout.splitlines()[-1] == "set()", done.stderr
+
+
+# --- commands that are printed -------------------------------------------------------------------------------
+
+SHELL = """tinygan() { for word; do printf '%s\\0' "$word"; done; }; """
+
+
+def words_of(text):
+    """Return the arguments of each printed command, as a shell understands them."""
+    commands = re.findall(r"(?:^|: |>)(tinygan (?:train|resume) [^;\n<]*)", text, re.MULTILINE)
+    heard = [subprocess.run(["/bin/sh", "-c", SHELL + line], stdout=subprocess.PIPE, check=True) for line in commands]
+    return [[os.fsdecode(word) for word in done.stdout.split(b"\0")[:-1]] for done in heard]
+
+
+def steps_of(path):
+    return RunFolder.open(path).latest_checkpoint().state["steps"]
+
+
+@pytest.mark.parametrize("name", ["plain", "it's my run", "-run", "~", "数字 $HOME `id`", "a\nb\x1b[1m"])
+def test_every_printed_command_runs_as_it_is_printed(tinygan, small, tmp_path, monkeypatch, real_report, name):
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")  # a shell that goes on is in the folder where the command was printed
+    out = f"./{name}"
+    answer = tinygan("train", "digits", f"--out={out}", "--epochs", "2", "--steps", "3", "--quiet", *small)
+    assert answer.status == 0, answer.err
+    [words] = words_of(answer.out)
+    assert tinygan(*words, "--steps", "5", "--quiet").status == 0
+    assert steps_of(out) == 5
+    again = tinygan("train", "digits", f"--out={out}")  # is refused, with the command that was meant
+    [words] = words_of(again.err)
+    assert tinygan(*words, "--quiet").status == 0
+    [words] = words_of(tinygan(*words, "--quiet").err)  # it is done: how to make it longer
+    assert words[-2:] == ["--epochs", "4"]
+    assert tinygan(*words, "--quiet").status == 0
+    assert steps_of(out) == 4 * 21
+    page = html.unescape(Path(out, "report.html").read_text(encoding="utf-8"))
+    [words] = words_of(page)
+    monkeypatch.chdir(out)  # "in the folder of this report"
+    assert tinygan(*words, "--quiet").status == 0
+    assert Path("../again/metrics.jsonl").read_bytes() == Path("metrics.jsonl").read_bytes()
+
+
+def test_printed_commands_keep_data_and_device(tinygan, tmp_path, monkeypatch):
+    """With a data set that needs files, given relative to the working directory or by the environment."""
+    taken = {"device": "cuda", "data_folder": str(tmp_path / "my data")}
+    run = RunFolder.create(tmp_path / "run", "", taken)
+    expected = ["resume", str(run.path), "--data", str(tmp_path / "my data"), "--device", "cuda"]
+    assert words_of(f": {run.resume_command()}") == [expected]
+    assert words_of(f": {run.resume_command(device='cpu')}") == [expected[:-2]]
+    assert words_of(f": {run.resume_command('--epochs', '3', data_folder=Path('x y'))}") == [
+        ["resume", str(run.path), "--epochs", "3", "--data", "x y", "--device", "cuda"]
+    ]
+    run.environment_path.write_text("damaged")
+    assert words_of(f": {run.resume_command()}") == [expected[:2]]
+
+
+def test_the_installed_command_is_the_module(monkeypatch, capsys):
+    """Both call `tinygan.__main__.main`, which answers Ctrl-C even while the commands are imported."""
+    settings = Path(package.__file__).parents[1] / "setup.cfg"
+    [script] = re.findall(r"^ +tinygan = (.*)$", settings.read_text(), re.MULTILINE)
+    assert script == "tinygan.__main__:main"
+    entry = importlib.import_module("tinygan.__main__")
+    monkeypatch.setattr(sys, "argv", ["tinygan", "--version"])
+    with pytest.raises(SystemExit, match="0"):
+        entry.main()
+    assert capsys.readouterr().out == f"tinygan {package.__version__}\n"
+
+    def interrupted():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("tinygan.cli.main", interrupted)
+    assert entry.main() == 130

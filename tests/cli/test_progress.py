@@ -24,6 +24,7 @@ def train(tinygan, small):
 def terminal(capsys, monkeypatch):
     monkeypatch.setattr(type(sys.stderr), "isatty", lambda stream: True)
     monkeypatch.setattr(progress, "REFRESH", 0)
+    monkeypatch.setenv("TERM", "xterm")
 
 
 def test_plain_lines_where_there_is_no_terminal(train, monkeypatch):
@@ -115,7 +116,6 @@ def test_a_report_is_written_with_each_checkpoint_and_not_once_more(train, tinyg
         written.append(len(folder.metrics()))
         return folder.report_path
 
-    monkeypatch.setattr("tinygan.cli.train.write_report", write)
     monkeypatch.setattr("tinygan.cli.progress.write_report", write)
     train("--quiet", "--set", "output.checkpoint_every=2")
     assert written == [2, 3]

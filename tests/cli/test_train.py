@@ -90,7 +90,7 @@ def test_a_number_of_steps_and_the_rest_later(tinygan, small, tmp_path, undistur
 
 def test_what_is_done_is_done(tinygan, tmp_path, undisturbed):
     answer = tinygan("resume", "undisturbed")
-    said = "undisturbed: all 3 epochs are done; for more: tinygan resume undisturbed --epochs N\n"
+    said = "undisturbed: all 3 epochs are done; for more: tinygan resume undisturbed --epochs 6\n"
     assert (answer.status, answer.err) == (0, said)
     assert metrics(tmp_path / "undisturbed") == undisturbed
 

@@ -23,6 +23,7 @@ import numpy as np
 COMPILER = shutil.which("c++") or shutil.which("g++") or shutil.which("clang++")
 
 _BEFORE = r"""
+#include <algorithm>
 #include <cmath>
 #include <csetjmp>
 #include <ucontext.h>
@@ -39,6 +40,7 @@ static inline unsigned long long __umul64hi(unsigned long long a, unsigned long 
 static inline float cospif(float x) { return (float)std::cos(3.14159265358979323846 * x); }
 static inline float sinpif(float x) { return (float)std::sin(3.14159265358979323846 * x); }
 using std::isfinite;
+using std::max;
 
 // A fiber is entered by swapcontext once, and after that by longjmp, which asks nothing of the kernel.
 struct Place { jmp_buf buffer; };

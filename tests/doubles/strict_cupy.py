@@ -21,7 +21,7 @@ import operator
 import types
 from collections import Counter
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -111,6 +111,13 @@ def _compute(name: str, function: Callable[..., Any], *operands: Any, out: Any =
     return result
 
 
+class _Flags(NamedTuple):
+    """What tinygan asks of those that CuPy knows; it has no `writeable`."""
+
+    c_contiguous: bool
+    f_contiguous: bool
+
+
 class _Meta(type):
     """Attaches the operators, each one kernel."""
 
@@ -176,7 +183,7 @@ class ndarray(metaclass=_Meta):  # noqa: N801
     nbytes = property(lambda self: self._host.nbytes)
     itemsize = property(lambda self: self._host.itemsize)
     strides = property(lambda self: self._host.strides)
-    flags = property(lambda self: self._host.flags)
+    flags = property(lambda self: _Flags(self._host.flags.c_contiguous, self._host.flags.f_contiguous))
     T = property(lambda self: self._view(self._host.T))
     data = property(lambda self: types.SimpleNamespace(ptr=self._host.ctypes.data))
 
@@ -399,11 +406,13 @@ class StrictCupy(types.ModuleType):
         for name in ("float32", "float64", "int64", "uint8", "uint64", "bool_"):
             setattr(self, name, getattr(np, name))
         functions = ["exp", "log", "log1p", "sqrt", "tanh", "abs", "sign", "isfinite", "maximum", "minimum", "multiply"]
+        functions += ["ldexp", "full_like"]
         for name in functions:
             setattr(self, name, _elementwise(name))
         for name in ("zeros", "ones"):
             setattr(self, name, _memory(name))
         self.add = _Add()
+        self.frexp = lambda a: tuple(_compute("frexp", lambda x, i=i: np.frexp(x)[i], a) for i in range(2))
         self.cuda = types.SimpleNamespace(
             runtime=types.SimpleNamespace(getDeviceCount=lambda: 1),
             Stream=Stream,

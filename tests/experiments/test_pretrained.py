@@ -11,6 +11,7 @@ from tests.doubles import faces
 from tests.doubles.small import shrunk
 from tinygan import data
 from tinygan.errors import AnomalyError, ConfigError
+from tinygan.experiments.config import load_experiment
 from tinygan.experiments.evaluate import evaluate
 from tinygan.experiments.running import Limits, load_generator, reopen, run, start
 from tinygan.runs.run_folder import RunFolder
@@ -53,6 +54,20 @@ def test_the_topmost_layers_are_the_earlier_generator(second, first, tiny_data, 
     assert all((new.data != old).any() for new, old in zip(after, before, strict=True))  # all of it is trained
     for parameter, expected in zip(after, learnt(folder), strict=True):
         np.testing.assert_array_equal(parameter.data, expected)
+
+
+def test_the_record_names_the_earlier_run_from_everywhere(second, first, tiny_data, tmp_path, monkeypatch):
+    """Relative to the working directory when it was given, or to the home of the user."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for number, given in enumerate(("first", "./first", "~/first", str(first.path))):
+        folder, training = start(second(f"generator.pretrained={given}"), tiny_data(), tmp_path / str(number))
+        assert load_experiment(folder.config_path).generator.pretrained == str(first.path)
+        assert training.config == load_experiment(folder.config_path)
+    monkeypatch.chdir("/")
+    folder, _ = start(load_experiment(folder.config_path), tiny_data(), tmp_path / "again")
+    again, _ = reopen(tmp_path / "again", lambda config: tiny_data(), overrides=["output.samples=3"])
+    assert load_experiment(again.config_path).generator.pretrained == str(first.path)
 
 
 def test_a_running_mean_begins_with_what_was_learnt(second, tiny_data, tmp_path):
@@ -206,6 +221,18 @@ def test_both_stages_train_on_the_images_without_labels(stages, tmp_path):
                 assert np.linalg.norm(array, axis=0).max() <= 1.9365 * (1 + 1e-6)
         assert config.data.fold == 0
     assert len(list(load_generator(stages["tfd-finetune"])[0])) == 10
+
+
+def test_the_record_names_the_device_and_the_folder_of_the_data(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    faces.write(tmp_path, faces.contents(80))
+    dataset = data.load("tfd", tmp_path, fold=0)
+    for given, expected in ((".", str(tmp_path)), (None, None)):
+        folder, _ = start(shrunk("tfd", ["training.batch=10"]), dataset, tmp_path / f"run {given}", data_folder=given)
+        assert folder.environment()["device"] == "cpu"
+        assert folder.environment().get("data_folder") == expected
+    folder, _ = start(load_experiment("digits"), data.load("digits"), tmp_path / "digits", data_folder=".")
+    assert "data_folder" not in folder.environment()  # the digits need no files
 
 
 def test_one_run_is_judged_by_every_fold(stages, tmp_path):

@@ -18,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+import tinygan as tg
 from tinygan import nn
 from tinygan.errors import CheckpointError, DtypeError
 from tinygan.experiments.weights import FORMATS, load_weights, save_weights
@@ -109,6 +110,121 @@ def test_a_network_is_the_same_afterwards_and_another_one_is_refused(folder, suf
         assert np.array_equal(twin.state_dict()[name], array)
     with pytest.raises(CheckpointError, match=r"2\.weight has shape \(4, 2\), expected \(4, 1\)"):
         other.load_state_dict(load_weights(folder / f"net{suffix}"))
+
+
+# --- layouts ---------------------------------------------------------------------------------------------
+
+
+class Odd(nn.Module):
+    """Matrices that are no weights of Linear, and a square one that is."""
+
+    def __init__(self):
+        super().__init__()
+        self.table = nn.Parameter(np.arange(9, dtype=np.float32).reshape(3, 3))
+        self.list = [nn.Linear(3, 3), nn.Sequential(nn.Linear(3, 2), nn.ReLU(), nn.Maxout(2, 3, 2))]
+        self.matrices = {"list.0.weight", "list.1.0.weight", "list.1.2.weight"}
+
+
+@suffixes
+def test_in_the_layout_of_pytorch_the_weights_of_linear_are_out_in(folder, suffix):
+    """The modules decide, not the shapes; other readers see the transpose, and ours sees what it knew."""
+    net = Odd()
+    weights, path = net.state_dict(), folder / f"odd{suffix}"
+    save_weights(path, weights, "pytorch", net)
+    if suffix == ".npz":
+        with np.load(path) as archive:
+            seen = dict(archive)
+    else:
+        seen = safetensors.numpy.load_file(path)
+    assert seen.keys() == weights.keys()
+    for name, array in weights.items():
+        assert np.array_equal(seen[name], array.T if name in net.matrices else array)
+    for options in ({}, {"layout": "pytorch"}, {"network": net}, {"layout": "pytorch", "network": net}):
+        same(load_weights(path, **options), dict(sorted(weights.items())))
+    with pytest.raises(CheckpointError, match="its layout is 'pytorch', as it says; load_weights was given 'tinygan'"):
+        load_weights(path, "tinygan")
+    save_weights(path, weights)
+    same(load_weights(path), dict(sorted(weights.items())))
+    with pytest.raises(CheckpointError, match="its layout is 'tinygan'"):
+        load_weights(path, "pytorch", net)
+
+
+@suffixes
+def test_a_file_that_does_not_say_its_layout_is_read_as_it_is_told(folder, suffix):
+    net, path = Odd(), folder / f"foreign{suffix}"
+    weights = net.state_dict()
+    theirs = {name: np.ascontiguousarray(array.T) if name in net.matrices else array for name, array in weights.items()}
+    if suffix == ".npz":
+        np.savez(path, **theirs)
+    else:
+        safetensors.numpy.save_file(theirs, path)
+    same(load_weights(path), dict(sorted(theirs.items())))
+    same(load_weights(path, "pytorch", net), dict(sorted(weights.items())))
+    with pytest.raises(CheckpointError, match=r"load_weights: layout 'pytorch' .* network is None: give the module"):
+        load_weights(path, "pytorch")
+
+
+def test_a_file_that_says_it_is_of_pytorch_is_not_guessed_at(folder):
+    net, path = nn.Linear(2, 2), folder / "pt.safetensors"
+    weights = {"weight": np.arange(4, dtype=np.float32).reshape(2, 2), "bias": np.zeros(2, np.float32)}
+    safetensors.numpy.save_file(weights, path, {"format": "pt"})
+    with pytest.raises(CheckpointError, match="PyTorch has written it"):
+        load_weights(path)
+    assert np.array_equal(load_weights(path, "pytorch", net)["weight"], weights["weight"].T)
+    assert np.array_equal(load_weights(path, "tinygan")["weight"], weights["weight"])
+
+
+@pytest.mark.parametrize("call", [save_weights, lambda path, weights, *more: load_weights(path, *more)])
+def test_unknown_layouts_are_refused(folder, call):
+    np.savez(folder / "u.npz", a=np.zeros(2))
+    for layout in ("torch", "", "PyTorch"):
+        if layout or call is save_weights:
+            with pytest.raises(CheckpointError, match=f"layout is '{layout}'; expected 'tinygan' or 'pytorch'"):
+                call(folder / "u.npz", {"a": np.zeros(2)}, layout)
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["{}", "[]", "no JSON", '{"layout": "torch", "transposed": []}', '{"layout": "pytorch", "transposed": ["b"]}',
+     '{"layout": "pytorch", "transposed": ["a", "a"]}', '{"layout": "tinygan", "transposed": ["a"]}',
+     '{"layout": "pytorch", "transposed": "a"}', '{"layout": "pytorch", "transposed": [["a"]]}'],
+)  # fmt: skip
+def test_a_layout_that_lies_is_refused(tmp_path, said):
+    array = {"a": np.zeros((2, 2), np.float32)}
+    safetensors.numpy.save_file(array, tmp_path / "a.safetensors", {"tinygan": said})
+    with pytest.raises(CheckpointError, match="cannot be read"):
+        load_weights(tmp_path / "a.safetensors")
+
+
+def test_no_flipped_bit_changes_the_layout_of_an_archive(tmp_path):
+    net, path = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2)), tmp_path / "a.npz"
+    save_weights(path, net.state_dict(), "pytorch", net)
+    content = path.read_bytes()
+    for position in range(content.rindex(b"PK\x05\x06"), len(content)):
+        for bit in range(8):
+            damaged = bytearray(content)
+            damaged[position] ^= 1 << bit
+            path.write_bytes(damaged)
+            try:
+                found = load_weights(path)
+            except CheckpointError:
+                continue
+            same(found, dict(sorted(net.state_dict().items())))
+
+
+@suffixes
+def test_pytorch_loads_what_is_in_its_layout(folder, suffix):
+    torch = pytest.importorskip("torch")
+    net = nn.Sequential(nn.Linear(3, 3), nn.ReLU(), nn.Linear(3, 2))
+    save_weights(folder / f"t{suffix}", net.state_dict(), "pytorch", net)
+    if suffix == ".npz":
+        loaded = {name: torch.from_numpy(array) for name, array in np.load(folder / "t.npz").items()}
+    else:
+        loaded = pytest.importorskip("safetensors.torch").load_file(folder / "t.safetensors")
+    theirs = torch.nn.Sequential(torch.nn.Linear(3, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2))
+    theirs.load_state_dict(loaded)
+    x = np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)
+    np.testing.assert_allclose(theirs(torch.from_numpy(x)).detach().numpy(), net(tg.tensor(x)).numpy(), atol=1e-6)
 
 
 # --- what is damaged -------------------------------------------------------------------------------------

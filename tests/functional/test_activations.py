@@ -8,7 +8,7 @@ import tinygan as tg
 import tinygan.functional as F
 from tinygan import gradcheck
 from tinygan.backend import Stream
-from tinygan.errors import ShapeError
+from tinygan.errors import ArgumentError, DtypeError, GradientError, ShapeError
 from tinygan.testing import EDGE_VALUES, Call, Calls, arrays, elementwise, operation_test, shapes
 
 INF, NAN = float("inf"), float("nan")
@@ -38,6 +38,9 @@ def leaky(x):
 TestReLU = operation_test(F.relu, lambda x: np.maximum(x, 0), elementwise(1, low=-3, high=3))
 TestLeakyReLU = operation_test(leaky, lambda x: np.where(x > 0, x, 0.2 * x), elementwise(1, low=-3, high=3))
 # beyond 15 its slope, y (1 - y), is what rounding leaves of 1 - y: right to 1e-16, which is no relative accuracy
+TestLeakyReLUWithATensorAsSlope = operation_test(
+    F.leaky_relu, lambda x, s: np.where(x > 0, x, s * x), elementwise(2, low=-3, high=3)
+)
 TestSigmoid = operation_test(F.sigmoid, special.expit, elementwise(1, low=-15, high=15))
 TestTanh = operation_test(F.tanh, np.tanh, elementwise(1, low=-15, high=15))
 TestSoftplus = operation_test(F.softplus, softplus, elementwise(1, low=-30, high=30))
@@ -91,6 +94,25 @@ def test_leaky_relu_does_not_promote(slope):
     y = F.leaky_relu(x, slope)
     y.sum().backward()
     assert y.dtype == x.grad.dtype == np.float32
+
+
+def test_a_slope_that_learns():
+    x, slope = leaf([-2.0, 3.0, -4.0]), leaf(0.5)
+    F.leaky_relu(x, slope).sum().backward()
+    assert x.grad.data.tolist() == [0.5, 1, 0.5]
+    assert slope.grad.item() == -6
+    each = leaf([0.1, 0.2, 0.3])
+    F.leaky_relu(x, each).sum().backward()
+    assert each.grad.data.tolist() == [-2, 0, -4]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_nan_gets_its_gradient(dtype):
+    for function in (F.relu, leaky):
+        x = leaf([NAN, -1.0, 0.0, 2.0], dtype)
+        function(x).backward(np.array([3.0, 3.0, 3.0, 3.0]))
+        assert x.grad.data[0] == pytest.approx(3.0 if function is F.relu else 0.6)
+        assert x.grad.data[3] == 3
 
 
 @pytest.mark.parametrize("function", [F.sigmoid, F.tanh, F.softplus, F.log_sigmoid])
@@ -169,6 +191,8 @@ def test_more_pieces_than_a_byte_counts():
         ((2, 5), {"pieces": 0}, "maxout: axis -1 has 5 elements, which 0 pieces do not divide"),
         ((2, 5), {"pieces": 1, "axis": 2}, "maxout: axis 2 does not exist in an input of shape (2, 5)"),
         ((), {"pieces": 1}, "maxout: axis -1 does not exist in an input of shape ()"),
+        ((2,), {"pieces": 2.0}, "maxout: pieces must be an integer, got 2.0"),
+        ((2,), {"pieces": 2, "axis": None}, "maxout: axis must be an integer, got a NoneType"),
     ],
 )
 def test_pieces_that_do_not_fit(shape, options, message):
@@ -192,6 +216,7 @@ def test_dropout_zeroes_or_scales(x, p):
     assert y.shape == x.shape
     assert y.dtype == np.float64
     dropped = y.data == 0
+    p = 1 - Stream.rounded(1 - p)
     assert np.allclose(y.data[~dropped], x[~dropped] / (1 - p) if p < 1 else 0)
     upstream = np.cos(np.arange(x.size)).reshape(x.shape)
     y.backward(upstream)
@@ -242,7 +267,55 @@ def test_dropout_draws_from_the_stream_of_its_name():
     assert sorted(streams.state_dict()["streams"]) == ["dropout"]
 
 
+# Near 1, a mask that is drawn with a rounded probability and divided by another one is wrong by up to a half.
+PROBABILITIES = [0.1, 0.2, 0.3, 0.999, 1 - 2**-12 / 3, 1 - 2**-14 / 1.4, 1 - 2**-15]
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+@pytest.mark.parametrize("p", PROBABILITIES)
+def test_kept_elements_are_divided_by_how_often_they_are_kept(p, dtype):
+    drawn = Stream(0, "dropout").rounded(1 - p)
+    y = F.dropout(tg.tensor(np.ones(1 << 17), dtype=dtype), p, rng=Stream(1, "dropout")).data
+    assert set(np.unique(y)) == {0, np.dtype(dtype).type(1 / drawn)}
+    count = np.count_nonzero(y)
+    assert abs(count - drawn * y.size) <= 5 * np.sqrt(y.size * drawn * (1 - drawn))
+    assert y.astype(np.float64).mean() == pytest.approx(1, abs=5 * np.sqrt((1 - drawn) / drawn / y.size) + 1e-3)
+
+
+def test_a_probability_too_small_for_the_masks_drops_nothing():
+    assert F.dropout(tg.tensor(np.ones(1 << 16)), 1e-7).data.tolist() == [1] * (1 << 16)
+
+
+@pytest.mark.parametrize("p", [1 - 2**-16, 1 - 1e-7, np.nextafter(1, 0)])
+def test_a_probability_too_close_to_1_is_refused(p):
+    with pytest.raises(ArgumentError, match=r"dropout: with p=0\.99.* kept too rarely .* or 1 to drop everything"):
+        F.dropout(leaf([1.0]), p)
+
+
+@pytest.mark.parametrize("dtype", ["bool", "uint8", "int64"])
+def test_dropout_of_integers_is_float32(dtype):
+    y = F.dropout(tg.tensor(np.ones(64), dtype=dtype), 0.75)
+    assert y.dtype == np.float32
+    assert set(np.unique(y.data)) == {0, 4}
+
+
+def test_a_probability_that_requires_a_gradient_is_refused():
+    x, p = leaf([1.0]), leaf(0.5)
+    with pytest.raises(GradientError, match=r"dropout: no gradient flows to p"):
+        F.dropout(x, p)
+    for number in (p.detach(), np.array(0.5), np.float32(0.5)):
+        assert F.dropout(x, number).item() in (0, 2)
+    with tg.no_grad():
+        assert F.dropout(x, p).item() in (0, 2)
+
+
+@pytest.mark.parametrize("p", ["0.5", None, [0.5], np.array([0.5, 0.5])])
+def test_what_is_no_number_is_no_probability(p):
+    with pytest.raises(DtypeError, match=r"dropout: p must be a number, got a \w+"):
+        F.dropout(leaf([1.0]), p)
+
+
 @pytest.mark.parametrize("p", [-0.1, 1.1, NAN])
 def test_a_probability_that_is_none(p):
-    with pytest.raises(ValueError, match=r"dropout: p is the probability of dropping an element, in \[0, 1\]; got"):
+    with pytest.raises(ArgumentError, match=r"dropout: p is the probability of dropping an element, in \[0, 1\]; got"):
         F.dropout(leaf([1.0]), p)

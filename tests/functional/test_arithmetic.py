@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 import tinygan as tg
 import tinygan.functional as F
 from tinygan import gradcheck
-from tinygan.errors import ShapeError
+from tinygan.errors import DtypeError, ShapeError
 from tinygan.testing import Call, Calls, arrays, broadcastable_shapes, call, elementwise, operation_test
 
 RNG = np.random.default_rng(0)
@@ -51,14 +51,90 @@ def test_powers_of_zero():
     with np.errstate(divide="ignore", invalid="ignore"):
         (base**exponent).sum().backward()
     assert base.grad.data.tolist() == [0, 1, 0, np.inf, -np.inf]
-    assert exponent.grad.data.tolist() == [-np.inf, 0, 0, 0, -np.inf]  # 0 is the limit of 0^b log 0 for b > 0
+    assert exponent.grad.data.tolist() == [0, 0, 0, 0, -np.inf]  # 0 is the limit of 0^b log 0 for b > 0
 
 
-@pytest.mark.parametrize("exponent", [0, 0.0, [0.0, 0.0]])
-def test_the_power_0_has_a_gradient_of_0_everywhere(exponent):
-    base = leaf([np.inf, 0.0])
-    (base ** (tg.tensor(exponent) if isinstance(exponent, list) else exponent)).sum().backward()
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("exponent", [0, 0.0, [0.0], [-0.0], np.zeros(1, np.uint8)])
+def test_the_power_0_has_a_gradient_of_0_everywhere(exponent, dtype):
+    tiny, huge = float(np.finfo(dtype).smallest_subnormal), float(np.finfo(dtype).max)
+    base = leaf([np.inf, -np.inf, 0.0, -0.0, np.nan, tiny, -tiny, huge, 3.0], dtype)
+    power = base ** (leaf(exponent, dtype) if isinstance(exponent, list) else exponent)
+    with np.errstate(all="ignore"):
+        power.backward(np.full(9, 1e30))
+    assert base.grad.data.tolist() == [0] * 9
+
+
+def test_the_power_0_multiplies_no_infinite_gradient_by_0():
+    x = leaf([1.0, 2.0, 3.0])
+    (x**0).backward(np.array([np.inf, np.nan, 1.0]))
+    np.testing.assert_array_equal(x.grad.data, [0, np.nan, 0])
+
+
+@pytest.mark.parametrize("order", ["ab", "ba"])
+def test_mixed_derivative_of_a_power_at_0(order):
+    """By a and b, y = a^b has the derivative a^(b-1) (1 + b log a), which is 1 / a at b = 0."""
+    leaves = {"a": leaf([0.5, 2.0, 1e-305]), "b": leaf([0.0, -0.0, 0.0])}
+    slope = tg.grad(leaves["a"] ** leaves["b"], leaves[order[0]], grad_output=np.ones(3), create_graph=True)
+    mixed = tg.grad(slope, leaves[order[1]], grad_output=np.ones(3))
+    assert mixed.data.tolist() == pytest.approx([2, 0.5, 1e305])
+
+
+@given(a=arrays((3,), low=0.25, high=4), b=st.sampled_from([-2.0, -1.0, 0.0, 1.0, 2.0, 0.5]))
+def test_second_derivatives_of_a_power(a, b):
+    x, y = leaf(a), leaf(np.full(3, b))
+    ga, gb = tg.grad(x**y, [x, y], grad_output=np.ones(3), create_graph=True)
+    mixed = a ** (b - 1) * (1 + b * np.log(a))
+    for slope, by_a, by_b in ((ga, b * (b - 1) * a ** (b - 2), mixed), (gb, mixed, a**b * np.log(a) ** 2)):
+        found = tg.grad(slope, [x, y], grad_output=np.ones(3), retain_graph=True)
+        assert np.allclose(found[0].data, by_a, rtol=1e-12)
+        assert np.allclose(found[1].data, by_b, rtol=1e-12)
+
+
+@pytest.mark.parametrize("exponent", [10, 10.0, [10.0]])
+def test_a_large_gradient_times_a_slope_of_0(exponent):
+    base = leaf([0.0, 1e-30], "float32")
+    exponent = leaf(exponent, "float32") if isinstance(exponent, list) else exponent
+    (base**exponent).backward(np.full(2, 1e38))
     assert base.grad.data.tolist() == [0, 0]
+
+
+def test_powers_at_the_ends():
+    base = leaf([0.0, 0.0, np.inf, np.inf, 0.0, 0.0, -2.0])
+    exponent = leaf([0.0, 2.0, -1.0, 2.0, -1.0, np.inf, 3.0])
+    with np.errstate(all="ignore"):
+        (base**exponent).sum().backward()
+    np.testing.assert_array_equal(exponent.grad.data, [0, 0, 0, np.inf, -np.inf, 0, np.nan])
+
+
+def test_small_integer_exponents_do_not_wrap():
+    base = leaf([2.0, 3.0, 2.0])
+    (base ** tg.tensor([0, 1, 2], dtype="uint8")).sum().backward()
+    assert base.grad.data.tolist() == [0, 1, 4]
+    base.zero_grad()
+    (base ** tg.tensor([-128, 0, 1], dtype="int8")).sum().backward()
+    assert base.grad.data.tolist() == pytest.approx([-128 * 2.0**-129, 0, 1])
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "slope"), [(1e-30, 1e-25, -1e20), (1e20, 1e20, -1e-20), (1e30, 1e25, -1e-20), (3.0, 2.0, -0.75)]
+)
+def test_a_quotient_is_divided_twice_by_what_overflows_squared(a, b, slope):
+    b = leaf(b, "float32")
+    (np.float32(a) / b).backward()
+    assert b.grad.item() == pytest.approx(slope, rel=1e-5)
+
+
+@pytest.mark.parametrize("dtype", ["bool", "uint8", "int8", "int32", "int64", "uint64"])
+def test_a_quotient_of_integers_is_float32(dtype):
+    a = tg.tensor([1, 0, 1] if dtype == "bool" else [100, 0, 7], dtype=dtype)
+    for b in (2, 2.5, tg.tensor([1, 1, 1], dtype=dtype)):
+        quotient = a / b
+        assert quotient.dtype == np.float32
+        divisor = b.data.astype(float) if isinstance(b, tg.Tensor) else b
+        assert np.allclose(quotient.data, a.data.astype(float) / divisor, rtol=1e-6)
+    assert (a / tg.tensor([2.0, 2.0, 2.0], dtype="float64")).dtype == np.float64
+    assert (a**0.5).dtype == np.float32
 
 
 @pytest.mark.parametrize("exponent", [0, 1, 2, 3])
@@ -164,6 +240,14 @@ def test_matmul_by_a_number(scalar):
         with pytest.raises(ShapeError) as caught:
             F.matmul(*operands)
         assert str(caught.value) == "matmul: an operand is a single number; multiply by numbers with *"
+
+
+@pytest.mark.parametrize("value", [[1.0, 2.0], None, "ab"])
+def test_matmul_by_what_has_no_shape(value):
+    x = leaf([1.0, 2.0])
+    for product in (lambda: x @ value, lambda: value @ x):
+        with pytest.raises(DtypeError, match=r"^matmul: expected a tensor or an array, got a \w+; use tg\.tensor"):
+            product()
 
 
 def test_matmul_of_shapes_that_do_not_fit():

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 import tinygan as tg
 import tinygan.functional as F
 from tinygan import gradcheck
-from tinygan.errors import ShapeError
+from tinygan.errors import DtypeError, ShapeError
 from tinygan.testing import Call, Calls, arrays, operation_test, shapes
 
 RNG = np.random.default_rng(2)
@@ -92,3 +92,15 @@ def test_shapes_that_do_not_fit(operands, message):
     with pytest.raises(ShapeError) as caught:
         F.linear(*tensors(*operands))
     assert str(caught.value) == message
+
+
+@pytest.mark.parametrize("x", [[1.0, 2.0], [[1.0, 2.0]], None, "ab"])
+def test_an_input_without_a_shape(x):
+    with pytest.raises(DtypeError, match=r"^linear: expected a tensor or an array, got a \w+; use tg\.tensor"):
+        F.linear(x, tg.tensor([[1.0], [2.0]]))
+
+
+def test_a_bias_of_half_precision_adds_up_its_rows_in_single():
+    x, weight, bias = (tg.tensor(np.ones(s), dtype="float16", requires_grad=True) for s in ((5000, 1), (1, 3), (3,)))
+    F.linear(x, weight, bias).sum().backward()
+    assert bias.grad.data.tolist() == [5000] * 3

@@ -8,8 +8,8 @@ import tinygan as tg
 import tinygan.functional as F
 from tests.doubles.installed import strict_cupy
 from tinygan import gradcheck
-from tinygan.errors import DeviceError, DtypeError, ShapeError
-from tinygan.testing import Call, Calls, arrays, broadcastable_shapes, operation_test, shapes
+from tinygan.errors import ArgumentError, DeviceError, DtypeError, ShapeError
+from tinygan.testing import Call, Calls, arrays, operation_test, shapes
 
 INF, NAN = float("inf"), float("nan")
 
@@ -33,9 +33,10 @@ TARGETS = st.sampled_from([0.0, 0.1, 0.5, 0.9, 1.0])
 
 @st.composite
 def answers(draw):
-    """Logits, and targets that broadcast with them, of which the gradient is wanted too."""
-    a, t = draw(broadcastable_shapes(2, min_side=1, max_dims=2))
-    return Call((draw(arrays(a, low=-20, high=20)), draw(arrays(t, low=0, high=1))))
+    """Logits, and targets of their shape or one for all, of which the gradient is wanted too."""
+    a = draw(shapes(min_side=1, max_dims=2))
+    t = draw(st.sampled_from([a, ()]))
+    return Call((draw(arrays(a, low=-20, high=20)), draw(arrays(t, low=0.125, high=0.875))))  # differences leave [0, 1]
 
 
 TestBinaryCrossEntropy = operation_test(
@@ -45,8 +46,8 @@ TestBinaryCrossEntropy = operation_test(
         answers(),
         (
             Call((np.array(0.5), np.array(0.25))),
-            Call((np.array([3.0, -3.0]), np.array([[1.0], [0.0], [0.5]]))),
-            Call((np.array([2.0]), np.array([[1.0, 0.5]]))),
+            Call((np.array([3.0, -3.0]), np.array(0.5))),
+            Call((np.array([[2.0, -1.0]]), np.array([[0.75, 0.5]]))),
         ),
     ),
     rtol=1e-10,
@@ -116,13 +117,74 @@ def test_third_order_of_binary_cross_entropy():
     assert gradcheck(F.binary_cross_entropy_with_logits, [leaf([1.0, -2.0]), leaf([0.3, 0.7])], order=3)
 
 
-def test_shapes_of_targets_that_do_not_fit():
+@pytest.mark.parametrize(
+    ("logits", "targets"),
+    [((2,), (3,)), ((3, 1), (3,)), ((3,), (3, 1)), ((3,), (1,)), ((1,), (3,)), ((), (1,)), ((0,), (2,))],
+)
+@pytest.mark.parametrize("wrap", [np.asarray, leaf])
+def test_shapes_of_targets_that_do_not_fit(logits, targets, wrap):
     with pytest.raises(ShapeError) as caught:
-        F.binary_cross_entropy_with_logits(leaf([1.0, 2.0]), np.ones(3))
-    assert str(caught.value) == (
-        "binary_cross_entropy_with_logits: shapes (2,) and (3,) do not broadcast: axis -1 has sizes 2 and 3 "
-        "(sizes must be equal, or one of them 1)"
-    )
+        F.binary_cross_entropy_with_logits(leaf(np.zeros(logits)), wrap(np.ones(targets)))
+    assert f"targets of the shape of the logits, {logits}, or one number; got {targets}." in str(caught.value)
+
+
+@pytest.mark.parametrize("wrong", [-0.1, 1.5, NAN, INF, 2, -1, np.nextafter(1, 2)])
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda t: t,
+        np.float64,
+        np.array,
+        tg.tensor,
+        lambda t: np.array([0.0, t, 1.0]),
+        lambda t: tg.tensor(np.array([0.5, 0.5, t])),
+        lambda t: leaf([t, 0.0, 0.0]),
+    ],
+)
+def test_targets_that_are_no_probabilities(wrong, wrap):
+    targets = wrap(wrong)
+    if getattr(targets, "dtype", None) == np.float32 and wrong == np.nextafter(1, 2):
+        return  # it is 1 there
+    with pytest.raises(ArgumentError, match=r"^binary_cross_entropy_with_logits: targets are probabilities, .*; got"):
+        F.binary_cross_entropy_with_logits(leaf([0.0, 1.0, 2.0]), targets)
+
+
+@pytest.mark.parametrize("dtype", ["bool", "uint8", "int8", "int64"])
+@pytest.mark.parametrize("wrap", [tg.tensor, np.asarray, lambda x: x.tolist()])
+def test_losses_of_integer_logits_are_float32(dtype, wrap):
+    logits = np.array([[1, 0], [0, 1]], dtype)
+    wide = logits.astype(float)
+    for target in (0, 1, 0.3, np.array([[0.5, 0.5], [1.0, 0.0]])):
+        loss = F.binary_cross_entropy_with_logits(wrap(logits), target)
+        assert loss.dtype == np.float32
+        assert loss.item() == pytest.approx(bce(wide, np.asarray(target)), rel=1e-6)
+    loss = F.softmax_cross_entropy(wrap(logits), [1, 0])
+    assert loss.dtype == np.float32
+    assert loss.item() == pytest.approx(cross_entropy(wide, np.array([1, 0])), rel=1e-6)
+
+
+@pytest.mark.parametrize("create_graph", [False, True])
+def test_losses_of_more_elements_than_half_precision_counts(create_graph):
+    n = 70_000
+    losses = {
+        "a number": lambda x: F.binary_cross_entropy_with_logits(x, 1),
+        "an array": lambda x: F.binary_cross_entropy_with_logits(x, np.ones(x.shape)),
+        "labels": lambda x: F.softmax_cross_entropy(x, np.zeros(len(x), int)),
+    }
+    for name, function in losses.items():
+        x = tg.tensor(np.zeros((n, 2)), dtype="float16", requires_grad=True)
+        (gradient,) = tg.grad(function(x), [x], create_graph=create_graph)
+        expected = -0.5 / n if name == "labels" else -0.5 / (2 * n)
+        assert gradient.dtype == np.float16
+        np.testing.assert_allclose(gradient.data[:, 0].astype(float), expected, rtol=0.02)
+
+
+def test_more_classes_than_half_precision_counts():
+    x = tg.tensor(np.zeros((1, 5000)), dtype="float16", requires_grad=True)
+    loss = F.softmax_cross_entropy(x, [0])
+    loss.backward()
+    assert loss.item() == pytest.approx(np.log(5000), rel=1e-3)
+    assert float(x.grad.data[0, 1]) == pytest.approx(1 / 5000, rel=1e-2)
 
 
 # ---------------------------------------------------------------------- softmax cross-entropy
@@ -202,6 +264,18 @@ def test_third_order_of_softmax_cross_entropy():
             [0, 1, 2],
             ShapeError,
             "softmax_cross_entropy: expected logits of shape (m, classes) and m labels, got shapes (3,) and (3,)",
+        ),
+        (
+            (2, 3, 4),
+            [0, 1],
+            ShapeError,
+            "softmax_cross_entropy: expected logits of shape (m, classes) and m labels, got shapes (2, 3, 4) and (2,)",
+        ),
+        (
+            (2, 3),
+            [[0], [1]],
+            ShapeError,
+            "softmax_cross_entropy: expected logits of shape (m, classes) and m labels, got shapes (2, 3) and (2, 1)",
         ),
         ((2, 3), [0.0, 1.0], DtypeError, "softmax_cross_entropy: labels must be integers, not float64"),
         (

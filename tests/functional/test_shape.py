@@ -7,7 +7,7 @@ import tinygan as tg
 import tinygan.functional as F
 from tests.doubles.installed import strict_cupy
 from tinygan import gradcheck
-from tinygan.errors import DeviceError, ShapeError
+from tinygan.errors import DeviceError, DtypeError, GradientError, ShapeError
 from tinygan.functional.shape import Transfer
 from tinygan.testing import Call, Calls, arrays, indices, operation_test, shapes, single_axes
 
@@ -75,9 +75,15 @@ def test_sizes_as_arguments_or_as_a_tuple():
     for y in (x.reshape(3, 2), x.reshape((3, 2)), x.reshape([3, 2]), x.reshape(-1, 2), x.reshape((3, -1))):
         assert np.array_equal(y.data, X.reshape(3, 2))
     assert x.reshape(6).shape == x.reshape(-1).shape == x.reshape((6,)).shape == (6,)
+    two, three = np.int64(2), np.uint8(3)
+    for y in (x.reshape(three, two), x.reshape((three, two)), x.reshape(np.array([3, 2])), x.reshape(three, -1)):
+        assert np.array_equal(y.data, X.reshape(3, 2))
+    assert x.reshape(np.int64(6)).shape == x.reshape(np.array(6)).shape == (6,)
+    assert F.broadcast_to(x[0, 0], np.int64(3)).shape == F.broadcast_to(x[0, 0], [three]).shape == (3,)
     assert x[0, 0].reshape(()).shape == ()
-    for y in (x.T, x.transpose(), x.transpose(1, 0), x.transpose((1, 0)), x.transpose(-1, 0), x.transpose(None)):
-        assert np.array_equal(y.data, X.T)
+    for axes in ((), (1, 0), ((1, 0),), (-1, 0), (None,), (np.array([1, 0]),), (np.int64(1), 0)):
+        assert np.array_equal(x.transpose(*axes).data, X.T)
+    assert np.array_equal(x.T.data, X.T)
 
 
 @pytest.mark.parametrize(
@@ -85,6 +91,16 @@ def test_sizes_as_arguments_or_as_a_tuple():
     [
         (lambda x: x.reshape(4), r"reshape: cannot reshape array of size 6 into shape \(4,?\) \(inputs: float64"),
         (lambda x: x.reshape(-1, -1), r"reshape: can only specify one unknown dimension"),
+        (lambda x: x.reshape(-2, 3), r"reshape: sizes are non-negative, or -1 .*; got \(-2, 3\)"),
+        (lambda x: x.reshape(2.0, 3), r"reshape: a size must be an integer, got 2\.0"),
+        (lambda x: x.reshape(6.0), r"reshape: a size must be an integer, got 6\.0"),
+        (lambda x: x.reshape("ab"), r"reshape: a size must be an integer, got a str"),
+        (lambda x: x.reshape(None), r"reshape: a size must be an integer, got a NoneType"),
+        (lambda x: x.reshape((2, 3), 1), r"reshape: a size must be an integer, got a tuple"),
+        (lambda x: x.transpose(0, 1.0), r"transpose: an axis must be an integer, got 1\.0"),
+        (lambda x: x.transpose("ab"), r"transpose: an axis must be an integer, got a str"),
+        (lambda x: x.transpose(None, None), r"transpose: an axis must be an integer, got a NoneType"),
+        (lambda x: F.broadcast_to(x, (2.0, 3)), r"broadcast_to: a size must be an integer, got 2\.0"),
         (lambda x: x.transpose(0, 0), r"transpose: repeated axis in transpose"),
         (lambda x: x.transpose(0), r"transpose: axes don't match array"),
         (lambda x: F.broadcast_to(x, (2, 2)), r"broadcast_to: operands could not be broadcast"),
@@ -237,12 +253,30 @@ def test_joining_nothing(operation):
         (lambda: F.stack([leaf(X), leaf(X.T)]), "stack: all tensors must have one shape, got (2, 3), (3, 2)"),
         (lambda: F.stack([leaf(X)], axis=3), "stack: axis 3 does not exist in a result of 3 axes"),
         (lambda: F.stack([leaf(X)], axis=-4), "stack: axis -4 does not exist in a result of 3 axes"),
+        (lambda: F.stack([leaf(X)], axis=0.0), "stack: axis must be an integer, got 0.0"),
+        (lambda: F.concatenate([leaf(X)], axis=None), "concatenate: axis must be an integer, got a NoneType"),
     ],
 )
 def test_stacks_that_do_not_fit(function, message):
     with pytest.raises(ShapeError) as caught:
         function()
     assert str(caught.value) == message
+
+
+@pytest.mark.parametrize("operation", [F.concatenate, F.stack])
+@pytest.mark.parametrize(
+    ("wrong", "what"), [(2.0, "2.0"), (3, "3"), ([1.0, 2.0], "a list"), (None, "a NoneType")]
+)
+def test_joining_what_is_no_tensor(operation, wrong, what):
+    x = leaf([1.0, 2.0])
+    with pytest.raises(DtypeError) as caught:
+        operation([x, wrong])
+    assert str(caught.value) == (
+        f"{operation.__name__}: expected a sequence of tensors or arrays, got {what} at position 1; use tg.tensor(...)"
+    )
+    with pytest.raises(DtypeError, match="expected a sequence of tensors or arrays"):
+        operation(2.0)
+    assert np.array_equal(operation(iter([x, x])).data, operation([x, x]).data)
 
 
 @pytest.mark.parametrize(
@@ -272,7 +306,32 @@ TestPad = operation_test(
 )
 
 
-@pytest.mark.parametrize("widths", [[(1, 1)], [(1, 1), (-1, 0)], [(1, 1)] * 3])
+@pytest.mark.parametrize("widths", [np.array([[1, 0], [0, 2]]), ((np.int64(1), 0), (0, np.uint8(2)))])
+@pytest.mark.parametrize("value", [7, 7.0, np.float32(7), np.array(7.0), tg.tensor(7.0)])
+def test_widths_and_values_of_every_kind(widths, value):
+    x = leaf(X, "float32")
+    y = F.pad(x, widths, value)
+    y.sum().backward()
+    assert y.dtype == np.float32
+    assert np.array_equal(y.data, np.pad(X, [(1, 0), (0, 2)], constant_values=7))
+    assert x.grad.data.tolist() == np.ones((2, 3)).tolist()
+
+
+def test_values_that_do_not_fit():
+    with pytest.raises(GradientError, match=r"pad: no gradient flows to value"):
+        F.pad(leaf([1.0]), [(1, 1)], leaf(2.0))
+    with pytest.raises(DtypeError, match=r"pad: value must be a number, got a ndarray of shape \(2,\)"):
+        F.pad(leaf([1.0]), [(1, 1)], np.array([1.0, 2.0]))
+    for dtype, value in (("uint8", 1.5), ("uint8", -1), ("uint8", 256), ("int8", np.inf), ("int8", np.nan), ("?", 2)):
+        dtype = np.dtype(dtype)
+        with pytest.raises(DtypeError, match=rf"pad: no {dtype} is {value}; cast the tensor first"):
+            F.pad(tg.tensor([1, 0], dtype=dtype), [(1, 1)], value)
+    assert F.pad(tg.tensor([1], dtype="uint8"), [(1, 1)], 255.0).data.tolist() == [255, 1, 255]
+
+
+@pytest.mark.parametrize(
+    "widths", [[(1, 1)], [(1, 1), (-1, 0)], [(1, 1)] * 3, 1, (1, 1), [(1,), (2,)], [(1.0, 1), (0, 2)]]
+)
 def test_widths_that_do_not_fit(widths):
     with pytest.raises(ShapeError) as caught:
         F.pad(leaf(X), widths)

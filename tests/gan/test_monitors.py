@@ -97,10 +97,27 @@ def test_gradient_norm_is_that_of_all_gradients_laid_end_to_end(seed):
     assert gradient_norm(net) == 0
     for parameter in net.parameters():
         parameter.grad = Tensor(rng.normal(size=parameter.shape).astype(parameter.dtype))
-    everything = np.concatenate([parameter.grad.data.ravel() for parameter in net.parameters()])
+    everything = np.concatenate([parameter.grad.data.ravel().astype("f8") for parameter in net.parameters()])
     assert gradient_norm(net) == pytest.approx(np.linalg.norm(everything), rel=1e-6)
     net[0].weight.grad = None  # a parameter that was not updated does not count
     assert gradient_norm(net) == pytest.approx(np.linalg.norm(everything[12:]), rel=1e-6)
+
+
+@pytest.mark.parametrize("dtype", ["f2", "f4", "f8"])
+@pytest.mark.parametrize("exponent", [-0.9, -0.6, 0, 0.6, 0.9])
+def test_gradient_norm_where_a_square_leaves_the_dtype(dtype, exponent):
+    layer = nn.Linear(60, 50)
+    size = 2.0 ** round(exponent * np.log2(float(np.finfo(dtype).max)))
+    layer.weight.data = np.zeros((60, 50), dtype)
+    layer.weight.grad = Tensor(np.full((60, 50), size, dtype))
+    assert gradient_norm(layer) == pytest.approx(size * math.sqrt(3000), rel=1e-6)
+
+
+@pytest.mark.parametrize("broken", [math.inf, math.nan])
+def test_gradient_norm_of_what_is_not_finite(broken):
+    layer = nn.Linear(2, 2)
+    layer.weight.grad = Tensor(np.array([[1.0, broken], [0.0, 2.0]], "f4"))
+    assert gradient_norm(layer) == pytest.approx(broken, nan_ok=True)
 
 
 def test_a_real_step_reports_what_it_saw():

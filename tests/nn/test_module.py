@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import pickle
 
 import numpy as np
 import pytest
@@ -10,15 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tinygan as tg
-from tinygan import nn
+from tinygan import nn, optim
 from tinygan.engine import Tensor
-from tinygan.errors import CheckpointError
-from tinygan.nn import Parameter
+from tinygan.errors import ArgumentError, CheckpointError, DtypeError, GradientError, StateError
+from tinygan.nn import Buffer, Parameter
 
 # --- trees of modules, described by plain values: an int is a Linear of that many outputs, "p" a parameter, a list or
 # --- dict holds more of them, and a tuple (of name, value pairs) is a module with these attributes
 
-leaves = st.integers(1, 4) | st.just("p") | st.just("buffer") | st.just("something else") | st.none()
+leaves = st.integers(1, 4) | st.sampled_from(["p", "buffer", "tensor", "something else", None])
 names = st.sampled_from("abcde")
 trees = st.recursive(
     leaves,
@@ -36,6 +37,8 @@ def build(tree):
     if tree == "p":
         return Parameter(np.zeros(3, np.float32))
     if tree == "buffer":
+        return Buffer(np.zeros(2))
+    if tree == "tensor":  # no part of the state
         return Tensor(np.zeros(2))
     if isinstance(tree, list):
         return [build(item) for item in tree]
@@ -138,7 +141,134 @@ def test_a_shared_layer_counts_once_and_is_kept_under_both_names():
     assert other.own is other.again.bias
 
 
+def test_what_forward_keeps_is_not_in_the_state():
+    class Watched(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(2, 2)
+            self.register_buffer("calls", tg.tensor(np.zeros(1)))
+
+        def forward(self, x):
+            self.seen, self.kept = x, [self.layer(x)]
+            self.calls.data += 1
+            return self.kept[0]
+
+    module = Watched()
+    before = module.state_dict()
+    with tg.no_grad():
+        module(tg.tensor([[1.0, 2.0]]))
+    module(tg.tensor([[1.0, 2.0]]))
+    after = module.state_dict()
+    assert list(after) == list(before) == ["calls", "layer.weight", "layer.bias"]
+    assert after["calls"].tolist() == [2]
+    module.load_state_dict(before)
+    assert module.calls.data.tolist() == [0]
+    assert [name for name, _ in module.named_parameters()] == ["layer.weight", "layer.bias"]
+
+
+def test_modules_that_refer_to_each_other():
+    parent = nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 1))
+    parent[0].parent = parent[1].parent = parent
+    parent[0].following = parent[1]
+    assert list(parent.modules()) == [parent, parent[0], parent[1]]
+    names = ["0.weight", "0.bias", "0.following.weight", "0.following.bias"]
+    assert [name for name, _ in parent.named_parameters()] == names
+    assert list(parent.state_dict()) == [*names, "1.weight", "1.bias"]
+    parent.load_state_dict({name: array + 1 for name, array in parent.state_dict().items()})
+    assert not parent.eval()[0].training
+    assert "(parent): ..." in repr(parent)
+    twin = copy.deepcopy(parent)
+    assert twin[0].parent is twin
+    assert len(pickle.loads(pickle.dumps(parent)).parameters()) == 4
+
+
+def test_module_and_optimiser_copied_together_stay_together():
+    module = net()
+    rule = optim.Adam(module.parameters(), 0.1)
+    for copied in (copy.deepcopy((module, rule)), pickle.loads(pickle.dumps((module, rule)))):
+        assert all(a is b for a, b in zip(copied[0].parameters(), copied[1].params, strict=True))
+        assert copied[1].params[0] is not rule.params[0]
+
+
 # --- refusals --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("old", [Parameter(np.zeros(2, "f4")), Buffer(np.zeros(2, "f4")), nn.ReLU()])
+def test_a_part_never_leaves_a_module_unnoticed(old):
+    module = nn.Module()
+    module.part = old
+    message = rf"Module\.part is a {type(old).__name__}, and a .* cannot take its place"
+    for other in (tg.tensor([1.0]), np.zeros(2), 3.0, [old], abs):
+        with pytest.raises(DtypeError, match=message):
+            module.part = other
+        assert module.part is old
+    for other in (Parameter(np.ones(3)), Buffer(np.ones(3)), nn.Sigmoid(), None):
+        module.part = old
+        module.part = other
+        assert module.part is other
+    module.part = old
+    del module.part
+    module.part = 3.0
+    assert module.state_dict() == {}
+
+
+def test_a_difference_does_not_take_the_place_of_a_parameter():
+    layer = nn.Linear(2, 2)
+    weight = layer.weight
+    with pytest.raises((DtypeError, GradientError)):
+        layer.weight -= 0.1
+    assert layer.weight is weight
+
+
+def test_two_tensors_of_one_name_are_refused():
+    module = nn.Module()
+    module.part = {1: Parameter(np.zeros(2)), "1": Parameter(np.ones(2))}
+    with pytest.raises(ArgumentError, match=r"two tensors have the name 'part\.1'"):
+        module.state_dict()
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ([[1.0, 2.0]], "weight is list, expected a NumPy array"),
+        (tg.tensor([[1.0, 2.0]]), "weight is Tensor, expected a NumPy array"),
+        (1.0, "weight is float, expected a NumPy array"),
+        (None, "weight is NoneType, expected a NumPy array"),
+        (np.ma.masked_array([[1.0, 2.0]], [[True, False]]), "weight is MaskedArray, expected a NumPy array"),
+        (np.array([[1.0, None]]), "weight has dtype object, expected float32"),
+        (np.array([["1", "2"]]), "weight has dtype <U1, expected float32"),
+        (np.array([[1, 2]], "M8[s]"), r"weight has dtype datetime64\[s\], expected float32"),
+        (np.array([[1.0, 1e300]]), "weight holds numbers beyond the largest of float32"),
+    ],
+)
+def test_what_is_no_array_of_numbers_is_refused(value, message):
+    layer = nn.Linear(1, 2)
+    before = layer.state_dict()
+    with pytest.raises(CheckpointError, match=message):
+        layer.load_state_dict({"bias": np.ones(2), "weight": value})
+    assert all(np.array_equal(array, before[name]) for name, array in layer.state_dict().items())
+    with pytest.raises(CheckpointError, match="expected a dict of arrays by name, got list"):
+        layer.load_state_dict([("weight", value)])
+
+
+def test_memory_that_cannot_be_written_to_is_refused_first():
+    layer = nn.Linear(1, 2)
+    layer.bias.data = np.broadcast_to(np.float32(1), (2,))
+    before = layer.state_dict()
+    with pytest.raises(StateError, match="the memory of bias cannot be written to"):
+        layer.load_state_dict({name: array + 1 for name, array in before.items()})
+    assert np.array_equal(layer.weight.data, before["weight"])
+
+
+def test_arrays_of_a_state_may_be_those_of_the_module():
+    layer = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
+    first, second = (part.weight.data.copy() for part in layer)
+    state = layer.state_dict()
+    state["0.weight"], state["1.weight"] = layer[1].weight.data, layer[0].weight.data
+    layer.load_state_dict(state)
+    assert np.array_equal(layer[0].weight.data, second)
+    assert np.array_equal(layer[1].weight.data, first)
+
 
 
 def net():

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import math
+import pickle
+import threading
 
 import numpy as np
 import pytest
@@ -11,8 +14,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import tinygan as tg
-from tinygan.errors import CheckpointError
-from tinygan.optim import ExponentialMovingAverage
+from tinygan.errors import ArgumentError, CheckpointError, DtypeError, GradientError, ShapeError, StateError
+from tinygan.optim import SGD, ExponentialMovingAverage
 
 decays = st.floats(0.01, 0.9999)
 numbers = st.floats(-100, 100)
@@ -93,6 +96,130 @@ def test_averages_of_something_else_are_refused_and_nothing_is_changed():
             average.load_arrays(arrays, updates=5)
     assert average.arrays()[0].tolist() == [1.0, 2.0]
     assert average.updates == 0
+
+
+def two_averages():
+    w = tg.tensor([1.0, 1.0], requires_grad=True)
+    average = ExponentialMovingAverage([w], 0.5)
+    for value in (2.0, 8.0):
+        w.data[...] = value
+        average.update()
+    return w, average  # the weights are 8, their average 6
+
+
+def test_it_may_be_applied_inside_itself():
+    w, average = two_averages()
+    with average.applied():
+        with average.applied():
+            assert w.data.tolist() == [6, 6]
+        assert w.data.tolist() == [6, 6]
+        assert average.arrays()[0].tolist() == [6, 6]
+    assert w.data.tolist() == [8, 8]
+    assert average.arrays()[0].tolist() == [6, 6]
+
+
+def test_two_averages_may_be_applied_inside_each_other():
+    w, average = two_averages()
+    other = ExponentialMovingAverage([w], 0.9)
+    with average.applied(), other.applied():
+        assert w.data.tolist() == [8, 8]
+    assert w.data.tolist() == [8, 8]
+    assert average.arrays()[0].tolist() == [6, 6]
+
+
+def test_threads_may_share_what_is_applied():
+    w, average = two_averages()
+    inside, done = threading.Event(), threading.Event()
+
+    def other():
+        with average.applied():
+            inside.set()
+            done.wait(10)
+
+    thread = threading.Thread(target=other)
+    with average.applied():
+        thread.start()
+        inside.wait(10)
+    assert w.data.tolist() == [6, 6]  # the other thread still draws with it
+    done.set()
+    thread.join(10)
+    assert w.data.tolist() == [8, 8]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda w, average: average.update(),
+        lambda w, average: average.load_arrays(average.arrays(), updates=1),
+        lambda w, average: SGD([w], 0.1).step(),
+        lambda w, average: w.data.fill(0),
+        lambda w, average: setattr(w, "data", np.zeros(2, "f4")),
+    ],
+)
+def test_changes_while_applied_are_refused_and_nothing_is_lost(change):
+    w, average = two_averages()
+    w.grad = tg.tensor([1.0, 1.0])
+    with pytest.raises((StateError, ValueError)), average.applied():
+        change(w, average)
+    assert w.data.tolist() == [8, 8]
+    assert average.arrays()[0].tolist() == [6, 6]
+    assert average.updates == 2
+    average.update()
+
+
+def test_the_tape_is_told_that_the_weights_are_others():
+    w, average = two_averages()
+    loss = (w * w).sum()
+    with average.applied():
+        inside = (w * w).sum()
+        with pytest.raises(GradientError, match="changed"):
+            loss.backward()
+    with pytest.raises(GradientError, match="changed"):
+        inside.backward()
+
+
+@pytest.mark.parametrize(
+    ("array", "error"),
+    [(np.zeros(3, "f4"), ShapeError), (np.zeros((1, 2), "f4"), ShapeError), (np.zeros(2), DtypeError)],
+)
+def test_a_replaced_array_is_refused_and_nothing_is_changed(array, error):
+    weights = [tg.tensor([1.0, 1.0], requires_grad=True) for _ in range(2)]
+    average = ExponentialMovingAverage(weights, 0.5)
+    weights[0].data[...] = 5
+    weights[1].data = array
+    with pytest.raises(error, match="the average of parameter 1"):
+        average.update()
+    with pytest.raises(error, match="the average of parameter 1"), average.applied():
+        pass
+    assert average.arrays()[0].tolist() == [1, 1]
+    assert average.updates == 0
+    assert weights[0].data.tolist() == [5, 5]
+
+
+def test_it_is_copied_and_pickled_with_its_parameters():
+    w, average = two_averages()
+    for v, twin in (copy.deepcopy((w, average)), pickle.loads(pickle.dumps((w, average)))):
+        with twin.applied():
+            assert v.data.tolist() == [6, 6]
+        assert v.data.tolist() == [8, 8]
+
+
+def test_saved_averages_are_checked_before_any_is_taken():
+    _, average = two_averages()
+    for arrays, updates in (([[1.0, 2.0]], 1), ([np.array(["a", "b"])], 1), ([np.zeros(2)], -1), ([np.zeros(2)], 1.5)):
+        with pytest.raises(CheckpointError):
+            average.load_arrays(arrays, updates)
+    assert average.arrays()[0].tolist() == [6, 6]
+
+
+def test_what_cannot_be_averaged_is_refused():
+    w = tg.tensor([1.0], requires_grad=True)
+    for params in ([w, w], [np.ones(1)], [tg.tensor([1])], [w * 2], w):
+        with pytest.raises(ArgumentError):
+            ExponentialMovingAverage(params, 0.5)
+    for decay in (True, "0.5", None):
+        with pytest.raises(DtypeError, match="decay must be a number"):
+            ExponentialMovingAverage([w], decay)
 
 
 @pytest.mark.parametrize("decay", [0.0, 1.0, -0.1, 1.1, math.nan])

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import copy
+import json
 import math
+import pickle
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -11,9 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tinygan as tg
+from tinygan.backend import adam_rates
 from tinygan.engine import Tensor
-from tinygan.errors import CheckpointError
-from tinygan.optim import SGD, Adam, ExponentialDecay, LinearMomentum, Optimizer
+from tinygan.errors import ArgumentError, CaptureError, CheckpointError, DtypeError, ShapeError, StateError
+from tinygan.nn import Parameter
+from tinygan.optim import SGD, Adam, ExponentialDecay, LinearMomentum, Optimizer, StepDecay
 
 seeds = st.integers(0, 2**32 - 1)
 shapes = st.lists(st.lists(st.integers(1, 4), max_size=3).map(tuple), min_size=1, max_size=4)
@@ -256,6 +261,232 @@ def test_a_rule_without_an_update_says_so():
         Unfinished(params, 0.1).step()
 
 
+# --- updates of a parameter, and updates of the rule -----------------------------------------------------
+
+
+@given(st.lists(st.tuples(st.booleans(), st.booleans(), st.booleans()), min_size=1, max_size=6), seeds)
+def test_each_parameter_goes_its_way_as_if_alone(turns, seed):
+    """Whatever has a gradient in which turn: the others are not moved, and their moments and counts stand still."""
+    rng = np.random.default_rng(seed)
+    for rule in (lambda params: Adam(params, 0.1), lambda params: SGD(params, 0.1, 0.5)):
+        params = leaves([(2,), (3, 2), (1,)], rng)
+        alone = [Tensor(parameter.data.copy(), requires_grad=True) for parameter in params]
+        together, singles = rule(params), [rule([parameter]) for parameter in alone]
+        for turn in turns:
+            give_gradients(params, rng)
+            for own, single, parameter, has in zip(alone, singles, params, turn, strict=True):
+                if has:
+                    own.grad = parameter.grad
+                    single.step()
+                else:
+                    parameter.grad = None
+            together.step()
+            resumed = rule(params)
+            resumed.load_state_dict(together.state_dict())
+            together = resumed
+        for own, parameter in zip(alone, params, strict=True):
+            np.testing.assert_array_equal(parameter.data, own.data)
+
+
+def test_a_part_that_joins_late_takes_a_first_step():
+    early, late = leaves([(1,), (1,)], np.random.default_rng(0))
+    adam = Adam([early, late], 0.1)
+    early.grad = Tensor(np.ones(1))
+    for _ in range(1000):
+        adam.step()
+    before = late.data.copy()
+    late.grad = Tensor(np.ones(1))
+    adam.step()
+    assert before[0] - late.data[0] == pytest.approx(0.1, rel=1e-6)
+
+
+def test_a_state_of_an_earlier_version_counts_together():
+    params = leaves([(1,), (2,)], np.random.default_rng(0))
+    adam = Adam(params, 0.1)
+    params[0].grad = Tensor(np.ones(1))
+    adam.step()
+    adam.step()
+    old = adam.state_dict()
+    del old["parameter_updates"], old["by_hand"]
+    adam.load_state_dict(old)
+    assert adam.state_dict()["parameter_updates"] == [2, 0]
+
+
+@pytest.mark.parametrize("rule", [lambda params: SGD(params, 0.1, 0.5), lambda params: Adam(params, 0.1)])
+def test_a_frozen_parameter_stays(rule):
+    weight, frozen = Parameter(np.ones(2, "f4")), Parameter(np.ones(2, "f4"))
+    frozen.requires_grad = False
+    optimizer = rule([weight, frozen])
+    give_gradients([weight, frozen], np.random.default_rng(0))
+    optimizer.step()
+    assert frozen.data.tolist() == [1, 1]
+    assert weight.data.tolist() != [1, 1]
+    frozen.requires_grad, weight.requires_grad = True, False
+    before = weight.data.copy()
+    optimizer.step()
+    assert frozen.data.tolist() != [1, 1]
+    np.testing.assert_array_equal(weight.data, before)
+    optimizer.zero_grad()
+    assert frozen.grad is weight.grad is None
+
+
+def test_adam_has_one_rate_only_while_all_counts_agree():
+    params = leaves([(1,), (2,)], np.random.default_rng(0))
+    adam = Adam(params, 0.1)
+    params[0].grad = Tensor(np.ones(1))
+    adam.step()
+    back = adam.bookmark()
+    assert adam.rates() == adam_rates(0.1, (0.9, 0.999), 1e-8, 2)  # the other one has never been updated
+    adam.count_update()
+    assert adam.rates() == adam_rates(0.1, (0.9, 0.999), 1e-8, 3)
+    back()
+    assert adam.rates() == adam_rates(0.1, (0.9, 0.999), 1e-8, 2)
+    params[1].grad = Tensor(np.ones(2))
+    adam.step()
+    with pytest.raises(CaptureError, match="the parameters have had 1 or 2 updates"):
+        adam.rates()
+
+
+# --- gradients and states that do not fit ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rule", [lambda p: SGD(p, 0.1), lambda p: SGD(p, 0.1, 0.5), lambda p: Adam(p, 0.1)])
+@pytest.mark.parametrize(
+    ("array", "error"),
+    [
+        (np.zeros((3, 2), "f4"), ShapeError),  # of the same size
+        (np.zeros(6, "f4"), ShapeError),
+        (np.zeros((1, 3), "f4"), ShapeError),  # would be repeated
+        (np.zeros((4000, 3), "f4"), ShapeError),  # larger: BLAS wrote behind the velocity
+        (np.zeros((2, 3), "f8"), DtypeError),
+        (np.broadcast_to(np.float32(0), (2, 3)), StateError),  # six times one number, read-only
+    ],
+)
+@pytest.mark.parametrize("begun", [False, True])
+def test_a_replaced_array_is_refused_before_any_step(rule, array, error, begun):
+    first, second = (Tensor(np.ones((2, 3), "f4"), requires_grad=True) for _ in range(2))
+    optimizer = rule([first, second])
+    give_gradients([first, second], np.random.default_rng(0))
+    if begun:
+        optimizer.step()
+    before = first.data.copy()
+    second.data = array  # its gradient is that of the old array
+    with pytest.raises(error, match="parameter 1"):
+        optimizer.step()
+    np.testing.assert_array_equal(first.data, before)
+    assert optimizer.updates == begun
+    if begun and optimizer.slots and array.shape != (2, 3):
+        second.grad = Tensor(np.zeros(array.shape, array.dtype))  # now the state alone is of the old array
+        with pytest.raises(ShapeError, match=r"parameter 1: its (velocity|mean) has shape \(2, 3\).*a new optimiser"):
+            optimizer.step()
+        np.testing.assert_array_equal(first.data, before)
+
+
+@given(rules, seeds)
+def test_a_gradient_may_lie_anyhow_in_memory(rule, seed):
+    rng = np.random.default_rng(seed)
+    params, twins = (leaves([(4, 3), (2, 5)], np.random.default_rng(seed)) for _ in range(2))
+    one, other = rule(params), rule(twins)
+    for parameter, twin in zip(params, twins, strict=True):
+        plain = rng.normal(size=parameter.shape)
+        twin.grad = Tensor(plain)
+        parameter.grad = Tensor(np.repeat(plain.T, 2, axis=0)[::2].T)
+    one.step()
+    other.step()
+    assert_close(params, values(twins), np.float64)
+
+
+# --- settings --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("lr", [0.0, -1, math.nan, math.inf, -math.inf, True, np.bool_(1), "0.1", None, [0.1], 10**400])
+def test_learning_rates_that_are_none_are_refused(lr):
+    weight = leaf()
+    with pytest.raises((ArgumentError, DtypeError), match="SGD: the learning rate must be"):
+        SGD([weight], lr)
+    sgd = SGD([weight], 0.1)
+    with pytest.raises((ArgumentError, DtypeError), match="SGD: the learning rate must be"):
+        sgd.lr = lr
+    assert sgd.lr == 0.1
+    if lr == 0:
+        return  # a schedule may rest
+    weight.grad = Tensor(np.ones(1, "f4"))
+    sgd.lr = lambda updates: lr
+    with pytest.raises((ArgumentError, DtypeError), match="SGD: the learning rate that the schedule gives for 0 must"):
+        sgd.step()
+    assert weight.data.tolist() == [1]
+
+
+@pytest.mark.parametrize("momentum", [1.0, -0.1, math.nan, math.inf, True, "0.5", None])
+def test_momenta_that_are_none_are_refused(momentum):
+    with pytest.raises((ArgumentError, DtypeError), match="SGD: momentum must be"):
+        SGD([leaf()], 0.1, momentum)
+    first, second = leaf(), leaf()
+    first.grad = second.grad = Tensor(np.ones(1, "f4"))
+    sgd = SGD([first, second], 0.1, lambda epoch: momentum)
+    with pytest.raises((ArgumentError, DtypeError), match="SGD: momentum that the schedule gives for 1 must be"):
+        sgd.step()
+    assert first.data.tolist() == second.data.tolist() == [1]
+
+
+@pytest.mark.parametrize("number", [np.float32(0.5), np.float64(0.5), np.array(0.5), Fraction(1, 2)])
+def test_every_kind_of_number_will_do(number):
+    for sgd in (SGD([leaf()], number, number), SGD([leaf()], lambda _: number, lambda _: number)):
+        assert (sgd.lr, sgd.momentum) == (0.5, 0.5)
+        assert type(sgd.lr) is float
+
+
+def test_numbers_set_by_hand_are_part_of_the_state():
+    def sgd():
+        return SGD([leaf()], ExponentialDecay(0.1, 1.1), LinearMomentum(0.3, 0.9, 3))
+
+    by_hand, fresh = sgd(), sgd()
+    plain = by_hand.state_dict()
+    by_hand.lr, by_hand.momentum = 0.01, 0.25
+    fresh.load_state_dict(json.loads(json.dumps({**by_hand.state_dict(), "arrays": {}})))
+    assert (fresh.lr, fresh.momentum) == (0.01, 0.25)
+    fresh.load_state_dict(plain)  # back to what it was made with
+    assert (fresh.lr, fresh.momentum) == (0.1, 0.3)
+
+
+def test_schedules_set_by_hand_must_be_set_again():
+    one, other = SGD([leaf()], 0.1), SGD([leaf()], 0.1)
+    one.lr = ExponentialDecay(0.5)
+    saved = one.state_dict()
+    with pytest.raises(CheckpointError, match=r"a schedule had been assigned to lr.* assign it again"):
+        other.load_state_dict(saved)
+    other.lr = ExponentialDecay(0.5)
+    other.load_state_dict(saved)
+    assert other.lr == 0.5
+
+
+def test_without_a_velocity_there_is_no_momentum_to_set():
+    sgd = SGD([leaf()], 0.1)
+    with pytest.raises(StateError, match="made without a momentum, it keeps no velocity"):
+        sgd.momentum = 0.5
+    for rule, name in ((sgd, "max_col_norm"), (Adam([leaf()]), "betas"), (Adam([leaf()]), "eps")):
+        with pytest.raises(AttributeError):
+            setattr(rule, name, 0.5)
+
+
+def test_optimisers_are_copied_and_pickled_with_their_state():
+    params = leaves([(2,), (3, 2)], np.random.default_rng(0))
+    scheduled = SGD(params, ExponentialDecay(0.1), LinearMomentum())
+    for rule in (scheduled, Adam(params, StepDecay(0.1, 3)), SGD(params, 0.1)):
+        give_gradients(params, np.random.default_rng(1))
+        rule.step()
+        for twin in (copy.deepcopy(rule), pickle.loads(pickle.dumps(rule))):
+            back = values(params)
+            rule_state = rule.state_dict()
+            rule.step()
+            twin.step()
+            for ours, theirs in zip(rule.params, twin.params, strict=True):
+                np.testing.assert_array_equal(ours.data, theirs.data)
+            for parameter, value in zip(params, back, strict=True):
+                parameter.data[...] = value
+            rule.load_state_dict(rule_state)
+
+
 # --- refusals --------------------------------------------------------------------------------------------
 
 
@@ -309,6 +540,19 @@ def test_a_parameter_given_twice_is_refused():
         (lambda s: s.pop("updates"), "the saved state lacks updates"),
         (lambda s: s.pop("epoch"), "the saved state lacks epoch"),
         (lambda s: s.pop("arrays"), "the saved state lacks arrays"),
+        (lambda s: s.update(arrays=[1]), "saved arrays are list, expected a dict"),
+        (lambda s: s["arrays"].update({"mean.0": [[0.0] * 3] * 2}), r"saved mean\.0 is list, expected a NumPy array"),
+        (lambda s: s["arrays"].update({"mean.0": np.full((2, 3), "0")}), r"saved mean\.0 has dtype <U1, expected"),
+        (lambda s: s["arrays"].update({"mean.00": np.zeros((2, 3))}), r"'mean\.00' does not belong to this rule"),
+        (lambda s: s.update(updates=-1), "saved updates is -1, expected an integer of at least 0"),
+        (lambda s: s.update(updates=1.5), "saved updates is 1.5, expected an integer of at least 0"),
+        (lambda s: s.update(epoch=True), "saved epoch is True, expected an integer of at least 0"),
+        (lambda s: s.update(parameter_updates=[1]), "expected saved parameter_updates to be a list of 2 counts"),
+        (lambda s: s.update(parameter_updates=[1, "2"]), "saved parameter_updates is '2', expected an integer"),
+        (lambda s: s.update(parameter_updates=[1, 99]), "parameter 1 had 99 updates, of 8 in all"),
+        (lambda s: s.update(parameter_updates=[1, 0]), "parameter 1 had no update, yet a state is saved for it"),
+        (lambda s: s.update(by_hand={"lr": -1.0}), "saved Adam: the learning rate must be positive, got -1.0"),
+        (lambda s: s.update(by_hand={"speed": 1.0}), "'speed': 1.0} set by hand, which this rule has not"),
     ],
 )
 def test_a_state_that_does_not_fit_is_refused_and_changes_nothing(change, message):

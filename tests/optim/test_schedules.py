@@ -71,8 +71,9 @@ def test_momentum_goes_along_a_straight_line_and_stays(initial, final, epochs, e
 
 @pytest.mark.parametrize(
     "arguments",
-    [(0.0,), (-0.1,), (math.nan,), (0.1, 0.9), (0.1, math.nan), (0.1, 1.0, -1e-9), (0.1, 1.0, math.nan)],
-)
+    [(0.0,), (-0.1,), (math.nan,), (0.1, 0.9), (0.1, math.nan), (0.1, 1.0, -1e-9), (0.1, 1.0, math.nan),
+     (math.inf,), (0.1, math.inf), (0.1, 1.0, math.inf)],
+)  # fmt: skip
 def test_impossible_decays_are_refused(arguments):
     with pytest.raises(ValueError, match=r"ExponentialDecay\(.*\): expected initial > 0, factor >= 1 and minimum >= 0"):
         ExponentialDecay(*arguments)

@@ -110,6 +110,55 @@ def test_the_commit_is_the_checkouts(checkout, monkeypatch, tmp_path):
     assert describe_environment()["commit"] == head + "-dirty"
 
 
+def test_a_package_that_the_checkout_does_not_have_has_no_commit(checkout):
+    """As after `pip install --target .` in the folder of some other project."""
+    package, git = checkout
+    git("rm", "-q", "-r", "--cached", "tinygan")
+    (package / "environment.py").rename(package.parents[1] / "other.py")
+    git("add", "other.py")
+    git("-c", "user.name=a", "-c", "user.email=a@b", "commit", "-q", "-m", "two")
+    assert describe_environment()["commit"] is None
+
+
+def test_what_counts_as_changed(checkout):
+    package, git = checkout
+    head = git("rev-parse", "HEAD")
+    file = package / "environment.py"
+    file.write_text("changed")
+    git("add", ".")
+    assert describe_environment()["commit"] == head + "-dirty"  # staged
+    file.write_text("one")
+    git("add", ".")
+    os.utime(file, (1, 1))  # another date, the same content
+    (package.parents[1] / "notes.txt").write_text("beside the package")
+    assert describe_environment()["commit"] == head
+    file.unlink()
+    assert describe_environment()["commit"] == head + "-dirty"
+
+
+def test_a_checkout_is_neither_written_nor_obeyed(checkout, tmp_path):
+    """Its configuration may name programs, and its index is the user's."""
+    package, git = checkout
+    spy = tmp_path / "spy"
+    spy.write_text(f"#!/bin/sh\ntouch {tmp_path / 'was-here'}\ncat\n")
+    spy.chmod(0o755)
+    for key in ("core.fsmonitor", "filter.spy.clean", "filter.spy.smudge", "core.pager", "diff.external"):
+        git("config", key, str(spy))
+    (tmp_path / ".gitattributes").write_text("* filter=spy\n")
+    hooks = tmp_path / ".git" / "hooks"
+    hooks.mkdir(exist_ok=True)
+    (hooks / "post-index-change").symlink_to(spy)
+    os.utime(package / "environment.py", (1, 1))  # which `git status` would note in the index
+    before = {path: (path.stat().st_mtime_ns, path.stat().st_size) for path in (tmp_path / ".git").rglob("*")}
+    (tmp_path / ".git" / "index.lock").touch()  # the user's own git is at work
+    commit = describe_environment()["commit"]
+    (tmp_path / ".git" / "index.lock").unlink()
+    assert commit == git("rev-parse", "HEAD")
+    assert not (tmp_path / "was-here").exists()
+    after = {path: (path.stat().st_mtime_ns, path.stat().st_size) for path in (tmp_path / ".git").rglob("*")}
+    assert {path for path in after if after[path] != before.get(path)} <= {tmp_path / ".git"}  # of the lock above
+
+
 def test_a_package_installed_inside_another_checkout_has_no_commit(checkout, monkeypatch):
     package, _ = checkout
     inside = package / "site-packages" / "tinygan" / "experiments"

@@ -225,6 +225,14 @@ def test_how_to_run_it_again(make_run):
     assert "--data" not in page.text
 
 
+def test_the_command_keeps_the_data_and_the_device_of_the_run(make_run):
+    environment = {"data_folder": "/my data/<b>", "device": "cuda"}
+    page = report_of(make_run(experiment="mnist", environment=environment))
+    expected = "tinygan train config.toml --out ../again --data '/my data/<b>' --device cuda"
+    assert html.escape(expected) in page.source
+    assert "add --data" not in page.text
+
+
 def test_a_data_set_that_is_not_in_the_package_needs_its_folder(make_run):
     assert "add --data" in report_of(make_run(experiment="mnist")).text
 

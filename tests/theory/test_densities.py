@@ -96,8 +96,8 @@ def test_proposition_1_by_quadrature() -> None:
     best = theory.optimal_discriminator(NORMAL, SHIFTED)
     criterion = theory.criterion(NORMAL, SHIFTED)
     assert theory.value(NORMAL, SHIFTED, best) == pytest.approx(criterion, abs=1e-10)
-    for off in (-0.1, 0.1):
-        worse = theory.value(NORMAL, SHIFTED, lambda x, off=off: expit(off + np.log(best(x) / (1 - best(x)))))
+    for off in (-0.1, 0.1):  # log p_data - log p_g = log 2 - x^2 / 2 + (x - 1)^2 / 8
+        worse = theory.value(NORMAL, SHIFTED, lambda x, off=off: expit(off + LOG_2 - x * x / 2 + (x - 1) ** 2 / 8))
         assert worse < criterion - 1e-4
     assert theory.value(NORMAL, SHIFTED, 0.5) == pytest.approx(-LOG_4, abs=1e-10)
 
@@ -160,6 +160,17 @@ def test_points_find_what_quadrature_overlooks() -> None:
         theory.criterion(far, standard_normal)
     points = [0, 499.9, 500, 500.1]
     assert theory.criterion(far, standard_normal, points=points) == pytest.approx(0, abs=1e-9)
+
+
+def test_a_pole_inside_needs_a_point() -> None:
+    def pole(x: float) -> float:
+        return 0.25 / abs(x) ** 0.5
+
+    with pytest.raises(DistributionError, match="give points="):
+        theory.kl_divergence(pole, lambda x: 0.5, support=(-1, 1))
+    found = theory.kl_divergence(pole, lambda x: 0.5, support=(-1, 1), points=[0])
+    assert found == pytest.approx(1 - LOG_2, abs=1e-11)  # E log(1/sqrt|x|) = 1, log 1/4 - log 1/2
+    assert theory.optimal_discriminator(pole, lambda x: 0.5, support=(-1, 1), points=[0])(0.0) == 1
 
 
 def test_a_zero_at_a_single_point_costs_nothing() -> None:

@@ -134,6 +134,18 @@ def test_with_support_missing_p_g_comes_to_the_data_restricted() -> None:
     assert "the start has no mass on 21 points where p_data has 0.493" in found.verdict
 
 
+@pytest.mark.parametrize("lacking", [1e-8, 1e-300])
+@pytest.mark.parametrize("other", [0.0, 0.3])
+def test_a_start_without_mass_never_converges(lacking: float, other: float) -> None:
+    data = np.array([1 - lacking - other, other, lacking])
+    for start in ([1 - other, other, 0.0], [0.5, 0.5, 0.0] if other else [1.0, 0.0, 0.0]):
+        found = theory.descend(data, start)
+        assert found.excess[-1] < 1e-6
+        assert not found.converged
+        assert found.verdict.startswith(f"no convergence in {found.steps} steps")
+        assert f"the start has no mass on 1 point where p_data has {lacking:.3g}" in found.verdict
+
+
 @pytest.mark.parametrize("step_size", [5.0, 20.0, 1e6])
 def test_with_steps_too_large_the_criterion_rises(step_size: float) -> None:
     found = theory.descend(TWO_BUMPS, UNIFORM, step_size=step_size)
@@ -174,6 +186,9 @@ def test_data_without_mass_need_none() -> None:
         ({"step_size": 0}, "descend: step_size is 0; expected a number above 0, such as 0.1, up to 1e6"),
         ({"step_size": math.nan}, "step_size is nan"),
         ({"step_size": math.inf}, "step_size is inf"),
+        ({"step_size": "0.1"}, "step_size is '0.1'"),
+        ({"step_size": True}, "step_size is True"),
+        ({"tolerance": math.nan}, "tolerance is nan"),
         ({"max_steps": 0}, "descend: max_steps is 0; expected a whole number of at least 1"),
         ({"max_steps": 2.5}, "max_steps is 2.5"),
         ({"tolerance": 0}, "descend: tolerance is 0; expected a number of nats above 0, such as 1e-6"),

@@ -86,7 +86,33 @@ def test_what_are_no_points_is_refused(data: Any, samples: Any, words: str) -> N
         learn_discriminator(data, samples)
 
 
+@pytest.mark.parametrize("point", [math.nan, math.inf])
+def test_points_that_are_not_finite_are_refused(point: float) -> None:
+    with pytest.raises(DistributionError, match="learn_discriminator: samples holds nan or an infinity"):
+        learn_discriminator(np.zeros((5, 1)), [[0.0], [point]])
+
+
+@pytest.mark.parametrize("number", ["width", "steps", "batch", "lr"])
+@pytest.mark.parametrize("wrong", [0, -1, math.nan, math.inf])
+def test_numbers_out_of_range_are_refused(number: str, wrong: float) -> None:
+    with pytest.raises(ValueError, match=f"learn_discriminator: {number} is {wrong}; expected"):
+        learn_discriminator(np.zeros((5, 1)), np.ones((5, 1)), **{number: wrong})
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.0, math.nan])
+def test_a_share_out_of_range_is_refused(share: float) -> None:
+    with pytest.raises(ValueError, match="worst_error: share is"):
+        worst_error([0.5], [1.0], [1.0], share)
+
+
 # ---------------------------------------------------------------------- answers
+
+
+def test_answers_are_one_logit_for_each_row() -> None:
+    with pytest.raises(ShapeError, match=r"answers: the discriminator gives shape \(3, 2\)"):
+        answers(nn.Linear(1, 2), np.zeros((3, 1)))
+    with pytest.raises(ShapeError, match=r"answers: x has shape \(3,\)"):
+        answers(nn.Linear(3, 1), np.zeros(3))
 
 
 @pytest.mark.parametrize("slope", [0.0, 1.0, 1e6])
@@ -121,7 +147,7 @@ def test_a_point_counts_where_either_density_is_high() -> None:
     for p, q in (([1.0, 1e-9, 1e-9], [1e-9, 1.0, 1e-9]), ([1e-9, 1.0, 1e-9], [1.0, 1e-9, 1e-9])):
         d = np.array(p) / (np.array(p) + np.array(q))
         assert worst_error(d, p, q) < 1e-15
-        wrong = [worst_error(d + 0.2 * np.eye(3)[place], p, q) for place in range(3)]
+        wrong = [worst_error(abs(d - 0.2 * np.eye(3)[place]), p, q) for place in range(3)]
         np.testing.assert_allclose(wrong, [0.2, 0.2, 0], atol=1e-15)
 
 
@@ -131,6 +157,7 @@ def test_a_broken_answer_is_no_small_error() -> None:
 
 @pytest.mark.parametrize(("d", "p", "q", "words"), [
     ([0.5], [1.0, 1.0], [1.0, 1.0], r"p_data has shape \(2,\) and d \(1,\); expected the same"),
+    ([2.0], [1.0], [1.0], r"d is not in \[0, 1\]; .* of a logit take the sigmoid"),
     ([0.5], [1.0], [[1.0]], r"p_g has shape \(1, 1\)"),
     ([0.5, 0.5], [1.0, -1.0], [1.0, 1.0], "p_data is negative, not finite, or 0 everywhere"),
     ([0.5, 0.5], [1.0, 1.0], [1.0, math.inf], "p_g is negative, not finite"),

@@ -72,6 +72,11 @@ def test_a_constant_map_puts_all_mass_into_the_bin_that_begins_there() -> None:
     assert pushforward([2.0, 2.0], [0.0, 1.0, 2.0]).tolist() == [0, 0]
 
 
+def test_the_widest_map_is_no_overflow() -> None:
+    np.testing.assert_allclose(pushforward([-1.5e308, 1.5e308], [-1.5e308, 0, 0.75e308]), [0.5, 0.25])
+    np.testing.assert_allclose(pushforward([0.0, 2.0], [-math.inf, 0.5, math.inf]), [0.25, 0.75])
+
+
 @pytest.mark.parametrize(("values", "edges", "words"), [
     ([1.0], [0, 1], r"values has shape \(1,\); expected G\(z\) at two or more z"),
     ([[1.0, 2.0]], [0, 1], r"values has shape \(1, 2\)"),

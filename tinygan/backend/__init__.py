@@ -4,7 +4,7 @@
 fast.
 """
 
-from tinygan.backend.base import WATCHED, Array, Backend, Shape, adam_rates
+from tinygan.backend.base import WATCHED, Array, Backend, Shape, adam_rates, wide
 from tinygan.backend.cupy import CupyBackend
 from tinygan.backend.numpy import NumpyBackend, blas_threads, keep_freed_memory
 from tinygan.backend.operands import DEFAULT_DTYPE, plain_array
@@ -29,4 +29,5 @@ __all__ = [
     "keep_freed_memory",
     "manual_seed",
     "plain_array",
+    "wide",
 ]

@@ -28,6 +28,14 @@ Shape = tuple[int, ...]
 WATCHED = ("discriminator_loss", "generator_loss", "d_real", "d_fake", "d_accuracy")
 
 
+def wide(x: Any) -> Any:
+    """Return an array or a tensor of half precision in single precision, in which sums and counts are right.
+
+    A float16 holds no count beyond 65504, and not every one beyond 2048.
+    """
+    return x.astype(np.float32) if x.dtype.char == "e" else x
+
+
 class Backend:
     """The portable backend: complete, readable, and slow only by a constant factor.
 
@@ -84,7 +92,17 @@ class Backend:
         """Say whether `array` is no view into another array."""
         return array.base is None
 
-    # ------------------------------------------------------------------ sums of gradients
+    def is_writable(self, array: Array) -> bool:
+        """Return whether the values of `array` can be changed in place."""
+        return getattr(array.flags, "writeable", True)  # those of CuPy always can
+
+    # ------------------------------------------------------------------ sums
+
+    def sum(self, x: Array, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> Array:
+        """Add up the elements over `axis`; those of half precision in single precision."""
+        terms = wide(x)
+        total = terms.sum(axis=axis, keepdims=keepdims)
+        return total if terms is x else total.astype(x.dtype)
 
     def unbroadcast(self, gradient: Array, shape: Shape) -> Array:
         """Sum `gradient` over the axes along which an operand of `shape` was repeated.
@@ -100,7 +118,7 @@ class Backend:
         )
         axes = tuple(range(added)) + stretched
         # keepdims: a sum over all axes would leave the arrays and come back as a scalar
-        return gradient.sum(axis=axes, keepdims=True).reshape(shape) if axes else gradient.reshape(shape)
+        return self.sum(gradient, axes, keepdims=True).reshape(shape) if axes else gradient.reshape(shape)
 
     def add_into(self, total: Array, term: Array) -> Array:
         """Add `term` to `total` in place; the caller owns `total`."""
@@ -112,9 +130,10 @@ class Backend:
 
         An element that the index names twice receives both shares.
         """
-        out = self.xp.zeros(shape, gradient.dtype)
-        self.xp.add.at(out, index, gradient)
-        return out
+        terms = wide(gradient)
+        out = self.xp.zeros(shape, terms.dtype)
+        self.xp.add.at(out, index, terms)
+        return out if terms is gradient else out.astype(gradient.dtype)
 
     def first_non_finite(self, array: Array) -> tuple[int, ...] | None:
         """Return the index of the first nan or infinity, in C order, or None; this waits for the device."""
@@ -147,8 +166,8 @@ class Backend:
         return self.xp.maximum(x, 0)
 
     def relu_backward(self, gy: Array, y: Array) -> Array:
-        """Gy where y > 0, else 0; in particular relu'(0) = 0."""
-        return self.xp.where(y > 0, gy, 0)
+        """Gy where y = relu(x) is not 0, else 0; in particular relu'(0) = 0, and nan gets its gradient."""
+        return self.xp.where(y != 0, gy, 0)
 
     def sigmoid(self, x: Array) -> Array:
         """1 / (1 + e^-x), with the exponent never positive so that nothing overflows."""
@@ -180,12 +199,16 @@ class Backend:
         return self.xp.where(won, self.xp.expand_dims(gy, axis), 0)
 
     def dropout(self, x: Array, stream: Any, keep: float) -> tuple[Array, Array]:
-        """Return ``x * mask``, and the mask: 1 / keep with probability `keep` and 0 elsewhere."""
+        """Return ``x * mask``, and the mask of `dropout_mask`."""
         mask = self.dropout_mask(stream, x.shape, keep, x.dtype)
         return x * mask, mask
 
     def dropout_mask(self, stream: Any, shape: Shape, keep: float, dtype: Any) -> Array:
-        """Return an array of `shape` that is 1 / keep with probability `keep` and 0 elsewhere."""
+        """Return an array of `shape` that is 1 / keep with probability `keep` and 0 elsewhere.
+
+        `keep` is rounded first as the draws need it, so that the mean of the mask is 1.
+        """
+        keep = stream.rounded(keep)
         kept = self.from_numpy(stream.bernoulli(shape, keep))
         return kept.astype(dtype) * self.xp.asarray(1 / keep if keep else 0, dtype)
 
@@ -197,7 +220,7 @@ class Backend:
 
     def cross_entropy_backward(self, gloss: Array, logits: Array, target: int) -> Array:
         """(sigmoid(logits) - target) gloss / n."""
-        return gloss / max(math.prod(logits.shape), 1) * (self.sigmoid(logits) - target)
+        return wide(gloss) / max(math.prod(logits.shape), 1) * (self.sigmoid(logits) - target)
 
     # ------------------------------------------------------------------ monitors
 
@@ -279,9 +302,19 @@ class Backend:
         start += weight * (end - start)
 
     def limit_column_norm(self, weight: Array, limit: float) -> None:
-        """Scale each column of `weight` (n, units) whose Euclidean norm exceeds `limit` > 0 back to it."""
-        norm = self.xp.sqrt((weight * weight).sum(axis=0))
-        weight *= limit / self.xp.maximum(norm, limit)  # exactly 1 for the others
+        """Scale each column of `weight` (n, units) whose Euclidean norm exceeds `limit` > 0 back to it.
+
+        The norm is taken of the column divided by a power of two: that is exact, and no square overflows.
+        """
+        xp = self.xp
+        if not weight.size:
+            return
+        _, exponent = xp.frexp(abs(weight).max(axis=0))
+        exponent = xp.maximum(exponent, math.frexp(limit)[1])  # now neither the column nor the limit exceeds 2^exponent
+        scaled = xp.ldexp(weight, -exponent)
+        norm = xp.sqrt((scaled * scaled).sum(axis=0))
+        bound = xp.ldexp(xp.full_like(norm, limit), -exponent)
+        weight[...] = xp.where(norm <= bound, weight, scaled * (limit / xp.maximum(norm, 0.5)))
 
 
 def adam_rates(lr: float, betas: tuple[float, float], eps: float, step: int) -> tuple[float, float]:

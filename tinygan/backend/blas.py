@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_info
 
+from tinygan.errors import ShapeError
+
 # The names by which builds of OpenBLAS know a routine, with the type of their integers.
 _NAMES = (
     ("scipy_cblas_{}64_", ctypes.c_int64),  # the wheels on PyPI
@@ -27,7 +29,8 @@ _KINDS = {np.dtype(np.float32): ("s", ctypes.c_float), np.dtype(np.float64): ("d
 def axpby(dtype: np.dtype[Any]) -> Callable[[float, Any, float, Any], None] | None:
     """Return ``f(a, x, b, y)``, which sets y = a x + b y in place in one pass, or None where there is no such routine.
 
-    x and y are contiguous arrays of `dtype` and of one size, and do not overlap.
+    x and y are contiguous arrays of `dtype` and of one size, and do not overlap. BLAS would go past the ends of others:
+    they are refused with a ShapeError.
 
     Examples
     --------
@@ -46,6 +49,18 @@ def axpby(dtype: np.dtype[Any]) -> Callable[[float, Any, float, Any], None] | No
     routine.restype = None
 
     def call(a: float, x: Any, b: float, y: Any) -> None:
+        here, there = x.flags, y.flags
+        if not (
+            x.size == y.size
+            and x.dtype == y.dtype == dtype
+            and here.c_contiguous
+            and there.c_contiguous
+            and there.writeable
+        ):
+            raise ShapeError(
+                f"axpby: expected two contiguous arrays of {dtype} of one size, the second writable; got "
+                f"{x.dtype}{list(x.shape)} and {y.dtype}{list(y.shape)}"
+            )
         routine(x.size, a, x.ctypes.data, 1, b, y.ctypes.data, 1)
 
     return call

@@ -12,6 +12,7 @@ import numpy as np
 from tinygan.backend.base import WATCHED, Array, Backend, Shape, adam_rates
 from tinygan.backend.graph import Capture
 from tinygan.backend.kernels import LIMIT, NULL, Kernels
+from tinygan.backend.random import uniform_limits
 from tinygan.errors import DeviceError
 
 _INSTALL = "pip install 'cupy-cuda13x[ctk]' (or 'cupy-cuda12x[ctk]' for a driver of CUDA 12)"
@@ -198,9 +199,9 @@ class CupyBackend(Backend):
         n = math.prod(shape)
         if dtype != np.float32 or not 0 < n < LIMIT:
             return super().uniform(stream, shape, low, high, dtype)
+        limits = uniform_limits(low, high, dtype)
         out = self.xp.empty(shape, dtype)
-        width = np.float32(high - low)
-        self._draw("uniform", stream, (n + 1) // 2, out, np.uint32(n), width, np.float32(low))
+        self._draw("uniform", stream, (n + 1) // 2, out, np.uint32(n), *limits)
         return out
 
     def normal(self, stream: Any, shape: Shape, dtype: Any) -> Array:
@@ -214,7 +215,8 @@ class CupyBackend(Backend):
 
     def dropout(self, x: Array, stream: Any, keep: float) -> tuple[Array, Array]:
         """As the base class, with the same bits, drawn on the GPU."""
-        threshold = round(keep * 65536)
+        keep = stream.rounded(keep)
+        threshold = int(keep * 65536)
         if not self.kernels.take(x) or not 0 < threshold < 65536:
             return super().dropout(x, stream, keep)
         y, mask = self.xp.empty(x.shape, x.dtype), self.xp.empty(x.shape, x.dtype)
@@ -284,13 +286,15 @@ class CupyBackend(Backend):
         self.kernels("lerp", start.size, start, end, *numbers, self._rates(start))
 
     def limit_column_norm(self, weight: Array, limit: float) -> None:
-        """As the base class, in three kernels."""
+        """As the base class, in four kernels; only columns whose squares overflow are scaled first."""
         if not self.kernels.take(weight):
             super().limit_column_norm(weight, limit)
             return
-        squares, units = (weight * weight).sum(axis=0), weight.shape[1]
+        norms = (weight * weight).sum(axis=0)
+        scales, (rows, units) = self.xp.empty(norms.shape, norms.dtype), map(np.uint32, weight.shape)
+        self.kernels("column_norms", norms.size, weight, norms, scales, rows, units, np.float32(limit))
         self.kernels(
-            "scale_columns", weight.size, weight, squares, np.uint32(weight.size), np.uint32(units), np.float32(limit)
+            "scale_columns", weight.size, weight, norms, scales, np.uint32(weight.size), units, np.float32(limit)
         )
 
     def _rates(self, weight: Array) -> Any:

@@ -29,7 +29,7 @@ extern "C" __global__ void relu(const float* x, float* y, u32 n) {
 }
 
 extern "C" __global__ void relu_backward(const float* gy, const float* y, float* gx, u32 n) {
-    EACH(i, n) gx[i] = y[i] > 0 ? gy[i] : 0;
+    EACH(i, n) gx[i] = y[i] != 0 ? gy[i] : 0;  // nan gets its gradient
 }
 
 extern "C" __global__ void sigmoid(const float* x, float* y, u32 n) {
@@ -153,14 +153,17 @@ __device__ u64 philox(u64 key0, u64 key1, u64 word) {
 // In the kernels below word w is drawn by thread w. `moved`, unless it is null, points to the number of words by which
 // the stream has moved on since the launch was written down: a captured step draws from there each time it is replayed.
 
-extern "C" __global__ void uniform(float* out, u32 n, float width, float low, u64 key0, u64 key1, u64 first,
-                                   const u64* moved) {
+extern "C" __global__ void uniform(float* out, u32 n, float width, float low, float least, float most, u64 key0,
+                                   u64 key1, u64 first, const u64* moved) {
     if (moved) first += *moved;
     EACH(w, (n + 1) / 2) {
         u64 word = philox(key0, key1, first + w);
         u32 halves[2] = {(u32)word, (u32)(word >> 32)};
         for (u32 j = 0; j < 2; j++)
-            if (2 * w + j < n) out[2 * w + j] = (halves[j] >> 8) * (1.0f / 16777216) * width + low;
+            if (2 * w + j < n) {
+                float x = (halves[j] >> 8) * (1.0f / 16777216) * width + low;
+                out[2 * w + j] = fminf(fmaxf(x, least), most);  // rounding may leave the interval
+            }
     }
 }
 
@@ -237,11 +240,35 @@ extern "C" __global__ void lerp(float* start, const float* end, u32 n, float wei
     EACH(i, n) start[i] += weight * (end[i] - start[i]);
 }
 
-// `squares` holds the sum of the squares of each column.
-extern "C" __global__ void scale_columns(float* weight, const float* squares, u32 n, u32 units, float limit) {
+// `norms` holds the sum of the squares of each column, and then its Euclidean norm times `scales`. The scale is 1, or a
+// power of two where squares overflow, or where the limit is so small that they vanish.
+extern "C" __global__ void column_norms(const float* weight, float* norms, float* scales, u32 rows, u32 units,
+                                        float limit) {
+    EACH(unit, units) {
+        float sum = norms[unit], scale = 1;
+        if (!(sum <= 3.402823466e38f) || limit < 1e-15f) {
+            float largest = 1e-36f;
+            for (u32 row = 0; row < rows; row++) largest = fmaxf(largest, fabsf(weight[row * units + unit]));
+            int exponent, exponent_of_limit;
+            frexpf(fminf(largest, 3.402823466e38f), &exponent);
+            frexpf(limit, &exponent_of_limit);
+            scale = ldexpf(1, -max(exponent, exponent_of_limit));
+            sum = 0;
+            for (u32 row = 0; row < rows; row++) {
+                float x = weight[row * units + unit] * scale;
+                sum += x * x;
+            }
+        }
+        norms[unit] = sqrtf(sum);
+        scales[unit] = scale;
+    }
+}
+
+extern "C" __global__ void scale_columns(float* weight, const float* norms, const float* scales, u32 n, u32 units,
+                                         float limit) {
     EACH(i, n) {
-        float norm = sqrtf(squares[i % units]);
-        if (!(norm <= limit)) weight[i] *= limit / norm;  // of a nan too
+        float norm = norms[i % units], scale = scales[i % units];
+        if (!(norm <= limit * scale)) weight[i] = weight[i] * scale * (limit / norm);  // of a nan too
     }
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import math
 import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
@@ -53,7 +54,7 @@ class NumpyBackend(Backend):
 
     def relu_backward(self, gy: Array, y: Array) -> Array:
         """As the base class, without the branches of `where`."""
-        return _kept(gy, y > 0)
+        return _kept(gy, y != 0)
 
     def sigmoid(self, x: Array) -> Array:
         """As the base class, as e^min(x, 0) / (1 + e^-|x|): without the branches of `where`, in two temporaries."""
@@ -145,14 +146,30 @@ class NumpyBackend(Backend):
             # not weight b + (1 - weight) a, without a temporary: rounded, those two do not add up to 1
             fused(weight, out, 1.0, a)
 
+    def limit_column_norm(self, weight: Array, limit: float) -> None:
+        """As the base class, without a scale where no square overflows, and none that matters vanishes."""
+        with np.errstate(over="ignore"):
+            squares = np.square(weight).sum(axis=0)
+        room = np.finfo(weight.dtype)
+        if limit < math.sqrt(room.smallest_normal / room.eps) or not np.isfinite(squares).all():
+            super().limit_column_norm(weight, limit)
+            return
+        weight *= limit / np.maximum(np.sqrt(squares), limit)  # exactly 1 for columns that are short enough
+
 
 def _alike(*arrays: Array) -> bool:
-    """Say whether all arrays have one dtype and lie in memory without gaps, in C order."""
-    return all(array.flags.c_contiguous and array.dtype == arrays[0].dtype for array in arrays)
+    """Return whether all arrays have one shape and dtype, and lie in memory without gaps, in C order."""
+    first, *others = arrays
+    if not first.flags.c_contiguous:
+        return False
+    for array in others:
+        if array.shape != first.shape or array.dtype != first.dtype or not array.flags.c_contiguous:
+            return False
+    return True
 
 
 def _blocks(*arrays: Array) -> Iterator[tuple[Array, ...]]:
-    """Yield flat pieces of arrays that are `_alike` and of one size, and room for one more such piece.
+    """Yield flat pieces of arrays that are `_alike`, and room for one more such piece.
 
     A formula of many passes over large arrays takes the time of the memory; over pieces that stay in a cache, its own.
     """

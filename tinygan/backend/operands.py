@@ -155,10 +155,10 @@ def in_one_dtype(operands: Sequence[Any], backend: Backend) -> Sequence[Any]:
     floats = [value for value in operands if hasattr(value, "dtype") and value.dtype.kind == "f"]
     deciding = [array.dtype for array in floats if array.ndim] or [array.dtype for array in floats]
     if not deciding and real_number:
-        deciding = [backend.xp.dtype(DEFAULT_DTYPE)]
+        deciding = [np.dtype(DEFAULT_DTYPE)]
     if not deciding:
         return operands  # integers and booleans, or complex numbers: as in NumPy
-    dtype = backend.xp.result_type(*deciding)
+    dtype = np.result_type(*deciding)
     return [
         value.astype(dtype) if hasattr(value, "dtype") and value.dtype.kind in "fiub" else value
         for value in operands

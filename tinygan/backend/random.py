@@ -30,6 +30,9 @@ from typing import Any
 import numpy as np
 
 from tinygan.backend.base import Array, Shape
+from tinygan.errors import ArgumentError, CheckpointError, DtypeError
+
+_names: dict[int, str] = {}  # of this process's streams, by checksum
 
 
 class Stream:
@@ -42,6 +45,13 @@ class Stream:
     name : str
         Streams of one seed and different names are independent.
 
+    Raises
+    ------
+    ArgumentError
+        The seed is negative; or the name has the checksum of another name in use, and would give the same numbers.
+    DtypeError
+        The seed is no integer, or the name is no string.
+
     Examples
     --------
     >>> a, b = Stream(0, "noise"), Stream(0, "noise")
@@ -51,8 +61,7 @@ class Stream:
 
     def __init__(self, seed: int, name: str) -> None:
         self.name = name
-        entropy = np.random.SeedSequence([seed, zlib.crc32(name.encode())])
-        self._numpys = np.random.Generator(np.random.Philox(entropy))
+        self._numpys = np.random.Generator(np.random.Philox(_entropy(_checked_seed(seed), name)))
         self._next: int | None = None  # the number of the next word, while `take` is ahead of NumPy's generator
         self._key: tuple[int, int] | None = None
 
@@ -60,15 +69,27 @@ class Stream:
         return f"Stream({self.name!r})"
 
     def uniform(self, shape: Shape, low: float = 0.0, high: float = 1.0, dtype: Any = np.float32) -> Array:
-        """Draw from U[low, high)."""
-        dtype = np.dtype(dtype)
-        if dtype != np.float32:
-            out = self._generator.random(shape, dtype=dtype)
+        """Draw from U[low, high), in float32 or float64; from the one number `low` when the two are equal.
+
+        Raises
+        ------
+        ArgumentError
+            An end is not finite, `low` is above `high`, or no number of this dtype lies between the two.
+        DtypeError
+            `dtype` is neither float32 nor float64.
+        """
+        width, low, least, most = uniform_limits(low, high, dtype)
+        last: Any = 1 - 2**-53  # the largest number that is scaled
+        if width.dtype == np.float64:
+            out: Array = self._generator.random(shape)
         else:
             out = self._bits24(math.prod(shape)).astype(np.float32).reshape(shape)
             out *= np.float32(2**-24)
-        out *= high - low
+            last = width.dtype.type(1 - 2**-24)
+        out *= width
         out += low
+        if not least <= low or not last * width + low <= most:  # only then can rounding have left the interval
+            np.clip(out, least, most, out=out)
         return out
 
     def normal(self, shape: Shape, dtype: Any = np.float32) -> Array:
@@ -101,12 +122,23 @@ class Stream:
         bits >>= 8
         return bits
 
+    @staticmethod
+    def rounded(probability: float) -> float:
+        """Return the probability with which `bernoulli` draws: the nearest multiple of 1/65536.
+
+        Examples
+        --------
+        >>> Stream.rounded(0.5), Stream.rounded(0.1)
+        (0.5, 0.100006103515625)
+        """
+        return round(probability * 65536) / 65536
+
     def bernoulli(self, shape: Shape, probability: float) -> Array:
-        """Draw booleans that are true with `probability`, rounded to a multiple of 1/65536.
+        """Draw booleans that are true with `probability`, which is `rounded`.
 
         Sixteen random bits an element, compared with a threshold: a quarter of the time of drawing floats.
         """
-        threshold = round(probability * 65536)
+        threshold = int(self.rounded(probability) * 65536)
         if threshold >= 65536:
             return np.ones(shape, bool)
         count = math.prod(shape)
@@ -191,19 +223,28 @@ class Stream:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Continue from a state that `state_dict` returned."""
+        """Continue from a state that `state_dict` returned.
+
+        Raises
+        ------
+        CheckpointError
+            It is no state of a stream; then nothing has been changed.
+        """
+        try:
+            loaded: Any = {
+                "bit_generator": state["generator"],
+                "state": {"counter": _words(state["counter"], 4), "key": _words(state["key"], 2)},
+                "buffer": _words(state["buffer"], 4),
+                "buffer_pos": _integer(state["buffer_pos"], 5),
+                "has_uint32": _integer(state["has_uint32"], 2),
+                "uinteger": _integer(state["uinteger"], 2**32),
+            }
+            bits = np.random.Philox()
+            bits.state = loaded
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            raise CheckpointError(f"stream {self.name!r}: no state of a stream: {error!r}") from error
+        self._numpys.bit_generator.state = loaded
         self._next = self._key = None
-        self._numpys.bit_generator.state = {
-            "bit_generator": state["generator"],
-            "state": {
-                "counter": np.array(state["counter"], np.uint64),
-                "key": np.array(state["key"], np.uint64),
-            },
-            "buffer": np.array(state["buffer"], np.uint64),
-            "buffer_pos": state["buffer_pos"],
-            "has_uint32": state["has_uint32"],
-            "uinteger": state["uinteger"],
-        }
 
 
 class Streams:
@@ -219,9 +260,7 @@ class Streams:
     """
 
     def __init__(self, seed: int) -> None:
-        self.seed = operator.index(seed)
-        if self.seed < 0:
-            raise ValueError(f"a seed is a non-negative integer, not {seed}")
+        self.seed = _checked_seed(seed)
         self._streams: dict[str, Stream] = {}
 
     def __getitem__(self, name: str) -> Stream:
@@ -249,11 +288,103 @@ class Streams:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Continue from a state that `state_dict` returned; whoever holds one of the streams goes on with it."""
-        self.seed = state["seed"]
-        self._streams = {name: self[name] for name in state["streams"]}
-        for name, stream in state["streams"].items():
-            self[name].load_state_dict(stream)
+        """Continue from a state that `state_dict` returned; code that holds one of the streams goes on with it.
+
+        Raises
+        ------
+        CheckpointError
+            It is no state of streams of one seed; then nothing has been changed.
+        """
+        try:
+            seed, states = _checked_seed(state["seed"]), dict(state["streams"])
+            fresh = {name: Stream(seed, name) for name in states}
+        except (KeyError, TypeError, ValueError) as error:
+            raise CheckpointError(f"streams: no state of streams: {error!r}") from error
+        for name, stream in fresh.items():
+            key = stream.key
+            stream.load_state_dict(states[name])
+            if stream.key != key:
+                raise CheckpointError(f"stream {name!r}: the saved key is not that of seed {seed} and this name")
+        self.seed = seed
+        self._streams = {name: self._streams.get(name, stream) for name, stream in fresh.items()}
+        for name, stream in self._streams.items():
+            stream.load_state_dict(states[name])
+
+
+def uniform_limits(low: float, high: float, dtype: Any) -> tuple[Any, Any, Any, Any]:
+    """Return what the draw of U[low, high) needs, as numbers of `dtype`: high - low, low, and the ends of the result.
+
+    ``low + (high - low) u`` is rounded, and may reach `high` or fall below `low`. The ends are the smallest number of
+    `dtype` that is not below `low`, and the largest that is below `high`.
+
+    Examples
+    --------
+    >>> width, low, least, most = uniform_limits(1.0, 2.0, np.float32)
+    >>> float(most) == 2 - 2**-23
+    True
+    """
+    dtype = np.dtype(dtype)
+    if dtype not in (np.float32, np.float64):
+        raise DtypeError(f"uniform: random numbers are drawn in float32 or float64, not in {dtype}; convert them after")
+    low, high = float(low), float(high)
+    with np.errstate(over="ignore"):
+        width, start, least, most = dtype.type(high - low), dtype.type(low), dtype.type(low), dtype.type(high)
+    if not (low <= high and np.isfinite([width, least, most]).all()):
+        raise ArgumentError(
+            f"uniform: expected low <= high, both and their difference finite in {dtype}; got low={low}, high={high}"
+        )
+    if low == high:
+        return width, start, start, start
+    with np.errstate(all="ignore"):
+        least = least if float(least) >= low else np.nextafter(least, dtype.type(math.inf))
+        most = most if float(most) < high else np.nextafter(most, dtype.type(-math.inf))
+    if least > most:
+        raise ArgumentError(f"uniform: no number of {dtype} lies in [low, high) = [{low!r}, {high!r})")
+    return width, start, least, most
+
+
+def _checked_seed(seed: Any) -> int:
+    """Return a seed as a Python integer."""
+    try:
+        number = operator.index(seed)
+    except TypeError as error:
+        raise DtypeError(f"a seed is a non-negative integer: {error}") from error
+    if isinstance(seed, bool):
+        raise DtypeError(f"a seed is a non-negative integer, not {seed}")
+    if number < 0:
+        raise ArgumentError(f"a seed is a non-negative integer, not {number}")
+    return number
+
+
+def _entropy(seed: int, name: str) -> np.random.SeedSequence:
+    """Return what a stream grows from: its seed, and a checksum of its name that no other name in use has."""
+    if not isinstance(name, str):
+        raise DtypeError(f"the name of a stream is a string, not {type(name).__name__}")
+    checksum = zlib.crc32(name.encode(errors="surrogatepass"))
+    if not checksum and seed >> 32:  # NumPy drops the zero: the upper part of the seed would be read as a checksum
+        raise ArgumentError(f"the name {name!r} and a seed of 2^32 or more would give the numbers of another stream")
+    other = _names.setdefault(checksum, name)
+    if other != name:
+        raise ArgumentError(
+            f"the streams {other!r} and {name!r} would give the same numbers: the two names have one checksum "
+            f"(CRC-32, {checksum:#010x}); choose another name"
+        )
+    return np.random.SeedSequence([seed, checksum])
+
+
+def _words(values: Any, count: int) -> Array:
+    """Return so many 64-bit words of a saved state."""
+    words = [_integer(value, 2**64) for value in values]
+    if len(words) != count:
+        raise ValueError(f"{len(words)} words, expected {count}")
+    return np.array(words, np.uint64)
+
+
+def _integer(value: Any, limit: int) -> int:
+    """Return an integer of a saved state, in [0, limit)."""
+    if type(value) is not int or not 0 <= value < limit:
+        raise ValueError(f"expected an integer in [0, {limit}), got {value!r}")
+    return value
 
 
 _current: ContextVar[Streams] = ContextVar("tinygan_streams")

@@ -1,20 +1,23 @@
 """The commands: parse, call, print.
 
 Results go to stdout, progress and errors to stderr. The exit status is 0 for success, 1 for a refusal (with a message
-that says what to do), 2 for a command line that does not parse, 130 after Ctrl-C.
+that says what to do), 2 for a command line that does not parse, 130 after Ctrl-C (or SIGTERM, or a terminal that was
+closed). What comes beside the result cannot change it: a run that is trained and saved ends with 0, whether or not its
+pictures, its report and its messages could be made. Of a command whose result is what it prints, a stdout that cannot
+be written is a failure; a reader that has seen enough, such as ``head``, is not.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-import sys
 import warnings
 from collections.abc import Sequence
 from typing import Any
 
 import tinygan
-from tinygan.cli import doctor, evaluate, experiments, export, gradcheck, sample, train
+from tinygan.cli import doctor, evaluate, experiments, export, gradcheck, output, sample, train
+from tinygan.cli.arguments import Parser
 from tinygan.errors import TinyganError
 
 _DESCRIPTION = 'Generative adversarial nets from scratch: the experiments of "Generative Adversarial Nets" (2014).'
@@ -22,7 +25,7 @@ _DESCRIPTION = 'Generative adversarial nets from scratch: the experiments of "Ge
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the whole command line."""
-    parser = argparse.ArgumentParser(prog="tinygan", description=_DESCRIPTION)
+    parser = Parser(prog="tinygan", description=_DESCRIPTION)
     parser.add_argument("--version", action="version", version=f"tinygan {tinygan.__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for module in (train, sample, evaluate, export, experiments, gradcheck, doctor):
@@ -43,31 +46,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     int
         The exit status.
     """
-    try:
-        try:
-            return _run(build_parser().parse_args(argv))
-        finally:
-            sys.stdout.flush()  # now, while it can be noticed that nobody reads on
-    except BrokenPipeError:  # the reader of our output, such as `head`, has seen enough
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        for stream in (sys.stdout, sys.stderr):  # at its end, Python will try to write what is left in them
-            os.dup2(nowhere, stream.fileno())
-        return 0
-
-
-def _run(arguments: argparse.Namespace) -> int:
+    output.occupy_closed_streams()
+    os.environ["MPLBACKEND"] = "agg"  # pictures go into files; a window system that is missing must not matter
     with warnings.catch_warnings():
         warnings.showwarning = _show_warning
         warnings.simplefilter("always", UserWarning)
         try:
+            arguments = build_parser().parse_args(argv)
             return arguments.run(arguments)
+        except output.ReaderGoneError:
+            return 0
         except TinyganError as error:
-            print(f"tinygan: error: {error}", file=sys.stderr)
+            output.say(f"tinygan: error: {error}")
             return 1
         except KeyboardInterrupt:
-            print("tinygan: stopped", file=sys.stderr)
+            output.say("tinygan: stopped")
             return 130
 
 
 def _show_warning(message: Any, category: Any, filename: Any, lineno: Any, file: Any = None, line: Any = None) -> None:
-    print(f"tinygan: warning: {message}", file=sys.stderr)
+    output.warn(str(message))

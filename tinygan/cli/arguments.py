@@ -1,9 +1,86 @@
-"""Options that several commands share."""
+"""The parser, and what several commands share: options, and a run that is named on the command line."""
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import difflib
+import os
+import re
+import sys
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any, NoReturn
+
+from tinygan.cli import output
+from tinygan.errors import RunError
+from tinygan.runs.command import quoted
+from tinygan.runs.run_folder import RunFolder
+
+RUNS = Path("runs")  # where `tinygan train` makes a folder that has not been named
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that suggests the nearest word for one that it does not know."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse all arguments; what is unknown is refused here, where the options of the command are known."""
+        namespace, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            options = [option for action in self._actions for option in action.option_strings]
+            words = (word.split("=")[0] for word in unknown if word.startswith("-"))
+            self.error(f"unrecognized arguments: {' '.join(unknown)}{_did_you_mean(words, options)}")
+        return namespace, []
+
+    def error(self, message: str) -> NoReturn:
+        """Say what does not parse, and leave with status 2."""
+        found = re.search(r"invalid choice: '(.*)' \(choose from (.*)\)$", message)
+        hint = _did_you_mean([found[1]], re.findall(r"[\w-]+", found[2])) if found else ""
+        super().error(output.escaped(message + hint))
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        if message and file is not None and file is sys.stdout:
+            output.result(message, end="")
+        elif message:
+            output.messages.write(output.escaped(message, keep="\n"))
+
+
+def _did_you_mean(words: Iterable[str], known: Sequence[str]) -> str:
+    near = [match for word in words for match in difflib.get_close_matches(word, known, n=1, cutoff=0.7)]
+    return f"; did you mean {near[0]}?" if near else ""
+
+
+def path(text: str) -> Path:
+    """Parse a path; a shell does not expand the ~ of ``--data=~/data``."""
+    return Path(os.path.expanduser(text))
+
+
+def open_run(folder: Path) -> RunFolder:
+    """Open the run that a command line names.
+
+    Raises
+    ------
+    RunError
+        It is no run; the message names the one that may have been meant.
+    """
+    try:
+        return RunFolder.open(folder)
+    except RunError as error:
+        near = _nearest_run(folder)
+        raise RunError(f"{error}{f'; did you mean {quoted(near)}?' if near else ''}") from None
+
+
+def _nearest_run(folder: Path) -> Path | None:
+    """Return the run in runs/ of this name, or the run that the path lies in, or a run whose name is alike."""
+    for place in (RUNS / folder, *(folder.parents if folder.exists() else ())):
+        if (place / "config.toml").is_file():
+            return place
+    found: dict[str, Path] = {}
+    for parent in (RUNS, folder.parent):
+        with contextlib.suppress(OSError):
+            found |= {run.name: run for run in parent.iterdir() if (run / "config.toml").is_file()}
+    near = difflib.get_close_matches(folder.name, found, n=1)
+    return found[near[0]] if near else None
 
 
 def positive(text: str) -> int:
@@ -21,7 +98,7 @@ def add_data_option(parser: argparse.ArgumentParser) -> None:
     """Add ``--data``."""
     parser.add_argument(
         "--data",
-        type=Path,
+        type=path,
         metavar="DIR",
         help="the folder of the data sets, with mnist/*.gz in it (default: $TINYGAN_DATA, else a download)",
     )

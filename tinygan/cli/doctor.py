@@ -7,6 +7,7 @@ from typing import Any
 
 from tinygan import data
 from tinygan.backend import get_backend
+from tinygan.cli import output
 from tinygan.cli.arguments import add_data_option
 from tinygan.errors import DataError, DeviceError
 from tinygan.runs.environment import describe_environment
@@ -28,13 +29,17 @@ def add_commands(commands: Any) -> None:
 def doctor(arguments: argparse.Namespace) -> int:
     """Run ``tinygan doctor``."""
     for key, value in describe_environment().items():
-        print(f"{key.replace('_', ' '):{WIDTH}} {_flat(value)}")
-    print()
+        _row(key.replace("_", " "), _flat(value))
+    output.result("")
     for device in ("cpu", "cuda"):
-        print(f"{'device ' + device:{WIDTH}} {_state_of_device(device)}")
+        _row(f"device {device}", _state_of_device(device))
     for name in data.LOADERS:
-        print(f"{'data ' + name:{WIDTH}} {_state_of_data(name, arguments)}")
+        _row(f"data {name}", _state_of_data(name, arguments))
     return 0
+
+
+def _row(name: str, text: str) -> None:
+    output.result(f"{name:{WIDTH}} {output.escaped(text)}")
 
 
 def _state_of_device(device: str) -> str:

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
-from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
 from tinygan import data, evaluation
-from tinygan.cli.arguments import add_data_option, add_no_average_option, positive
+from tinygan.cli import output
+from tinygan.cli.arguments import add_data_option, add_no_average_option, open_run, path, positive
 from tinygan.errors import TinyganError
 from tinygan.experiments.config import load_experiment
 from tinygan.experiments.evaluate import BEST, LAST, Evaluation, evaluate, images_to_judge
 from tinygan.experiments.validation import IMAGES, SAMPLES
-from tinygan.runs.run_folder import RunFolder
 
 _CAVEAT = "A Parzen window estimate varies much and can prefer blur: compare it with others of its kind only."
 
@@ -28,7 +26,7 @@ def add_commands(commands: Any) -> None:
         help="the log-likelihood of test images, as in Table 1 of the paper",
         description="Estimate the log-likelihood of the test images by a Gaussian Parzen window on samples of a run.",
     )
-    parser.add_argument("folder", type=Path, metavar="RUN", help="the run folder")
+    parser.add_argument("folder", type=path, metavar="RUN", help="the run folder")
     add_data_option(parser)
     parser.add_argument(
         "--checkpoint",
@@ -59,20 +57,20 @@ def run(arguments: argparse.Namespace) -> int:
     """Run ``tinygan evaluate``."""
     if arguments.seed < 0:
         raise EvaluateError(f"--seed {arguments.seed}: expected 0 or more")
-    folder = RunFolder.open(arguments.folder)
+    folder = open_run(arguments.folder)
     config = load_experiment(folder.config_path)
     fold = config.data.fold if arguments.fold is None else arguments.fold
     dataset = data.load(config.data.set, arguments.data, progress=not arguments.quiet, fold=fold)
-    hidden = arguments.quiet or not sys.stderr.isatty()
-    with tqdm(total=images_to_judge(dataset), unit="image", leave=False, file=sys.stderr, disable=hidden) as bar:
+    hidden = arguments.quiet or not output.shows_progress()
+    with tqdm(total=images_to_judge(dataset), unit="image", leave=False, file=output.messages, disable=hidden) as bar:
         found = evaluate(
             folder, dataset, arguments.checkpoint, arguments.samples, arguments.seed, bar.update, arguments.more,
             averaged=not arguments.no_average,
         )  # fmt: skip
     if arguments.json:
-        print(json.dumps(found.as_dict()))
+        output.result(json.dumps(found.as_dict()))
     else:
-        print(_table(found, len(dataset.validation)))
+        output.result(_table(found, len(dataset.validation)))
     return 0
 
 
@@ -95,7 +93,7 @@ def _table(found: Evaluation, validation: int) -> str:
         *(("warning", text) for text in found.warnings),
         ("note", _CAVEAT),
     ]
-    return "\n".join(f"{name:<12}{text}" for name, text in rows)
+    return "\n".join(f"{name:<12}{output.escaped(text)}" for name, text in rows)
 
 
 def _drawn_with(found: Evaluation) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from tinygan.cli import output
 from tinygan.experiments.config import shipped_experiments
 
 
@@ -21,5 +22,5 @@ def experiments(arguments: argparse.Namespace) -> int:
     shipped = shipped_experiments()
     width = max(len(config.name) for config in shipped)
     for config in shipped:
-        print(f"{config.name:{width}}  {config.description}")
+        output.result(f"{config.name:{width}}  {config.description}")
     return 0

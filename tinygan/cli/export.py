@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
+from tinygan import nn
+from tinygan.backend import Stream
+from tinygan.cli import output
+from tinygan.cli.arguments import open_run, path
+from tinygan.experiments.build import build_discriminator, build_generator
+from tinygan.experiments.config import load_experiment
 from tinygan.experiments.evaluate import BEST, LAST, choose_checkpoint
 from tinygan.experiments.training import AVERAGE, arrays_under
-from tinygan.experiments.weights import save_weights
+from tinygan.experiments.weights import LAYOUTS, PYTORCH, TINYGAN, save_weights
+from tinygan.runs.checkpoint import Checkpoint
 from tinygan.runs.run_folder import RunFolder
 
 NETWORKS = ("generator", "discriminator")
@@ -23,9 +30,9 @@ def add_commands(commands: Any) -> None:
         description="Write the weights of a run, under the names of their layers, for other programs. Of a generator "
         "whose weights are averaged (average_decay), the averages are written: what its samples are drawn with.",
     )
-    parser.add_argument("folder", type=Path, metavar="RUN", help="the run folder")
+    parser.add_argument("folder", type=path, metavar="RUN", help="the run folder")
     parser.add_argument(
-        "--out", type=Path, required=True, metavar="FILE", help="FILE.safetensors, or FILE.npz for NumPy"
+        "--out", type=path, required=True, metavar="FILE", help="FILE.safetensors, or FILE.npz for NumPy"
     )
     parser.add_argument(
         "--network",
@@ -38,21 +45,40 @@ def add_commands(commands: Any) -> None:
         choices=(BEST, LAST),
         help="the best on validation, or the last (default: the best, if the run has one)",
     )
+    parser.add_argument(
+        "--layout",
+        choices=LAYOUTS,
+        default=TINYGAN,
+        help="the weights of linear and maxout layers as (in, out), as tinygan has them, or as (out, in), as PyTorch's "
+        f"nn.Linear has them; the file says which (default: {TINYGAN})",
+    )
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Run ``tinygan export``."""
-    _, checkpoint = choose_checkpoint(RunFolder.open(arguments.folder), arguments.checkpoint)
+    folder = open_run(arguments.folder)
+    _, checkpoint = choose_checkpoint(folder, arguments.checkpoint)
     weights = {
         f"{network}.{name}" if arguments.network == "both" else name: array
         for network in NETWORKS
         if arguments.network in (network, "both")
         for name, array in _arrays_of(network, checkpoint.arrays).items()
     }
-    save_weights(arguments.out, weights)
-    print(arguments.out)
+    network = _network(arguments.network, folder, checkpoint) if arguments.layout == PYTORCH else None
+    save_weights(arguments.out, weights, arguments.layout, network)
+    output.mention(output.escaped(str(arguments.out)))
     return 0
+
+
+def _network(name: str, folder: RunFolder, checkpoint: Checkpoint) -> nn.Module:
+    """Build a network of the run, or a module that holds both, under the names of the exported arrays."""
+    config, pixels = load_experiment(folder.config_path), math.prod(checkpoint.state["image_shape"])
+    stream = Stream(config.seed, "weights")
+    both = nn.Module()
+    both.generator = build_generator(config, pixels, stream)
+    both.discriminator = build_discriminator(config, pixels, stream)
+    return both if name == "both" else getattr(both, name)
 
 
 def _arrays_of(network: str, arrays: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
+from tinygan.cli import output
 from tinygan.experiments.running import Watcher
+from tinygan.experiments.side_outputs import SideOutputs
 from tinygan.experiments.training import Training
 from tinygan.runs.run_folder import RunFolder
 from tinygan.study.report import write_report
@@ -26,13 +27,22 @@ class Progress(Watcher):
     ----------
     quiet : bool
         Show nothing.
+
+    Attributes
+    ----------
+    reported : bool
+        Whether the report has been tried.
+    report : Path or None
+        The report of the newest checkpoint, unless it could not be written.
     """
 
     def __init__(self, quiet: bool = False) -> None:
         self.quiet = quiet
         self.bar: Any = None
-        self.terminal = sys.stderr.isatty()
+        self.terminal = output.shows_progress()
         self.shown = -math.inf  # never
+        self.side_outputs = SideOutputs()
+        self.reported = False
         self.report: Path | None = None
 
     def __enter__(self) -> Progress:
@@ -40,7 +50,8 @@ class Progress(Watcher):
 
     def __exit__(self, *_: object) -> None:
         if self.bar is not None:
-            self.bar.close()
+            with self.side_outputs.attempt("the progress bar"):
+                self.bar.close()
 
     def begin(self, training: Training) -> None:
         """Open the bar, at the step where the run begins or goes on."""
@@ -54,18 +65,19 @@ class Progress(Watcher):
                 unit="step",
                 dynamic_ncols=True,
                 mininterval=REFRESH,
-                file=sys.stderr,
+                file=output.messages,
             )
 
     def step(self, training: Training) -> None:
         """Move the bar."""
         if self.bar is None:
             return
-        self.bar.update()
-        now = time.monotonic()
-        if now - self.shown > REFRESH:
-            self.shown = now
-            self.bar.set_postfix_str(_monitors(training), refresh=False)
+        with self.side_outputs.attempt("the progress bar"):
+            self.bar.update()
+            now = time.monotonic()
+            if now - self.shown > REFRESH:
+                self.shown = now
+                self.bar.set_postfix_str(_monitors(training), refresh=False)
 
     def epoch(self, training: Training, seconds: float) -> None:
         """Print a plain line now and then, where there is no bar."""
@@ -75,16 +87,16 @@ class Progress(Watcher):
             return
         self.shown = now
         left = (now - self.began) / (training.steps - self.first_step) * (self.total - training.steps)
-        print(
+        output.say(
             f"epoch {training.epoch}/{training.config.training.epochs}  {_monitors(training)}  "
-            f"{seconds:.2f} s an epoch, {_clock(left)} left",
-            file=sys.stderr,
-            flush=True,
+            f"{seconds:.2f} s an epoch, {_clock(left)} left"
         )
 
     def saved(self, folder: RunFolder) -> None:
         """Keep the report up to date: a run that dies has one of its last checkpoint."""
-        self.report = write_report(folder)
+        self.reported, self.report = True, None
+        with self.side_outputs.attempt("the report"):
+            self.report = write_report(folder)
 
 
 def _monitors(training: Training) -> str:

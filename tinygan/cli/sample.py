@@ -11,13 +11,13 @@ import numpy as np
 
 from tinygan import data, gan
 from tinygan.backend import Stream
-from tinygan.cli.arguments import add_no_average_option, positive
+from tinygan.cli import output
+from tinygan.cli.arguments import add_no_average_option, open_run, path, positive
 from tinygan.errors import TinyganError
 from tinygan.experiments.line_pictures import axis_of, save_line_sheet
 from tinygan.experiments.pictures import save_sheet
 from tinygan.experiments.running import load_generator
 from tinygan.runs.atomic import atomic_write
-from tinygan.runs.run_folder import RunFolder
 
 LARGEST_SHEET = 10_000  # samples in one picture; in a histogram there is room for more
 
@@ -29,10 +29,10 @@ def add_commands(commands: Any) -> None:
         help="draw samples from the generator of a run",
         description="Draw fair samples from the newest checkpoint of a run; its data are not needed.",
     )
-    parser.add_argument("folder", type=Path, metavar="RUN", help="the run folder")
+    parser.add_argument("folder", type=path, metavar="RUN", help="the run folder")
     parser.add_argument("--count", type=positive, default=100, metavar="N", help="how many (default: 100)")
     parser.add_argument(
-        "--out", type=Path, required=True, metavar="FILE", help="FILE.png for a picture, FILE.npy for the numbers"
+        "--out", type=path, required=True, metavar="FILE", help="FILE.png for a picture, FILE.npy for the numbers"
     )
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="the seed of the noise (default: 0)")
     add_no_average_option(parser)
@@ -48,9 +48,7 @@ def sample(arguments: argparse.Namespace) -> int:
         raise SampleError(f"--out {out}: there is no folder {out.parent}; make it first")
     if arguments.seed < 0:
         raise SampleError(f"--seed {arguments.seed}: expected 0 or more")
-    generator, config, image_shape = load_generator(
-        RunFolder.open(arguments.folder), averaged=not arguments.no_average
-    )
+    generator, config, image_shape = load_generator(open_run(arguments.folder), averaged=not arguments.no_average)
     if out.suffix == ".png" and image_shape != (1,) and arguments.count > LARGEST_SHEET:
         raise SampleError(f"--count {arguments.count}: a picture holds at most {LARGEST_SHEET}; use --out FILE.npy")
     noise = gan.Noise(config.noise.kind, config.noise.size)
@@ -63,7 +61,7 @@ def sample(arguments: argparse.Namespace) -> int:
         save_sheet(out, images, image_shape)
     else:
         _save_numbers(out, images.reshape(len(images), *image_shape))
-    print(out)
+    output.mention(output.escaped(str(out)))
     return 0
 
 

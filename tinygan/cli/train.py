@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import os
 import signal
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,14 +12,15 @@ from types import FrameType
 from typing import Any
 
 from tinygan import data
-from tinygan.cli.arguments import add_data_option, add_device_option, positive
+from tinygan.cli import output
+from tinygan.cli.arguments import RUNS, add_data_option, add_device_option, open_run, path, positive
 from tinygan.cli.progress import Progress
 from tinygan.data.dataset import Dataset
+from tinygan.data.files import VARIABLE
 from tinygan.experiments.config import ExperimentConfig, load_experiment
 from tinygan.experiments.running import Limits, is_done, reopen, run, start
 from tinygan.experiments.training import Training
 from tinygan.runs.run_folder import RunFolder
-from tinygan.study.report import write_report
 
 
 def add_commands(commands: Any) -> None:
@@ -30,9 +31,12 @@ def add_commands(commands: Any) -> None:
         description="Train an experiment in a new run folder.",
     )
     parser.add_argument(
-        "experiment", metavar="EXPERIMENT", help="a shipped name (see `tinygan experiments`) or a TOML file"
+        "experiment",
+        type=os.path.expanduser,
+        metavar="EXPERIMENT",
+        help="a shipped name (see `tinygan experiments`) or a TOML file",
     )
-    parser.add_argument("--out", type=Path, metavar="RUN", help="the run folder to make (default: runs/NAME)")
+    parser.add_argument("--out", type=path, metavar="RUN", help="the run folder to make (default: runs/NAME)")
     parser.add_argument("--seed", type=int, metavar="S", help="the seed of every random number: --set seed=S")
     _add_shared_options(parser, "change a key of the experiment, such as training.batch=50; may be repeated")
     parser.set_defaults(run=train)
@@ -43,7 +47,7 @@ def add_commands(commands: Any) -> None:
         description="Go on with a run that was stopped, from its newest checkpoint; or, with --epochs, with one that "
         "had come to its end.",
     )
-    parser.add_argument("folder", type=Path, metavar="RUN", help="the run folder")
+    parser.add_argument("folder", type=path, metavar="RUN", help="the run folder")
     _add_shared_options(
         parser, "change a key that does not decide the bits of the run, such as output.samples=25; may be repeated"
     )
@@ -73,19 +77,21 @@ def train(arguments: argparse.Namespace) -> int:
         overrides.append(f"seed={arguments.seed}")
     config = load_experiment(arguments.experiment, overrides)
     dataset = _load(config, arguments)
-    out = arguments.out or _free_folder(Path("runs"), config.name)
-    folder, training = start(config, dataset, out, arguments.device)
+    out = arguments.out or _free_folder(RUNS, config.name)
+    data_folder = arguments.data or os.environ.get(VARIABLE)
+    folder, training = start(config, dataset, out, arguments.device, data_folder=data_folder)
     return _play(folder, training, arguments)
 
 
 def resume(arguments: argparse.Namespace) -> int:
     """Run ``tinygan resume``."""
+    open_run(arguments.folder)
     folder, training = reopen(
         arguments.folder, lambda config: _load(config, arguments), arguments.device, _overrides(arguments)
     )
     if is_done(training):
-        done = f"{folder.path}: all {training.epoch} epochs are done"
-        print(f"{done}; for more: tinygan resume {folder.path} --epochs N", file=sys.stderr)
+        more = _going_on(folder, arguments, "--epochs", str(2 * training.config.training.epochs))
+        output.say(f"{folder.path}: all {training.epoch} epochs are done; for more: {more}")
     return _play(folder, training, arguments)
 
 
@@ -110,29 +116,42 @@ def _play(folder: RunFolder, training: Training, arguments: argparse.Namespace) 
     training.capture = not arguments.eager
     with _graceful_stop() as stop, Progress(quiet=arguments.quiet) as progress:
         done = run(folder, training, Limits(arguments.steps, lambda: bool(stop)), progress)
-    report = progress.report or write_report(folder)  # a run that was done already has saved nothing
-    print(f"samples  {folder.samples_path}")
-    print(f"report   {report}")
+    if not progress.reported:  # a run that was done already has saved nothing
+        progress.saved(folder)
+    lines = [f"samples  {output.escaped(str(folder.samples_path))}"]
+    if progress.report is not None:
+        lines.append(f"report   {output.escaped(str(progress.report))}")
     if not done:
-        print(f"saved after step {training.steps}; go on with: tinygan resume {folder.path}")
+        lines.append(f"saved after step {training.steps}; go on with: {_going_on(folder, arguments)}")
+    output.mention("\n".join(lines))
     return 130 if stop else 0
+
+
+def _going_on(folder: RunFolder, arguments: argparse.Namespace, *more: str) -> str:
+    """Return the command that goes on with a run on the same data and device; its settings are in its folder."""
+    here = {} if arguments.data is None else {"data_folder": arguments.data}
+    return folder.resume_command(*more, device=arguments.device, **here)
 
 
 @contextmanager
 def _graceful_stop() -> Iterator[list[int]]:
-    """Let the first Ctrl-C (or SIGTERM) end the run between two steps; the second one ends it at once.
+    """Let Ctrl-C (or SIGTERM, or a terminal that is closed) end the run between two steps; Ctrl-C again, at once.
 
     Yields a list that is empty until the signal comes.
     """
     received: list[int] = []
 
     def note(number: int, frame: FrameType | None) -> None:
-        if received:
+        if not received:
+            received.append(number)
+            output.messages.write("\nfinishing this step, then saving; Ctrl-C again stops at once\n")
+        elif number == signal.SIGINT:  # a closed terminal, or the end of a session, sends several of the others
             raise KeyboardInterrupt
-        received.append(number)
-        print("\nfinishing this step, then saving; Ctrl-C again stops at once", file=sys.stderr)
 
-    previous = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # as `nohup` sets it
+        numbers.append(signal.SIGHUP)
+    previous = {number: signal.signal(number, note) for number in numbers}
     try:
         yield received
     finally:

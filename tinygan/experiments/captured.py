@@ -71,6 +71,8 @@ class CapturedSteps:
     def _record(self) -> gan.Step:
         """Write the step down, and set the books back: it has not been made."""
         assert self._capture is not None
+        for rule in self._rules:
+            rule.rates()  # refuses parameters that have had different numbers of updates
         restore = self._books()
         result = self._capture.record(self.training.iterate)
         self._drawn = self._capture.words()
@@ -115,15 +117,14 @@ class CapturedSteps:
         """Return a function that sets the host's books back to where they are now."""
         training = self.training
         streams, seen = training.streams.state_dict(), training.monitor.count
-        counting: list[Any] = [*self._rules, *self._averages]
-        updates = [rule.updates for rule in counting]
+        bookmarks = [rule.bookmark() for rule in self._rules] + [average.bookmark() for average in self._averages]
         versions = [[parameter.version for parameter in rule.params] for rule in self._rules]
 
         def restore() -> None:
             training.streams.load_state_dict(streams)
             training.monitor.count = seen
-            for rule, made in zip(counting, updates, strict=True):
-                rule.updates = made
+            for set_back in bookmarks:
+                set_back()
             for rule, counted in zip(self._rules, versions, strict=True):
                 for parameter, version in zip(rule.params, counted, strict=True):
                     parameter.version = version

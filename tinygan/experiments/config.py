@@ -29,6 +29,7 @@ from tinygan.experiments.sections import (
     TrainingConfig,
 )
 from tinygan.experiments.toml_writer import dumps
+from tinygan.runs.run_folder import RunFolder
 
 LARGEST_FILE = 2**20  # bytes; an experiment is a page of text, and a data set given by mistake is not
 
@@ -90,7 +91,9 @@ def load_experiment(name_or_path: str | Path, overrides: Sequence[str] = ()) -> 
     if path.suffix == ".toml" or os.path.isfile(path):
         return parse_experiment(_read_text(path, expected), str(path), overrides)
     if str(name_or_path) and os.path.isdir(path):
-        raise ConfigError(f"{path}: is a folder; {expected}")
+        run = RunFolder(path)
+        resume = f"; to go on with this run: {run.resume_command()}" if run.config_path.is_file() else ""
+        raise ConfigError(f"{path}: is a folder; {expected}{resume}")
     name = str(name_or_path)
     raise ConfigError(f"{show(name)}: no such experiment; {expected}{did_you_mean(name, shipped)}")
 

@@ -314,6 +314,6 @@ def choose_checkpoint(folder: RunFolder, which: str | None) -> tuple[str, Checkp
     last = folder.latest_checkpoint()
     if last is None:
         raise CheckpointError(
-            f"{folder.path}: there is no checkpoint yet; let the run reach one: tinygan resume {folder.path}"
+            f"{folder.path}: there is no checkpoint yet; let the run reach one: {folder.resume_command()}"
         )
     return LAST, last

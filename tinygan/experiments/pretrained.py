@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 
 from tinygan import nn
 from tinygan.errors import CheckpointError, ConfigError, RunError
@@ -31,9 +32,9 @@ def load_pretrained(training: Training) -> None:
         There is no such run, it has no checkpoint, or its generator does not fit; nothing has been copied.
     """
     config, generator = training.config, training.game.generator
-    path = config.generator.pretrained
-    if path is None:
+    if config.generator.pretrained is None:
         return
+    path = os.path.expanduser(config.generator.pretrained)
     place = f"{config.name}: generator.pretrained: {path}"
     try:
         folder = RunFolder.open(path)
@@ -46,11 +47,27 @@ def load_pretrained(training: Training) -> None:
             "first, or name another: --set generator.pretrained=RUN"
         ) from error
     if checkpoint is None:
-        raise ConfigError(f"{place}: the run has no checkpoint yet; let it reach its end: tinygan resume {path}")
+        raise ConfigError(f"{place}: the run has no checkpoint yet; let it reach its end: {folder.resume_command()}")
     assert isinstance(generator, nn.Sequential)
     top = nn.Sequential(*list(generator)[-len(earlier.generator.layers) :])
     top.load_state_dict(arrays_under("generator.", checkpoint.arrays))
     training.restart_average()
+
+
+def with_absolute_path(config: ExperimentConfig) -> ExperimentConfig:
+    """Return the configuration with a ``generator.pretrained`` that means the same in every working directory.
+
+    Raises
+    ------
+    ConfigError
+        The path cannot be written into a TOML file, which is UTF-8.
+    """
+    if config.generator.pretrained is None:
+        return config
+    path = os.path.abspath(os.path.expanduser(config.generator.pretrained))
+    if any("\ud800" <= character <= "\udfff" for character in path):
+        raise ConfigError(f"{config.name}: generator.pretrained: {path!r}: expected a path in UTF-8: rename the folder")
+    return dataclasses.replace(config, generator=dataclasses.replace(config.generator, pretrained=path))
 
 
 def _refuse_misfit(place: str, config: ExperimentConfig, earlier: ExperimentConfig) -> None:

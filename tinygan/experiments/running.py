@@ -7,6 +7,7 @@ byte, and a run that was interrupted ends as one that was not.
 
 from __future__ import annotations
 
+import os
 import time
 import warnings
 from collections.abc import Callable, Sequence
@@ -24,12 +25,15 @@ from tinygan.experiments.decisive import changes, decisive_toml
 from tinygan.experiments.evaluate import LAST, choose_checkpoint, generator_of
 from tinygan.experiments.line_pictures import axis_of, save_line_sheet
 from tinygan.experiments.pictures import save_sheet, sheet_path
-from tinygan.experiments.pretrained import load_pretrained
+from tinygan.experiments.pretrained import load_pretrained, with_absolute_path
+from tinygan.experiments.side_outputs import SideOutputs
 from tinygan.experiments.training import Training
 from tinygan.experiments.validation import validate
 from tinygan.runs.environment import describe_environment, differences
 from tinygan.runs.run_folder import RunFolder
 from tinygan.theory.learned import answers
+
+SHEET = "the sample sheet"
 
 
 @dataclass
@@ -70,10 +74,24 @@ class Watcher:
         """A checkpoint has been written, and with it everything up to this moment."""
 
 
-def start(config: ExperimentConfig, dataset: Dataset, out: Path, device: str = "cpu") -> tuple[RunFolder, Training]:
+def start(
+    config: ExperimentConfig,
+    dataset: Dataset,
+    out: Path,
+    device: str = "cpu",
+    *,
+    data_folder: str | os.PathLike[str] | None = None,
+) -> tuple[RunFolder, Training]:
     """Make a run folder and the training that belongs to it.
 
     The training is built first, so a configuration that does not fit leaves no folder behind.
+
+    Parameters
+    ----------
+    config, dataset, out, device
+        See `Training`, and `RunFolder.create`. The record holds ``generator.pretrained`` as an absolute path.
+    data_folder : path, optional
+        Where the files of the data set are: it is recorded beside the device, for the commands that name this run.
 
     Raises
     ------
@@ -82,9 +100,13 @@ def start(config: ExperimentConfig, dataset: Dataset, out: Path, device: str = "
     ConfigError, DeviceError
         The experiment cannot be built, or the earlier run it begins with does not fit.
     """
+    config = with_absolute_path(config)
     training = Training(config, dataset, device)
     load_pretrained(training)
-    return RunFolder.create(out, to_toml(config), _environment(config)), training
+    environment = _environment(config) | {"device": device}
+    if data_folder is not None and config.data.needs_files:
+        environment["data_folder"] = os.path.abspath(os.path.expanduser(data_folder))
+    return RunFolder.create(out, to_toml(config), environment), training
 
 
 def reopen(
@@ -116,7 +138,10 @@ def reopen(
     """
     folder = RunFolder.open(path)
     config = load_experiment(folder.config_path, overrides)
-    changed = changes(decisive_toml(load_experiment(folder.config_path)), config)
+    recorded = load_experiment(folder.config_path)
+    if config.generator.pretrained != recorded.generator.pretrained:
+        config = with_absolute_path(config)
+    changed = changes(decisive_toml(recorded), config)
     if changed:
         raise RunError(
             f"{folder.path}: {'; '.join(changed)}: this would make another run of it; leave that out, or train a new "
@@ -195,13 +220,16 @@ def run(folder: RunFolder, training: Training, limits: Limits | None = None, wat
         if load_experiment(folder.config_path) != training.config:  # `reopen` was given overrides
             folder.write_config(to_toml(training.config))
         folder.rewind(folder.latest_checkpoint())
-        if training.steps == 0:
-            draw_sheet(folder, training, epoch=0)
+        side_outputs = SideOutputs()
+        epoch = 0 if training.steps == 0 else training.epoch
+        if epoch == 0 or (_sheet_is_due(training) and not sheet_path(folder, epoch).exists()):  # killed before it
+            with side_outputs.attempt(SHEET):
+                draw_sheet(folder, training, epoch)
         watcher.begin(training)
         stopped = False
         while not (stopped or is_done(training)):
             try:
-                stopped = not _run_epoch(folder, training, limits, watcher)
+                stopped = not _run_epoch(folder, training, limits, watcher, side_outputs)
             except AnomalyError as error:
                 raise _explained(error, folder, training) from None
     return is_done(training)
@@ -213,7 +241,15 @@ def is_done(training: Training) -> bool:
     return training.epoch > last or (training.epoch == last and training.epoch_is_over)
 
 
-def _run_epoch(folder: RunFolder, training: Training, limits: Limits, watcher: Watcher) -> bool:
+def _sheet_is_due(training: Training) -> bool:
+    """Return whether the epoch in progress is over and ends with a sample sheet."""
+    every = training.config.output.samples_every
+    return training.epoch_is_over and (training.epoch % every == 0 or is_done(training))
+
+
+def _run_epoch(
+    folder: RunFolder, training: Training, limits: Limits, watcher: Watcher, side_outputs: SideOutputs
+) -> bool:
     """Train to the end of the epoch and record it; return False, after saving, if a limit came first."""
     if training.epoch_is_over:
         training.next_epoch()
@@ -237,11 +273,14 @@ def _run_epoch(folder: RunFolder, training: Training, limits: Limits, watcher: W
             is_best, training.best_validation = True, found.log_likelihood
     folder.append_metrics(metrics)
     folder.append_timing({"epoch": training.epoch, "seconds": seconds})
-    if training.epoch % output.samples_every == 0 or is_done(training):
-        draw_sheet(folder, training, training.epoch)
-    watcher.epoch(training, seconds)
-    if training.epoch % output.checkpoint_every == 0 or is_done(training) or is_best:
+    saves = training.epoch % output.checkpoint_every == 0 or is_done(training) or is_best
+    if saves:
         save(folder, training, is_best)
+    watcher.epoch(training, seconds)
+    if _sheet_is_due(training):  # only now: a drawing that fails, or takes the process with it, loses nothing
+        with side_outputs.attempt(SHEET):
+            draw_sheet(folder, training, training.epoch)
+    if saves:
         watcher.saved(folder)
     return True
 
@@ -285,6 +324,7 @@ def draw_sheet(folder: RunFolder, training: Training, epoch: int) -> None:
     Data that are plain numbers have no pixels: their sheet shows p_g, p_data and D.
     """
     path = sheet_path(folder, epoch)
+    path.parent.mkdir(exist_ok=True)  # it may have been removed since the run began
     if training.image_shape != (1,):
         save_sheet(path, training.sheet(), training.image_shape)
         return

@@ -3,26 +3,48 @@
 A checkpoint holds the whole state of a run and is tinygan's own; these files hold arrays under the names of
 `nn.Module.state_dict`, and nothing else. Neither can run code: ``.safetensors`` is read by the package of that name, of
 ``.npz`` no pickle is opened and nothing compressed is unpacked, so that no array is larger than the file it came from.
+
+The weight of `nn.Linear` has the shape (in, out) here and (out, in) in PyTorch. A file has one of two layouts:
+
+* ``tinygan``: every array as it is here.
+* ``pytorch``: the weights of `nn.Linear` and `nn.Maxout` transposed, and all else as it is. PyTorch has no maxout
+  layer: there, the arrays of ``nn.Maxout(n, units, pieces)`` fit an ``nn.Linear(n, pieces * units)``, whose output
+  ``y`` is to be followed by ``y.unflatten(-1, (pieces, units)).amax(-2)``.
+
+The file says which, and which arrays are transposed: a safetensors file in its metadata, under "tinygan", an ``.npz``
+file in the comment of the archive, which other readers pass over.
 """
 
 from __future__ import annotations
 
 import io
+import json
 import math
 import os
 import zipfile
-from collections.abc import Callable, Mapping
+import zlib
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.lib import format as npy
 
+from tinygan import nn
 from tinygan.errors import CheckpointError, DtypeError
 from tinygan.runs.atomic import atomic_write
 from tinygan.runs.checkpoint_layout import STORED_DTYPES, Array, shown
 
+TINYGAN, PYTORCH = "tinygan", "pytorch"
+LAYOUTS = (TINYGAN, PYTORCH)
 
-def save_weights(path: str | os.PathLike[str], weights: Mapping[str, Array]) -> None:
+
+def save_weights(
+    path: str | os.PathLike[str],
+    weights: Mapping[str, Array],
+    layout: str = TINYGAN,
+    network: nn.Module | None = None,
+) -> None:
     """Write arrays into a file, all or nothing.
 
     Parameters
@@ -32,13 +54,18 @@ def save_weights(path: str | os.PathLike[str], weights: Mapping[str, Array]) -> 
     weights : mapping of str to ndarray
         What `nn.Module.state_dict` returns: booleans, integers and floats up to 64 bits, of any shape. They are stored
         in C order, little-endian.
+    layout : {"tinygan", "pytorch"}
+        With "pytorch", the weights of `nn.Linear` and `nn.Maxout` are transposed: to (out, in).
+    network : nn.Module, optional
+        Whose weights these are: it says which arrays are such weights. Needed for "pytorch".
 
     Raises
     ------
     DtypeError
         A name or an array cannot be stored. Nothing is written.
     CheckpointError
-        The file's name ends in something else, or the system refuses. A file that stood there before is untouched.
+        The file's name ends in something else, the system refuses, or the layout is unknown or needs a network. A file
+        that stood there before is untouched.
 
     Examples
     --------
@@ -53,9 +80,12 @@ def save_weights(path: str | os.PathLike[str], weights: Mapping[str, Array]) -> 
     """
     path = Path(path)
     encode, _ = _format_of(path)
+    transposed = sorted(_transposed("save_weights", layout, network) & weights.keys())
     arrays = {name: _storable(name, array) for name, array in sorted(weights.items())}
+    for name in transposed:
+        arrays[name] = np.ascontiguousarray(arrays[name].T)
     try:
-        atomic_write(path, [encode(arrays)])
+        atomic_write(path, [encode(arrays, layout, transposed)])
     except OSError as error:
         raise CheckpointError(
             f"{path}: cannot be written: {error.strerror or error}; free space, correct the permissions, or choose "
@@ -63,24 +93,32 @@ def save_weights(path: str | os.PathLike[str], weights: Mapping[str, Array]) -> 
         ) from error
 
 
-def load_weights(path: str | os.PathLike[str]) -> dict[str, Array]:
+def load_weights(
+    path: str | os.PathLike[str], layout: str | None = None, network: nn.Module | None = None
+) -> dict[str, Array]:
     """Read a file of arrays, by whichever program it was written.
 
     Parameters
     ----------
     path : path
         A ``.safetensors`` file, or an ``.npz`` file as `numpy.savez` writes it, not compressed.
+    layout : {"tinygan", "pytorch"}, optional
+        That of a file that does not say it, as one that PyTorch has written; by default "tinygan". A file of
+        `save_weights` says it. One whose metadata say "format": "pt" is refused without it.
+    network : nn.Module, optional
+        As in `save_weights`. Needed for a "pytorch" file that does not say which arrays are transposed.
 
     Returns
     -------
     dict of str to ndarray
-        In native byte order, writable, sorted by name: for `nn.Module.load_state_dict`, which checks names and shapes.
+        In the layout "tinygan", native byte order, writable, sorted by name: for `nn.Module.load_state_dict`, which
+        checks names and shapes. (The shape of a square matrix does not tell its layout.)
 
     Raises
     ------
     CheckpointError
-        The file is missing, damaged, of another format, or holds what is no array of numbers. A safetensors file has no
-        checksum: numbers that were changed inside it are not noticed.
+        The file is missing, damaged, of another format or another layout than was said, or holds what is no array of
+        numbers. A safetensors file has no checksum: numbers that were changed inside it are not noticed.
 
     Examples
     --------
@@ -97,13 +135,55 @@ def load_weights(path: str | os.PathLike[str]) -> dict[str, Array]:
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read: {error.strerror or error}; give the file of weights") from error
     try:
-        arrays = decode(content)
+        arrays, said = decode(content)
+        transposed = set() if said in (_NOTHING, _FROM_PYTORCH) else _names_said(said, arrays)
     except Exception as error:  # a damaged file makes the parsers raise whatever comes to hand
         raise CheckpointError(
             f"{path}: expected {path.suffix} weights, found a file of {len(content)} bytes that cannot be read "
             f"({shown(str(error) or type(error).__name__)}); write it again, or get another copy"
         ) from error
+    if said == _FROM_PYTORCH and layout is None:
+        raise CheckpointError(
+            f"{path}: PyTorch has written it (its format is 'pt'), so weights of Linear are (out, in): give "
+            f"layout={PYTORCH!r} and network=, or layout={TINYGAN!r} if none are in it"
+        )
+    if said in (_NOTHING, _FROM_PYTORCH):
+        transposed = _transposed("load_weights", layout or TINYGAN, network) & arrays.keys()
+    elif layout not in (None, said[0]):
+        raise CheckpointError(f"{path}: its layout is {said[0]!r}, as it says; load_weights was given {layout!r}")
+    for name in transposed:
+        arrays[name] = np.ascontiguousarray(arrays[name].T)
     return {name: arrays[name] for name in sorted(arrays)}
+
+
+def _transposed(operation: str, layout: str, network: nn.Module | None) -> set[str]:
+    """Return the names of the arrays of a network that a layout transposes: its modules decide, not its shapes."""
+    if layout not in LAYOUTS:
+        raise CheckpointError(f"{operation}: layout is {layout!r}; expected {' or '.join(map(repr, LAYOUTS))}")
+    if layout == TINYGAN:
+        return set()
+    if not isinstance(network, nn.Module):
+        raise CheckpointError(
+            f"{operation}: layout {layout!r} transposes the weights of Linear and Maxout; network is {network!r}: give "
+            "the module whose weights these are"
+        )
+    return set(_matrices(network))
+
+
+def _matrices(network: nn.Module, prefix: str = "") -> Iterator[str]:
+    if isinstance(network, nn.Linear | nn.Maxout):
+        yield f"{prefix}weight"
+    for name, child in network.named_children():
+        yield from _matrices(child, f"{prefix}{name}.")
+
+
+def _names_said(said: Said, arrays: Mapping[str, Array]) -> set[str]:
+    """Check what a file says of its layout; return which of its arrays are transposed."""
+    layout, names = said
+    known = isinstance(names, list) and all(isinstance(name, str) and name in arrays for name in names)
+    if layout not in LAYOUTS or not known or len(set(names)) < len(names) or (names and layout == TINYGAN):
+        raise ValueError(f"it names the layout {layout!r} with the transposed arrays {names!r}")
+    return set(names)
 
 
 def _storable(name: str, array: Array) -> Array:
@@ -128,29 +208,56 @@ def _loaded(name: str, array: Array) -> Array:
 # ---------------------------------------------------------------------- the formats
 
 
-def _encode_safetensors(arrays: dict[str, Array]) -> bytes:
+# What a file says of itself: its layout, and the list of the arrays that are transposed.
+Said = tuple[Any, Any]
+_NOTHING: Said = (None, None)
+_KEY, _CHECKSUM = "tinygan", b" crc32 "
+_FROM_PYTORCH: Said = ("pt", None)  # what other programs write; it does not say which arrays are weights of Linear
+
+
+def _text_of(layout: str, transposed: list[str]) -> str:
+    return json.dumps({"layout": layout, "transposed": transposed})
+
+
+def _said_in(text: str | bytes) -> Said:
+    said = json.loads(text)
+    return said["layout"], said["transposed"]
+
+
+def _encode_safetensors(arrays: dict[str, Array], layout: str, transposed: list[str]) -> bytes:
     from safetensors.numpy import save
 
-    return save(arrays)
+    return save(arrays, {_KEY: _text_of(layout, transposed)})
 
 
-def _decode_safetensors(content: bytes) -> dict[str, Array]:
+def _decode_safetensors(content: bytes) -> tuple[dict[str, Array], Said]:
     from safetensors.numpy import load
 
-    return {name: _loaded(name, array) for name, array in load(content).items()}
+    arrays = {name: _loaded(name, array) for name, array in load(content).items()}
+    # The package has checked the header by now; of a file in memory it does not return the metadata.
+    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+    metadata = header.get("__metadata__") or {}
+    if _KEY in metadata:
+        return arrays, _said_in(metadata[_KEY])
+    return arrays, _FROM_PYTORCH if metadata.get("format") == "pt" else _NOTHING
 
 
-def _encode_npz(arrays: dict[str, Array]) -> memoryview:
+def _encode_npz(arrays: dict[str, Array], layout: str, transposed: list[str]) -> memoryview:
     """Do what `numpy.savez` does, also for arrays that are named like one of its arguments."""
+    text = _text_of(layout, transposed).encode()
+    comment = text + _CHECKSUM + b"%08x" % zlib.crc32(text)
+    if len(comment) > zipfile.ZIP_MAX_COMMENT:
+        raise DtypeError("save_weights: the names of the transposed arrays do not fit an .npz file; use .safetensors")
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w") as archive:
+        archive.comment = comment
         for name, array in arrays.items():
             with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as file:
                 npy.write_array(file, array, allow_pickle=False)
     return content.getbuffer()
 
 
-def _decode_npz(content: bytes) -> dict[str, Array]:
+def _decode_npz(content: bytes) -> tuple[dict[str, Array], Said]:
     arrays = {}
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         members = archive.infolist()
@@ -159,13 +266,19 @@ def _decode_npz(content: bytes) -> dict[str, Array]:
         # What is not compressed, and does not overlap, takes no more room in memory than in the file.
         if sum(member.file_size for member in members) > len(content):
             raise ValueError("its arrays are larger than the file")
+        end = content.rfind(b"PK\x05\x06") + 20  # where the length of the comment stands
+        if content[end:] != len(archive.comment).to_bytes(2, "little") + archive.comment:
+            raise ValueError("its end is missing, or something follows it")
         for member in members:
             name = member.filename.removesuffix(".npy")
             if name in arrays or name == member.filename:
                 raise ValueError(f"its member {member.filename!r} is no array, or stands there twice")
             with archive.open(member) as file:
                 arrays[name] = _loaded(name, _read_npy(file.read()))  # to the end, where the CRC is compared
-    return arrays
+    text, found, checksum = archive.comment.rpartition(_CHECKSUM)
+    if archive.comment and not (found and checksum == b"%08x" % zlib.crc32(text)):
+        raise ValueError("the comment of the archive, which names its layout, is damaged")
+    return arrays, _said_in(text) if found else _NOTHING
 
 
 def _read_npy(content: bytes) -> Array:
@@ -181,8 +294,8 @@ def _read_npy(content: bytes) -> Array:
     return np.frombuffer(data, dtype).reshape(shape, order="F" if fortran_order else "C")
 
 
-Encode = Callable[[dict[str, Array]], "bytes | memoryview"]
-Decode = Callable[[bytes], dict[str, Array]]
+Encode = Callable[[dict[str, Array], str, list[str]], "bytes | memoryview"]
+Decode = Callable[[bytes], tuple[dict[str, Array], Said]]
 
 FORMATS: dict[str, tuple[Encode, Decode]] = {
     ".safetensors": (_encode_safetensors, _decode_safetensors),

@@ -6,11 +6,12 @@ from typing import Any
 
 from tinygan.backend import Array, Backend, Stream, current_streams
 from tinygan.engine import Elementwise, Operation, Tensor
-from tinygan.errors import ShapeError
+from tinygan.errors import ArgumentError, ShapeError
+from tinygan.functional.arguments import integer, number, real
 
 
 class ReLU(Elementwise):
-    """y = max(x, 0);  gx = gy where y > 0, else 0."""
+    """y = max(x, 0);  gx = gy where y is not 0, else 0."""
 
     name = "relu"
 
@@ -24,27 +25,25 @@ class ReLU(Elementwise):
 
 
 class LeakyReLU(Elementwise):
-    """y = x where x > 0, else s x;  gx = gy where x > 0, else s gy."""
+    """y = x where x > 0, else s x;  gx = gy where x > 0, else s gy;  gs = 0 where x > 0, else gy x."""
 
     name = "leaky_relu"
 
-    def __init__(self, slope: float) -> None:
-        self.slope = slope
-
-    def forward(self, B: Backend, x: Array) -> Array:
+    def forward(self, B: Backend, x: Array, s: Array) -> Array:
         positive = x > 0
-        self.save(positive)
-        return B.xp.where(positive, x, self.slope * x)
+        self.save(positive, s, x if self.needs[1] else None)
+        return B.xp.where(positive, x, s * x)
 
-    def backward(self, B: Backend, gy: Any, positive: Any) -> Any:
-        return B.xp.where(positive, gy, self.slope * gy)
+    def backward(self, B: Backend, gy: Any, positive: Any, s: Any, x: Any) -> Any:
+        gx = B.xp.where(positive, gy, s * gy) if self.needs[0] else None
+        return gx, B.xp.where(positive, 0, gy * x) if self.needs[1] else None
 
 
 class Sigmoid(Elementwise):
     """y = 1 / (1 + e^-x);  gx = gy y (1 - y)."""
 
     def forward(self, B: Backend, x: Array) -> Array:
-        y = B.sigmoid(x)
+        y = B.sigmoid(real(x))
         self.save(y)
         return y
 
@@ -56,7 +55,7 @@ class Tanh(Elementwise):
     """y = tanh x;  gx = gy (1 - y^2)."""
 
     def forward(self, B: Backend, x: Array) -> Array:
-        y = B.xp.tanh(x)
+        y = B.xp.tanh(real(x))
         self.save(y)
         return y
 
@@ -69,7 +68,7 @@ class Softplus(Elementwise):
 
     def forward(self, B: Backend, x: Array) -> Array:
         self.save(x)
-        return B.softplus(x)
+        return B.softplus(real(x))
 
     def backward(self, B: Backend, gy: Any, x: Any) -> Any:
         return gy * B.sigmoid(x)
@@ -80,7 +79,7 @@ class LogSigmoid(Elementwise):
 
     def forward(self, B: Backend, x: Array) -> Array:
         self.save(x)
-        return -B.softplus(-x)
+        return -B.softplus(-real(x))
 
     def backward(self, B: Backend, gy: Any, x: Any) -> Any:
         return gy * B.sigmoid(-x)
@@ -128,7 +127,7 @@ class Dropout(Elementwise):
         self.stream = stream
 
     def forward(self, B: Backend, x: Array) -> Array:
-        y, mask = B.dropout(x, self.stream, 1 - self.p)
+        y, mask = B.dropout(real(x), self.stream, 1 - self.p)
         self.save(mask)
         return y
 
@@ -148,9 +147,9 @@ def relu(x: Any) -> Tensor:
     return ReLU()(x)
 
 
-def leaky_relu(x: Any, negative_slope: float = 0.01) -> Tensor:
-    """Return x where x > 0 and `negative_slope` times x elsewhere."""
-    return LeakyReLU(float(negative_slope))(x)
+def leaky_relu(x: Any, negative_slope: Any = 0.01) -> Tensor:
+    """Return x where x > 0 and `negative_slope` times x elsewhere; the slope is a number, or a tensor that learns."""
+    return LeakyReLU()(x, negative_slope)
 
 
 def sigmoid(x: Any) -> Tensor:
@@ -210,7 +209,7 @@ def maxout(x: Any, pieces: int, axis: int = -1, piece_major: bool = False) -> Te
     >>> tg.functional.maxout(tg.tensor([1.0, 5.0, 3.0, 2.0]), pieces=2)
     tensor([5., 3.], dtype=float32)
     """
-    return Maxout(pieces, axis, piece_major)(x)
+    return Maxout(integer(pieces, "maxout", "pieces"), integer(axis, "maxout", "axis"), piece_major)(x)
 
 
 def dropout(x: Any, p: float, training: bool = True, rng: Stream | None = None) -> Tensor:
@@ -220,7 +219,8 @@ def dropout(x: Any, p: float, training: bool = True, rng: Stream | None = None) 
     ----------
     x : Tensor
     p : float
-        Probability of dropping an element, in [0, 1].
+        Probability of dropping an element, in [0, 1]. 1 - p is rounded to a multiple of 1/65536 (a mask is drawn with
+        16 bits an element), and the others are divided by what it is then.
     training : bool
         False returns `x` unchanged.
     rng : Stream, optional
@@ -229,9 +229,20 @@ def dropout(x: Any, p: float, training: bool = True, rng: Stream | None = None) 
     Returns
     -------
     Tensor, of the shape of `x`
+
+    Raises
+    ------
+    ArgumentError
+        `p` is no probability, or so close to 1 that too little is left of 1 - p when that is rounded.
     """
+    p = number(p, "dropout", "p")
     if not 0 <= p <= 1:
-        raise ValueError(f"dropout: p is the probability of dropping an element, in [0, 1]; got {p}")
+        raise ArgumentError(f"dropout: p is the probability of dropping an element, in [0, 1]; got {p}")
+    if 0 < 1 - p < 2**-15:
+        raise ArgumentError(
+            f"dropout: with p={p} an element is kept too rarely for masks of 16 random bits; "
+            f"p may be at most {1 - 2**-15}, or 1 to drop everything"
+        )
     if not training or p == 0:
         return x if isinstance(x, Tensor) else Tensor(x)
     return Dropout(p, current_streams()["dropout"] if rng is None else rng)(x)

@@ -1,15 +1,22 @@
 """Arithmetic: + - * / ** and the matrix product.
 
 In every docstring of this package y is the result, L the loss, and gx stands for dL/dx.
+
+Integers are added, subtracted, multiplied and negated in their own dtype, so that 200 + 100 is 44 as uint8: as in NumPy
+and PyTorch. The quotient of integers is float32.
 """
 
 from __future__ import annotations
 
+import math
 from typing import Any
+
+import numpy as np
 
 from tinygan.backend import Array, Backend
 from tinygan.engine import Elementwise, Operation, Tensor
 from tinygan.errors import ShapeError
+from tinygan.functional.arguments import real_result, with_shape
 
 
 class Add(Elementwise):
@@ -54,20 +61,22 @@ class Multiply(Elementwise):
 
 
 class Divide(Elementwise):
-    """y = a / b;  ga = gy / b,  gb = -gy a / b^2."""
+    """y = a / b;  ga = gy / b,  gb = -gy y / b, since b^2 may overflow where a / b / b does not."""
 
     def forward(self, B: Backend, a: Array, b: Array) -> Array:
-        self.save(a if self.needs[1] else None, b)
-        return a / b
+        y = a / b
+        self.save(y if self.needs[1] else None, b)
+        return real_result(y, a, b)
 
-    def backward(self, B: Backend, gy: Any, a: Any, b: Any) -> Any:
-        return gy / b if self.needs[0] else None, -gy * a / (b * b) if self.needs[1] else None
+    def backward(self, B: Backend, gy: Any, y: Any, b: Any) -> Any:
+        return gy / b if self.needs[0] else None, -gy * (y / b) if self.needs[1] else None
 
 
 class Power(Elementwise):
     """y = a^b;  ga = gy b a^(b-1),  gb = gy y log a.
 
-    Where b = 0 the first is 0 also at a = 0; where a = 0 and b > 0 the second is 0, its limit.
+    Where b = 0 the first is 0 whatever a is. The second is 0 where y log a has the limit 0, at a = 0 with b > 0 and at
+    a = inf with b < 0; and at 0^0, as in PyTorch. gy is multiplied by the whole slope: gy b alone may overflow.
     """
 
     def forward(self, B: Backend, a: Array, b: Array) -> Array:
@@ -79,14 +88,15 @@ class Power(Elementwise):
         ga = gb = None
         if self.needs[0]:
             if isinstance(b, (int, float)):
-                ga = gy * b * a ** (b - 1) if b != 0 else gy * 0
-            else:
-                ga = gy * b * a ** B.xp.where(b == 0, 0, b - 1)
+                ga = gy * (b * a ** (b - 1)) if b != 0 else B.xp.where(gy == gy, 0, gy)
+            else:  # 1 / a would be infinite or nan at the first exponent of 0, and 0 times it is 0 here
+                no_inverse = (b == 0) & ((abs(a) <= float(np.finfo(a.dtype).smallest_normal) / 4) | (a != a))
+                ga = gy * (b * B.xp.where(no_inverse, math.inf, a) ** (b - 1))
         if self.needs[1]:
             if isinstance(a, (int, float)):
                 a = B.xp.zeros_like(y) + a
-            at_zero = (a == 0) & (b > 0)  # y is 0 here, and would be multiplied by log 0
-            gb = gy * y * B.xp.log(B.xp.where(at_zero, 1, a))
+            at_ends = ((a == 0) & (b >= 0)) | ((a == math.inf) & (b < 0))  # y is 0 or 1, and log a infinite
+            gb = gy * (y * B.xp.log(B.xp.where(at_ends, 1, a)))
         return ga, gb
 
 
@@ -127,6 +137,8 @@ def matmul(a: Any, b: Any) -> Tensor:
     ------
     ShapeError
         The inner sizes differ, or an operand is a number.
+    DtypeError
+        An operand is neither a tensor nor an array.
 
     Examples
     --------
@@ -134,6 +146,7 @@ def matmul(a: Any, b: Any) -> Tensor:
     >>> tg.functional.matmul(tg.tensor([[1.0, 2.0]]), tg.tensor([3.0, 4.0]))
     tensor([11.], dtype=float32)
     """
+    with_shape((a, b), "matmul")
     rows, columns = getattr(a, "ndim", 0), getattr(b, "ndim", 0)
     if rows == 0 or columns == 0:
         raise ShapeError("matmul: an operand is a single number; multiply by numbers with *")

@@ -5,15 +5,18 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from tinygan.backend import DEFAULT_DTYPE, Array, Backend
+import numpy as np
+
+from tinygan.backend import Array, Backend
 from tinygan.engine import Elementwise, Tensor
+from tinygan.functional.arguments import real, real_result
 
 
 class Exp(Elementwise):
     """y = e^x;  gx = gy y."""
 
     def forward(self, B: Backend, x: Array) -> Array:
-        y = B.xp.exp(x)
+        y = B.xp.exp(real(x))
         self.save(y)
         return y
 
@@ -26,7 +29,7 @@ class Log(Elementwise):
 
     def forward(self, B: Backend, x: Array) -> Array:
         self.save(x)
-        return B.xp.log(x)
+        return B.xp.log(real(x))
 
     def backward(self, B: Backend, gy: Any, x: Any) -> Any:
         return gy / x
@@ -36,7 +39,7 @@ class Sqrt(Elementwise):
     """y = x^(1/2);  gx = gy / (2 y), infinite at 0."""
 
     def forward(self, B: Backend, x: Array) -> Array:
-        y = B.xp.sqrt(x)
+        y = B.xp.sqrt(real(x))
         self.save(y)
         return y
 
@@ -48,7 +51,7 @@ class Abs(Elementwise):
     """y = |x|;  gx = gy sign x, which is 0 at 0."""
 
     def forward(self, B: Backend, x: Array) -> Array:
-        self.save(B.xp.sign(x))
+        self.save(B.xp.sign(x) if self.needs[0] else None)
         return B.xp.abs(x)  # abs is the function below
 
     def backward(self, B: Backend, gy: Any, sign: Any) -> Any:
@@ -56,43 +59,51 @@ class Abs(Elementwise):
 
 
 class Maximum(Elementwise):
-    """y = max(a, b);  gy goes to the larger one, and half of it to each at a tie."""
+    """y = max(a, b);  gy goes to the larger one, or the only nan, and half of it to each at a tie."""
 
     def forward(self, B: Backend, a: Array, b: Array) -> Array:
-        self.save(a, b)
+        if any(self.needs):
+            self.save(_beats(a > b, a, b), _beats(b > a, b, a))
         return B.xp.maximum(a, b)
 
-    def backward(self, B: Backend, gy: Any, a: Any, b: Any) -> Any:
-        return _to_winner(B, gy, a, b, self.needs)
+    def backward(self, B: Backend, gy: Any, a_wins: Any, b_wins: Any) -> Any:
+        return _to_winner(B, gy, a_wins, b_wins, self.needs)
 
 
 class Minimum(Elementwise):
-    """y = min(a, b);  gy goes to the smaller one, and half of it to each at a tie."""
+    """y = min(a, b);  gy goes to the smaller one, or the only nan, and half of it to each at a tie."""
 
     def forward(self, B: Backend, a: Array, b: Array) -> Array:
-        self.save(a, b)
+        if any(self.needs):
+            self.save(_beats(a < b, a, b), _beats(b < a, b, a))
         return B.xp.minimum(a, b)
 
-    def backward(self, B: Backend, gy: Any, a: Any, b: Any) -> Any:
-        return _to_winner(B, gy, b, a, self.needs)  # a is the smaller one where b is larger
+    def backward(self, B: Backend, gy: Any, a_wins: Any, b_wins: Any) -> Any:
+        return _to_winner(B, gy, a_wins, b_wins, self.needs)
 
 
-def _to_winner(B: Backend, gy: Any, a: Any, b: Any, needs: tuple[bool, ...]) -> tuple[Any, Any]:
-    at_tie = B.xp.where(a == b, gy / 2, 0)
+def _beats(beyond: Any, a: Any, b: Any) -> Any:
+    """Return where the result is a alone: where it lies beyond b, or is the only nan."""
+    return beyond | ((a != a) & (b == b))
+
+
+def _to_winner(B: Backend, gy: Any, a_wins: Any, b_wins: Any, needs: tuple[bool, ...]) -> tuple[Any, Any]:
+    half = gy / 2
     needs_a, needs_b = needs
-    return B.xp.where(a > b, gy, at_tie) if needs_a else None, B.xp.where(a < b, gy, at_tie) if needs_b else None
+    return (
+        B.xp.where(a_wins, gy, B.xp.where(b_wins, 0, half)) if needs_a else None,
+        B.xp.where(b_wins, gy, B.xp.where(a_wins, 0, half)) if needs_b else None,
+    )
 
 
 class Where(Elementwise):
     """y = a where c, else b;  ga = gy where c, else 0,  gb = 0 where c, else gy."""
 
-    mixed = slice(1, None)  # not the condition
+    mixed = slice(1, None)  # the condition keeps its own dtype
 
     def forward(self, B: Backend, c: Array, a: Array, b: Array) -> Array:
         self.save(c)
-        y = B.xp.where(c, a, b)
-        of_numbers = not (B.is_array(a) or B.is_array(b))  # Python floats make float32, as in tg.tensor
-        return y.astype(DEFAULT_DTYPE) if of_numbers and y.dtype.kind == "f" else y
+        return real_result(B.xp.where(c, a, b), a, b)
 
     def backward(self, B: Backend, gy: Any, c: Any) -> Any:
         _, needs_a, needs_b = self.needs
@@ -100,23 +111,32 @@ class Where(Elementwise):
 
 
 class Clip(Elementwise):
-    """y = min(max(x, low), high);  gx = gy where low <= x <= high, else 0."""
+    """y = min(max(x, low), high);  gy goes to high where that acts, else to low where that acts, else to x.
 
-    def __init__(self, low: float | None, high: float | None) -> None:
-        self.low = -math.inf if low is None else _plain(low)
-        self.high = math.inf if high is None else _plain(high)
+    A limit does not act on an x that equals it, unless low = high: then y is high whatever x is.
+    """
 
-    def forward(self, B: Backend, x: Array) -> Array:
-        self.save((x >= self.low) & (x <= self.high))
-        return B.xp.clip(x, self.low, self.high)
+    def forward(self, B: Backend, x: Array, low: Array | None, high: Array | None) -> Array:
+        if hasattr(x, "dtype") and x.dtype.kind in "iu":  # a limit beyond what the dtype holds never acts
+            info = np.iinfo(x.dtype)
+            low = None if isinstance(low, int) and low <= info.min else low
+            high = None if isinstance(high, int) and high >= info.max else high
+        raised = x if low is None else B.xp.maximum(x, low)
+        y = raised if high is None else B.xp.minimum(raised, high)
+        if any(self.needs):  # where max(x, low) is x, and where min(that, high) is that: also where it is nan
+            apart = True if low is None or high is None else low < high
+            over_low = (x >= (-math.inf if low is None else low)) | (x != x)
+            under_high = (raised <= (math.inf if high is None else high)) & apart | (raised != raised)
+            self.save(over_low & under_high, over_low if self.needs[1] else None, under_high)
+        return y
 
-    def backward(self, B: Backend, gy: Any, inside: Any) -> Any:
-        return B.xp.where(inside, gy, 0)
-
-
-def _plain(number: Any) -> Any:
-    """Return NumPy's scalars as Python numbers, which do not promote float32."""
-    return number.item() if hasattr(number, "item") else number
+    def backward(self, B: Backend, gy: Any, inside: Any, over_low: Any, under_high: Any) -> Any:
+        needs_x, needs_low, needs_high = self.needs
+        return (
+            B.xp.where(inside, gy, 0) if needs_x else None,
+            B.xp.where(under_high, B.xp.where(over_low, 0, gy), 0) if needs_low else None,
+            B.xp.where(under_high, 0, gy) if needs_high else None,
+        )
 
 
 def exp(x: Any) -> Tensor:
@@ -140,12 +160,12 @@ def abs(x: Any) -> Tensor:
 
 
 def maximum(a: Any, b: Any) -> Tensor:
-    """Return the larger of two elements; at a tie each gets half of the gradient."""
+    """Return the larger of two elements; at a tie each gets half of the gradient, and a nan all of it."""
     return Maximum()(a, b)
 
 
 def minimum(a: Any, b: Any) -> Tensor:
-    """Return the smaller of two elements; at a tie each gets half of the gradient."""
+    """Return the smaller of two elements; at a tie each gets half of the gradient, and a nan all of it."""
     return Minimum()(a, b)
 
 
@@ -158,6 +178,26 @@ def where(condition: Any, a: Any, b: Any) -> Tensor:
     return Where()(condition, a, b)
 
 
-def clip(x: Any, low: float | None = None, high: float | None = None) -> Tensor:
-    """Limit each element to [`low`, `high`]; the gradient is 0 where the limit acts, 1 on the limit itself."""
-    return Clip(low, high)(x)
+def clip(x: Any, low: Any = None, high: Any = None) -> Tensor:
+    """Limit each element to [`low`, `high`].
+
+    Parameters
+    ----------
+    x : Tensor
+    low, high : Tensor, array or number, optional
+        They broadcast with `x`. Where `low` is not below `high`, the result is `high`, as in PyTorch.
+
+    Returns
+    -------
+    Tensor
+        The gradient goes to the limit where that acts, and to `x` where none does: also on the limit itself.
+
+    Examples
+    --------
+    >>> import tinygan as tg
+    >>> x, high = tg.tensor([-1.0, 1.0, 4.0], requires_grad=True), tg.tensor(2.0, requires_grad=True)
+    >>> tg.functional.clip(x, 0.0, high).sum().backward()
+    >>> x.grad, high.grad
+    (tensor([0., 1., 0.], dtype=float32), tensor(1., dtype=float32))
+    """
+    return Clip()(x, low, high)

@@ -8,6 +8,7 @@ from typing import Any
 from tinygan.backend import Array, Backend
 from tinygan.engine import Operation, Tensor
 from tinygan.errors import ShapeError
+from tinygan.functional.arguments import with_shape
 
 _IMAGES = {64: "8x8", 784: "28x28", 2304: "48x48", 3072: "32x32x3"}  # sizes a reader will recognise
 
@@ -37,7 +38,7 @@ class Linear(Operation):
         return (
             B.product(gy, weight.T) if needs_x else None,
             B.product(x.T, gy) if needs_weight else None,
-            gy.sum(axis=0) if needs_bias else None,
+            B.sum(gy, axis=0) if needs_bias else None,
         )
 
 
@@ -67,9 +68,11 @@ def linear(x: Any, weight: Any, bias: Any = None) -> Tensor:
     >>> tg.functional.linear(x, w, b)
     tensor([[21.5]], dtype=float32)
     """
-    if x.ndim == 2:
+    ndim = getattr(x, "ndim", 0)
+    if ndim == 2:
         return Linear()(x, weight, bias)
-    if x.ndim == 0:
+    with_shape((x, weight), "linear")
+    if ndim == 0:
         raise ShapeError("linear: the input is a single number; expected an array whose last axis has the features")
     leading = x.shape[:-1]
     return Linear()(x.reshape((math.prod(leading), x.shape[-1])), weight, bias).reshape((*leading, weight.shape[-1]))

@@ -5,16 +5,35 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from tinygan.backend import Array, Backend, plain_array
-from tinygan.engine import Elementwise, Operation, Tensor
-from tinygan.errors import DeviceError, DtypeError, ShapeError
+from tinygan.backend import Array, Backend, plain_array, wide
+from tinygan.engine import Operation, Tensor, tensor
+from tinygan.errors import ArgumentError, DeviceError, DtypeError, ShapeError
+from tinygan.functional.arguments import real
 
 
-class BinaryCrossEntropyWithLogits(Elementwise):
+class BinaryCrossEntropyWithLogits(Operation):
     """L = mean of t softplus(-a) + (1 - t) softplus(a);  ga = gL (sigmoid(a) - t) / n,  gt = -gL a / n.
 
     With D = sigmoid(a), softplus(-a) = -log D and softplus(a) = -log(1 - D).
     """
+
+    def check(self, a: Array, t: Array) -> None:
+        shape = getattr(t, "shape", ())
+        if shape not in ((), a.shape):
+            raise ShapeError(
+                f"{self.name}: expected targets of the shape of the logits, {a.shape}, or one number; got {shape}. "
+                "The loss would compare each logit with each target; reshape one of the two"
+            )
+        if shape == ():
+            lowest = highest = t
+        elif math.prod(shape):
+            lowest, highest = t.min(), t.max()
+        else:
+            return
+        if not (lowest >= 0 and highest <= 1):
+            raise ArgumentError(
+                f"{self.name}: targets are probabilities, in [0, 1]; got {float(lowest):g} ... {float(highest):g}"
+            )
 
     def forward(self, B: Backend, a: Array, t: Array) -> Array:
         self.save(a, t)
@@ -24,15 +43,13 @@ class BinaryCrossEntropyWithLogits(Elementwise):
         # 0 times infinity is 0 here: a certain and correct answer costs nothing
         losses = xp.where(t == 0, 0, t * B.softplus(xp.where(t == 0, 0, -a)))
         losses = losses + xp.where(t == 1, 0, (1 - t) * B.softplus(xp.where(t == 1, 0, a)))
-        self.losses_shape, self.n = losses.shape, max(math.prod(losses.shape), 1)
         return losses.mean()
 
     def backward(self, B: Backend, gy: Any, a: Any, t: Any) -> Any:
         if _is_certain(t):
             return B.cross_entropy_backward(gy, a, int(t)), None
-        share = gy / self.n
-        gt = B.xp.broadcast_to(-share * a, self.losses_shape) if self.needs[1] else None
-        return share * (B.sigmoid(a) - t), gt
+        share = wide(gy) / max(math.prod(a.shape), 1)
+        return share * (B.sigmoid(a) - t), -share * a if self.needs[1] else None
 
 
 def _is_certain(target: Any) -> bool:
@@ -68,14 +85,21 @@ class SoftmaxCrossEntropy(Operation):
         xp = B.xp
         shifted = logits - logits.max(axis=1, keepdims=True)
         chosen = shifted[xp.arange(len(logits)), self.labels]
-        return (xp.log(xp.exp(shifted).sum(axis=1)) - chosen).mean()
+        return (xp.log(B.sum(xp.exp(shifted), axis=1)) - chosen).mean()
 
     def backward(self, B: Backend, gy: Any, logits: Any) -> Any:
         xp = B.xp
         powers = xp.exp(logits - logits.max(axis=1, keepdims=True))
-        softmax = powers / powers.sum(axis=1, keepdims=True)
+        softmax = powers / B.sum(powers, axis=1, keepdims=True)
         onehot = xp.arange(logits.shape[1]) == self.labels[:, None]
-        return gy / max(len(self.labels), 1) * xp.where(onehot, softmax - 1, softmax)
+        return wide(gy) / max(len(self.labels), 1) * xp.where(onehot, softmax - 1, softmax)
+
+
+def _real_tensor(logits: Any) -> Tensor:
+    """Return the logits as a tensor of floating-point numbers."""
+    if not isinstance(logits, Tensor):
+        logits = tensor(logits)
+    return logits if logits.is_floating_point else Tensor(real(logits.data))
 
 
 def binary_cross_entropy_with_logits(logits: Any, targets: Any) -> Tensor:
@@ -85,13 +109,21 @@ def binary_cross_entropy_with_logits(logits: Any, targets: Any) -> Tensor:
     ----------
     logits : Tensor
     targets : Tensor, array or number
-        Probabilities in [0, 1], of a shape that broadcasts with the logits. Arrays are cast to the dtype of the logits,
-        so that integer labels do not make the loss float64.
+        Probabilities in [0, 1], of the shape of the logits, or one number for all. Arrays are cast to the dtype of the
+        logits, so that integer labels do not make the loss float64. Their values are checked, which on a GPU waits for
+        the device; to check a Python number costs nothing.
 
     Returns
     -------
     Tensor, shape ()
         In nats. Infinite where a certain answer is wrong, 0 where it is right.
+
+    Raises
+    ------
+    ShapeError
+        The shapes differ: (m, 1) and (m,) are refused too, since they would broadcast to m x m pairs.
+    ArgumentError
+        A target is nan, or outside of [0, 1].
 
     Examples
     --------
@@ -99,6 +131,7 @@ def binary_cross_entropy_with_logits(logits: Any, targets: Any) -> Tensor:
     >>> tg.functional.binary_cross_entropy_with_logits(tg.tensor([0.0, 0.0]), 1)  # log 2
     tensor(0.6931472, dtype=float32)
     """
+    logits = _real_tensor(logits)
     if getattr(targets, "ndim", 0) and not (isinstance(targets, Tensor) and targets.is_floating_point):
         targets = targets.astype(logits.dtype)
     return BinaryCrossEntropyWithLogits()(logits, targets)
@@ -111,7 +144,7 @@ def softmax_cross_entropy(logits: Any, labels: Any) -> Tensor:
     ----------
     logits : Tensor, shape (m, classes)
     labels : integer array or Tensor, shape (m,)
-        In {0, ..., classes - 1}.
+        In {0, ..., classes - 1}. The values are checked, which on a GPU waits for the device.
 
     Returns
     -------
@@ -121,7 +154,7 @@ def softmax_cross_entropy(logits: Any, labels: Any) -> Tensor:
     Raises
     ------
     ShapeError, DtypeError
-        The labels are not one integer a row.
+        The logits are no matrix, or the labels are not one integer a row. Reshape logits that have more axes.
     DeviceError
         The labels lie on another device.
 
@@ -132,6 +165,7 @@ def softmax_cross_entropy(logits: Any, labels: Any) -> Tensor:
     >>> tg.functional.softmax_cross_entropy(logits, np.array([1]))  # log 2
     tensor(0.6931472, dtype=float32)
     """
+    logits = _real_tensor(logits)
     if isinstance(labels, Tensor):
         labels = labels.data
     elif not hasattr(labels, "dtype"):

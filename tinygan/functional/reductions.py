@@ -6,34 +6,31 @@ import builtins
 import math
 from typing import Any
 
-from tinygan.backend import Array, Backend, Shape
+from tinygan.backend import Array, Backend, Shape, wide
 from tinygan.engine import Operation, Tensor
-
-Axis = int | tuple[int, ...] | None
+from tinygan.functional.arguments import Axis, axes_of, real, real_result
 
 
 class _Reduction(Operation):
     """Shared bookkeeping: the shape of the input, and that of the result with the reduced axes kept as 1."""
 
     def __init__(self, axis: Axis, keepdims: bool) -> None:
-        self.axis = axis
+        self.given = axis
         self.keepdims = keepdims
 
-    def remember(self, x: Array) -> int:
-        """Note the shapes and return how many elements go into one."""
-        axes = range(x.ndim) if self.axis is None else self.axis if isinstance(self.axis, tuple) else (self.axis,)
-        reduced = {axis % x.ndim if x.ndim else axis for axis in axes}
+    def check(self, x: Array) -> None:
+        axes = axes_of(x.shape, self.given, self.name)
+        self.axis = axes if x.ndim and self.given is not None else None
         self.x_shape: Shape = x.shape
-        self.kept: Shape = tuple(1 if axis in reduced else size for axis, size in enumerate(x.shape))
-        return math.prod(x.shape[axis] for axis in reduced if axis < x.ndim)
+        self.kept: Shape = tuple([1 if axis in axes else size for axis, size in enumerate(x.shape)])
+        self.n = math.prod([x.shape[axis] for axis in axes])  # elements that go into one
 
 
 class Sum(_Reduction):
     """y = sum x;  every element of a sum gets the gradient of the sum."""
 
     def forward(self, B: Backend, x: Array) -> Array:
-        self.remember(x)
-        return x.sum(axis=self.axis, keepdims=self.keepdims)
+        return B.sum(x, self.axis, self.keepdims)
 
     def backward(self, B: Backend, gy: Any) -> Any:
         return B.xp.broadcast_to(gy.reshape(self.kept), self.x_shape)
@@ -43,25 +40,38 @@ class Mean(_Reduction):
     """y = (1/n) sum x;  gx = gy / n."""
 
     def forward(self, B: Backend, x: Array) -> Array:
-        self.n = self.remember(x)
-        return x.mean(axis=self.axis, keepdims=self.keepdims)
+        return real_result(x.mean(axis=self.axis, keepdims=self.keepdims), x)
 
     def backward(self, B: Backend, gy: Any) -> Any:
-        return B.xp.broadcast_to(gy.reshape(self.kept) / builtins.max(self.n, 1), self.x_shape)
+        return B.xp.broadcast_to(wide(gy).reshape(self.kept) / builtins.max(self.n, 1), self.x_shape)
 
 
-class Max(_Reduction):
+class _Extremum(_Reduction):
+    """Shared by the maximum and the minimum: gy goes to the winner, in equal shares to all that tie."""
+
+    def share(self, x: Array, y: Array) -> Array:
+        """Save who wins and what share each gets; return `y`, which has the reduced axes, as the result."""
+        if self.needs[0]:
+            wins = (x == y) | (x != x)  # a nan is the result wherever there is one
+            self.save(wins, (1 / wins.sum(axis=self.axis, keepdims=True)).astype(x.dtype))
+        return y if self.keepdims else y.squeeze(self.axis)
+
+    def backward(self, B: Backend, gy: Any, wins: Any, share: Any) -> Any:
+        return B.xp.where(wins, gy.reshape(self.kept) * share, 0)
+
+
+class Max(_Extremum):
     """y = max x;  gy goes to the maximum, in equal shares to all that tie for it."""
 
     def forward(self, B: Backend, x: Array) -> Array:
-        self.remember(x)
-        y = x.max(axis=self.axis, keepdims=True)
-        winners = (x == y) | (x != x)  # a nan is the maximum wherever there is one
-        self.save(winners / winners.sum(axis=self.axis, keepdims=True, dtype=x.dtype))
-        return y if self.keepdims else y.squeeze(self.axis)
+        return self.share(x, x.max(axis=self.axis, keepdims=True))
 
-    def backward(self, B: Backend, gy: Any, share: Any) -> Any:
-        return gy.reshape(self.kept) * share
+
+class Min(_Extremum):
+    """y = min x;  gy goes to the minimum, in equal shares to all that tie for it."""
+
+    def forward(self, B: Backend, x: Array) -> Array:
+        return self.share(x, x.min(axis=self.axis, keepdims=True))
 
 
 class LogSumExp(_Reduction):
@@ -70,11 +80,11 @@ class LogSumExp(_Reduction):
     name = "logsumexp"
 
     def forward(self, B: Backend, x: Array) -> Array:
+        x = real(x)
         # not max(initial=-inf), which CuPy lacks; the sum over nothing is 0 whatever is subtracted
-        top = x.max(axis=self.axis, keepdims=True) if self.remember(x) else B.xp.zeros(self.kept, x.dtype)
+        top = x.max(axis=self.axis, keepdims=True) if self.n else B.xp.zeros(self.kept, x.dtype)
         top = B.xp.where(B.xp.isfinite(top), top, 0)  # e^(inf - inf) would be nan where the sum is just infinite
-        total = B.xp.exp(x - top).sum(axis=self.axis, keepdims=True)
-        y = B.xp.log(total) + top
+        y = B.xp.log(B.sum(wide(B.xp.exp(x - top)), self.axis, keepdims=True)).astype(x.dtype) + top
         y = y if self.keepdims else y.squeeze(self.axis)
         self.save(x, y)
         return y
@@ -84,12 +94,12 @@ class LogSumExp(_Reduction):
 
 
 def sum(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """Add up the elements over `axis` (all axes by default)."""
+    """Add up the elements over `axis`: an axis, several, or by default all. float16 is added up in single precision."""
     return Sum(axis, keepdims)(x)
 
 
 def mean(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """Average the elements over `axis` (all axes by default)."""
+    """Average the elements over `axis` (all axes by default); the mean of integers is float32."""
     return Mean(axis, keepdims)(x)
 
 
@@ -100,7 +110,7 @@ def max(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
 
 def min(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """Return the smallest element over `axis`; elements that tie share its gradient equally."""
-    return -Max(axis, keepdims)(-x)
+    return Min(axis, keepdims)(x)
 
 
 def logsumexp(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:

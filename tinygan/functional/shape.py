@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import copy
+import operator
 from collections.abc import Sequence
 from typing import Any
 
 from tinygan.backend import Array, Backend, Shape, backend_of, get_backend, plain_array
 from tinygan.engine import Operation, Tensor
-from tinygan.errors import DeviceError, ShapeError
+from tinygan.errors import DeviceError, DtypeError, ShapeError
+from tinygan.functional.arguments import holds, integer, number, one_axis, several, sizes, with_shape
 
 
 class Reshape(Operation):
@@ -124,6 +126,10 @@ class Pad(Operation):
         self.widths = [tuple(pair) for pair in widths]
         self.value = value
 
+    def check(self, x: Array) -> None:
+        if not holds(x.dtype, self.value):
+            raise DtypeError(f"pad: no {x.dtype} is {self.value}; cast the tensor first, as in x.astype('float32')")
+
     def forward(self, B: Backend, x: Array) -> Array:
         self.inside = tuple(
             slice(before, before + size) for (before, _), size in zip(self.widths, x.shape, strict=True)
@@ -171,17 +177,22 @@ def reshape(x: Any, *shape: Any) -> Tensor:
     >>> tg.functional.reshape(tg.tensor([1.0, 2.0, 3.0, 4.0]), (2, -1)).shape
     (2, 2)
     """
-    return Reshape(_one_tuple(shape))(x)
+    shape = sizes(shape, "reshape")
+    if any(size < -1 for size in shape):
+        raise ShapeError(f"reshape: sizes are non-negative, or -1 for one to be worked out; got {shape}")
+    return Reshape(shape)(x)
 
 
 def transpose(x: Any, *axes: Any) -> Tensor:
     """Permute the axes; without arguments, reverse them."""
-    return Transpose(_one_tuple(axes) if axes and axes[0] is not None else None)(x)
+    if not axes or (len(axes) == 1 and axes[0] is None):
+        return Transpose(None)(x)
+    return Transpose(sizes(axes, "transpose", "an axis"))(x)
 
 
 def broadcast_to(x: Any, shape: Shape) -> Tensor:
     """Repeat `x` along new leading axes and axes of size 1."""
-    return BroadcastTo(shape)(x)
+    return BroadcastTo(sizes((shape,), "broadcast_to"))(x)
 
 
 def getitem(x: Any, index: Any) -> Tensor:
@@ -198,33 +209,41 @@ def concatenate(inputs: Sequence[Any], axis: int = 0) -> Tensor:
     >>> tg.functional.concatenate([tg.tensor([1.0]), tg.tensor([2.0, 3.0])])
     tensor([1., 2., 3.], dtype=float32)
     """
-    if not len(inputs):
-        raise ShapeError("concatenate: expected at least one tensor, got none")
-    return Concatenate(axis)(*inputs)
+    return Concatenate(integer(axis, "concatenate", "axis"))(*several(inputs, "concatenate"))
 
 
 def stack(inputs: Sequence[Any], axis: int = 0) -> Tensor:
     """Join tensors of one shape along a new axis."""
-    if not len(inputs):
-        raise ShapeError("stack: expected at least one tensor, got none")
+    inputs = several(inputs, "stack")
     shapes = [x.shape for x in inputs]
     if any(shape != shapes[0] for shape in shapes):
         raise ShapeError(f"stack: all tensors must have one shape, got {', '.join(map(str, shapes))}")
     ndim = len(shapes[0]) + 1
-    if not -ndim <= axis < ndim:
-        raise ShapeError(f"stack: axis {axis} does not exist in a result of {ndim} axes")
-    axis %= ndim
+    axis = one_axis(axis, ndim, "stack", f"a result of {ndim} axes")
     with_axis = (*shapes[0][:axis], 1, *shapes[0][axis:])
     return Concatenate(axis)(*(Reshape(with_axis)(x) for x in inputs))
 
 
 def pad(x: Any, widths: Sequence[tuple[int, int]], value: float = 0.0) -> Tensor:
-    """Put a border of `value` around `x`: `widths` holds (before, after) for each axis."""
-    if len(widths) != x.ndim or any(width < 0 for pair in widths for width in pair):
+    """Put a border of `value` around `x`: `widths` holds (before, after) for each axis.
+
+    Examples
+    --------
+    >>> import tinygan as tg
+    >>> tg.functional.pad(tg.tensor([1.0, 2.0]), [(1, 2)], value=9.0)
+    tensor([9., 1., 2., 9., 9.], dtype=float32)
+    """
+    with_shape((x,), "pad")
+    ndim = getattr(x, "ndim", 0)
+    try:
+        pairs = [(operator.index(before), operator.index(after)) for before, after in widths]
+    except (TypeError, ValueError):
+        pairs = []
+    if len(pairs) != ndim or any(width < 0 for pair in pairs for width in pair):
         raise ShapeError(
-            f"pad: expected a pair (before, after) of non-negative widths for each of {x.ndim} axes, got {widths}"
+            f"pad: expected a pair (before, after) of non-negative widths for each of {ndim} axes, got {widths}"
         )
-    return Pad(widths, value)(x)
+    return Pad(pairs, number(value, "pad", "value"))(x)
 
 
 def astype(x: Tensor, dtype: Any) -> Tensor:
@@ -235,11 +254,6 @@ def astype(x: Tensor, dtype: Any) -> Tensor:
 def to(x: Tensor, device: str) -> Tensor:
     """Return `x` on ``"cpu"`` or ``"cuda"``; the gradient is copied back on its way."""
     return x if get_backend(device) is x.backend else Transfer(device)(x)
-
-
-def _one_tuple(sizes: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Accept both ``f(2, 3)`` and ``f((2, 3))``."""
-    return tuple(sizes[0]) if len(sizes) == 1 and not isinstance(sizes[0], int) else sizes
 
 
 def _plain_index(index: Any) -> Any:

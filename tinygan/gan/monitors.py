@@ -14,6 +14,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+
 from tinygan.backend import WATCHED, Array, Backend
 from tinygan.gan.algorithm1 import Step
 from tinygan.nn import Module
@@ -94,9 +96,19 @@ class Monitor:
 
 def gradient_norm(module: Module) -> float:
     """Return the Euclidean norm of all gradients that the last update left on the parameters of `module`."""
-    squares = 0.0
-    for parameter in module.parameters():
-        if parameter.grad is not None:
-            flat = parameter.grad.data.reshape(-1)
-            squares += float(flat @ flat)
-    return math.sqrt(squares)
+    gradients = [parameter.grad.data for parameter in module.parameters() if parameter.grad is not None]
+    return math.hypot(*[_norm(gradient) for gradient in gradients])
+
+
+def _norm(array: Array) -> float:
+    """Return the Euclidean norm of an array, also where squares overflow or vanish in its dtype."""
+    flat = array.reshape(-1)
+    with np.errstate(over="ignore"):
+        square = float(flat @ flat)
+    if 1e-30 < square < math.inf and flat.dtype != np.float16:
+        return math.sqrt(square)
+    largest = float(abs(flat).max()) if flat.size else 0.0
+    if largest == 0 or not math.isfinite(largest):
+        return largest
+    scaled = flat.astype(np.float64) / largest
+    return largest * math.sqrt(float(scaled @ scaled))

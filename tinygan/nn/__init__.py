@@ -2,9 +2,10 @@
 
 from tinygan.nn import init
 from tinygan.nn.layers import Dropout, Flatten, LeakyReLU, Linear, Maxout, ReLU, Reshape, Sigmoid, Tanh
-from tinygan.nn.module import Module, Parameter, Sequential
+from tinygan.nn.module import Buffer, Module, Parameter, Sequential
 
 __all__ = [
+    "Buffer",
     "Dropout",
     "Flatten",
     "LeakyReLU",

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from reprlib import recursive_repr
 from typing import Any
 
 import numpy as np
 
 from tinygan.backend import get_backend
 from tinygan.engine import Tensor
-from tinygan.errors import CheckpointError
+from tinygan.errors import ArgumentError, CheckpointError, DtypeError, StateError
 
 
 class Parameter(Tensor):
@@ -28,8 +29,36 @@ class Parameter(Tensor):
         super().__init__(data, requires_grad=True, name=name)
 
 
+class Buffer(Tensor):
+    """A tensor that belongs to the state of a module although nothing trains it, such as a running mean.
+
+    Parameters
+    ----------
+    data : array
+        Not copied.
+    name : str, optional
+        For error messages and traces.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> module = Module()
+    >>> module.mean = Buffer(np.zeros(2, np.float32))
+    >>> list(module.state_dict()), module.parameters()
+    (['mean'], [])
+    """
+
+    __slots__ = ()
+
+    def __init__(self, data: Any, name: str | None = None) -> None:
+        super().__init__(data, name=name)
+
+
 class Module:
     """Base class of layers and networks: write `forward`, and keep parameters and sub-modules as attributes.
+
+    A `Parameter` or `Buffer` among the attributes, or in a list, tuple or dict there, belongs to the state. Any other
+    tensor does not, such as a result that `forward` keeps to be looked at.
 
     Attributes
     ----------
@@ -56,6 +85,27 @@ class Module:
     def __init__(self) -> None:
         self.training = True
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set an attribute.
+
+        Raises
+        ------
+        DtypeError
+            A parameter, a buffer or a module would leave this module unnoticed, as in ``layer.weight -= step``.
+        """
+        old = vars(self).get(name)
+        if isinstance(old, _PARTS) and value is not None and not isinstance(value, _PARTS):
+            raise DtypeError(
+                f"{type(self).__name__}.{name} is a {type(old).__name__}, and a {type(value).__name__} cannot take its "
+                f"place. To change its values, write {name}.data[...] = values and {name}.mark_changed(); to replace "
+                "it, assign a Parameter, Buffer or Module; to take it away, assign None or use del"
+            )
+        super().__setattr__(name, value)
+
+    def register_buffer(self, name: str, tensor: Tensor) -> None:
+        """Keep the values of a tensor as the `Buffer` of this name; the memory is shared."""
+        setattr(self, name, Buffer(tensor.data, name))
+
     def forward(self, x: Tensor) -> Tensor:
         """Compute the output."""
         raise NotImplementedError(f"{type(self).__name__}.forward is not written")
@@ -73,15 +123,20 @@ class Module:
                 yield name, value
 
     def _members(self) -> Iterator[tuple[str, Module | Tensor]]:
-        """Yield (name, value) for the modules and tensors among the attributes, also those in lists in lists."""
+        """Yield (name, value) for the modules and what is state among the attributes, also those in lists in lists."""
         for name, value in vars(self).items():
             yield from _inside(name, value)
 
     def modules(self) -> Iterator[Module]:
-        """Yield this module and every module inside it."""
-        yield self
-        for _, child in self.named_children():
-            yield from child.modules()
+        """Yield this module and every module inside it, each once."""
+        seen: dict[int, Module] = {}
+        waiting: list[Module] = [self]
+        while waiting:
+            module = waiting.pop()
+            if id(module) not in seen:
+                seen[id(module)] = module
+                yield module
+                waiting += reversed([child for _, child in module.named_children()])
 
     def named_parameters(self, prefix: str = "") -> Iterator[tuple[str, Parameter]]:
         """Yield (name, parameter), each parameter once, under the names of `state_dict`."""
@@ -91,12 +146,18 @@ class Module:
                 seen.add(id(tensor))
                 yield name, tensor
 
-    def _named_tensors(self, prefix: str) -> Iterator[tuple[str, Tensor]]:
+    def _named_tensors(self, prefix: str, around: tuple[Module, ...] = ()) -> Iterator[tuple[str, Tensor]]:
+        """Yield (name, tensor) for the state; a shared tensor under each of its names.
+
+        A module inside one of those `around` it has no name of its own there: it refers to its parent.
+        """
         for name, value in self._members():
             if isinstance(value, Tensor):
                 yield prefix + name, value
+        around = (*around, self)
         for name, child in self.named_children():
-            yield from child._named_tensors(f"{prefix}{name}.")
+            if not any(child is other for other in around):
+                yield from child._named_tensors(f"{prefix}{name}.", around)
 
     def parameters(self) -> list[Parameter]:
         """Return every parameter, once."""
@@ -122,7 +183,7 @@ class Module:
     # ------------------------------------------------------------------ moving and keeping
 
     def to(self, device: str) -> Module:
-        """Move every parameter and other tensor to ``"cpu"`` or ``"cuda"``, in place."""
+        """Move every parameter and buffer to ``"cpu"`` or ``"cuda"``, in place."""
         backend = get_backend(device)
         for _, tensor in self._named_tensors(""):
             if tensor.backend is not backend:
@@ -131,8 +192,16 @@ class Module:
         return self
 
     def state_dict(self) -> dict[str, Any]:
-        """Return a copy of every parameter and other tensor as NumPy arrays, by name."""
-        return {name: tensor.numpy().copy() for name, tensor in self._named_tensors("")}
+        """Return a copy of every parameter and buffer as NumPy arrays, by name."""
+        return {name: tensor.numpy().copy() for name, tensor in self._state().items()}
+
+    def _state(self) -> dict[str, Tensor]:
+        """Return the state by name; two tensors of one name, such as the keys 1 and "1" of a dict give, are refused."""
+        found: dict[str, Tensor] = {}
+        for name, tensor in self._named_tensors(""):
+            if found.setdefault(name, tensor) is not tensor:
+                raise ArgumentError(f"{type(self).__name__}: two tensors have the name {name!r}; rename one of them")
+        return found
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Copy arrays into the tensors of the same names.
@@ -140,27 +209,34 @@ class Module:
         Raises
         ------
         CheckpointError
-            A name is missing or unknown, a shape differs or a dtype does not fit; then nothing has been changed.
+            A name is missing or unknown, or what it names is no NumPy array, or its shape or dtype does not fit; then
+            nothing has been changed.
+        StateError
+            A tensor cannot be written to, as inside ``ExponentialMovingAverage.applied()``.
         """
-        own = dict(self._named_tensors(""))
+        if not isinstance(state, Mapping):
+            raise CheckpointError(f"load_state_dict: expected a dict of arrays by name, got {type(state).__name__}")
+        own = self._state()
         problems = [f"{name} is missing" for name in own if name not in state]
         problems += [f"{name} is unknown to this module" for name in state if name not in own]
         problems += [
-            f"{name} has shape {tuple(state[name].shape)}, expected {tensor.shape}"
+            f"{name} {problem}"
             for name, tensor in own.items()
-            if name in state and tuple(state[name].shape) != tensor.shape
-        ]
-        problems += [
-            f"{name} has dtype {state[name].dtype}, expected {tensor.dtype}"
-            for name, tensor in own.items()
-            if name in state and not np.can_cast(state[name].dtype, tensor.dtype, "same_kind")
+            if name in state and (problem := problem_of(state[name], tensor))
         ]
         if problems:
             raise CheckpointError(
                 f"load_state_dict: the arrays do not belong to this {type(self).__name__}: {'; '.join(problems)}"
             )
         for name, tensor in own.items():
-            tensor.data[...] = tensor.backend.from_numpy(state[name])
+            if not tensor.backend.is_writable(tensor.data):
+                raise StateError(
+                    f"load_state_dict: the memory of {name} cannot be written to; inside applied() of a running mean, "
+                    "load nothing"
+                )
+        fresh = {name: tensor.backend.array(state[name], tensor.dtype) for name, tensor in own.items()}
+        for name, tensor in own.items():
+            tensor.data[...] = fresh[name]
             tensor.mark_changed()
 
     # ------------------------------------------------------------------ looks
@@ -169,6 +245,7 @@ class Module:
         """Return what stands between the parentheses of `repr`."""
         return ""
 
+    @recursive_repr("...")  # of a module that refers to its parent
     def __repr__(self) -> str:
         children = [f"  ({name}): " + repr(child).replace("\n", "\n  ") for name, child in self.named_children()]
         inside = "\n" + "\n".join(children) + "\n" if children else self.extra_repr()
@@ -176,12 +253,31 @@ class Module:
 
 
 def _inside(name: str, value: Any) -> Iterator[tuple[str, Module | Tensor]]:
-    """Yield the modules and tensors in an attribute: itself, or the items of a list, tuple or dict at any depth."""
-    if isinstance(value, (Module, Tensor)):
+    """Yield the modules, parameters and buffers in an attribute: itself, or items of lists, tuples and dicts in it."""
+    if isinstance(value, _PARTS):
         yield name, value
     elif isinstance(value, (list, tuple, dict)):
         for key, item in value.items() if isinstance(value, dict) else enumerate(value):
             yield from _inside(f"{name}.{key}", item)
+
+
+def problem_of(array: Any, tensor: Tensor) -> str | None:
+    """Return what keeps a saved array from being the values of a tensor, or None."""
+    if not isinstance(array, np.ndarray) or isinstance(array, np.ma.MaskedArray):
+        return f"is {type(array).__name__}, expected a NumPy array"
+    if array.shape != tensor.shape:
+        return f"has shape {array.shape}, expected {tensor.shape}"
+    if array.dtype.kind not in "fiubc" or not np.can_cast(array.dtype, tensor.dtype, "same_kind"):
+        return f"has dtype {array.dtype}, expected {tensor.dtype}"
+    try:
+        with np.errstate(over="raise"):
+            array.astype(tensor.dtype)
+    except FloatingPointError:
+        return f"holds numbers beyond the largest of {tensor.dtype}"
+    return None
+
+
+_PARTS = (Parameter, Buffer, Module)  # what a module consists of
 
 
 class Sequential(Module):

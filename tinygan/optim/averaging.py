@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from tinygan.backend import Array
 from tinygan.engine import Tensor
-from tinygan.errors import CheckpointError
+from tinygan.errors import ArgumentError, CheckpointError, StateError
+from tinygan.optim.checks import fits, leaves, misfit, number, restored, restored_count
+
+_exchange = threading.Lock()  # of the arrays of parameters; not an attribute, which could not be pickled
 
 
 class ExponentialMovingAverage:
@@ -52,17 +57,34 @@ class ExponentialMovingAverage:
     """
 
     def __init__(self, params: Iterable[Tensor], decay: float) -> None:
-        self.params = list(params)
-        if not self.params:
-            raise ValueError("ExponentialMovingAverage: got no parameters to average")
-        if not 0 < decay < 1:
-            raise ValueError(f"ExponentialMovingAverage: decay must be in (0, 1), got {decay}")
-        self.decay = decay
+        self.params = leaves(_NAME, params, "average", "averaged")
+        self._decay = number(f"{_NAME}: decay", decay)
+        if not 0 < self._decay < 1:
+            raise ArgumentError(f"{_NAME}: decay must be in (0, 1), got {decay}")
         self.updates = 0
         self._averages = [parameter.data.copy() for parameter in self.params]
+        self._weights: list[Array] = []  # the arrays of the parameters, while the averages are in their place
+        self._lent: list[tuple[Array, int]] = []  # what they have instead, and their versions
+        self._users = 0  # of the averages in that place
+
+    @property
+    def decay(self) -> float:
+        """The decay."""
+        return self._decay
 
     def update(self) -> None:
-        """Take in what the parameters are now; call it after each update of them."""
+        """Take in what the parameters are now; call it after each update of them.
+
+        Raises
+        ------
+        StateError
+            This is inside `applied`, where the parameters are the averages.
+        ShapeError, DtypeError, DeviceError
+            The array of a parameter has been replaced by one that is not like its average; nothing has been changed.
+        """
+        if self._users:
+            raise StateError(f"{_NAME}.update: inside applied() the parameters are the averages; update outside of it")
+        self._refuse_misfits()
         weight, _ = self.rates()
         for parameter, average in zip(self.params, self._averages, strict=True):
             parameter.backend.lerp(average, parameter.data, weight)
@@ -81,18 +103,71 @@ class ExponentialMovingAverage:
         """The averages where they lie, in the order of the parameters, each the same array as long as this lives."""
         return list(self._averages)
 
+    def bookmark(self) -> Callable[[], None]:
+        """Return a function that sets `updates` back to what it is now: after an update that was not made."""
+        updates = self.updates
+
+        def restore() -> None:
+            self.updates = updates
+
+        return restore
+
     @contextmanager
     def applied(self) -> Iterator[None]:
-        """While this lasts, the parameters are the averages: to draw samples with, not to train."""
-        self._exchange()
+        """While this lasts, the parameters are the averages: to draw samples with, not to train.
+
+        It may be entered again inside itself or by another thread: the weights return when the last one has left. On
+        the CPU the averages are lent read-only, and each attempt to change a parameter is refused at once. On a GPU, or
+        where the array of a parameter has been replaced, this is refused at the end; weights and averages are then what
+        they were before.
+
+        Raises
+        ------
+        StateError
+            The parameters have been changed inside.
+        ShapeError, DtypeError, DeviceError
+            As `update`.
+        """
+        with _exchange:
+            if not self._users:
+                self._lend()
+            self._users += 1
         try:
             yield
         finally:
-            self._exchange()
+            with _exchange:
+                self._users -= 1
+                changed = not self._users and self._take_back()
+        if changed:
+            raise StateError(
+                f"{_NAME}.applied: the parameters have been changed inside, where they are the averages; the change is "
+                "undone: train, load and move them outside of it"
+            )
 
-    def _exchange(self) -> None:
-        for position, parameter in enumerate(self.params):
-            parameter.data, self._averages[position] = self._averages[position], parameter.data
+    def _lend(self) -> None:
+        self._refuse_misfits()
+        self._weights = [parameter.data for parameter in self.params]
+        for parameter, average in zip(self.params, self._averages, strict=True):
+            parameter.data = _read_only(average)
+        self._lent = [(parameter.data, parameter.version) for parameter in self.params]
+
+    def _take_back(self) -> bool:
+        """Give the parameters their own arrays again; return whether one has been changed in between."""
+        now = [(parameter.data, parameter.version) for parameter in self.params]
+        same = [
+            a is b and (seen == version or not parameter.backend.is_writable(a))
+            for parameter, (a, seen), (b, version) in zip(self.params, now, self._lent, strict=True)
+        ]
+        for parameter, weights in zip(self.params, self._weights, strict=True):
+            parameter.data = weights
+        self._weights, self._lent = [], []
+        return not all(same)
+
+    def _refuse_misfits(self) -> None:
+        for position, (parameter, average) in enumerate(zip(self.params, self._averages, strict=True)):
+            if not fits(average, parameter.data):
+                what = f"{_NAME}: the average of parameter {position}"
+                raise misfit(what, average, parameter.data, "make a new average")
 
     def arrays(self) -> list[Any]:
         """Return a copy of the averages, as NumPy arrays in the order of the parameters."""
@@ -108,10 +183,33 @@ class ExponentialMovingAverage:
         ------
         CheckpointError
             They are the averages of other parameters; then nothing has been changed.
+        StateError
+            This is inside `applied`.
         """
-        found, expected = [array.shape for array in arrays], [parameter.shape for parameter in self.params]
+        if self._users:
+            raise StateError(f"{_NAME}.load_arrays: inside applied() the averages are in use; load outside of it")
+        found = [getattr(array, "shape", None) for array in arrays]
+        expected = [average.shape for average in self._averages]
         if found != expected:
-            raise CheckpointError(f"ExponentialMovingAverage: saved averages have shapes {found}, expected {expected}")
-        for parameter, average, array in zip(self.params, self._averages, arrays, strict=True):
-            average[...] = parameter.backend.array(array, parameter.dtype)
+            raise CheckpointError(f"{_NAME}: saved averages have shapes {found}, expected {expected}")
+        fresh = [
+            restored(f"{_NAME}: saved average {position}", array, parameter)
+            for position, (array, parameter) in enumerate(zip(arrays, self.params, strict=True))
+        ]
+        updates = restored_count(f"{_NAME}: saved updates", updates)
+        self._refuse_misfits()
+        for average, array in zip(self._averages, fresh, strict=True):
+            average[...] = array
         self.updates = updates
+
+
+_NAME = ExponentialMovingAverage.__name__
+
+
+def _read_only(array: Array) -> Array:
+    """Return a view that nothing can be written into, or a copy where there is no such thing."""
+    view = array[...]
+    if not hasattr(view.flags, "writeable"):
+        return array.copy()
+    view.flags.writeable = False
+    return view

@@ -6,13 +6,25 @@ schedule of the learning rate. Parameters are changed in place, by one backend k
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from tinygan.backend import adam_rates
 from tinygan.engine import Tensor
-from tinygan.errors import CheckpointError
-from tinygan.optim.schedules import Schedule, as_schedule
+from tinygan.errors import ArgumentError, CaptureError, CheckpointError, StateError, TinyganError
+from tinygan.nn import Parameter
+from tinygan.optim.checks import (
+    at_least_0,
+    decay,
+    fits,
+    leaves,
+    misfit,
+    number,
+    positive,
+    restored,
+    restored_count,
+)
+from tinygan.optim.schedules import Schedule
 
 
 class Optimizer:
@@ -21,9 +33,11 @@ class Optimizer:
     Parameters
     ----------
     params : iterable of Tensor
-        Leaves with ``requires_grad=True``.
+        Leaves with ``requires_grad=True``, or parameters of a module, which may be frozen: an update leaves those alone
+        that have no gradient or, at that moment, ``requires_grad=False``.
     lr : float or callable
-        The learning rate, or a schedule of it: a function of the number of updates made so far.
+        The learning rate, or a schedule of it: a function of the number of updates made so far. A number that is
+        assigned to `lr` later takes its place, and is part of the state; a schedule is code, which is not saved.
     max_col_norm : float, optional
         After each update, scale every column of every 2-d parameter (the incoming weights of one unit) back to this
         Euclidean norm if it is longer (the TFD experiment; Srivastava et al., 2014).
@@ -42,36 +56,42 @@ class Optimizer:
         self, params: Iterable[Tensor], lr: float | Schedule, max_col_norm: float | None = None
     ) -> None:
         name = type(self).__name__
-        self.params = list(params)
-        if not self.params:
-            raise ValueError(f"{name}: got no parameters to optimise")
+        self.params = leaves(name, params, "optimise", "updated")
         for position, parameter in enumerate(self.params):
-            if not isinstance(parameter, Tensor) or not parameter.requires_grad or not parameter.is_leaf:
-                raise ValueError(f"{name}: parameter {position} is not a leaf tensor with requires_grad=True")
-        first: dict[Tensor, int] = {}
-        for position, parameter in enumerate(self.params):
-            if first.setdefault(parameter, position) != position:
-                raise ValueError(
-                    f"{name}: parameter {position} is parameter {first[parameter]} once more; it would be updated twice"
-                )
-        if not callable(lr) and not lr > 0:
-            raise ValueError(f"{name}: the learning rate must be positive, got {lr}")
-        if max_col_norm is not None and not max_col_norm > 0:
-            raise ValueError(f"{name}: max_col_norm must be positive, got {max_col_norm}")
-        self._lr = as_schedule(lr)
-        self.max_col_norm = max_col_norm
+            if not parameter.requires_grad and not isinstance(parameter, Parameter):
+                raise ArgumentError(f"{name}: parameter {position} is not a leaf tensor with requires_grad=True")
+        self._given: dict[str, float | Schedule] = {"lr": self._setting("lr", lr)}  # numbers or schedules
+        self._by_hand: dict[str, float | Schedule] = {}  # those that were assigned later
+        self._max_col_norm = None if max_col_norm is None else positive(f"{name}: max_col_norm", max_col_norm)
         self.updates = 0
         self.epoch = 1
-        self._state: list[dict[str, Any]] = [{} for _ in self.params]
+        self._state: list[dict[str, Any]] = [{} for _ in self.params]  # empty before a parameter's first update
 
     @property
     def lr(self) -> float:
-        """The learning rate of the next update."""
-        return self._lr(self.updates)
+        """The learning rate of the next update; assign a number or a schedule to change it."""
+        return self._now("lr", self.updates)
 
     @lr.setter
     def lr(self, value: float | Schedule) -> None:
-        self._lr = as_schedule(value)
+        self._by_hand["lr"] = self._setting("lr", value)
+
+    @property
+    def max_col_norm(self) -> float | None:
+        """The longest that the weights into a unit may be."""
+        return self._max_col_norm
+
+    def _setting(self, name: str, value: float | Schedule) -> float | Schedule:
+        """Return a learning rate or momentum after a check; a schedule is checked when it is asked."""
+        what, check, _ = _SETTINGS[name]
+        return value if callable(value) else check(f"{type(self).__name__}: {what}", value)
+
+    def _now(self, name: str, count: int) -> float:
+        value = self._by_hand.get(name, self._given[name])
+        if not callable(value):
+            return value
+        what, _, check = _SETTINGS[name]
+        return check(f"{type(self).__name__}: {what} that the schedule gives for {count}", value(count))
 
     def zero_grad(self) -> None:
         """Forget the gradients of the parameters."""
@@ -79,22 +99,62 @@ class Optimizer:
             parameter.grad = None
 
     def step(self) -> None:
-        """Make one update of every parameter that has a gradient."""
+        """Make one update of every parameter that has a gradient and is not frozen.
+
+        Raises
+        ------
+        ShapeError, DtypeError, DeviceError
+            A gradient, or what the rule keeps, does not fit its parameter, whose array has been replaced.
+        StateError
+            A parameter's array cannot be written to, as inside `ExponentialMovingAverage.applied`.
+        ArgumentError, DtypeError
+            A schedule gives something else than a number that fits.
+
+        In all these cases no parameter has been changed.
+        """
         lr = self.lr
-        for parameter, state in zip(self.params, self._state, strict=True):
-            if parameter.grad is None:
-                continue
-            for slot in self.slots:
-                if slot not in state:
-                    state[slot] = parameter.backend.xp.zeros_like(parameter.data)
+        moving = [position for position, parameter in enumerate(self.params) if self._moves(parameter)]
+        for position in moving:
+            self._make_ready(position)
+        for position in moving:
+            parameter, state = self.params[position], self._state[position]
+            assert parameter.grad is not None
             self.update(parameter, parameter.grad.data, state, lr)
-            if self.max_col_norm is not None and parameter.ndim == 2:
-                parameter.backend.limit_column_norm(parameter.data, self.max_col_norm)
+            if self._max_col_norm is not None and parameter.ndim == 2:
+                parameter.backend.limit_column_norm(parameter.data, self._max_col_norm)
+            state["updates"] += 1
             parameter.mark_changed()
         self.updates += 1
 
+    @staticmethod
+    def _moves(parameter: Tensor) -> bool:
+        return parameter.grad is not None and parameter.requires_grad
+
+    def _make_ready(self, position: int) -> None:
+        """Raise unless gradient and state fit the parameter; begin its state, if this is its first update."""
+        parameter, state, who = self.params[position], self._state[position], type(self).__name__
+        data, gradient = parameter.data, parameter.grad
+        assert gradient is not None
+        if not fits(gradient.data, data):
+            raise misfit(f"{who}: parameter {position}: its gradient", gradient.data, data, "call backward again")
+        if not parameter.backend.is_writable(data):
+            raise StateError(
+                f"{who}: parameter {position} lies in memory that cannot be written to. Inside "
+                "ExponentialMovingAverage.applied(), make no update; else give it an array of its own: "
+                "parameter.data = parameter.data.copy()"
+            )
+        for slot in self.slots:
+            if slot not in state:
+                state[slot] = parameter.backend.xp.zeros_like(data)
+            elif not fits(state[slot], data):
+                raise misfit(f"{who}: parameter {position}: its {slot}", state[slot], data, "make a new optimiser")
+        state.setdefault("updates", 0)
+
     def update(self, parameter: Tensor, gradient: Any, state: dict[str, Any], lr: float) -> None:
-        """Change one parameter in place."""
+        """Change one parameter in place.
+
+        `state` holds its arrays by the names in `slots`, and under ``updates`` how many updates it has had.
+        """
         raise NotImplementedError(f"{type(self).__name__}.update is not written")
 
     def rates(self) -> tuple[float, float]:
@@ -103,21 +163,54 @@ class Optimizer:
 
     def count_update(self) -> None:
         """Take note of an update that was made by replaying a captured step."""
-        for parameter in self.params:
-            parameter.mark_changed()
+        for parameter, state in zip(self.params, self._state, strict=True):
+            if state:
+                state["updates"] += 1
+                parameter.mark_changed()
         self.updates += 1
 
+    def bookmark(self) -> Callable[[], None]:
+        """Return a function that sets the counters back to where they are now: after an update that was not made."""
+        updates, counts = self.updates, self._counts()
+
+        def restore() -> None:
+            self.updates = updates
+            for state, count in zip(self._state, counts, strict=True):
+                if state:
+                    state["updates"] = count
+
+        return restore
+
+    def _counts(self) -> list[int]:
+        """Return how many updates each parameter has had."""
+        return [state.get("updates", 0) for state in self._state]
+
     def state_dict(self) -> dict[str, Any]:
-        """Return a copy of the whole state: the counters, and NumPy arrays under ``slot.parameter``."""
+        """Return a copy of the whole state: the counters, numbers set by hand, and NumPy arrays by ``slot.parameter``.
+
+        Schedules are code, and are not saved. Of one that was assigned to `lr` or `momentum` later, it is saved that
+        there was one: `load_state_dict` then expects that one has been assigned there too.
+        """
         arrays = {
             f"{slot}.{position}": parameter.backend.to_numpy(state[slot]).copy()
             for position, (parameter, state) in enumerate(zip(self.params, self._state, strict=True))
-            for slot in state
+            for slot in self.slots
+            if slot in state
         }
-        return {"updates": self.updates, "epoch": self.epoch, "arrays": arrays}
+        return {
+            "updates": self.updates,
+            "epoch": self.epoch,
+            "parameter_updates": self._counts(),
+            "by_hand": {name: None if callable(value) else value for name, value in self._by_hand.items()},
+            "arrays": arrays,
+        }
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
         """Continue from a state that `state_dict` returned.
+
+        A learning rate or momentum that was set by hand before the state was saved is set again, whatever this rule was
+        made with; if none was, this rule goes on with what it was made with. A state of an earlier tinygan holds
+        neither these nor the updates of each parameter, which then are those of the rule.
 
         Raises
         ------
@@ -125,28 +218,67 @@ class Optimizer:
             The state belongs to another rule or other parameters; then nothing has been changed.
         """
         name = type(self).__name__
+        if not isinstance(saved, Mapping):
+            raise CheckpointError(f"{name}: the saved state is {type(saved).__name__}, expected a dict")
         for key in ("updates", "epoch", "arrays"):
             if key not in saved:
                 raise CheckpointError(f"{name}: the saved state lacks {key}")
+        updates, epoch = (restored_count(f"{name}: saved {key}", saved[key]) for key in ("updates", "epoch"))
+        by_hand = self._restored_by_hand(saved.get("by_hand", {}))
         states: list[dict[str, Any]] = [{} for _ in self.params]
+        if not isinstance(saved["arrays"], Mapping):
+            raise CheckpointError(f"{name}: saved arrays are {type(saved['arrays']).__name__}, expected a dict")
         for key, array in saved["arrays"].items():
-            slot, _, number = key.partition(".")
-            position = int(number) if number.isdecimal() else len(self.params)
-            if slot not in self.slots or position >= len(self.params):
+            slot, _, number = str(key).partition(".")
+            position = int(number) if number.isdecimal() and number.isascii() else len(self.params)
+            if slot not in self.slots or position >= len(self.params) or slot in states[position]:
                 raise CheckpointError(f"{name}: the saved array {key!r} does not belong to this rule")
-            parameter = self.params[position]
-            if tuple(array.shape) != parameter.shape:
-                raise CheckpointError(
-                    f"{name}: saved {key} has shape {tuple(array.shape)}, expected {parameter.shape}"
-                )
-            states[position][slot] = parameter.backend.array(array, parameter.dtype)
-        for position, state in enumerate(states):
+            states[position][slot] = restored(f"{name}: saved {key}", array, self.params[position])
+        counts = saved.get("parameter_updates")
+        if counts is None:  # an earlier tinygan counted them together
+            counts = [updates if state or not self.slots else 0 for state in states]
+        if not isinstance(counts, list) or len(counts) != len(self.params):
+            raise CheckpointError(f"{name}: expected saved parameter_updates to be a list of {len(self.params)} counts")
+        for position, (state, count) in enumerate(zip(states, counts, strict=True)):
+            if restored_count(f"{name}: saved parameter_updates", count) > updates:
+                raise CheckpointError(f"{name}: parameter {position} had {count} updates, of {updates} in all")
             lacking = [f"{slot}.{position}" for slot in self.slots if slot not in state]
-            if state and lacking:  # a parameter that never had a gradient has none of them
+            if (state or count) and lacking:  # a parameter that never had a gradient has none of them
                 raise CheckpointError(f"{name}: the saved state lacks {' and '.join(lacking)}")
-        self._state = states
-        self.updates = saved["updates"]
-        self.epoch = saved["epoch"]
+            if count:
+                state["updates"] = count
+            elif state:
+                raise CheckpointError(f"{name}: parameter {position} had no update, yet a state is saved for it")
+        self._state, self._by_hand = states, by_hand
+        self.updates, self.epoch = updates, epoch
+
+    def _restored_by_hand(self, saved: Any) -> dict[str, float | Schedule]:
+        """Return the settings by hand that a saved state tells of."""
+        name = type(self).__name__
+        if not isinstance(saved, Mapping) or not set(saved) <= set(self._given):
+            raise CheckpointError(f"{name}: the saved state tells of {saved!r} set by hand, which this rule has not")
+        restored: dict[str, float | Schedule] = {}
+        for key, value in saved.items():
+            if value is not None:
+                try:
+                    restored[key] = self._setting(key, value)
+                except TinyganError as error:
+                    raise CheckpointError(f"saved {error}") from error
+            elif callable(schedule := self._by_hand.get(key)):
+                restored[key] = schedule
+            else:
+                raise CheckpointError(
+                    f"{name}: a schedule had been assigned to {key}, and a schedule is code that is not saved; assign "
+                    "it again, then load the state"
+                )
+        return restored
+
+
+# What a learning rate and a momentum are called, what a number must be, and what a schedule may give.
+_SETTINGS: dict[str, tuple[str, Callable[[str, Any], float], Callable[[str, Any], float]]] = {
+    "lr": ("the learning rate", positive, at_least_0),
+    "momentum": ("momentum", decay, decay),
+}
 
 
 class SGD(Optimizer):
@@ -180,15 +312,19 @@ class SGD(Optimizer):
         max_col_norm: float | None = None,
     ) -> None:
         super().__init__(params, lr, max_col_norm)
-        if not callable(momentum) and not 0 <= momentum < 1:
-            raise ValueError(f"SGD: momentum must be in [0, 1), got {momentum}")
-        self.slots = () if momentum == 0 else ("velocity",)
-        self._momentum = as_schedule(momentum)
+        self._given["momentum"] = self._setting("momentum", momentum)
+        self.slots = () if self._given["momentum"] == 0 else ("velocity",)
 
     @property
     def momentum(self) -> float:
-        """The momentum of this epoch."""
-        return self._momentum(self.epoch)
+        """The momentum of this epoch; assign a number or a schedule to change it, unless the rule was made without."""
+        return self._now("momentum", self.epoch)
+
+    @momentum.setter
+    def momentum(self, value: float | Schedule) -> None:
+        if not self.slots:
+            raise StateError("SGD: made without a momentum, it keeps no velocity; make another with momentum=...")
+        self._by_hand["momentum"] = self._setting("momentum", value)
 
     def update(self, parameter: Tensor, gradient: Any, state: dict[str, Any], lr: float) -> None:
         """Apply the rule to one parameter."""
@@ -233,19 +369,42 @@ class Adam(Optimizer):
         max_col_norm: float | None = None,
     ) -> None:
         super().__init__(params, lr, max_col_norm)
-        if not all(0 <= beta < 1 for beta in betas):
-            raise ValueError(f"Adam: betas must be in [0, 1), got {betas}")
-        if not eps > 0:
-            raise ValueError(f"Adam: eps must be positive, got {eps}")
-        self.betas = betas
-        self.eps = eps
+        if not isinstance(betas, (tuple, list)) or len(betas) != 2:
+            raise ArgumentError(f"Adam: betas must be two numbers, got {betas!r}")
+        self._betas = number("Adam: betas", betas[0]), number("Adam: betas", betas[1])
+        if not all(0 <= beta < 1 for beta in self._betas):
+            raise ArgumentError(f"Adam: betas must be in [0, 1), got {betas}")
+        self._eps = positive("Adam: eps", eps)
+
+    @property
+    def betas(self) -> tuple[float, float]:
+        """Decay of the running means of the gradient and of its square."""
+        return self._betas
+
+    @property
+    def eps(self) -> float:
+        """What is added to the root of the mean square."""
+        return self._eps
 
     def update(self, parameter: Tensor, gradient: Any, state: dict[str, Any], lr: float) -> None:
         """Apply the rule to one parameter."""
+        step = state["updates"] + 1
         parameter.backend.adam_step(
-            parameter.data, gradient, state["mean"], state["square"], lr, self.betas, self.eps, self.updates + 1
+            parameter.data, gradient, state["mean"], state["square"], lr, self._betas, self._eps, step
         )
 
     def rates(self) -> tuple[float, float]:
-        """Return the learning rate and eps, each with its correction for the moments that began at 0."""
-        return adam_rates(self.lr, self.betas, self.eps, self.updates + 1)
+        """Return the learning rate and eps, each with its correction for the moments that began at 0.
+
+        Raises
+        ------
+        CaptureError
+            The correction is not the same for all parameters: some have had fewer updates than others.
+        """
+        counts = {state["updates"] for state in self._state if state}
+        if len(counts) > 1:
+            raise CaptureError(
+                f"Adam: the parameters have had {' or '.join(map(str, sorted(counts)))} updates, and a captured step "
+                "has one rate for all of them"
+            )
+        return adam_rates(self.lr, self._betas, self._eps, max(counts, default=0) + 1)

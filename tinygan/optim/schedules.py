@@ -6,8 +6,11 @@ function of the epoch, counted from 1. A plain number is the schedule that never
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
+
+from tinygan.errors import ArgumentError
 
 Schedule = Callable[[int], float]
 
@@ -28,8 +31,9 @@ class ExponentialDecay:
     minimum: float = 0.0
 
     def __post_init__(self) -> None:
-        if not (self.initial > 0 and self.factor >= 1 and self.minimum >= 0):  # nan fails too
-            raise ValueError(f"{self}: expected initial > 0, factor >= 1 and minimum >= 0")
+        # infinity and nan fail too
+        if not (0 < self.initial < math.inf and 1 <= self.factor < math.inf and 0 <= self.minimum < math.inf):
+            raise ArgumentError(f"{self}: expected initial > 0, factor >= 1 and minimum >= 0, all finite")
 
     def __call__(self, updates: int) -> float:
         return max(self.minimum, self.initial * self.factor**-updates)
@@ -62,8 +66,8 @@ class StepDecay:
     gamma: float = 0.1
 
     def __post_init__(self) -> None:
-        if self.milestone < 1 or not 0 < self.gamma <= 1:
-            raise ValueError(f"{self}: expected milestone >= 1 and gamma in (0, 1]")
+        if not self.milestone >= 1 or not 0 < self.gamma <= 1:
+            raise ArgumentError(f"{self}: expected milestone >= 1 and gamma in (0, 1]")
 
     def __call__(self, updates: int) -> float:
         rate = as_schedule(self.before)(updates)
@@ -86,8 +90,8 @@ class LinearMomentum:
     epochs: int = 250
 
     def __post_init__(self) -> None:
-        if self.epochs < 2 or not 0 <= self.initial < 1 or not 0 <= self.final < 1:
-            raise ValueError(f"{self}: expected epochs >= 2 and momenta in [0, 1)")
+        if not self.epochs >= 2 or not 0 <= self.initial < 1 or not 0 <= self.final < 1:
+            raise ArgumentError(f"{self}: expected epochs >= 2 and momenta in [0, 1)")
 
     def __call__(self, epoch: int) -> float:
         progress = min(1.0, max(0, epoch - 1) / (self.epochs - 1))

@@ -9,6 +9,7 @@ The description names no host, no user and no folder: run folders are meant to b
 
 from __future__ import annotations
 
+import hashlib
 import os
 import platform
 import subprocess
@@ -47,8 +48,8 @@ def describe_environment() -> dict[str, Any]:
     dict
         ``python``, ``implementation``, ``platform``, ``machine``, ``processor``, ``simd`` (list of str),
         ``cpus`` (int: those this process may use), ``numpy``, ``scipy``, ``tinygan`` (versions), ``commit``
-        (of the checkout that holds the package, with "-dirty" when tracked files were changed; None when
-        there is none), ``blas``, ``blas_version``, ``blas_threads`` (int: what the variables and the number
+        (of the checkout that holds the package, with "-dirty" when files of the package differ from it; None
+        when there is none), ``blas``, ``blas_version``, ``blas_threads`` (int: what the variables and the number
         of processors lead to; a limit set by a program at run time is not seen), ``thread_variables``.
         What cannot be found out is None.
 
@@ -150,26 +151,54 @@ def _processor() -> str | None:
 
 
 def _commit() -> str | None:
-    """Name the commit, if the package lies at the top of a checkout, not in some environment inside it."""
-    if _git("rev-parse", "--show-prefix") != "tinygan/":
+    """Name the commit, if the package lies at the top of a checkout, not in some environment inside it.
+
+    Git is asked for names only, and the files are compared here: ``git describe --dirty`` writes the index of the
+    checkout, and like ``git status`` it runs what the checkout's configuration names: filters and a file monitor.
+    """
+    package = Path(__file__).parents[1]
+    answer = _git(package, "rev-parse", "--show-prefix", "--verify", "HEAD") or b""
+    place = answer.decode(errors="replace").split("\n")
+    if place[0] != "tinygan/" or len(place) < 2:
         return None
-    return _git("describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
+    files = _git(package, "ls-tree", "-r", "-z", "HEAD")
+    if not files:  # the package lies in a checkout that does not have it
+        return None
+    changed = any(_is_changed(package, entry) for entry in files.split(b"\0") if entry)
+    return place[1] + ("-dirty" if changed else "")
 
 
-def _git(*arguments: str) -> str | None:
-    # The GIT_ variables of a hook would lead to another repository, and no lock of a working one is wanted.
+def _is_changed(package: Path, entry: bytes) -> bool:
+    """Return whether a file is not what the commit says; ``entry`` is "mode blob name" and the path."""
+    about, _, name = entry.partition(b"\t")
+    mode, _, blob = about.decode().split()
+    if not mode.startswith("100"):  # a link or another repository
+        return False
+    try:
+        content = (package / os.fsdecode(name)).read_bytes()
+    except OSError:
+        return True
+    digest = "sha1" if len(blob) == 40 else "sha256"
+    return all(  # a checkout on Windows may have other line ends
+        hashlib.new(digest, b"blob %d\0%b" % (len(text), text), usedforsecurity=False).hexdigest() != blob
+        for text in (content, content.replace(b"\r\n", b"\n"))
+    )
+
+
+def _git(package: Path, *arguments: str) -> bytes | None:
+    # The GIT_ variables of a hook would lead to another repository; nothing is fetched, locked or watched.
     variables = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    options = ["--no-optional-locks", "--no-pager", "-c", "core.fsmonitor=false", "-c", "protocol.allow=never"]
     try:
         done = subprocess.run(
-            ["git", *arguments],
-            cwd=Path(__file__).parents[1],
-            env={**variables, "GIT_OPTIONAL_LOCKS": "0"},
+            ["git", *options, *arguments],
+            cwd=package,
+            env={**variables, "GIT_OPTIONAL_LOCKS": "0", "GIT_NO_LAZY_FETCH": "1", "GIT_TERMINAL_PROMPT": "0"},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=5,
             check=True,
-            encoding="utf-8",
         )
     except (OSError, ValueError, subprocess.SubprocessError):
         return None
-    return done.stdout.strip() or None
+    return done.stdout

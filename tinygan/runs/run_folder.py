@@ -32,6 +32,7 @@ from tinygan.runs.atomic import atomic_write, final_name, remove_temporaries, sy
 from tinygan.runs.checkpoint import Checkpoint
 from tinygan.runs.checkpoint_folder import CheckpointFolder
 from tinygan.runs.checkpoint_layout import Array
+from tinygan.runs.command import command, recorded_options
 from tinygan.runs.json_lines import (
     append_record,
     check_length,
@@ -160,7 +161,7 @@ class RunFolder:
         if self.config_path.name in found:
             raise RunError(
                 f"{self.path}: expected an empty folder, found an earlier run; choose another --out, or go "
-                f"on with that run: tinygan resume {self.path}"
+                f"on with that run: {self.resume_command()}"
             )
         if found and not self._is_half_made(found):
             shown = ", ".join(found[:3]) + (", ..." if len(found) > 3 else "")
@@ -222,6 +223,24 @@ class RunFolder:
         if not isinstance(recorded, dict):
             raise RunError(f"{self.environment_path}: expected an object, found {recorded!r:.60}")
         return recorded
+
+    def resume_command(self, *more: str, **options: str | os.PathLike[str]) -> str:
+        """Return the command that goes on with this run.
+
+        Its data folder and its device are those of the record.
+
+        Parameters
+        ----------
+        more : str
+            Further arguments.
+        options : str or path
+            ``device``, ``data_folder``: instead of those of the record.
+        """
+        try:
+            recorded = self.environment()
+        except RunError:
+            recorded = {}
+        return command("resume", self.path, *more, *recorded_options({**recorded, **options}))
 
     # --- records -------------------------------------------------------------------------------------------
 

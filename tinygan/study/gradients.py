@@ -52,7 +52,7 @@ _M, _N = _normal(3, 4), _normal(4, 3).T  # the second is not contiguous
 _POSITIVE = np.exp(_M)
 _KINKS = np.array([-2.0, -0.0, 0.0, 0.5, 3.0])  # a bend at 0
 _TIES = np.array([[1.0, 1.0, -2.0, 0.5], [0.0, 3.0, 3.0, 3.0]])
-_TARGETS = np.array([[0.0, 1.0, 0.3, 0.9]])
+_TARGETS = np.array([[0.0, 1.0, 0.3, 0.9]] * 3)
 _MASK = np.array([[True, False, True, False]])
 _LABELS = np.array([0, 3, 1])
 
@@ -79,10 +79,12 @@ CASES: tuple[Case, ...] = (
     Case("where", lambda a, b: F.where(_MASK, a, b), (_M, _normal(4))),
     Case("clip", lambda x: F.clip(x, -1.0, 0.75), (_M,)),
     Case("clip", lambda x: F.clip(x, -1.0, 0.5), (_KINKS,), order=1),
+    Case("clip", F.clip, (_M, _normal(4) - 0.5, _normal(3, 1) + 0.5)),
     Case("relu", F.relu, (_M,)),
     Case("relu", F.relu, (_KINKS,), order=1),
     Case("leaky_relu", lambda x: F.leaky_relu(x, 0.2), (_M,)),
     Case("leaky_relu", lambda x: F.leaky_relu(x, 0.2), (_KINKS,), order=1),
+    Case("leaky_relu", F.leaky_relu, (_M, _normal(4))),
     Case("sigmoid", F.sigmoid, (3 * _M,)),
     Case("tanh", F.tanh, (_M,)),
     Case("softplus", F.softplus, (3 * _M,)),

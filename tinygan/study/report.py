@@ -18,6 +18,7 @@ import numpy as np
 from tinygan.errors import RunError
 from tinygan.experiments.config import ExperimentConfig, load_experiment
 from tinygan.runs.atomic import atomic_write
+from tinygan.runs.command import command, recorded_options
 from tinygan.runs.run_folder import RunFolder
 from tinygan.study.album import Album, Sheet, collect_sheets
 from tinygan.study.charts import Chart, draw_chart
@@ -81,7 +82,7 @@ def _page(run: RunFolder) -> str:
         charts=_charts(records, config),
         time=_time(run.timing()),
         numbers=_numbers(records, config),
-        again=_again(config),
+        again=_again(config, environment),
         configuration=text(run.config_path.read_text(encoding="utf-8-sig")),
         environment=table([(text(key.replace("_", " ")), _listed(value)) for key, value in environment.items()]),
     )
@@ -252,10 +253,14 @@ def _time(records: Records) -> str:
     )
 
 
-def _again(config: ExperimentConfig) -> str:
-    data = " If the data set is in a folder of yours, add <code>--data</code>." if config.data.needs_files else ""
+def _again(config: ExperimentConfig, environment: Mapping[str, Any]) -> str:
+    options = recorded_options(environment)
+    data = ""
+    if config.data.needs_files and "--data" not in options:
+        data = " If the data set is in a folder of yours, add <code>--data</code>."
+    train = command("train", "config.toml", "--out", "../again", *options)
     return (
-        "<p>In the folder of this report:</p>\n<pre>tinygan train config.toml --out ../again</pre>\n"
+        f"<p>In the folder of this report:</p>\n<pre>{text(train)}</pre>\n"
         f"<p>The seed, {config.seed}, is in the configuration. On the same kind of machine, with the same versions and "
         f"number of threads, <code>metrics.jsonl</code> comes out the same to the last byte.{data}</p>"
     )

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,15 +18,19 @@ from numpy.typing import NDArray
 
 from tinygan.engine import Tensor
 from tinygan.errors import DistributionError
-from tinygan.theory.quadrature import UnsettledError, integrate
+from tinygan.theory.logarithms import log_density, support_of
 
 Floats = NDArray[np.float64]
 
 SUM_TOLERANCE = 1e-6  # masses rounded to float32 still pass; a forgotten factor does not
 
-# Where integrals over a density of scipy.stats are cut: its median, and down an infinite tail the quantiles of these
-# levels. A finite end needs none, and cuts close to it would hinder quadrature if the density is infinite there.
-_TAIL_LEVELS = np.array([1e-2, 1e-5, 1e-9, 1e-13])
+_ANCHORS = (0.05, 0.5, 0.95)  # quantiles of a density of scipy.stats around which its integral is cut
+
+LOG_SMALLEST = math.log(np.finfo(float).tiny)  # a number below has lost digits, or is rounded to 0
+FADED = -600.0  # a logarithm that is below this just before the density is 0: it came there by rounding
+
+# Relative to an anchor: below the first, x has too few digits for the distance to it, below the second not all of them.
+_LEAST, _CLOSE = 2.0**-46, 2.0**-20
 
 
 @dataclass(frozen=True)
@@ -47,17 +52,79 @@ class Density:
 
     Attributes
     ----------
+    name : str
+        Function and argument, for messages.
     log : callable
-        From an array of x to log p(x), -inf where p is 0.
+        From an array of x to log p(x), -inf where p is 0 or rounded to 0.
     support : (float, float)
         Outside of it p is 0.
     cuts : tuple of float
         Where an integral over p should be cut in pieces, each easy by itself.
+    stated : bool
+        Whether p comes from scipy.stats: it has mass all over its support, also where it is rounded to 0.
     """
 
+    name: str
     log: Callable[[Any], Any]
     support: tuple[float, float]
     cuts: tuple[float, ...]
+    stated: bool
+
+    def near(self, anchor: Floats, distance: Floats) -> Floats:
+        """Return log p(anchor + distance), also where that sum is rounded, even to the anchor itself.
+
+        Where a density grows to infinity, as a power of the distance to an end, much of its mass may be so close to the
+        end that x has few digits for the distance, or none. There log p is taken to be straight in the log of the
+        distance.
+        """
+        size, side = abs(distance), np.sign(distance)
+        least = _LEAST * abs(anchor)
+        x = anchor + side * np.maximum(size, least)
+        found = np.array(self.log(x))
+        close = (size < _CLOSE * abs(anchor)) & np.isfinite(found)
+        if close.any():
+            seen = abs(x - anchor)[close]  # the distance without its rounding
+            with np.errstate(invalid="ignore"):
+                slope = (self.log(anchor[close] + 2 * side[close] * seen) - found[close]) / math.log(2)
+            size, least = size[close], least[close]
+            found[close] += np.where(
+                (size < least) & np.isfinite(slope) | (slope > -1) & (slope < 0), slope, 0
+            ) * np.log(size / seen)
+        return found
+
+    def has(self, x: Any) -> Any:
+        """Return whether x is inside of the support."""
+        return (x >= self.support[0]) & (x <= self.support[1])
+
+    def covers(self, other: Density) -> bool:
+        """Return whether the support holds that of another, but for the rounding of a sum loc + scale at its ends."""
+        (a, b), (c, d) = self.support, other.support
+        slack = 4 * np.finfo(float).eps
+        return bool((c >= a or a - c <= slack * abs(a)) and (d <= b or d - b <= slack * abs(b)))
+
+
+def fades(log: Callable[[float], float], zero: float, positive: float, scale: float, limit: float = FADED) -> bool:
+    """Return whether a function of x becomes 0 by rounding, between two x, and not by a jump or as a power.
+
+    Parameters
+    ----------
+    log : callable
+        The logarithm of the function.
+    zero, positive : float
+        Here it is -inf, and here it is not.
+    scale : float
+        Steps of a millionth of this are small.
+    limit : float
+        How small the function becomes only on the way to rounding.
+    """
+    back = math.copysign(1e-6 * scale, positive - zero)
+    for _ in range(60):
+        middle = zero / 2 + positive / 2
+        if log(middle) == -math.inf:
+            zero = middle
+        else:
+            positive = middle
+    return log(positive + back) < limit
 
 
 def read_distribution(name: str, given: Any, support: tuple[float, float], points: Sequence[float]) -> Masses | Density:
@@ -76,13 +143,13 @@ def read_distribution(name: str, given: Any, support: tuple[float, float], point
     DistributionError
         It is no distribution, or none of one dimension.
     """
-    if hasattr(given, "logpdf") and hasattr(given, "support"):
-        return _from_scipy(name, given, points)
-    if hasattr(given, "pmf"):
+    if _is_discrete(given):
         raise DistributionError(
             f"{name} is a discrete distribution of scipy.stats; expected masses or a density; give its masses as an "
             "array, as in dist.pmf(range(n)), over points that hold all of them"
         )
+    if hasattr(given, "logpdf") and hasattr(given, "support"):
+        return _from_scipy(name, given, points)
     if callable(given):
         return _from_function(name, given, support, points)
     if hasattr(given, "pdf"):
@@ -132,11 +199,19 @@ def as_floats(name: str, given: Any) -> Floats:
 # ---------------------------------------------------------------------- densities
 
 
+def _is_discrete(given: Any) -> bool:
+    if not hasattr(given, "pmf"):
+        return False
+    if not hasattr(given, "logpdf"):
+        return True
+    return bool(np.any(given.pmf(given.icdf(0.5)) > 0))  # the newer distributions have both, whatever they are
+
+
 def _from_scipy(name: str, given: Any, points: Sequence[float]) -> Density:
     quantile = getattr(given, "ppf", None) or given.icdf  # scipy.stats calls it one or the other
     try:
-        low, high = (float(end) for end in given.support())
-        cuts = [float(quantile(0.5))]
+        low, high = support_of(given)
+        cuts = [float(quantile(share)) for share in _ANCHORS]
     except TypeError as error:
         raise DistributionError(
             f"{name} is {given!r:.60}; expected one distribution with all its parameters as single numbers, as in "
@@ -146,33 +221,59 @@ def _from_scipy(name: str, given: Any, points: Sequence[float]) -> Density:
         raise DistributionError(
             f"{name} has the support ({low:g}, {high:g}); scipy.stats says so of parameters out of range: correct them"
         )
-    if math.isinf(low):
-        cuts += [float(x) for x in quantile(_TAIL_LEVELS)]
-    if math.isinf(high):
-        cuts += [float(x) for x in quantile(1 - _TAIL_LEVELS)]
-    return _density(name, given.logpdf, (low, high), [*cuts, *_read_points(name, points)])
+    log = log_density(given) or given.logpdf
+    if not type(getattr(given, "dist", given)).__module__.startswith("scipy."):  # it may not work element by element
+        log = partial(apply, name, log)
+    elif not _keeps_logarithms(log, (low, high), cuts):
+        log = partial(_trusted, log)
+    return _density(name, log, (low, high), [*cuts, *_read_points(name, points)], True)
+
+
+def _keeps_logarithms(log: Callable[[Any], Any], support: tuple[float, float], cuts: list[float]) -> bool:
+    """Return whether a density of scipy.stats has a formula for its logarithm, which may then be very low."""
+    spread = cuts[2] - cuts[0]
+    x = [cuts[0] - spread * np.geomspace(1e-3, 1e12, 200), cuts[2] + spread * np.geomspace(1e-3, 1e12, 200)]
+    x += [end + sign * spread * np.geomspace(1e-290, 1, 99) for end, sign in zip(support, (1, -1), strict=True)]
+    with np.errstate(all="ignore"):
+        found = log(np.concatenate(x))
+    return bool((np.isfinite(found) & (found < LOG_SMALLEST - 40)).any())
+
+
+def _trusted(log: Callable[[Any], Any], x: Any) -> Any:
+    """Return log p, and -inf where p is so small that it has lost digits."""
+    found = np.asarray(log(x))
+    return np.where(found < LOG_SMALLEST, -np.inf, found)
 
 
 def _from_function(name: str, given: Any, support: tuple[float, float], points: Sequence[float]) -> Density:
     low, high = _read_support(name, support)
 
+    def number(x: float) -> Any:
+        try:
+            return given(x)
+        except OverflowError:  # as of math.exp(800): so far out a density is 0, and its integral says if it was not
+            return 0.0
+        except ZeroDivisionError:  # a single point at which it is infinite
+            return math.inf
+
     def log(x: Any) -> Any:
         inside = (x >= low) & (x <= high)
         values = np.zeros(x.shape)
-        if inside.any():
-            values[inside] = apply(name, given, x[inside] if x.ndim else x)
-        with np.errstate(divide="ignore", invalid="ignore"):  # log 0 = -inf; of a negative number it is nan
-            return np.log(values)
+        values[inside] = apply(name, number, x[inside])
+        return np.where(values < np.finfo(float).tiny, np.where(values >= 0, -np.inf, np.nan), np.log(values))
 
-    return _density(name, log, (low, high), _read_points(name, points))
+    return _density(name, log, (low, high), _read_points(name, points), False)
 
 
-def _density(name: str, log: Callable[[Any], Any], support: tuple[float, float], points: list[float]) -> Density:
-    """Return a density that checks what it says, and is known to integrate to 1."""
+def _density(
+    name: str, log: Callable[[Any], Any], support: tuple[float, float], points: list[float], stated: bool
+) -> Density:
+    """Return a density that checks what it says."""
 
     def checked(x: Any) -> Any:
         x = np.asarray(x, np.float64)
-        values = log(x)
+        with np.errstate(all="ignore"):  # log 0 = -inf; of a negative number it is nan
+            values = log(x)
         wrong = np.isnan(values)
         if wrong.any():
             raise DistributionError(
@@ -181,33 +282,22 @@ def _density(name: str, log: Callable[[Any], Any], support: tuple[float, float],
             )
         return values
 
-    cuts = tuple(float(x) for x in (*points, *support) if math.isfinite(x))
-    try:
-        total = integrate(lambda x: math.exp(checked(x)), *support, cuts)
-    except UnsettledError as error:
-        raise DistributionError(f"{name}: {error}; give points=[...] where the density jumps or peaks") from error
-    if not abs(total - 1) <= SUM_TOLERANCE:
-        raise DistributionError(
-            f"{name} integrates to {total:.9g} over ({support[0]:g}, {support[1]:g}); expected 1 within "
-            f"{SUM_TOLERANCE:g}; divide it by its integral, or, where quadrature overlooked a narrow peak, give "
-            "points=[...] at the peak and its flanks"
-        )
-    return Density(checked, support, cuts)
+    return Density(name, checked, support, tuple(x for x in (*points, *support) if math.isfinite(x)), stated)
 
 
 def apply(name: str, function: Callable[[Any], Any], x: Any) -> Floats:
-    """Call a function of x elementwise: at once if it can take an array, else one number at a time."""
+    """Call a function of x for one number after the other: given an array, it might mix the elements."""
     x = np.asarray(x, np.float64)
-    if x.ndim:
-        try:
-            values = as_floats(name, function(x.ravel()))
-            return np.broadcast_to(values, x.size).reshape(x.shape)
-        except (TypeError, ValueError):  # it compares, or is made for numbers: math.exp(x)
-            return np.array([apply(name, function, number) for number in x.ravel()]).reshape(x.shape)
-    values = as_floats(f"{name}({x:g})", function(float(x)))
-    if values.size != 1:
-        raise DistributionError(f"{name}({x:g}) has shape {values.shape}; expected one number for one x")
-    return values.reshape(())
+    found = np.empty(x.size)
+    for place, number in enumerate(x.ravel().tolist()):
+        value = function(number)
+        if not isinstance(value, float | int):
+            value = as_floats(f"{name}({number:g})", value)
+            if value.size != 1:
+                raise DistributionError(f"{name}({number:g}) has shape {value.shape}; expected one number for one x")
+            value = value.item()
+        found[place] = value
+    return found.reshape(x.shape)
 
 
 def _read_support(name: str, support: Any) -> tuple[float, float]:
@@ -222,6 +312,9 @@ def _read_support(name: str, support: Any) -> tuple[float, float]:
 
 def _read_points(name: str, points: Any) -> list[float]:
     try:
-        return [float(x) for x in points]
-    except (TypeError, ValueError) as error:
-        raise DistributionError(f"{name}: points is {points!r}; expected a list of numbers, as in [0, 1]") from error
+        found = [float(x) for x in points]
+    except (TypeError, ValueError):
+        found = [math.nan]
+    if np.isnan(found).any():
+        raise DistributionError(f"{name}: points is {points!r}; expected a list of numbers, as in [0, 1]")
+    return found

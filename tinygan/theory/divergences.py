@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygan.theory.pairs import LINE, read_pair
+from tinygan.theory.pairs import LINE, DensityPair, read_pair
 
 
 def kl_divergence(p: Any, q: Any, *, support: tuple[float, float] = LINE, points: Sequence[float] = ()) -> float:
@@ -43,6 +43,8 @@ def kl_divergence(p: Any, q: Any, *, support: tuple[float, float] = LINE, points
     0.5
     """
     pair = read_pair("kl_divergence", ("p", p), ("q", q), support, points)
+    if isinstance(pair, DensityPair) and pair.p.stated and not pair.q.covers(pair.p):
+        return math.inf
     return pair.total(_kl_term)
 
 

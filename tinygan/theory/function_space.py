@@ -23,14 +23,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tinygan.theory.distributions import Floats, read_masses
-from tinygan.theory.game import criterion, optimal_discriminator
-from tinygan.theory.pairs import check_lengths
+from tinygan.theory.game import criterion_term, optimal_discriminator
+from tinygan.theory.pairs import MassPair, check_lengths
 
 LARGEST_SAFE_STEP = 1.0  # up to here the criterion cannot rise
 
@@ -52,7 +53,7 @@ class Descent:
     path : numpy.ndarray of float64, shape (steps + 1, n), or None
         p_g at the start and after each step, if that was asked for.
     converged : bool
-        Whether the last excess is below the tolerance.
+        Whether the last excess is below the tolerance and p_g has mass wherever p_data has: else it comes no closer.
     verdict : str
         In words: that it converged and how, or why it did not.
     """
@@ -93,7 +94,8 @@ def descend(
     """Play the game in function space: D at its optimum, small steps of p_g down the criterion (Proposition 2).
 
     It converges from every start that has mass wherever p_data has some, and the criterion never rises, if D is at its
-    optimum and the steps are no larger than 1. Each condition can be dropped, and the verdict says what came of it.
+    optimum and the steps are no larger than 1. Each condition can be dropped, and the verdict says what came of it. A
+    start that lacks mass never converges, however little is lacking: no step brings mass to a point that has none.
 
     Parameters
     ----------
@@ -137,16 +139,16 @@ def descend(
     _check_numbers(step_size, max_steps, tolerance)
 
     slope = _slope(p, p_g)
-    course, path = [criterion(p, p_g)], [p_g]
+    course, path = [_criterion(p, p_g)], [p_g]
     while course[-1] + math.log(4) >= tolerance and len(course) <= max_steps:
         p_g = _step(p_g, slope, step_size)
         if not freeze_discriminator:
             slope = _slope(p, p_g)
-        course.append(criterion(p, p_g))
+        course.append(_criterion(p, p_g))
         if keep_path:
             path.append(p_g)
 
-    converged = course[-1] + math.log(4) < tolerance
+    converged = course[-1] + math.log(4) < tolerance and not ((p_g == 0) & (p > 0)).any()
     rises = int((np.diff(course) > _ROUNDING).sum())
     d = optimal_discriminator(p, first if freeze_discriminator else p_g)
     reasons = [] if converged else _reasons(p, first, p_g, d if freeze_discriminator else None, step_size, rises)
@@ -177,12 +179,19 @@ def _step(p_g: Floats, slope: Floats, step_size: float) -> Floats:
     return weights / weights.sum()
 
 
+def _criterion(p_data: Floats, p_g: Floats) -> float:
+    return MassPair(p_data, p_g).total(criterion_term)
+
+
 def _check_numbers(step_size: float, max_steps: int, tolerance: float) -> None:
-    if not 0 < step_size <= 1e6:
+    def number(given: Any) -> bool:
+        return isinstance(given, Real) and not isinstance(given, bool)
+
+    if not (number(step_size) and 0 < step_size <= 1e6):
         raise ValueError(f"descend: step_size is {step_size!r}; expected a number above 0, such as 0.1, up to 1e6")
-    if isinstance(max_steps, bool) or not isinstance(max_steps, int) or max_steps < 1:
+    if not (number(max_steps) and isinstance(max_steps, Integral) and max_steps >= 1):
         raise ValueError(f"descend: max_steps is {max_steps!r}; expected a whole number of at least 1")
-    if not 0 < tolerance < math.inf:
+    if not (number(tolerance) and 0 < tolerance < math.inf):
         raise ValueError(f"descend: tolerance is {tolerance!r}; expected a number of nats above 0, such as 1e-6")
 
 

@@ -9,12 +9,20 @@ from typing import Any
 import numpy as np
 
 from tinygan.errors import DistributionError
-from tinygan.theory.distributions import apply, as_floats
-from tinygan.theory.pairs import LINE, DensityPair, MassPair, read_pair
+from tinygan.theory.distributions import LOG_SMALLEST, apply, as_floats
+from tinygan.theory.pairs import LINE, Answers, DensityPair, MassPair, read_pair
+
+_CERTAIN = 37.0  # a logit from which the sigmoid is 1, or less its opposite below 1e-16
 
 
 def value(
-    p_data: Any, p_g: Any, d: Any, *, support: tuple[float, float] = LINE, points: Sequence[float] = ()
+    p_data: Any,
+    p_g: Any,
+    d: Any,
+    *,
+    logits: bool = False,
+    support: tuple[float, float] = LINE,
+    points: Sequence[float] = (),
 ) -> float:
     """Return V(D, G) = E_data log D(x) + E_g log(1 - D(x)): equation 1, as the integral over x of equation 3.
 
@@ -26,21 +34,27 @@ def value(
     p_data, p_g : array_like of shape (n,), Tensor, frozen scipy.stats distribution or callable
         Two distributions of one kind. Masses of n points, which sum to 1 within 1e-6 and are then divided by their
         sum. Or densities on the real line: a continuous distribution of scipy.stats with its parameters, or a
-        function from x to the density, which integrates to 1 within 1e-6; tables and densities of several variables
-        are not taken. A plain function is taken at its word where it is rounded to 0; scipy.stats is asked for the
-        logarithm of its density, which is not rounded so.
+        function from x, one number, to the density, which integrates to 1 within 1e-6; tables and densities of several
+        variables are not taken. A density of scipy.stats has a logarithm also where it is rounded to 0 itself, if
+        there is a formula; a plain function has none there. Where that matters it is refused.
     d : number, array_like of shape (n,), Tensor or callable
         D(x), probabilities in [0, 1]: an array for masses, a function of x for densities, or the same number
-        everywhere.
+        everywhere. A function is called for one x after the other.
+    logits : bool
+        Whether `d` is the logit of D, log D - log(1 - D), and not D itself. Close to 1 a probability has no digits left
+        for log(1 - D), and far out a sigmoid is rounded to 1 or 0. Where that could matter it is refused.
     support : (float, float)
         Of densities given as plain functions: outside of it they are 0 and are not called.
     points : sequence of float
-        Of densities given as plain functions: where they jump, or peak so narrowly that quadrature could overlook it.
+        Where a density or D jumps, or changes so narrowly that quadrature could overlook it. What is overlooked of a
+        density is noticed, as it then does not integrate to 1. Of D it is not: give the ends of a band that is
+        narrower than a hundredth of the densities.
 
     Returns
     -------
     float
-        In nats; at most 0. ``-inf`` where D is certain and wrong: 0 where p_data has mass, or 1 where p_g has.
+        In nats; at most 0. ``-inf`` where D is certain and wrong: 0 where p_data has mass, or 1 where p_g has, however
+        little.
 
     Raises
     ------
@@ -59,8 +73,8 @@ def value(
     """
     pair = read_pair("value", ("p_data", p_data), ("p_g", p_g), support, points)
     if isinstance(pair, MassPair):
-        return pair.total(_value_term, _read_answers(pair, d))
-    return pair.total(_value_term, _read_function(pair, d))
+        return pair.total(_value_term, *_read_answers(pair, d, logits))
+    return pair.total(_value_term, _read_function(d, logits))
 
 
 def optimal_discriminator(
@@ -82,12 +96,13 @@ def optimal_discriminator(
     -------
     numpy.ndarray of float64, shape (n,), or callable
         The values of D* at the points, for masses; for densities the function D*, from an array of x to an array of
-        the same shape. Exactly 0 only where p_data is 0, exactly 1 only where p_g is.
+        the same shape. Exactly 0 only where p_data is 0 or rounded to it, exactly 1 only where p_g is.
 
     Raises
     ------
     DistributionError
-        An argument is no distribution, or the two do not go together.
+        An argument is no distribution, or the two do not go together. Of the function: at such an x both densities are
+        rounded to 0 inside of a support that scipy.stats states.
 
     Examples
     --------
@@ -139,24 +154,34 @@ def criterion(p_data: Any, p_g: Any, *, support: tuple[float, float] = LINE, poi
     -1.163451
     """
     pair = read_pair("criterion", ("p_data", p_data), ("p_g", p_g), support, points)
-    return pair.total(_criterion_term)
+    return pair.total(criterion_term)
 
 
-def _value_term(p: Any, log_p: Any, q: Any, log_q: Any, d: Any) -> Any:
-    return np.where(p > 0, p * np.log(d), 0.0) + np.where(q > 0, q * np.log1p(-d), 0.0)
+def _value_term(p: Any, log_p: Any, q: Any, log_q: Any, log_d: Any, log_not_d: Any) -> Any:
+    return np.where(p > 0, p * log_d, 0.0) + np.where(q > 0, q * log_not_d, 0.0)
 
 
-def _criterion_term(p: Any, log_p: Any, q: Any, log_q: Any) -> Any:
+def criterion_term(p: Any, log_p: Any, q: Any, log_q: Any) -> Any:
+    """Return what x adds to C(G)."""
     log_sum = np.logaddexp(log_p, log_q)
     return np.where(p > 0, p * (log_p - log_sum), 0.0) + np.where(q > 0, q * (log_q - log_sum), 0.0)
 
 
 def _optimal_answer(pair: DensityPair, x: Any) -> Any:
     """D* = sigmoid(log p_data - log p_g), which holds even where both densities are rounded to 0."""
-    x = as_floats("x", x)
+    x = as_floats("optimal_discriminator: x", x)
     log_p, log_q = pair.p.log(x), pair.q.log(x)
     with np.errstate(over="ignore", invalid="ignore"):  # -inf - -inf = nan, off both supports
         answer = 1 / (1 + np.exp(log_q - log_p))
+    for density, lost, other in ((pair.p, log_p, log_q), (pair.q, log_q, log_p)):
+        unknown = np.isneginf(lost) & density.has(x) & (other < LOG_SMALLEST + _CERTAIN)
+        # scipy.stats says where a density is 0; a plain function is taken at its word, unless the other knows better
+        unknown &= density.stated & (x > density.support[0]) & (x < density.support[1]) | np.isfinite(other)
+        if unknown.any():
+            raise DistributionError(
+                f"optimal_discriminator: {density.name.split(': ')[-1]} is rounded to 0 at x = {x[unknown].flat[0]:g}, "
+                "where the other density is no larger than what is rounded so; expected x where one of them is"
+            )
     return _never_certain(answer, np.isfinite(log_p) & np.isfinite(log_q))[()]
 
 
@@ -168,7 +193,7 @@ def _never_certain(answer: Any, disputed: Any) -> Any:
 # ---------------------------------------------------------------------- a discriminator that was given
 
 
-def _read_answers(pair: MassPair, d: Any) -> Any:
+def _read_answers(pair: MassPair, d: Any, logits: bool) -> tuple[Any, Any]:
     if callable(d):
         raise DistributionError("value: d is a function but p_data has masses; give the values of D, one for each mass")
     answers = as_floats("value: d", d)
@@ -178,32 +203,47 @@ def _read_answers(pair: MassPair, d: Any) -> Any:
             "number"
         )
     answers = np.broadcast_to(answers, pair.p.shape)
-    wrong = np.flatnonzero(~((answers >= 0) & (answers <= 1)) & (pair.p + pair.q > 0))
-    if wrong.size:
-        raise _no_probability(f"d[{wrong[0]}]", answers[wrong[0]])
-    return answers
+    _check_answers(lambda place: f"d[{place}]", answers, pair.p + pair.q > 0, logits)
+    return _logs(answers, logits)
 
 
-def _read_function(pair: DensityPair, d: Any) -> Callable[[float], float]:
-    if not callable(d):
+def _read_function(d: Any, logits: bool) -> Answers:
+    if callable(d):
+        ours = isinstance(d, partial) and d.func is _optimal_answer  # it takes arrays, element by element
+        function = d if ours else partial(apply, "value: d", d)
+    else:
         constant = as_floats("value: d", d)
         if constant.shape != ():
             raise DistributionError(
                 f"value: d has shape {constant.shape} but p_data is a density; expected a function of x, or one number"
             )
-    else:
-        constant = None
+        function = partial(np.full_like, fill_value=constant)
 
-    def answer(x: float) -> float:
-        y = float(apply("value: d", d, x) if constant is None else constant)
-        if not 0 <= y <= 1:
-            raise _no_probability(f"d({x:g})", y)
-        return y
+    def answer(x: Any) -> tuple[Any, Any]:
+        x = np.asarray(x, np.float64)
+        try:
+            y = function(x)
+        except OverflowError as error:
+            raise DistributionError("value: d overflows far out; give its logit instead, with logits=True") from error
+        _check_answers(lambda place: f"d({x.flat[place]:g})", np.atleast_1d(y), True, logits)
+        return _logs(y, logits)
 
-    return answer
+    return Answers(answer, rounded=not logits)
 
 
-def _no_probability(place: str, found: float) -> DistributionError:
-    return DistributionError(
-        f"value: {place} is {found:g}; expected a probability in [0, 1]; of a network's logit take the sigmoid"
-    )
+def _check_answers(place: Callable[[int], str], y: Any, counted: Any, logits: bool) -> None:
+    right = ~np.isnan(y) if logits else (y >= 0) & (y <= 1)
+    wrong = np.flatnonzero(~right & counted)
+    if wrong.size:
+        expected = (
+            "a logit, log D - log(1 - D)"
+            if logits
+            else "a probability in [0, 1]; of a network's logit take the sigmoid, or say logits=True"
+        )
+        raise DistributionError(f"value: {place(wrong[0])} is {y[wrong[0]]:g}; expected {expected}")
+
+
+def _logs(y: Any, logits: bool) -> tuple[Any, Any]:
+    """Return log D and log(1 - D)."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return (-np.logaddexp(0, -y), -np.logaddexp(0, y)) if logits else (np.log(y), np.log1p(-y))

@@ -7,6 +7,8 @@ capacity, seen in one of some width after so many samples.
 
 from __future__ import annotations
 
+import math
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -52,6 +54,10 @@ def learn_discriminator(
     ------
     ShapeError
         The points are no rows of one length, or there are none.
+    DistributionError
+        A point is no number, or not finite.
+    ValueError
+        width, steps, batch or lr is out of range.
 
     Examples
     --------
@@ -62,13 +68,22 @@ def learn_discriminator(
     >>> bool(abs(answers(learned, np.linspace(-2, 2, 5)[:, None]) - truth).max() < 0.1)
     True
     """
-    sides = [np.asarray(points, np.float64) for points in (data, samples)]
+    for name, size in (("width", width), ("steps", steps), ("batch", batch)):
+        if isinstance(size, bool) or not isinstance(size, Integral) or size < 1:
+            raise ValueError(f"learn_discriminator: {name} is {size!r}; expected a whole number of at least 1")
+    if not 0 < lr < math.inf:
+        raise ValueError(f"learn_discriminator: lr is {lr!r}; expected a number above 0, such as 0.01")
+    sides = [
+        as_floats(f"learn_discriminator: {name}", points) for name, points in (("data", data), ("samples", samples))
+    ]
     for name, points in zip(("data", "samples"), sides, strict=True):
         if points.ndim != 2 or 0 in points.shape or points.shape[1] != sides[0].shape[1]:
             raise ShapeError(
                 f"learn_discriminator: {name} has shape {points.shape}, beside data of shape {sides[0].shape}; "
                 "expected (n, d), one point a row, both with the same d of at least 1"
             )
+        if not np.isfinite(points).all():
+            raise DistributionError(f"learn_discriminator: {name} holds nan or an infinity; expected finite points")
     both = np.concatenate(sides)
     mean, deviation = both.mean(axis=0), both.std(axis=0)
     deviation = np.where(deviation > 0, deviation, 1.0)
@@ -109,20 +124,33 @@ def answers(discriminator: nn.Module, x: Any) -> Floats:
     -------
     numpy.ndarray of float64, shape (k,)
 
+    Raises
+    ------
+    ShapeError
+        The points are no rows, or the discriminator does not give one logit for each.
+
     Examples
     --------
     >>> undecided = nn.Linear(2, 1, True, nn.init.constant(0.0))
     >>> answers(undecided, np.zeros((3, 2)))
     array([0.5, 0.5, 0.5])
     """
+    points = as_floats("answers: x", x).astype(np.float32)
+    if points.ndim < 2:
+        raise ShapeError(f"answers: x has shape {points.shape}; expected (k, d), one point a row")
     modes = [(module, module.training) for module in discriminator.modules()]
     discriminator.eval()
     try:
-        logits = gan.push(discriminator, np.asarray(x, np.float32))[:, 0].astype(np.float64)
+        logits = gan.push(discriminator, points).astype(np.float64)
     finally:
         for module, training in modes:
             module.training = training
-    return np.exp(-np.logaddexp(0, -logits))
+    if logits.shape != (len(points), 1):
+        raise ShapeError(
+            f"answers: the discriminator gives shape {logits.shape} for {len(points)} points; expected "
+            f"({len(points)}, 1), one logit a row"
+        )
+    return np.exp(-np.logaddexp(0, -logits[:, 0]))
 
 
 def worst_error(d: Any, p_data: Any, p_g: Any, share: float = 0.01) -> float:
@@ -145,14 +173,20 @@ def worst_error(d: Any, p_data: Any, p_g: Any, share: float = 0.01) -> float:
     Raises
     ------
     DistributionError
-        The three do not have one shape, or a density is negative, infinite or 0 everywhere.
+        The three do not have one shape, a density is negative, infinite or 0 everywhere, or d is no probability.
+    ValueError
+        share is out of range.
 
     Examples
     --------
     >>> round(worst_error([0.5, 0.5, 0.0], [0.6, 0.4, 0.0], [0.4, 0.6, 0.0]), 9)
     0.1
     """
+    if not 0 <= share < 1:
+        raise ValueError(f"worst_error: share is {share!r}; expected a number in [0, 1), such as 0.01")
     d = as_floats("worst_error: d", d)
+    if ((d < 0) | (d > 1)).any():
+        raise DistributionError("worst_error: d is not in [0, 1]; expected probabilities: of a logit take the sigmoid")
     densities = [as_floats(f"worst_error: {name}", p) for name, p in (("p_data", p_data), ("p_g", p_g))]
     for name, p in zip(("p_data", "p_g"), densities, strict=True):
         if p.ndim != 1 or p.shape != d.shape:
@@ -166,4 +200,5 @@ def worst_error(d: Any, p_data: Any, p_g: Any, share: float = 0.01) -> float:
             )
     p, q = densities
     counted = (p > share * p.max()) | (q > share * q.max())
-    return float(np.abs(d[counted] - p[counted] / (p + q)[counted]).max())
+    p, q = p[counted] / 2, q[counted] / 2  # so that the sum of two of the largest is finite
+    return float(np.abs(d[counted] - p / (p + q)).max())

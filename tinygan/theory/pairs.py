@@ -12,15 +12,23 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tinygan.errors import DistributionError
-from tinygan.theory.distributions import Density, Floats, Masses, read_distribution
-from tinygan.theory.quadrature import UnsettledError, integrate
+from tinygan.theory.distributions import FADED, SUM_TOLERANCE, Density, Floats, Masses, fades, read_distribution
+from tinygan.theory.quadrature import halved, integrate, pieces, points
 
-# From p(x), log p(x), q(x), log q(x), and the other functions of x that were handed to `total`, to the term at x.
+# From p(x), log p(x), q(x), log q(x), and what was handed to `total` besides, to the term at x.
 Term = Callable[..., Any]
 
-_NEGLIGIBLE = 1e-10  # mass on which a term may be infinite: densities are rounded to 0 far out in their tails
+_ACCEPTED = 1e-8  # doubt about a total, relative to the larger of 1 and itself
+_DROPPED = 1e3  # no logarithm that rounding hides is taken to be larger, where there is hardly any mass
+_FADED_TO_1 = -34.0  # log(1 - D), just before D is 1: it came there by rounding; see `fades`
+_ROUNDED = 2.0**-53  # of a number just below 1
+_LEAST = 2.0**-46  # of the size of an anchor: D is not asked closer to it
+_CLOSER = 2  # halvings of the pieces for the sake of D
+_SOME = 1e-4  # ... of pieces with so much mass
+_MOST_PIECES = 500  # in search of mass that was overlooked
 
 LINE = (-math.inf, math.inf)
 
@@ -39,53 +47,195 @@ class MassPair:
 
 
 @dataclass(frozen=True)
+class Answers:
+    """A discriminator over the real line.
+
+    Attributes
+    ----------
+    logs : callable
+        From x, a number or an array, to log D(x) and log(1 - D(x)).
+    rounded : bool
+        Whether these come from D(x), which has no digits left close to 1, and not from its logit.
+    """
+
+    logs: Callable[[Any], tuple[Any, Any]]
+    rounded: bool
+
+
+@dataclass(frozen=True)
 class DensityPair:
-    """Two densities on the real line."""
+    """Two densities on the real line, and pieces of it on which both integrate to 1."""
 
     operation: str
     p: Density
     q: Density
+    panels: Floats
 
-    def total(self, term: Term, *others: Callable[[float], Any]) -> float:
-        """Integrate a term over the union of the supports; `others` are functions of x.
+    def total(self, term: Term, answers: Answers | None = None) -> float:
+        """Integrate a term over the union of the supports.
 
-        The total is infinite where the term is so on a set of some mass; a single point has none.
+        The total is infinite where the term is, on a set of some mass, however little. Where a number was only rounded
+        to 0 (or D to 1) its logarithm is not known: then the term counts as 0 if it cannot matter, else it is refused.
         """
-        infinite: set[float] = set()
+        panels = self.panels
+        if answers is not None:  # D may change where no density does
+            for _ in range(_CLOSER):
+                mass = self._masses(panels) > _SOME
+                panels = np.concatenate([panels[~mass], halved(panels[mass])])
 
-        def finite_part(x: float) -> float:
-            here = self._at(term, others, x)
-            if math.isinf(here):
-                infinite.add(here)
-                return 0.0
-            return here
+        zeros = False
 
-        def mass_of_the_rest(x: float) -> float:
-            return math.exp(self.p.log(x)) + math.exp(self.q.log(x)) if math.isinf(self._at(term, others, x)) else 0.0
+        def rows(anchor: Floats, distance: Floats) -> Floats:
+            nonlocal zeros
+            logs = self._logs(answers, anchor, distance)
+            zeros = zeros or bool(np.isneginf(logs).any())
+            p, q = np.exp(logs[0]), np.exp(logs[1])
+            found = [p, q, _apply(term, logs)]
+            if answers is not None and answers.rounded:
+                found.append(q * np.minimum(_ROUNDED * np.exp(-logs[3]), 1))  # of log(1 - D)
+            return np.array([np.where(np.isfinite(row), row, 0.0) for row in found])
 
-        total = self._integrate(finite_part)
-        if infinite and self._integrate(mass_of_the_rest) > _NEGLIGIBLE:
-            return sum(infinite)
+        with np.errstate(all="ignore"):  # log 0 = -inf, on purpose
+            totals, errors, panels = integrate(rows, panels)
+            _check_integrals((self.p, self.q), totals, errors)
+            total = float(totals[2])
+            infinite, hidden = self._judge(term, answers, panels) if zeros else (None, [])
+        if infinite:
+            return infinite
+        accepted = _ACCEPTED * max(1.0, abs(total))
+        hidden.append((float(totals[3:].sum()), 0.0, f"{self.operation}: D has no digits left close to 1"))
+        for lost, _, what in hidden:
+            if not lost <= accepted:
+                raise DistributionError(
+                    f"{what}, where the other distribution has mass: the logarithm counts; give "
+                    + (
+                        "D by its logit, with logits=True"
+                        if " D " in what
+                        else "a distribution of scipy.stats that has a formula for it, as norm, or, if the density is "
+                        "really 0 there, its support"
+                    )
+                )
+        low, high = _union(self.p, self.q)
+        if not errors[2] + sum(change for _, change, _ in hidden) <= accepted:
+            raise DistributionError(
+                f"{self.operation}: the integral from {low:g} to {high:g} did not settle: it may be infinite; if not, "
+                "give points=[...] where a density or D jumps or peaks"
+            )
         return total
 
-    def _at(self, term: Term, others: tuple[Callable[[float], Any], ...], x: float) -> float:
-        log_p, log_q = self.p.log(x), self.q.log(x)
-        p, q = np.exp(log_p), np.exp(log_q)
-        if p == q == 0:
-            return 0.0
-        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            return float(term(p, log_p, q, log_q, *(other(x) for other in others)))
+    def _masses(self, panels: Floats) -> Floats:
+        anchor, distance, weight = points(panels)
+        both: Floats = np.exp(self.p.near(anchor, distance)) + np.exp(self.q.near(anchor, distance))
+        return (both * weight).sum(axis=1)
 
-    def _integrate(self, function: Callable[[float], float]) -> float:
-        low = min(self.p.support[0], self.q.support[0])
-        high = max(self.p.support[1], self.q.support[1])
-        try:
-            return integrate(function, low, high, self.p.cuts + self.q.cuts)
-        except UnsettledError as error:
+    def _logs(self, answers: Answers | None, anchor: Floats, distance: Floats) -> Floats:
+        """Return log p, log q and, if there is a D, log D and log(1 - D), which are nan where there is no mass."""
+        logs = [self.p.near(anchor, distance), self.q.near(anchor, distance)]
+        if answers is not None:
+            some = (np.exp(logs[0]) > 0) | (np.exp(logs[1]) > 0)
+            x = anchor + np.sign(distance) * np.maximum(abs(distance), _LEAST * abs(anchor))
+            answer = np.full((2, len(x)), np.nan)
+            answer[:, some] = answers.logs(x[some])
+            logs += [*answer]
+        return np.array(logs)
+
+    def _judge(
+        self, term: Term, answers: Answers | None, panels: Floats
+    ) -> tuple[float | None, list[tuple[float, float, str]]]:
+        """Return the total if it is infinite; and of each place with a rounded 0 two bounds on what it hides.
+
+        The first is from the mass there, the second from the term where it is last seen, should it go on like that.
+        """
+        anchor, distance, weight = (values.ravel() for values in points(panels))
+        order = np.lexsort((distance, anchor + distance))
+        anchor, distance, weight = anchor[order], distance[order], weight[order]
+        x, logs = anchor + distance, self._logs(answers, anchor, distance)
+        here = _apply(term, logs)
+        mass = (np.exp(logs[0]) + np.exp(logs[1])) * weight
+        infinite, unknown, hidden = np.isinf(here), np.zeros(len(x), bool), []
+
+        watched: list[tuple[int, str, Floats, Callable[[Any], Any], float]] = [
+            (row, f"{density.name} is rounded to 0", np.where(density.has(x), logs[row], np.nan), density.log, FADED)
+            for row, density in enumerate((self.p, self.q))
+        ]
+        if answers is not None and answers.rounded:
+            watched += [
+                (2, f"{self.operation}: D is rounded to 0", logs[2], lambda at: answers.logs(at)[0], FADED),
+                (3, f"{self.operation}: D is rounded to 1", logs[3], lambda at: answers.logs(at)[1], _FADED_TO_1),
+            ]
+        for row, what, seen, log, limit in watched:
+            for first, last in _runs(np.isneginf(seen)):
+                edge = [
+                    outer
+                    for inner, outer in ((first, first - 1), (last, last + 1))
+                    if 0 <= outer < len(x)
+                    and np.isfinite(seen[outer])
+                    and fades(log, x[inner], x[outer], max(abs(x[inner] - x[outer]), abs(distance[outer]) / 10), limit)
+                ]
+                if edge:
+                    zone = slice(first, last + 1)
+                    unknown[zone] = True
+                    without = logs[:, edge].copy()
+                    without[row] = -np.inf
+                    change = here[edge] - np.nan_to_num(_apply(term, without), posinf=0, neginf=0)
+                    hidden.append(
+                        (
+                            _DROPPED * float(mass[zone][infinite[zone]].sum()),
+                            100 * float(abs(np.nan_to_num(change, posinf=0, neginf=0) * distance[edge]).sum()),
+                            f"{what} from x = {x[first]:g} to {x[last]:g}",
+                        )
+                    )
+        truly = infinite & ~unknown
+        return float(here[truly].sum()) if truly.any() else None, hidden
+
+
+def _apply(term: Term, logs: Floats) -> Floats:
+    """Return the term at some x: 0 where neither density has mass."""
+    p, q = np.exp(logs[0]), np.exp(logs[1])
+    return np.where((p > 0) | (q > 0), term(p, logs[0], q, logs[1], *logs[2:]), 0.0)
+
+
+def _runs(where: NDArray[np.bool_]) -> list[tuple[int, int]]:
+    """Return the first and last place of each run of True."""
+    changes = np.flatnonzero(np.diff(where, prepend=False, append=False))
+    return [(int(first), int(after) - 1) for first, after in changes.reshape(-1, 2)]
+
+
+def _union(p: Density, q: Density) -> tuple[float, float]:
+    return min(p.support[0], q.support[0]), max(p.support[1], q.support[1])
+
+
+def _settle(p: Density, q: Density) -> Floats:
+    """Return pieces of the line on which both densities are seen: they integrate to 1."""
+    panels = pieces(*_union(p, q), p.cuts + q.cuts)
+    while True:
+        totals, errors, panels = integrate(
+            lambda anchor, distance: np.array([np.exp(p.near(anchor, distance)), np.exp(q.near(anchor, distance))]),
+            panels,
+        )
+        missing = any(
+            not density.stated and total < 1 - SUM_TOLERANCE for density, total in zip((p, q), totals, strict=True)
+        )
+        if not missing or len(panels) > _MOST_PIECES:
+            _check_integrals((p, q), totals, errors)
+            return panels
+        panels = halved(panels)  # a narrow peak may lie between the points
+
+
+def _check_integrals(densities: tuple[Density, Density], totals: Floats, errors: Floats) -> None:
+    for density, total, error in zip(densities, totals[:2], errors[:2], strict=True):
+        name, (low, high) = density.name, density.support
+        if not error <= SUM_TOLERANCE / 10 * max(1.0, total):
             raise DistributionError(
-                f"{self.operation}: {error}: it may be infinite; if not, give points=[...] where a density jumps or "
-                "peaks"
-            ) from error
+                f"{name}: the integral from {low:g} to {high:g} did not settle; give points=[...] where the density "
+                "jumps or peaks"
+            )
+        if not abs(total - 1) <= SUM_TOLERANCE:
+            raise DistributionError(
+                f"{name} integrates to {total:.9g} over ({low:g}, {high:g}); expected 1 within {SUM_TOLERANCE:g}; "
+                "divide it by its integral, or, where quadrature overlooked a narrow peak, give points=[...] at the "
+                "peak and its flanks"
+            )
 
 
 def read_pair(
@@ -93,7 +243,7 @@ def read_pair(
     first: tuple[str, Any],
     second: tuple[str, Any],
     support: tuple[float, float],
-    points: Sequence[float],
+    cuts: Sequence[float],
 ) -> MassPair | DensityPair:
     """Turn two arguments, each with its name, into two distributions over the same points.
 
@@ -102,9 +252,10 @@ def read_pair(
     DistributionError
         One is no distribution, or the two do not go together.
     """
-    p, q = (read_distribution(f"{operation}: {name}", given, support, points) for name, given in (first, second))
+    p, q = (read_distribution(f"{operation}: {name}", given, support, cuts) for name, given in (first, second))
     if isinstance(p, Density) and isinstance(q, Density):
-        return DensityPair(operation, p, q)
+        with np.errstate(all="ignore"):
+            return DensityPair(operation, p, q, _settle(p, q))
     if isinstance(p, Masses) and isinstance(q, Masses):
         check_lengths(operation, (first[0], p.p), (second[0], q.p))
         return MassPair(p.p, q.p)

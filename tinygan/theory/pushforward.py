@@ -51,6 +51,8 @@ def pushforward(values: Any, edges: Any) -> Floats:
         )
     if edges.ndim != 1 or edges.size < 2 or not (np.diff(edges) > 0).all():
         raise DistributionError(f"pushforward: edges has shape {edges.shape}; expected two or more increasing numbers")
+    largest = max(1.0, abs(values).max() / 1e300)
+    values, edges = values / largest, edges / largest  # the width of a piece shall be finite
     low, high = np.minimum(values[:-1], values[1:]), np.maximum(values[:-1], values[1:])
     flat = low == high
     width = np.where(flat, 1.0, high - low)

@@ -1,0 +1,29 @@
+"""Work beside the result fails once in words, and stops nothing."""
+
+from __future__ import annotations
+
+import warnings
+
+import pytest
+
+from tinygan.experiments.side_outputs import SideOutputs
+
+
+@pytest.mark.parametrize("error", [OSError("full"), ImportError("no matplotlib"), MemoryError(), RecursionError()])
+def test_every_kind_of_failure_is_said_once(error):
+    side_outputs = SideOutputs()
+    with warnings.catch_warnings(record=True, action="always") as said:
+        for _ in range(3):
+            for what in ("the sheet", "the report"):
+                with side_outputs.attempt(what):
+                    raise error
+    first, second = map(str, (warning.message for warning in said))
+    assert first.startswith("the sheet could not be made: ")
+    assert second.startswith("the report could not be made: ")
+    assert (str(error) or type(error).__name__) in first
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, SystemExit])
+def test_what_ends_the_process_passes(stop):
+    with pytest.raises(stop), SideOutputs().attempt("the sheet"):
+        raise stop

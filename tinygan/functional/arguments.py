@@ -1,0 +1,137 @@
+"""What an operation is told besides its operands (axes, sizes, numbers), and which dtype its result has.
+
+Every function of this package checks its options here, so that each kind of option is refused in one way.
+"""
+
+from __future__ import annotations
+
+import numbers
+import operator
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from tinygan.backend import DEFAULT_DTYPE, Array, Shape
+from tinygan.engine import Tensor, is_grad_enabled
+from tinygan.errors import DtypeError, GradientError, ShapeError
+
+Axis = int | tuple[int, ...] | list[int] | None
+
+
+def real(x: Array) -> Array:
+    """Return integers and booleans as float32, for a function whose values are real numbers.
+
+    NumPy would choose float16 for the exponential of an int8, and float64 for that of an int64.
+    """
+    return x.astype(DEFAULT_DTYPE) if x.dtype.kind in "iub" else x
+
+
+def real_result(y: Array, *operands: Any) -> Array:
+    """Return `y`, as float32 when it is real and no operand is a floating-point array: NumPy makes it float64."""
+    if y.dtype != np.float64 or any(hasattr(x, "dtype") and x.dtype.kind not in "iub" for x in operands):
+        return y
+    return y.astype(DEFAULT_DTYPE)
+
+
+def number(value: Any, caller: str, argument: str) -> float:
+    """Return an option as a Python number.
+
+    No gradient flows to an option, so a tensor that requires one is refused: it would be lost without a word.
+    """
+    if type(value) in (float, int):  # nearly always
+        return value
+    if isinstance(value, Tensor) and value.requires_grad and is_grad_enabled():
+        raise GradientError(
+            f"{caller}: no gradient flows to {argument}, but the tensor given for it requires one; "
+            f"give a number, or cut the tensor off with .item()"
+        )
+    if hasattr(value, "item") and value.size == 1:
+        value = value.item()
+    if not isinstance(value, numbers.Real):
+        raise DtypeError(f"{caller}: {argument} must be a number, got {_shown(value)}")
+    return value if isinstance(value, int) else float(value)
+
+
+def integer(value: Any, caller: str, argument: str) -> int:
+    """Return an option as a Python integer, of Python or of NumPy."""
+    try:
+        if not isinstance(value, bool):
+            return operator.index(value)
+    except TypeError:  # a float, None, an array of several numbers, ...
+        pass
+    raise ShapeError(f"{caller}: {argument} must be an integer, got {_shown(value)}")
+
+
+def sizes(given: tuple[Any, ...], caller: str, argument: str = "a size") -> Shape:
+    """Return integers that were given as ``f(2, 3)``, as ``f((2, 3))``, or as ``f(array)``."""
+    if len(given) == 1 and (isinstance(given[0], (tuple, list)) or getattr(given[0], "ndim", 0) == 1):
+        given = tuple(given[0])
+    return tuple([integer(size, caller, argument) for size in given])
+
+
+def axes_of(shape: Shape, axis: Axis, caller: str) -> tuple[int, ...]:
+    """Return the axes of an array of `shape` that `axis` names, counted from the front; None names all.
+
+    A single number has no axes, but 0 and -1 may be named, as in PyTorch: nothing is reduced then.
+    """
+    ndim = len(shape)
+    if axis is None:
+        return tuple(range(ndim))
+    if type(axis) is int and -ndim <= axis < ndim:  # nearly always
+        return (axis % ndim,)
+    named = [integer(one, caller, "axis") for one in (axis if isinstance(axis, (tuple, list)) else (axis,))]
+    for one in named:
+        if not -max(ndim, 1) <= one < max(ndim, 1):
+            raise ShapeError(f"{caller}: axis {one} does not exist in an input of shape {shape}")
+    found = [one % max(ndim, 1) for one in named]
+    if len(set(found)) < len(found):
+        raise ShapeError(f"{caller}: axis={axis} names an axis of shape {shape} twice")
+    return tuple(found) if ndim else ()
+
+
+def one_axis(axis: Any, ndim: int, caller: str, where: str) -> int:
+    """Return one axis out of `ndim`, counted from the front; `where` is what it should be an axis of."""
+    axis = integer(axis, caller, "axis")
+    if not -ndim <= axis < ndim:
+        raise ShapeError(f"{caller}: axis {axis} does not exist in {where}")
+    return axis % ndim
+
+
+def with_shape(values: Iterable[Any], caller: str) -> None:
+    """Refuse lists, and whatever else is neither a tensor, an array nor a number, where a shape is read."""
+    for value in values:
+        if not (hasattr(value, "ndim") or isinstance(value, numbers.Number)):
+            raise DtypeError(f"{caller}: expected a tensor or an array, got {_shown(value)}; use tg.tensor(...)")
+
+
+def several(inputs: Any, caller: str) -> list[Any]:
+    """Return the inputs of an operation of any number of tensors or arrays."""
+    found = list(inputs) if isinstance(inputs, Iterable) else [inputs]
+    if not found:
+        raise ShapeError(f"{caller}: expected at least one tensor, got none")
+    for position, value in enumerate(found):
+        if not hasattr(value, "ndim"):
+            raise DtypeError(
+                f"{caller}: expected a sequence of tensors or arrays, got {_shown(value)} at position {position}; "
+                "use tg.tensor(...)"
+            )
+    return found
+
+
+def holds(dtype: Any, value: float) -> bool:
+    """Return whether `value` stays what it is as a number of `dtype`, up to rounding."""
+    if dtype.kind == "b":
+        return value in (0, 1)
+    if dtype.kind not in "iu":
+        return True
+    info = np.iinfo(dtype)
+    return value % 1 == 0 and int(info.min) <= value <= int(info.max)  # nan % 1 is nan
+
+
+def _shown(value: Any) -> str:
+    """Return a number as it is, and the type of anything else."""
+    if isinstance(value, numbers.Number):
+        return repr(value)
+    shape = f" of shape {value.shape}" if hasattr(value, "shape") else ""
+    return f"a {type(value).__name__}{shape}"
