@@ -20,7 +20,7 @@ from benchmarks.tinygan_step import TinyganStep
 from tinygan import nn
 from tinygan.backend import blas_threads
 from tinygan.engine import Tensor
-from tinygan.engine.checking.anomaly import detect_anomaly
+from tinygan.engine.anomaly import detect_anomaly
 from tinygan.engine.checking.check import gradcheck
 from tinygan.engine.modes import Observer
 from tinygan.experiments.running import save, start

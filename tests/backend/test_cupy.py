@@ -15,8 +15,7 @@ import numpy as np
 import pytest
 
 import tinygan as tg
-from tinygan.backend import registry
-from tinygan.backend import backend_of, get_backend
+from tinygan.backend import backend_of, get_backend, registry
 from tinygan.backend.cupy import missing
 from tinygan.errors import DeviceError
 

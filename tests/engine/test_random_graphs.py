@@ -392,7 +392,7 @@ class RandomGraphs(RuleBasedStateMachine):
     @rule()
     def zero_grad(self) -> None:
         for leaf in self.leaves:
-            leaf.tensor.zero_grad()
+            leaf.tensor.grad = None
             leaf.grad = None
 
     @invariant()

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from tinygan.backend.base import Array, Backend, Shape
-from tinygan.backend.registry import backend_of
+from tinygan.backend.registry import backend_of, get_backend
 from tinygan.errors import DeviceError, DtypeError, ShapeError
 
 DEFAULT_DTYPE = "float32"  # of what is made from Python floats; arrays keep the dtype they have
@@ -134,7 +134,7 @@ def operand(value: Any, backend: Backend, caller: str) -> Any:
     )
 
 
-def in_one_dtype(operands: Sequence[Any], backend: Backend) -> Sequence[Any]:
+def in_one_dtype(operands: Sequence[Any]) -> Sequence[Any]:
     """Return operands in the dtype that PyTorch would compute in.
 
     Arrays of floats decide among themselves. A 0-d operand does not promote them, nor does an integer or a boolean.
@@ -163,6 +163,67 @@ def in_one_dtype(operands: Sequence[Any], backend: Backend) -> Sequence[Any]:
         value.astype(dtype) if hasattr(value, "dtype") and value.dtype.kind in "fiub" else value
         for value in operands
     ]
+
+
+def prepare(
+    inputs: Sequence[Any], tensors: Sequence[Array | None], mixed: slice, caller: str
+) -> tuple[Backend, list[Any]]:
+    """Return the backend that all inputs of an operation share, and what its `forward` gets for them.
+
+    Parameters
+    ----------
+    inputs : sequence
+        Tensors, arrays, numbers and None.
+    tensors : sequence of array or None
+        The array of each input that is a tensor; None for the others.
+    mixed : slice
+        Which inputs are brought to one dtype.
+    caller : str
+        The operation, for messages.
+
+    Returns
+    -------
+    backend : Backend
+        That of the tensors; of the CPU if there are none.
+    operands : list
+        Arrays, numbers and None. No array is in it twice: the tape tells what is saved apart by identity.
+
+    Raises
+    ------
+    DeviceError, DtypeError
+    """
+    backends = [backend_of(array) for array in tensors if array is not None]
+    backend = (backends[0] if backends else None) or get_backend("cpu")
+    if backends.count(backend) != len(backends):
+        devices = " and ".join(sorted({other.device for other in backends if other is not None}))
+        raise DeviceError(f"{caller}: inputs are on different devices ({devices}); move them with .to(device)")
+    if not backends and not any(getattr(value, "ndim", 0) for value in inputs):  # nothing but numbers
+        return backend, [value if value is None else new_array(value, None, backend) for value in inputs]
+    operands = [
+        operand(value, backend, caller) if array is None else array
+        for value, array in zip(inputs, tensors, strict=True)
+    ]
+    if len(operands) > 1:
+        operands[mixed] = in_one_dtype(operands[mixed])
+        if len(set(map(id, operands))) < len(operands):
+            operands = [value[...] if backend.is_array(value) else value for value in operands]
+    return backend, operands
+
+
+def result_array(result: Any, operands: Sequence[Any], backend: Backend) -> Array:
+    """Return what `forward` computed as an array which is not itself one of the operands."""
+    array = result if backend_of(result) is not None else backend.asarray(result)  # NumPy's sums are scalars
+    return array[...] if id(array) in map(id, operands) else array
+
+
+def viewed(array: Array, operands: Sequence[Any]) -> int | None:
+    """Return the position of the operand whose memory `array` is a view of, or None."""
+    owner = getattr(array, "base", None)
+    if owner is not None:
+        for position, other in enumerate(operands):
+            if other is owner or getattr(other, "base", None) is owner:
+                return position
+    return None
 
 
 def describe(arrays: Sequence[Any]) -> str:

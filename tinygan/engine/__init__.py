@@ -4,8 +4,8 @@ Read `tensor` (an array and where it came from), then `tape` (what one operation
 then `chain_rule` (the backward pass). The formulas themselves are in `tinygan.functional`.
 """
 
+from tinygan.engine.anomaly import detect_anomaly
 from tinygan.engine.chain_rule import grad, topological_order
-from tinygan.engine.checking.anomaly import detect_anomaly
 from tinygan.engine.modes import enable_grad, is_grad_enabled, no_grad
 from tinygan.engine.tape import Elementwise, Operation
 from tinygan.engine.tensor import Tensor, tensor

@@ -14,9 +14,8 @@ There is no recursion, and the time is linear in the operations plus the edges b
 
 from __future__ import annotations
 
-import math
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from tinygan.backend import Backend
@@ -26,16 +25,14 @@ from tinygan.engine.tape import Operation
 from tinygan.engine.tensor import Tensor
 from tinygan.errors import DtypeError, GradientError, ShapeError
 
-# Set by tinygan.functional: the backend whose arrays are tensors, for a pass with create_graph=True.
-differentiable: Callable[[Backend], Backend] | None = None
+# Set by tinygan.functional: from a backend to the one whose arrays are tensors, for a pass with create_graph=True.
+differentiable: Any = None
 _adding = threading.Lock()  # two threads may add to the gradient of one leaf
 
 
-def backward(
-    output: Tensor, gradient: Any = None, create_graph: bool = False, retain_graph: bool | None = None
-) -> None:
+def backward(output: Tensor, gradient: Any, create_graph: bool, retain_graph: bool | None) -> None:
     """Add the gradient of `output` with respect to each leaf to the ``grad`` of that leaf: see `Tensor.backward`."""
-    for leaf, slope in _Pass("backward", output, gradient, create_graph, retain_graph).run(wanted=None).items():
+    for leaf, slope in _Pass("backward", create_graph, retain_graph).run(output, gradient, wanted=None).items():
         with _adding:
             leaf.grad = slope if leaf.grad is None else leaf.grad + slope
 
@@ -91,41 +88,35 @@ def grad(
     if not isinstance(output, Tensor):
         hint = "; differentiate a sum, as in tg.grad(a.sum() + b.sum(), x)" if isinstance(output, (list, tuple)) else ""
         raise DtypeError(f"grad: output: expected one tensor, got {type(output).__name__}{hint}")
-    single = isinstance(inputs, Tensor)
     if not isinstance(inputs, Iterable):
         raise DtypeError(f"grad: inputs: expected a tensor or a list of tensors, got {type(inputs).__name__}")
-    wanted = [inputs] if single else list(inputs)
-    for position, tensor in enumerate(wanted):
-        if getattr(tensor, "edge", None) is None:
+    edges = [getattr(tensor, "edge", None) for tensor in ([inputs] if isinstance(inputs, Tensor) else inputs)]
+    for position, edge in enumerate(edges):
+        if edge is None:
             raise GradientError(f"grad: input {position} is not a tensor that requires a gradient")
-    if output.edge is None and allow_unused:
-        return None if single else (None,) * len(wanted)
-    found = _Pass("grad", output, grad_output, create_graph, retain_graph).run({tensor.edge for tensor in wanted})
-    for position, tensor in enumerate(wanted):
-        if tensor.edge not in found and not allow_unused:
-            raise GradientError(
-                f"grad: the output does not depend on input {position}, so its gradient is 0 everywhere; "
-                "pass allow_unused=True to get None for such an input"
-            )
-    results = tuple([found.get(tensor.edge) for tensor in wanted])
-    return results[0] if single else results
+    found = {}
+    if output.edge is not None or not allow_unused:
+        found = _Pass("grad", create_graph, retain_graph).run(output, grad_output, wanted=set(edges))
+    for position, edge in enumerate(edges):
+        if edge not in found and not allow_unused:
+            raise GradientError.unused(position)
+    slopes = tuple([found.get(edge) for edge in edges])
+    return slopes[0] if isinstance(inputs, Tensor) else slopes
 
 
 def topological_order(root: Operation) -> list[Operation]:
     """Return every operation that `root` depends on, and `root`, each after all of its inputs."""
     order: list[Operation] = []
-    seen = {root}
-    stack: list[tuple[Operation, Any]] = [(root, iter(root.edges))]
+    seen: set[Operation] = set()
+    stack = [(root, False)]
     while stack:
-        operation, edges = stack[-1]
-        for edge in edges:
-            if isinstance(edge, Operation) and edge not in seen:
-                seen.add(edge)
-                stack.append((edge, iter(edge.edges)))
-                break
-        else:
+        operation, its_inputs_are_listed = stack.pop()
+        if its_inputs_are_listed:
             order.append(operation)
-            stack.pop()
+        elif operation not in seen:
+            seen.add(operation)
+            stack.append((operation, True))
+            stack += [(edge, False) for edge in reversed(operation.edges) if isinstance(edge, Operation)]
     return order
 
 
@@ -137,26 +128,20 @@ class _Pass:
     borrowed term is never written to; the sum of two terms belongs to the pass, and later terms are added in place.
     """
 
-    def __init__(
-        self, caller: str, output: Tensor, gradient: Any, create_graph: bool, retain_graph: bool | None
-    ) -> None:
-        if output.edge is None:
-            raise GradientError(
-                f"{caller}: the output does not depend on any tensor with requires_grad=True, so there is nothing to "
-                "differentiate. Was it computed under no_grad(), or by an earlier pass without create_graph=True? "
-                "If it is the gradient of a function made of straight pieces, such as relu, it is constant: its own "
-                "gradient is 0, and tg.grad(..., allow_unused=True) returns None"
-            )
+    def __init__(self, caller: str, create_graph: bool, retain_graph: bool | None) -> None:
         self.caller, self.create_graph = caller, create_graph
         self.retain_graph = create_graph if retain_graph is None else retain_graph
-        self.root: Any = output.edge
-        self.sums: dict[Any, tuple[Any, bool]] = {self.root: (_seed(caller, output, gradient, create_graph), False)}
+        self.sums: dict[Any, tuple[Any, bool]] = {}
 
-    def run(self, wanted: set[Any] | None) -> dict[Any, Tensor]:
+    def run(self, output: Tensor, gradient: Any, wanted: set[Any] | None) -> dict[Any, Tensor]:
         """Return the gradients with respect to the `wanted` operations and leaves; to every leaf if that is None."""
-        order = topological_order(self.root) if isinstance(self.root, Operation) else []
+        root = output.edge
+        if root is None:
+            raise GradientError.no_graph(self.caller)
+        self.sums[root] = self._seed(output, gradient), False
+        order = topological_order(root) if isinstance(root, Operation) else []
         useful = None if wanted is None else _leading_to(wanted, order)
-        found: dict[Any, tuple[Any, bool]] = {}
+        found = {}
         with modes.Recording(self.create_graph):
             while order:
                 operation = order.pop()
@@ -165,69 +150,76 @@ class _Pass:
                 gy, owned = self.sums.pop(operation)
                 if wanted is not None and operation in wanted:
                     found[operation] = gy, owned
-                needs = tuple([edge is not None and (useful is None or edge in useful) for edge in operation.edges])
+                needs = operation.needs
+                if useful is not None:
+                    needs = tuple([edge is not None and edge in useful for edge in operation.edges])
                 if any(needs):
                     self._apply_rule(operation, needs, gy)
-            found |= {edge: total for edge, total in self.sums.items() if isinstance(edge, Tensor)}
+            found |= self.sums  # now of leaves only
             return {edge: _own_tensor(total, owned) for edge, (total, owned) in found.items()}
+
+    def _seed(self, output: Tensor, gradient: Any) -> Any:
+        """Return the gradient of `output` with respect to itself, or the one that is given, in its shape and dtype."""
+        if gradient is None:
+            if output.size != 1:
+                raise GradientError.many_numbers(self.caller, output.shape)
+            gradient = output.backend.xp.ones(output.shape, output.dtype)
+        if not isinstance(gradient, Tensor):
+            gradient = Tensor(output.backend.array(gradient, output.dtype))
+        if gradient.shape != output.shape:
+            raise ShapeError(
+                f"{self.caller}: the gradient must have the shape of the output, {output.shape}, not {gradient.shape}"
+            )
+        gradient = gradient.astype(output.dtype)
+        return gradient if self.create_graph else gradient.data
 
     def _apply_rule(self, operation: Operation, needs: tuple[bool, ...], gy: Any) -> None:
         """Send the gradient of one operation on to what it was computed from."""
-        if operation.saved is None:
-            raise GradientError(
-                f"{self.caller}: the graph of '{operation.name}' has been freed by an earlier backward pass; "
-                "compute the forward pass again, or pass retain_graph=True to the first backward"
-            )
-        operation.refuse_changed()
-        B, saved = operation.backend, operation.saved
+        B, saved = operation.backend, operation.recall(self.caller)
         if self.create_graph:
-            assert differentiable is not None, "tinygan.functional sets this when it is imported"
-            B, saved = differentiable(B), operation.saved_as_tensors()
+            B, saved = differentiable(B), operation.as_tensors(saved)
         if not self.retain_graph:
             operation.saved = None
-        if (observer := modes.observer()) is not None:
-            observer.before_backward(operation, gy, saved)
+
+        observer = modes.observer()
+        observer.before_backward(operation, gy, saved)
         gradients = operation.needing(needs).backward(B, gy, *saved)
-        del saved
-        gradients = gradients if isinstance(gradients, (tuple, list)) else (gradients,)
+        del saved  # freed before the sums below are made
+        if not isinstance(gradients, (tuple, list)):
+            gradients = (gradients,)
         if len(gradients) != len(needs):
             raise GradientError(
                 f"{operation.name}: its backward returned {len(gradients)} gradients for {len(needs)} inputs"
             )
-        if observer is not None:
-            observer.backward(operation, gy, gradients)
+        observer.backward(operation, gy, gradients)
         for position, gradient in enumerate(gradients):
             if needs[position] and gradient is not None:
-                self._add(operation.edges[position], *self._fitted(gradient, operation, position, B))
+                self._add(operation, position, gradient, B)
 
-    def _fitted(self, gradient: Any, operation: Operation, position: int, B: Backend) -> tuple[Any, bool]:
-        """Return a gradient in the form, shape and dtype of what it is of, and whether it belongs to the pass."""
+    def _add(self, operation: Operation, position: int, term: Any, B: Backend) -> None:
+        """Add a gradient to what an input of `operation` has received, in the shape and dtype of that input."""
         edge, fresh = operation.edges[position], operation.fresh
-        if isinstance(gradient, Tensor) and not self.create_graph:
-            gradient = gradient.data
-        if not isinstance(gradient, Tensor):  # a scalar; or, in a pass that is recorded, a constant such as zeros
-            gradient = operation.backend.asarray(gradient)
-            gradient = Tensor(gradient) if self.create_graph else gradient
-        if gradient.shape != edge.shape:
-            if not broadcasts_to(edge.shape, gradient.shape):
+        if isinstance(term, Tensor) and not self.create_graph:
+            term = term.data
+        term = B.asarray(term)  # it may be a number, or, in a pass that is recorded, an array
+        if term.shape != edge.shape:
+            if not broadcasts_to(edge.shape, term.shape):
                 raise GradientError(
-                    f"{operation.name}: its backward returned a gradient of shape {gradient.shape} "
+                    f"{operation.name}: its backward returned a gradient of shape {term.shape} "
                     f"for input {position} of shape {edge.shape}"
                 )
-            fresh = fresh or gradient.size != math.prod(edge.shape)  # a sum is new, a reshaped array is not
-            gradient = B.unbroadcast(gradient, edge.shape)
-        if gradient.dtype != edge.dtype:
-            gradient, fresh = gradient.astype(edge.dtype), True
-        return gradient, fresh
+            size, term = term.size, B.unbroadcast(term, edge.shape)
+            fresh = fresh or term.size != size  # a sum is new, a reshaped array is not
+        if term.dtype != edge.dtype:
+            term, fresh = term.astype(edge.dtype), True
 
-    def _add(self, edge: Any, term: Any, fresh: bool) -> None:
         total, owned = self.sums.get(edge, (None, False))
         if total is None:
             self.sums[edge] = term, fresh
-        elif owned and not self.create_graph:
-            self.sums[edge] = edge.backend.add_into(total, term), True
+        elif owned:
+            self.sums[edge] = B.add_into(total, term), True
         else:
-            self.sums[edge] = total + term if self.create_graph else edge.backend.asarray(total + term), True
+            self.sums[edge] = B.asarray(total + term), True
 
 
 def _own_tensor(total: Any, owned: bool) -> Tensor:
@@ -235,28 +227,6 @@ def _own_tensor(total: Any, owned: bool) -> Tensor:
     if isinstance(total, Tensor):
         return total if owned else total * 1
     return Tensor(total if owned else total.copy())
-
-
-def _seed(caller: str, output: Tensor, gradient: Any, create_graph: bool) -> Any:
-    """Return the gradient to start from, as an array, or as a tensor when the pass is to be recorded."""
-    if gradient is None:
-        if output.size != 1:
-            raise GradientError(
-                f"{caller}: the output has shape {output.shape}, and only one number has a gradient. Reduce it first, "
-                "as in .sum() or .mean(), or pass the gradient of a number with respect to it, of the same shape"
-            )
-        gradient = output.backend.xp.ones(output.shape, output.dtype)
-    elif not isinstance(gradient, Tensor):
-        gradient = output.backend.array(gradient, output.dtype)
-    if gradient.shape != output.shape:
-        raise ShapeError(
-            f"{caller}: the gradient must have the shape of the output, {output.shape}, not {gradient.shape}"
-        )
-    if gradient.dtype != output.dtype:
-        gradient = gradient.astype(output.dtype)
-    if isinstance(gradient, Tensor):
-        return gradient if create_graph else gradient.data
-    return Tensor(gradient) if create_graph else gradient
 
 
 def _leading_to(wanted: set[Any], order: Iterable[Operation]) -> set[Any]:

@@ -9,10 +9,9 @@ import inspect
 from collections.abc import Callable
 from contextvars import ContextVar, Token
 from functools import wraps
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, TypeVar, cast
 
-P = ParamSpec("P")
-R = TypeVar("R")
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 _recording: ContextVar[bool] = ContextVar("tinygan_recording", default=True)
 
@@ -31,7 +30,7 @@ class Recording:
     def __exit__(self, *error: Any) -> None:
         _recording.set(self._before.pop())
 
-    def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
+    def __call__(self, function: Function) -> Function:
         if inspect.isgeneratorfunction(function) or inspect.iscoroutinefunction(function):
             raise TypeError(
                 f"{function.__name__} runs after the call of it has returned, when this decorator has no effect any "
@@ -39,11 +38,11 @@ class Recording:
             )
 
         @wraps(function)
-        def inside(*args: P.args, **kwargs: P.kwargs) -> R:
+        def inside(*args: Any, **kwargs: Any) -> Any:
             with Recording(self._value):
                 return function(*args, **kwargs)
 
-        return inside
+        return cast(Function, inside)
 
 
 def is_grad_enabled() -> bool:
@@ -80,28 +79,29 @@ class Observer:
     """
 
     def before_forward(self, operation: Any, inputs: Any) -> None:
-        """Take note that `operation` will compute its result from the operands `inputs`."""
+        """Take note that `operation` is about to be applied to `inputs`: tensors, arrays, numbers or None."""
 
     def forward(self, operation: Any, inputs: Any, result: Any) -> None:
-        """Take note that `operation` has computed the array `result` from the operands `inputs`."""
+        """Take note that `operation` has turned `inputs` into the tensor `result`."""
 
     def before_backward(self, operation: Any, gy: Any, saved: Any) -> None:
-        """Take note that the rule of `operation` will be applied to the gradient `gy` and the arrays it `saved`."""
+        """Take note that the rule of `operation` is about to be applied to the gradient `gy` and to what it `saved`."""
 
     def backward(self, operation: Any, gy: Any, gradients: Any) -> None:
         """Take note that the rule has turned `gy` into `gradients`, one for each input (None: not needed)."""
 
     def __enter__(self) -> Any:
-        self._tokens: list[Token[Observer | None]] = [*getattr(self, "_tokens", ()), _observer.set(self)]
+        self._tokens: list[Token[Observer]] = [*getattr(self, "_tokens", ()), _observer.set(self)]
         return self
 
     def __exit__(self, *error: Any) -> None:
         _observer.reset(self._tokens.pop())
 
 
-_observer: ContextVar[Observer | None] = ContextVar("tinygan_observer", default=None)
+UNOBSERVED = Observer()  # outside of all blocks
+_observer: ContextVar[Observer] = ContextVar("tinygan_observer", default=UNOBSERVED)
 
 
-def observer() -> Observer | None:
-    """Return the observer of this block, or None."""
+def observer() -> Observer:
+    """Return the observer of this block, or `UNOBSERVED`, which does nothing."""
     return _observer.get()

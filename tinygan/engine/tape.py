@@ -17,14 +17,10 @@ import re
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from tinygan.backend import Array, Backend, Shape, backend_of, get_backend
-from tinygan.backend.operands import check_broadcast, describe, in_one_dtype, operand
+from tinygan.backend import Array, Backend, Shape, operands
 from tinygan.engine import modes
-from tinygan.engine.tensor import Tensor, tensor
-from tinygan.errors import DeviceError, DtypeError, GradientError, ShapeError, TinyganError
-
-_OUTPUT = -1  # origin of a saved array: the result of the operation itself
-_CONSTANT = -2  # origin of a saved array: neither an input nor the result, so no gradient flows through it
+from tinygan.engine.tensor import Tensor
+from tinygan.errors import DtypeError, GradientError, ShapeError, TinyganError
 
 
 class Operation:
@@ -76,8 +72,7 @@ class Operation:
     backend: Backend
     shape: Shape
     dtype: Any
-    _origins: tuple[int, ...] = ()
-    _versions: tuple[tuple[list[int], int, int], ...] = ()  # of saved arrays: count, its value then, and origin
+    _notes: tuple[tuple[int | None, list[int], int], ...] = ()  # on what was saved: see `_record`
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -110,51 +105,29 @@ class Operation:
     def __call__(self, *inputs: Any) -> Tensor:
         """Apply the operation to tensors, arrays and numbers, and record the call if a gradient is wanted."""
         if self.edges:
-            raise GradientError(
-                f"{self.name}: this object has recorded a call already, and it holds the state of one call only; "
-                f"make a new one for each, as in {type(self).__name__}(...)(x)"
-            )
-        backend, inputs, arrays = self._operands(inputs)
-        recording = modes.is_grad_enabled()
+            raise GradientError.called_twice(self.name, type(self).__name__)
+        tensors = [value.data if isinstance(value, Tensor) else None for value in inputs]
+        backend, arrays = operands.prepare(inputs, tensors, self.mixed, self.name)
         edges = [value.edge if isinstance(value, Tensor) else None for value in inputs]
+        recording = modes.is_grad_enabled()
         self.needs = tuple([recording and edge is not None for edge in edges])
 
         observer = modes.observer()
-        given = [value.data if isinstance(value, Tensor) else value for value in inputs] if observer else []
-        if observer is not None:
-            observer.before_forward(self, given)
+        observer.before_forward(self, inputs)
         result = self._compute(backend, arrays)
-        array = backend.asarray(result) if backend_of(result) in (None, backend) else result  # on another device
-        output = Tensor(array[...] if any([array is other for other in arrays]) else array)
-        if observer is not None:
-            observer.forward(self, given, output.data)
+        output = Tensor(operands.result_array(result, arrays, backend))
+        observer.forward(self, inputs, output)
 
-        source = _source(output.data, arrays)
+        source = operands.viewed(output.data, arrays)
         if source is not None and isinstance(inputs[source], Tensor):
             output._version = inputs[source]._version  # a view changes when its base does
-        if any(self.needs):
-            if output.dtype.kind == "c":
-                raise DtypeError(f"{self.name}: the result is {output.dtype}, and gradients are of real numbers only")
-            if output.is_floating_point:
-                self.edges = tuple(edges)
-                self._record(backend, inputs, arrays, result, output)
-        return output
 
-    def _operands(self, inputs: Sequence[Any]) -> tuple[Backend, Sequence[Any], list[Any]]:
-        """Return the backend that all inputs share, the inputs, and their arrays and numbers in one dtype."""
-        if not any([isinstance(value, Tensor) or getattr(value, "ndim", 0) for value in inputs]):
-            inputs = [value if value is None else tensor(value) for value in inputs]  # nothing but numbers
-        backends = [value.backend for value in inputs if isinstance(value, Tensor)]
-        backend = backends[0] if backends else get_backend("cpu")
-        if backends.count(backend) != len(backends):
-            devices = " and ".join(sorted({other.device for other in backends}))
-            raise DeviceError(f"{self.name}: inputs are on different devices ({devices}); move them with .to(device)")
-        arrays = [value.data if isinstance(value, Tensor) else operand(value, backend, self.name) for value in inputs]
-        if len(arrays) > 1:
-            arrays[self.mixed] = in_one_dtype(arrays[self.mixed], backend)
-            if len(set(map(id, arrays))) < len(arrays):  # saved arrays are told apart by identity
-                arrays = [array[...] if backend.is_array(array) else array for array in arrays]
-        return backend, inputs, arrays
+        if any(self.needs) and output.dtype.kind == "c":
+            raise DtypeError(f"{self.name}: the result is {output.dtype}, and gradients are of real numbers only")
+        if any(self.needs) and output.dtype.kind == "f":
+            self.backend, self.edges = backend, tuple(edges)
+            self._record(inputs, arrays, result, output)
+        return output
 
     def _compute(self, backend: Backend, arrays: Sequence[Any]) -> Any:
         """Check the operands and apply the formula; an error of the array library becomes one that names the call."""
@@ -165,48 +138,73 @@ class Operation:
             raise
         except (TypeError, ValueError) as error:
             kind = ShapeError if isinstance(error, ValueError) else DtypeError
-            raise kind(f"{self.name}: {error} (inputs: {describe(arrays)})") from error
+            raise kind(f"{self.name}: {error} (inputs: {operands.describe(arrays)})") from error
 
-    def _record(
-        self, backend: Backend, inputs: Sequence[Any], arrays: Sequence[Any], result: Any, output: Tensor
-    ) -> None:
-        """Make this call the origin of `output`; note where each saved array came from, and its version."""
-        self.backend, self.shape, self.dtype = backend, output.shape, output.dtype
+    def _record(self, inputs: Sequence[Any], arrays: Sequence[Any], result: Any, output: Tensor) -> None:
+        """Make this call the origin of `output`, and take a note of each saved value.
+
+        A note says which operand the value is, counting the result as the last (None: a constant, through which no
+        gradient flows), and how many changes its memory had seen: the count, which goes on, and its value now.
+        """
+        self.shape, self.dtype = output.shape, output.dtype
+        owners, arrays = [*inputs, output], [*arrays, result]
         positions = {id(array): position for position, array in enumerate(arrays)}
-        origins, saved, versions = [], [], []
+        saved, notes = [], []
         for value in self.saved or ():
-            origin = positions.get(id(value), _OUTPUT if value is result else _CONSTANT)
-            owner: Any = None  # the tensor whose values are saved
-            if origin == _OUTPUT:
-                value, owner = output.data, output  # a sum to one number was a scalar, and is a 0-d array now
-            elif value is not None and backend.is_array(value):
-                source = origin if origin >= 0 else _source(value, arrays)
-                owner = None if source is None else inputs[source]
-                if owner is not None and not isinstance(owner, Tensor):
-                    value, owner = value.copy(), None  # the user may write into it before the backward pass
-            if owner is not None:
-                versions.append((owner._version, owner.version, origin))
-            origins.append(origin)
+            origin = positions.get(id(value))
+            source = operands.viewed(value, arrays) if origin is None else origin
+            changes = [0]
+            if value is result:
+                value = output.data  # a sum to one number was a scalar, and is a 0-d array now
+            if source is not None and isinstance(owners[source], Tensor):
+                changes = owners[source]._version
+            elif source is not None and self.backend.is_array(value):
+                value = value.copy()  # an array of the user's, who may write into it before the backward pass
             saved.append(value)
-        self._origins, self.saved, self._versions = tuple(origins), tuple(saved), tuple(versions)
+            notes.append((origin, changes, changes[0]))
+        self.saved, self._notes = tuple(saved), tuple(notes)
         output._operation, output._requires_grad = self, True
 
     # ------------------------------------------------------------------ what the backward pass reads
 
-    def refuse_changed(self) -> None:
-        """Raise if values that were saved have been changed in place since."""
-        for count, before, origin in self._versions:
-            if count[0] != before:
-                what = "its result" if origin == _OUTPUT else "one of its inputs"
-                if origin >= 0:
-                    edge, array = self.edges[origin], self.saved[self._origins.index(origin)]  # type: ignore[index]
-                    name = f" ({edge.name})" if isinstance(edge, Tensor) and edge.name else ""
-                    what = f"its input {origin}{name}, of shape {array.shape},"
-                raise GradientError(
-                    f"{self.name}: {what} has been changed in place since the forward pass, by an optimiser's step "
-                    "for example, and the gradient needs the values that were there; call backward before the "
-                    "step, or compute the forward pass again"
-                )
+    def recall(self, caller: str) -> tuple[Any, ...]:
+        """Return what was saved.
+
+        Raises
+        ------
+        GradientError
+            It has been freed, or values have been changed in place since.
+        """
+        saved = self.saved
+        if saved is None:
+            raise GradientError.graph_freed(caller, self.name)
+        for value, (origin, changes, before) in zip(saved, self._notes, strict=True):
+            if changes[0] != before:
+                raise GradientError.changed_in_place(self.name, self._called(value, origin))
+        return saved
+
+    def _called(self, value: Any, origin: int | None) -> str:
+        """Return what a message calls a saved value."""
+        if origin is None:
+            return "one of its inputs"
+        if origin == len(self.edges):
+            return "its result"
+        edge = self.edges[origin]
+        name = f" ({edge.name})" if isinstance(edge, Tensor) and edge.name else ""
+        return f"its input {origin}{name}, of shape {value.shape},"
+
+    def as_tensors(self, saved: Sequence[Any]) -> tuple[Any, ...]:
+        """Return what was saved as tensors with their place in the graph, for a backward pass that is recorded."""
+        places = (*self.edges, self)
+        tensors = []
+        for value, (origin, *_) in zip(saved, self._notes, strict=True):
+            if self.backend.is_array(value):
+                edge = None if origin is None else places[origin]
+                value = edge if isinstance(edge, Tensor) else Tensor(value)
+                if isinstance(edge, Operation):
+                    value._operation, value._requires_grad = edge, True
+            tensors.append(value)
+        return tuple(tensors)
 
     def needing(self, needs: tuple[bool, ...]) -> Operation:
         """Return this operation, or a copy for a pass that needs fewer gradients: passes may run at the same time."""
@@ -216,32 +214,10 @@ class Operation:
         vars(narrowed).update(vars(self), needs=needs)
         return narrowed
 
-    def saved_as_tensors(self) -> tuple[Any, ...]:
-        """Return what was saved as tensors with their place in the graph, for a backward pass that is recorded."""
-        tensors = []
-        for value, origin in zip(self.saved or (), self._origins, strict=True):
-            edge = self if origin == _OUTPUT else None if origin == _CONSTANT else self.edges[origin]
-            if self.backend.is_array(value):
-                value = edge if isinstance(edge, Tensor) else Tensor(value)
-                if isinstance(edge, Operation):
-                    value._operation, value._requires_grad = edge, True
-            tensors.append(value)
-        return tuple(tensors)
-
-
-def _source(array: Array, operands: Sequence[Any]) -> int | None:
-    """Return the position of the operand whose memory `array` is a view of, or None."""
-    owner = array.base
-    if owner is not None:
-        for position, other in enumerate(operands):
-            if other is owner or getattr(other, "base", None) is owner:
-                return position
-    return None
-
 
 class Elementwise(Operation):
     """An operation on operands that broadcast against each other."""
 
     def check(self, *inputs: Any) -> None:
         """Refuse shapes that do not broadcast, naming both."""
-        check_broadcast([array.shape for array in inputs if hasattr(array, "shape")], self.name)
+        operands.check_broadcast([array.shape for array in inputs if hasattr(array, "shape")], self.name)

@@ -38,7 +38,12 @@ class Tensor:
     data : array
         The values. After writing into them, call `mark_changed`: the tape cannot see it. Assigning to `data` does so.
     grad : Tensor or None
-        The gradient, summed over backward passes until `zero_grad`; only on leaves. What is assigned must be a tensor of the same shape, dtype and device.
+        The gradient, summed over backward passes until it is set to None; only on leaves. What is assigned must be a
+        tensor of the same shape, dtype and device.
+    requires_grad : bool
+        Whether a gradient will flow to this tensor. It can be set on leaves.
+    operation : Operation or None
+        The operation this tensor is the result of, if that was recorded.
     version : int
         How many times the values have been changed. Tensors that share memory share it.
 
@@ -66,26 +71,38 @@ class Tensor:
     # ------------------------------------------------------------------ values and gradient
 
     def _set_data(self, array: Array) -> None:
-        if self._requires_grad and numeric_array(array).dtype.kind != "f":
+        array = numeric_array(array)
+        if self._requires_grad and array.dtype.kind != "f":
             raise DtypeError(f"data: a tensor that requires a gradient must stay floating point, got {array.dtype}")
-        self._array = numeric_array(array)
+        self._array = array
         self.mark_changed()
 
-    # every operation reads it, and an attrgetter takes half the time of a function of Python
-    data: Array = property(attrgetter("_array"), _set_data)
-
-    @property
-    def grad(self) -> Tensor | None:
-        """The gradient, or None."""
-        return self._grad
-
-    @grad.setter
-    def grad(self, gradient: Tensor | None) -> None:
+    def _set_grad(self, gradient: Tensor | None) -> None:
         if gradient is not None:
             if not isinstance(gradient, Tensor):
                 raise DtypeError(f"grad: expected a Tensor, got {type(gradient).__name__}; use tg.tensor(gradient)")
             check_alike(f"grad of {self.name}" if self.name else "grad", gradient.data, self.data)
         self._grad = gradient
+
+    def _set_requires_grad(self, value: bool) -> None:
+        if self._operation is not None:
+            raise GradientError.no_leaf(self._operation.name)
+        if value and self.dtype.kind != "f":
+            raise DtypeError(
+                f"requires_grad: a tensor of {self.dtype} has no gradient, since it cannot be changed by a little; "
+                "make it floating point, as in tg.tensor(data, dtype='float32', requires_grad=True)"
+            )
+        self._requires_grad = bool(value)
+
+    # every operation reads these, and an attrgetter takes half the time of a function of Python
+    data: Array = property(attrgetter("_array"), _set_data, doc="The values.")
+    grad = property(attrgetter("_grad"), _set_grad)
+    requires_grad = property(attrgetter("_requires_grad"), _set_requires_grad)
+    operation: Operation | None = property(attrgetter("_operation"))  # type: ignore[assignment]
+    shape: Shape = property(attrgetter("_array.shape"), doc="Sizes of the axes.")  # type: ignore[assignment]
+    ndim: int = property(attrgetter("_array.ndim"), doc="Number of axes.")  # type: ignore[assignment]
+    size: int = property(attrgetter("_array.size"), doc="Number of elements.")  # type: ignore[assignment]
+    dtype: Any = property(attrgetter("_array.dtype"), doc="Type of the elements.")
 
     @property
     def version(self) -> int:
@@ -117,17 +134,10 @@ class Tensor:
 
     # ------------------------------------------------------------------ what it is
 
-    shape: Shape = property(attrgetter("_array.shape"), doc="Sizes of the axes.")  # type: ignore[assignment]
-    ndim: int = property(attrgetter("_array.ndim"), doc="Number of axes.")  # type: ignore[assignment]
-    size: int = property(attrgetter("_array.size"), doc="Number of elements.")  # type: ignore[assignment]
-    dtype: Any = property(attrgetter("_array.dtype"), doc="Type of the elements.")
-
     @property
     def backend(self) -> Backend:
         """The backend that computes with this tensor's array."""
-        backend = backend_of(self._array)
-        assert backend is not None, "a tensor's data is an array"
-        return backend
+        return backend_of(self._array)  # type: ignore[return-value]
 
     @property
     def device(self) -> str:
@@ -135,18 +145,9 @@ class Tensor:
         return self.backend.device
 
     @property
-    def is_floating_point(self) -> bool:
-        """Whether the elements are real floating-point numbers: only these have gradients."""
-        return self.dtype.kind == "f"
-
-    @property
     def is_leaf(self) -> bool:
         """Whether this tensor was made by the user rather than by a recorded operation."""
         return self._operation is None
-
-    operation: Operation | None = property(  # type: ignore[assignment]
-        attrgetter("_operation"), doc="The operation this tensor is the result of, if that was recorded."
-    )
 
     @property
     def edge(self) -> Operation | Tensor | None:
@@ -154,25 +155,6 @@ class Tensor:
         if not self._requires_grad:
             return None
         return self if self._operation is None else self._operation
-
-    @property
-    def requires_grad(self) -> bool:
-        """Whether a gradient will flow to this tensor. Can be set on leaves."""
-        return self._requires_grad
-
-    @requires_grad.setter
-    def requires_grad(self, value: bool) -> None:
-        if self._operation is not None:
-            raise GradientError(
-                f"requires_grad can be set on leaf tensors only, and this is the result of "
-                f"'{self._operation.name}'; call .detach() first to cut it off the graph"
-            )
-        if value and not self.is_floating_point:
-            raise DtypeError(
-                f"requires_grad: a tensor of {self.dtype} has no gradient, since it cannot be changed by a little; "
-                "make it floating point, as in tg.tensor(data, dtype='float32', requires_grad=True)"
-            )
-        self._requires_grad = bool(value)
 
     # ------------------------------------------------------------------ out of the tape
 
@@ -197,10 +179,7 @@ class Tensor:
     # ------------------------------------------------------------------ gradients
 
     def backward(
-        self,
-        gradient: Tensor | Array | None = None,
-        create_graph: bool = False,
-        retain_graph: bool | None = None,
+        self, gradient: Tensor | Array | None = None, create_graph: bool = False, retain_graph: bool | None = None
     ) -> None:
         """Compute the gradient with respect to every leaf that this tensor depends on; add it to the leaf's `grad`.
 
@@ -222,16 +201,13 @@ class Tensor:
         """
         from tinygan.engine.chain_rule import backward
 
-        backward(self, gradient, create_graph=create_graph, retain_graph=retain_graph)
-
-    def zero_grad(self) -> None:
-        """Forget the gradient."""
-        self.grad = None
+        backward(self, gradient, create_graph, retain_graph)
 
     # ------------------------------------------------------------------ what Python and NumPy ask of an object
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
-        self._stay_on_tape("a NumPy array", "or say so with .detach().numpy()", self._requires_grad)
+        if self._requires_grad:
+            raise GradientError.leaves_tape("a NumPy array", "or say so with .detach().numpy()")
         if self.device != "cpu":
             raise GradientError(f"this tensor is on {self.device!r}: copy it to host memory with .numpy()")
         array = self._array if dtype is None else self._array.astype(dtype)
@@ -244,16 +220,9 @@ class Tensor:
         return int(self._number())
 
     def _number(self) -> Any:
-        recorded = self._requires_grad and modes.is_grad_enabled()
-        self._stay_on_tape("a number", "such as F.exp for math.exp, or say so with .item()", recorded)
+        if self._requires_grad and modes.is_grad_enabled():
+            raise GradientError.leaves_tape("a number", "such as F.exp for math.exp, or say so with .item()")
         return self.item()
-
-    def _stay_on_tape(self, what: str, how: str, recorded: bool) -> None:
-        if recorded:
-            raise GradientError(
-                f"a tensor that requires a gradient would silently leave the tape by becoming {what}; "
-                f"use a function of tinygan.functional, {how}"
-            )
 
     def __bool__(self) -> bool:
         if self.size != 1:
@@ -272,10 +241,7 @@ class Tensor:
         return map(self.__getitem__, range(len(self)))
 
     def __setitem__(self, index: Any, value: Any) -> None:
-        raise GradientError(
-            "a tensor cannot be assigned into: the tape may need the value that was there. Build a new tensor with "
-            "F.where, F.concatenate or F.stack, or, outside of any graph, write into tensor.data"
-        )
+        raise GradientError.assigned_into()
 
     def __repr__(self) -> str:
         facts = [f"device={self.device!r}"] if self.device != "cpu" else []
@@ -290,36 +256,22 @@ class Tensor:
 
     def __getstate__(self) -> Any:  # for copy.copy, copy.deepcopy and pickle
         if self._operation is not None:
-            raise GradientError(
-                f"a copy of the result of '{self._operation.name}' would take the whole graph along; "
-                "copy it without its past, as in copy.deepcopy(tensor.detach()) or tg.tensor(tensor)"
-            )
+            raise GradientError.copied(self._operation.name)
         return object.__getstate__(self)
 
     if TYPE_CHECKING:  # attached by tinygan.functional
 
-        def _unary(self) -> Tensor: ...
-        def _binary(self, other: Any) -> Tensor: ...
-        def _over_axes(self, axis: Any = None, keepdims: bool = False) -> Tensor: ...
-        def _rearranged(self, *sizes: Any) -> Tensor: ...
-        def astype(self, dtype: Any) -> Tensor: ...
-        def to(self, device: str) -> Tensor: ...
+        def _attached(self, *operands: Any, axis: Any = None, keepdims: bool = False) -> Tensor: ...
 
-        __neg__ = __pos__ = __abs__ = exp = log = _unary
-        __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = _binary
-        __pow__ = __rpow__ = __matmul__ = __rmatmul__ = __getitem__ = __lt__ = __le__ = __gt__ = __ge__ = _binary
-        __eq__ = __ne__ = _binary  # type: ignore[assignment]
-        sum = mean = max = min = _over_axes
-        reshape = transpose = _rearranged
+        __neg__ = __pos__ = __abs__ = exp = log = sum = mean = max = min = reshape = transpose = astype = to = _attached
+        __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = _attached
+        __pow__ = __rpow__ = __matmul__ = __rmatmul__ = __getitem__ = __lt__ = __le__ = __gt__ = __ge__ = _attached
+        __eq__ = __ne__ = _attached  # type: ignore[assignment]
         T: Tensor
 
 
 def tensor(
-    data: Any,
-    dtype: Any = None,
-    device: str = "cpu",
-    requires_grad: bool = False,
-    name: str | None = None,
+    data: Any, dtype: Any = None, device: str = "cpu", requires_grad: bool = False, name: str | None = None
 ) -> Tensor:
     """Make a tensor by copying numbers, nested lists, an array or a tensor.
 

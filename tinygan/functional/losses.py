@@ -99,7 +99,7 @@ def _real_tensor(logits: Any) -> Tensor:
     """Return the logits as a tensor of floating-point numbers."""
     if not isinstance(logits, Tensor):
         logits = tensor(logits)
-    return logits if logits.is_floating_point else Tensor(real(logits.data))
+    return logits if logits.dtype.kind == "f" else Tensor(real(logits.data))
 
 
 def binary_cross_entropy_with_logits(logits: Any, targets: Any) -> Tensor:
@@ -132,7 +132,7 @@ def binary_cross_entropy_with_logits(logits: Any, targets: Any) -> Tensor:
     tensor(0.6931472, dtype=float32)
     """
     logits = _real_tensor(logits)
-    if getattr(targets, "ndim", 0) and not (isinstance(targets, Tensor) and targets.is_floating_point):
+    if getattr(targets, "ndim", 0) and not (isinstance(targets, Tensor) and targets.dtype.kind == "f"):
         targets = targets.astype(logits.dtype)
     return BinaryCrossEntropyWithLogits()(logits, targets)
 

@@ -110,7 +110,7 @@ for _name, _function in {
     "to": shape.to,
 }.items():
     setattr(Tensor, _name, _function)
-Tensor.T = property(shape.transpose)  # type: ignore[assignment, method-assign]
+Tensor.T = property(shape.transpose)  # type: ignore[assignment]
 
 
 # ---------------------------------------------------------------------- NumPy's functions, applied to a tensor

@@ -236,14 +236,14 @@ def flatten(value: Any, name: str = "") -> list[tuple[str, Tensor]]:
 
 def chosen(inputs: Sequence[Any]) -> list[int]:
     """Return the positions to check: tensors that require a gradient or, if none does, all of floating point."""
-    floating = [k for k, value in enumerate(inputs) if isinstance(value, Tensor) and value.is_floating_point]
+    floating = [k for k, value in enumerate(inputs) if isinstance(value, Tensor) and value.dtype.kind == "f"]
     return [k for k in floating if inputs[k].requires_grad] or floating
 
 
 def _cast(value: Any, dtype: Any) -> Any:
     """Give a constant the dtype of the check, unless it holds integers or is no array; never hand out the original."""
     if isinstance(value, Tensor):
-        data = value.data.astype(dtype) if value.is_floating_point and dtype.kind == "f" else value.data.copy()
+        data = value.data.astype(dtype) if value.dtype.kind == "f" and dtype.kind == "f" else value.data.copy()
         return Tensor(data)
     if backend_of(value) is not None:
         return value.astype(dtype) if value.dtype.kind == "f" and dtype.kind == "f" else value.copy()

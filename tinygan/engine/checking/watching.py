@@ -33,7 +33,7 @@ class ForwardWatch(Observer):
 
     def forward(self, operation: Any, inputs: Any, result: Any) -> None:
         """Remember what came out, and which operands hold integers."""
-        self._results.append((operation.name, Watch({"result": result})))
+        self._results.append((operation.name, Watch({"result": result.data})))
         self._integers[operation] = [
             (position, str(array.dtype))
             for position, array in enumerate(inputs)

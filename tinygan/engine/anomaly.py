@@ -1,0 +1,63 @@
+"""Where did the nan come from? `detect_anomaly` stops at the first operation that makes one.
+
+A nan spreads: by the time a loss shows it, every weight may hold it. In this mode the result of every operation, and
+every gradient that a rule returns, is looked at as soon as it exists; the error names the operation, the line of code
+that called it, the index and the value.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tinygan.backend.finite import element, first_non_finite, form, origin
+from tinygan.engine.modes import Observer
+from tinygan.engine.tensor import Tensor
+from tinygan.errors import AnomalyError, calling_line
+
+
+class detect_anomaly(Observer):  # noqa: N801  (a context manager, named as in PyTorch)
+    """Raise `AnomalyError` at the first nan or infinity that an operation or a gradient rule produces.
+
+    It holds for the block, forward and backward passes alike, and costs a look at every array: use it to find a
+    fault, not to train. A backward pass can name the line of a forward call only if that ran in the mode too.
+
+    Examples
+    --------
+    >>> import numpy as np, tinygan as tg
+    >>> x = tg.tensor([1.0, 0.0], requires_grad=True)
+    >>> with tg.detect_anomaly(), np.errstate(divide="ignore"):
+    ...     y = x.log()  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    tinygan.errors.AnomalyError: forward of 'log': -inf at index (1,) of its result (shape (2,), float32)...
+    """
+
+    def forward(self, operation: Any, inputs: Any, result: Any) -> None:
+        """Look at the result of an operation, and remember the line that called it."""
+        operation.called_at = calling_line("engine", "functional")
+        index = first_non_finite(result.data)
+        if index is not None:
+            why = origin([_array(value) for value in inputs], index, result.data)
+            found = f"{element(result.data, index)} of its result {form(result)}{why}"
+            raise AnomalyError(f"forward of '{operation.name}': {found}\n  {operation.called_at}")
+
+    def backward(self, operation: Any, gy: Any, gradients: Any) -> None:
+        """Look at the gradients that the rule of an operation returned."""
+        gy, *gradients = [_array(value) for value in (gy, *gradients)]
+        index = first_non_finite(gy)
+        if index is not None:
+            raise _broken_rule(operation, f"the gradient that came in, {form(gy)}, holds {element(gy, index)}")
+        for position, gradient in enumerate(gradients):
+            index = first_non_finite(gradient)
+            if index is not None:
+                found = f"{element(gradient, index)} of the gradient with respect to its input {position}"
+                of_result = "from a finite gradient with respect to its result"
+                raise _broken_rule(operation, f"{found} {form(gradient)}, {of_result}")
+
+
+def _broken_rule(operation: Any, found: str) -> AnomalyError:
+    called_at = getattr(operation, "called_at", "called before detect_anomaly began, so the line is not known")
+    return AnomalyError(f"backward of '{operation.name}': {found}\n  {called_at}")
+
+
+def _array(value: Any) -> Any:
+    return value.data if isinstance(value, Tensor) else value
