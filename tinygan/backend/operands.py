@@ -192,20 +192,25 @@ def prepare(
     ------
     DeviceError, DtypeError
     """
-    backends = [backend_of(array) for array in tensors if array is not None]
-    backend = (backends[0] if backends else None) or get_backend("cpu")
-    if backends.count(backend) != len(backends):
-        devices = " and ".join(sorted({other.device for other in backends if other is not None}))
-        raise DeviceError(f"{caller}: inputs are on different devices ({devices}); move them with .to(device)")
-    if not backends and not any(getattr(value, "ndim", 0) for value in inputs):  # nothing but numbers
-        return backend, [value if value is None else new_array(value, None, backend) for value in inputs]
+    backend = None
+    for array in tensors:
+        if array is not None:
+            other = backend_of(array)
+            if backend is not None and other is not backend:
+                devices = " and ".join(sorted([backend.device, other.device if other is not None else "?"]))
+                raise DeviceError(f"{caller}: inputs are on different devices ({devices}); move them with .to(device)")
+            backend = other
+    if backend is None:
+        backend = get_backend("cpu")
+        if not any(getattr(value, "ndim", 0) for value in inputs):  # nothing but numbers
+            return backend, [value if value is None else new_array(value, None, backend) for value in inputs]
     operands = [
-        operand(value, backend, caller) if array is None else array
-        for value, array in zip(inputs, tensors, strict=True)
+        operand(inputs[position], backend, caller) if array is None else array
+        for position, array in enumerate(tensors)
     ]
     if len(operands) > 1:
         operands[mixed] = in_one_dtype(operands[mixed])
-        if len(set(map(id, operands))) < len(operands):
+        if len({*map(id, operands)}) < len(operands):
             operands = [value[...] if backend.is_array(value) else value for value in operands]
     return backend, operands
 
@@ -213,7 +218,10 @@ def prepare(
 def result_array(result: Any, operands: Sequence[Any], backend: Backend) -> Array:
     """Return what `forward` computed as an array which is not itself one of the operands."""
     array = result if backend_of(result) is not None else backend.asarray(result)  # NumPy's sums are scalars
-    return array[...] if id(array) in map(id, operands) else array
+    for other in operands:
+        if other is array:
+            return array[...]
+    return array
 
 
 def viewed(array: Array, operands: Sequence[Any]) -> int | None:

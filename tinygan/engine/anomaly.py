@@ -49,9 +49,9 @@ class detect_anomaly(Observer):  # noqa: N801  (a context manager, named as in P
         for position, gradient in enumerate(gradients):
             index = first_non_finite(gradient)
             if index is not None:
-                found = f"{element(gradient, index)} of the gradient with respect to its input {position}"
+                of_input = f"of the gradient with respect to its input {position} {form(gradient)}"
                 of_result = "from a finite gradient with respect to its result"
-                raise _broken_rule(operation, f"{found} {form(gradient)}, {of_result}")
+                raise _broken_rule(operation, f"{element(gradient, index)} {of_input}, {of_result}")
 
 
 def _broken_rule(operation: Any, found: str) -> AnomalyError:

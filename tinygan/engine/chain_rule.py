@@ -140,7 +140,7 @@ class _Pass:
             raise GradientError.no_graph(self.caller)
         self.sums[root] = self._seed(output, gradient), False
         order = topological_order(root) if isinstance(root, Operation) else []
-        useful = None if wanted is None else _leading_to(wanted, order)
+        useful = set() if wanted is None else _leading_to(wanted, order)
         found = {}
         with modes.Recording(self.create_graph):
             while order:
@@ -150,9 +150,7 @@ class _Pass:
                 gy, owned = self.sums.pop(operation)
                 if wanted is not None and operation in wanted:
                     found[operation] = gy, owned
-                needs = operation.needs
-                if useful is not None:
-                    needs = tuple([edge is not None and edge in useful for edge in operation.edges])
+                needs = tuple([edge is not None and (wanted is None or edge in useful) for edge in operation.edges])
                 if any(needs):
                     self._apply_rule(operation, needs, gy)
             found |= self.sums  # now of leaves only

@@ -122,11 +122,12 @@ class Operation:
         if source is not None and isinstance(inputs[source], Tensor):
             output._version = inputs[source]._version  # a view changes when its base does
 
-        if any(self.needs) and output.dtype.kind == "c":
-            raise DtypeError(f"{self.name}: the result is {output.dtype}, and gradients are of real numbers only")
-        if any(self.needs) and output.dtype.kind == "f":
-            self.backend, self.edges = backend, tuple(edges)
-            self._record(inputs, arrays, result, output)
+        if any(self.needs):
+            if output.dtype.kind == "c":
+                raise DtypeError(f"{self.name}: the result is {output.dtype}, and gradients are of real numbers only")
+            if output.dtype.kind == "f":  # integers have no gradient
+                self.backend, self.edges = backend, tuple(edges)
+                self._record(inputs, arrays, result, output)
         return output
 
     def _compute(self, backend: Backend, arrays: Sequence[Any]) -> Any:

@@ -152,9 +152,7 @@ class Tensor:
     @property
     def edge(self) -> Operation | Tensor | None:
         """Where the gradient of this tensor goes: its operation, itself if it is a leaf, or nowhere."""
-        if not self._requires_grad:
-            return None
-        return self if self._operation is None else self._operation
+        return (self._operation or self) if self._requires_grad else None
 
     # ------------------------------------------------------------------ out of the tape
 

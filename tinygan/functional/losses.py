@@ -17,6 +17,8 @@ class BinaryCrossEntropyWithLogits(Operation):
     With D = sigmoid(a), softplus(-a) = -log D and softplus(a) = -log(1 - D).
     """
 
+    fresh = True
+
     def check(self, a: Array, t: Array) -> None:
         shape = getattr(t, "shape", ())
         if shape not in ((), a.shape):
@@ -59,6 +61,8 @@ def _is_certain(target: Any) -> bool:
 
 class SoftmaxCrossEntropy(Operation):
     """L = -mean of log softmax(A)[label];  gA = gL (softmax(A) - onehot) / m."""
+
+    fresh = True
 
     def __init__(self, labels: Array) -> None:
         self.labels = labels
