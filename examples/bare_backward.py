@@ -3,18 +3,20 @@
 Usage: python examples/bare_backward.py
 
 A forward pass leaves a graph: each result points to its operation, and each operation to what its inputs came from
-(``operation.edges``). `gradients` walks that graph from the result to the leaves. Every operation gets the gradient gy of
-the result with respect to its own output, and its rule turns gy into the gradients with respect to its inputs.
+(``operation.edges``). `gradients` walks that graph from the result to the leaves. Each operation receives gy, the
+gradient of the final number with respect to its own result. Its rule turns gy into the gradients with respect to its
+inputs.
 
-Two ideas are all there is:
+The algorithm has two ideas:
 
 - The gradient with respect to a value that is used several times is the sum of what its uses send.
-- A rule runs when this sum is complete. So the operations are put in an order in which each comes after its inputs, and the
-  order is walked from its end.
+- A rule runs when this sum is complete. So the operations are listed such that each comes after its inputs, and the list
+  is walked from its end.
 
-What the real pass adds: it is not recursive, frees what was saved as it goes, writes into no array that others hold, casts
-dtypes, refuses values that have been changed, and can be recorded, which gives gradients of gradients. Prints the example
-of micrograd (Karpathy, 2020): the value, then its derivatives with respect to a and b.
+The real pass adds refinements. It is not recursive, frees what was saved as it goes, writes into no array that others
+hold, casts dtypes, and refuses values that have been changed. It can be recorded, which gives gradients of gradients.
+
+The script prints the example of micrograd (Karpathy, 2020): the value, then its derivatives with respect to a and b.
 """
 
 from __future__ import annotations

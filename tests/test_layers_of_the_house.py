@@ -79,7 +79,7 @@ def lines_of_code(source):
 
 
 def test_lines_of_code_are_neither_blank_nor_comment_nor_docstring():
-    source = '"""One.\n\nMore.\n"""\n\n# a comment\nx = 1  # code\n\n\ndef f():\n    """Two."""\n    return """\n\n"""\n'
+    source = '"""One.\n\nMore.\n"""\n\n# a comment\nx = 1  # code\n\ndef f():\n    """Two."""\n    return """\n\n"""\n'
     assert lines_of_code(source) == 4
 
 

@@ -34,7 +34,7 @@ def backward(output: Tensor, gradient: Any, create_graph: bool, retain_graph: bo
     """Add the gradient of `output` with respect to each leaf to the ``grad`` of that leaf: see `Tensor.backward`."""
     for leaf, slope in _Pass("backward", create_graph, retain_graph).run(output, gradient, wanted=None).items():
         with _adding:
-            leaf.grad = slope if leaf.grad is None else leaf.grad + slope
+            leaf._grad = slope if leaf._grad is None else leaf._grad + slope
 
 
 def grad(
@@ -168,7 +168,8 @@ class _Pass:
             raise ShapeError(
                 f"{self.caller}: the gradient must have the shape of the output, {output.shape}, not {gradient.shape}"
             )
-        gradient = gradient.astype(output.dtype)
+        if gradient.dtype != output.dtype:
+            gradient = gradient.astype(output.dtype)
         return gradient if self.create_graph else gradient.data
 
     def _apply_rule(self, operation: Operation, needs: tuple[bool, ...], gy: Any) -> None:
