@@ -10,8 +10,8 @@ inputs.
 The algorithm has two ideas:
 
 - The gradient with respect to a value that is used several times is the sum of what its uses send.
-- A rule runs when this sum is complete. So the operations are listed such that each comes after its inputs, and the list
-  is walked from its end.
+- A rule runs when this sum is complete. So the operations are listed such that each comes after its inputs, and the
+  list is walked from its end.
 
 The real pass adds refinements. It is not recursive, frees what was saved as it goes, writes into no array that others
 hold, casts dtypes, and refuses values that have been changed. It can be recorded, which gives gradients of gradients.
