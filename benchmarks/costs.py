@@ -19,9 +19,9 @@ from benchmarks.task import Task, as_dataset
 from benchmarks.tinygan_step import TinyganStep
 from tinygan import nn
 from tinygan.backend import blas_threads
+from tinygan.checking.check import gradcheck
 from tinygan.engine import Tensor
 from tinygan.engine.anomaly import detect_anomaly
-from tinygan.engine.checking.check import gradcheck
 from tinygan.engine.modes import Observer
 from tinygan.experiments.running import save, start
 from tinygan.experiments.training import Training

@@ -21,8 +21,8 @@ import numpy as np
 from benchmarks.clocks import clock_of
 from benchmarks.task import Task
 from tinygan.backend import get_backend
-from tinygan.experiments.config import ExperimentConfig
-from tinygan.experiments.sections import LayerConfig, LinearConfig, MaxoutConfig
+from tinygan.config.experiment import ExperimentConfig
+from tinygan.config.sections import LayerConfig, LinearConfig, MaxoutConfig
 
 Sizes = list[tuple[int, int]]  # (inputs, outputs) of each layer with weights, from the bottom
 
@@ -68,7 +68,7 @@ def products_of(config: ExperimentConfig, pixels: int) -> list[Product]:
 
     Examples
     --------
-    >>> from tinygan.experiments.config import load_experiment
+    >>> from tinygan.config.experiment import load_experiment
     >>> products = products_of(load_experiment("mnist", ["training.shared_noise=false",
     ...                                                  "training.schedule=alternating"]), pixels=784)
     >>> len(products), f"{sum(product.flop for product in products) / 1e9:.2f} GFLOP"

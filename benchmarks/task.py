@@ -13,10 +13,10 @@ import numpy as np
 
 from tinygan import data
 from tinygan.backend import Streams
+from tinygan.config.experiment import ExperimentConfig, load_experiment, parse_experiment, to_toml
 from tinygan.data.dataset import Dataset, Split
 from tinygan.errors import DataError
 from tinygan.experiments.build import build_game
-from tinygan.experiments.config import ExperimentConfig, load_experiment, parse_experiment, to_toml
 from tinygan.runs.environment import describe_environment
 
 SCHEDULES = {

@@ -37,11 +37,11 @@ import tinygan as tg
 from tinygan import gan, optim, theory
 from tinygan.backend import Streams, blas_threads
 from tinygan.cli.output import mention
+from tinygan.config.experiment import ExperimentConfig, load_experiment
 from tinygan.data import load
 from tinygan.data.gaussian import MEAN, STD
-from tinygan.experiments.config import ExperimentConfig, load_experiment
 from tinygan.experiments.training import Training
-from tinygan.theory.learned import answers, worst_error
+from tinygan.gan.learned import answers, worst_error
 from tinygan.theory.pushforward import pushforward
 
 HERE = Path(__file__).parent

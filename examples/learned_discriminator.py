@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 
 from tinygan.backend import Stream, blas_threads
 from tinygan.cli.output import mention
-from tinygan.theory.learned import answers, learn_discriminator, worst_error
+from tinygan.gan.learned import answers, learn_discriminator, worst_error
 
 PICTURES = Path(__file__).parent / "pictures"
 SAMPLES, WIDTH = 1_000_000, 64  # the default setting

@@ -27,9 +27,9 @@ from matplotlib.figure import Figure
 
 from tinygan import data
 from tinygan.cli.output import mention
-from tinygan.experiments.config import ExperimentConfig, load_experiment
-from tinygan.experiments.decisive import changes, decisive_toml
-from tinygan.experiments.evaluate import judge_training_images
+from tinygan.config.decisive import changes, decisive_toml
+from tinygan.config.experiment import ExperimentConfig, load_experiment
+from tinygan.experiments.protocol import judge_training_images
 from tinygan.runs.command import command
 from tinygan.runs.environment import describe_environment
 from tinygan.runs.run_folder import RunFolder

@@ -27,7 +27,7 @@ from tinygan.cli.output import mention
 from tinygan.data.files import find_private
 from tinygan.data.tfd import FILE, FOLDS, NOT_PUBLIC
 from tinygan.errors import DataError
-from tinygan.experiments.evaluate import evaluate
+from tinygan.experiments.protocol import evaluate
 from tinygan.runs.command import command
 from tinygan.runs.environment import describe_environment
 from tinygan.runs.run_folder import RunFolder

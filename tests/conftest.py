@@ -1,4 +1,4 @@
-"""Hypothesis for every test: the same examples each time, unless TINYGAN_EXAMPLES asks for more and for new ones."""
+"""Of every test: the examples that hypothesis draws, the same each time; and a tiny experiment."""
 
 import os
 import sys
@@ -8,10 +8,63 @@ import sys
 assert "numpy" not in sys.modules, "NumPy was loaded before the number of its threads was set"
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
+from collections.abc import Callable  # noqa: E402
+
+import numpy as np  # noqa: E402
+import pytest  # noqa: E402
 from hypothesis import settings  # noqa: E402
+
+from tinygan.config.experiment import ExperimentConfig, parse_experiment  # noqa: E402
+from tinygan.data.dataset import Dataset, Split  # noqa: E402
 
 _asked = os.environ.get("TINYGAN_EXAMPLES")
 settings.register_profile(
     "tinygan", deadline=None, derandomize=_asked is None, max_examples=int(_asked or 30), database=None
 )
 settings.load_profile("tinygan")
+
+TINY = """
+name = "tiny"
+seed = 3
+data.set = "digits"
+noise = { kind = "uniform", size = 2 }
+
+[generator]
+layers = [
+  { type = "linear", units = 5 },
+  { type = "relu" },
+  { type = "linear", units = 4, bias = "marginal" },
+  { type = "sigmoid" },
+]
+optimizer = { kind = "sgd", lr = 0.5, lr_decay = 1.01, momentum = 0.5, momentum_final = 0.7, momentum_epochs = 3 }
+
+[discriminator]
+layers = [{ type = "dropout", p = 0.2 }, { type = "maxout", units = 3, pieces = 2 }, { type = "linear", units = 1 }]
+optimizer = { kind = "adam", lr = 0.01 }
+
+[training]
+epochs = 3
+batch = 4
+
+[output]
+samples = 4
+"""
+
+
+@pytest.fixture(scope="session")
+def tiny_experiment() -> Callable[..., ExperimentConfig]:
+    """Return a reader of an experiment on images of 1x4 pixels, with overrides."""
+    return lambda *overrides: parse_experiment(TINY, "tiny.toml", overrides)
+
+
+@pytest.fixture(scope="session")
+def tiny_data() -> Callable[..., Dataset]:
+    """Return a maker of a data set of a few images, image i grey (i + 1) / (2 count + 2) all over."""
+
+    def make(count: int = 22, image_shape: tuple[int, ...] = (1, 4)) -> Dataset:
+        greys = np.arange(1, count + 1, dtype=np.float32)[:, None] / (2 * count + 2)
+        images = np.repeat(greys, int(np.prod(image_shape)), axis=1)
+        splits = [Split(part, np.zeros(len(part), np.uint8)) for part in (images, images[:2], images[:1])]
+        return Dataset("digits", image_shape, *splits)
+
+    return make

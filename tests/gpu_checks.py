@@ -28,10 +28,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import numpy as np
 
 from tinygan.backend import Backend, Stream, get_backend
+from tinygan.config.experiment import load_experiment, shipped_experiments
 from tinygan.data import Dataset, Split, load
 from tinygan.engine import Tensor
 from tinygan.errors import AnomalyError, DeviceError
-from tinygan.experiments.config import load_experiment, shipped_experiments
 from tinygan.experiments.training import Training
 
 PORTABLE = Backend(np, "cpu")
@@ -212,7 +212,7 @@ def draws() -> dict[str, Any]:
 @check
 def operations() -> dict[str, Any]:
     """Every operation of the library and its gradient, in both precisions, as on the CPU."""
-    from tinygan.study.gradients import CASES
+    from tinygan.checking.operations import CASES
 
     ran, refused = set(), set()
     for case in CASES:

@@ -20,12 +20,15 @@ FLOORS = {
     "nn": 4,
     "optim": 4,
     "data": 4,
-    "gan": 5,
     "theory": 5,
     "evaluation": 5,
-    "experiments": 6,
-    "study": 7,
-    "cli": 8,
+    "checking": 6,
+    "gan": 7,
+    "config": 8,
+    "pictures": 9,
+    "experiments": 10,
+    "report": 11,
+    "cli": 12,
 }
 FILES = sorted(path for path in ROOT.rglob("*.py") if path.parent != ROOT and "testing" not in path.parts)
 

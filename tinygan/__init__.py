@@ -10,8 +10,8 @@ tensor([2., 4., 6.], dtype=float32)
 
 from tinygan import evaluation, functional, gan, nn, optim, theory
 from tinygan.backend import manual_seed
+from tinygan.checking import GradcheckReport, gradcheck, gradcheck_function
 from tinygan.engine import Operation, Tensor, detect_anomaly, enable_grad, grad, is_grad_enabled, no_grad, tensor
-from tinygan.engine.checking import GradcheckReport, gradcheck, gradcheck_function
 from tinygan.errors import GradcheckError
 
 __version__ = "0.1.0"

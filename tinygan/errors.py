@@ -169,7 +169,7 @@ class RunError(TinyganError, OSError):
 
 
 class DistributionError(TinyganError, ValueError):
-    """What was given as a probability distribution, or as a discriminator over one, is none."""
+    """What was given is not a probability distribution, or not a discriminator over one."""
 
 
 def calling_line(*machinery: str) -> str:

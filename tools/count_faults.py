@@ -32,9 +32,9 @@ os.environ["OPENBLAS_NUM_THREADS"] = os.environ["OMP_NUM_THREADS"] = "1"
 from tqdm import tqdm
 
 from tinygan import data
+from tinygan.config.experiment import load_experiment
 from tinygan.errors import CheckpointError, TinyganError
 from tinygan.experiments import running
-from tinygan.experiments.config import load_experiment
 from tinygan.experiments.running import Limits, Watcher, reopen, run, start
 from tinygan.experiments.training import Training
 from tinygan.runs.checkpoint import read_checkpoint

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from benchmarks.clocks import host_clock
 from benchmarks.errors import BenchmarkError
 from benchmarks.task import Task
-from tinygan.experiments.sections import (
+from tinygan.config.sections import (
     DropoutConfig,
     LayerConfig,
     LeakyReluConfig,

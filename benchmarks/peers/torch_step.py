@@ -14,7 +14,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from benchmarks.clocks import event_clock, host_clock
 from benchmarks.errors import BenchmarkError
 from benchmarks.task import Task
-from tinygan.experiments.sections import (
+from tinygan.config.sections import (
     DropoutConfig,
     LayerConfig,
     LeakyReluConfig,

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from benchmarks.products import Products, peak_product, products_of
 from benchmarks.task import SCHEDULES, make_task
+from tinygan.config.experiment import ExperimentConfig, load_experiment
 from tinygan.engine import Tensor, grad
 from tinygan.engine.modes import Observer
-from tinygan.experiments.config import ExperimentConfig, load_experiment
 
 PRINTED, RELEASED = SCHEDULES["alternating"], SCHEDULES["simultaneous"]
 

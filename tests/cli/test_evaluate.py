@@ -10,8 +10,8 @@ import pytest
 from tests.doubles import faces
 from tests.doubles.small import shrunk
 from tinygan import data
-from tinygan.experiments.config import to_toml
-from tinygan.experiments.evaluate import evaluate
+from tinygan.config.experiment import to_toml
+from tinygan.experiments.protocol import evaluate
 from tinygan.runs.run_folder import RunFolder
 
 
@@ -54,14 +54,16 @@ def test_the_table_says_what_was_judged_by_what(tinygan, trained):
 def test_all_measures(tinygan, trained):
     answer = tinygan("evaluate", "run", "--samples", "60", "--all")
     found = evaluate(RunFolder.open("run"), data.load("digits"), samples=60, more=True)
-    names = ("coverage", "regions", "MMD", "two-sample", "yardstick")
+    names = ("coverage", "regions", "density", "MMD", "two-sample", "yardstick")
     lines = [line for line in answer.out.splitlines() if line.split()[0] in names]
     images = found.measures.training_images
-    counts = ", ".join(f"{label}: {count}" for label, count in enumerate(found.measures.coverage.counts))
+    counts = ", ".join(f"{label}: {count:g}" for label, count in enumerate(found.measures.coverage.counts))
     assert lines == [
         f"coverage    {found.measures.coverage} ({counts})",
         f"regions     {found.measures.regions}",
+        f"density     {found.measures.density}",
         f"MMD         {found.measures.discrepancy}",
+        f"MMD         {found.measures.polynomial}",
         f"two-sample  {found.measures.test}",
         f"yardstick   {images.test_mean:.1f} ± {images.test_standard_error:.1f} nats for 60 training images in the "
         f"place of samples (sigma {images.sigma:.4f})",

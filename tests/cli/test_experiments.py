@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from tinygan.experiments.config import shipped_experiments
+from tinygan.config.experiment import shipped_experiments
 
 
 def test_every_shipped_experiment_on_a_line_of_its_own(tinygan):

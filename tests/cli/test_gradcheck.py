@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
+
+import tinygan.functional as F
+from tinygan.checking import operations
 from tinygan.cli import main
-from tinygan.study import gradients
 
 
 def test_prints_a_row_for_each_operation_asked_for(capsys):
     assert main(["gradcheck", "relu", "linear"]) == 0
-    header, *rows = capsys.readouterr().out.splitlines()
+    header, *rows, last = capsys.readouterr().out.splitlines()
     assert header.split()[:2] == ["operation", "order"]
     assert [row.split()[0] for row in rows] == ["relu", "linear"]
+    assert last == "2 operations, all gradients agree"
 
 
 def test_unknown_operation_names_the_nearest(capsys):
@@ -21,8 +25,17 @@ def test_unknown_operation_names_the_nearest(capsys):
 
 
 def test_a_wrong_gradient_is_printed_and_fails(capsys, monkeypatch):
-    right = next(case for case in gradients.CASES if case.name == "exp")
+    right = next(case for case in operations.CASES if case.name == "exp")
     wrong = replace(right, name="add", function=lambda x: x.detach() * x)  # half of the gradient of x^2
-    monkeypatch.setattr(gradients, "CASES", (wrong,))
+    monkeypatch.setattr(operations, "CASES", (wrong,))
     assert main(["gradcheck", "add"]) == 1
-    assert "WRONG  add: " in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "WRONG  add: " in printed
+    assert printed.splitlines()[-1] == "1 operation, 1 with a wrong gradient"
+
+
+def test_what_was_not_compared_is_printed(capsys, monkeypatch):
+    case = operations.Case("sqrt", F.sqrt, (np.array([0.0, 4.0]),), order=1)
+    monkeypatch.setattr(operations, "CASES", (case,))
+    assert main(["gradcheck", "sqrt"]) == 0
+    assert "not compared  sqrt: 1 of 2 elements" in capsys.readouterr().out

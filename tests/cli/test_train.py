@@ -13,7 +13,7 @@ import warnings
 import pytest
 
 from tinygan.cli import train as command
-from tinygan.experiments.config import load_experiment, shipped_experiments
+from tinygan.config.experiment import load_experiment, shipped_experiments
 from tinygan.runs.run_folder import RunFolder
 
 SHIPPED = ", ".join(config.name for config in shipped_experiments())
@@ -106,9 +106,21 @@ def test_what_is_done_goes_on_to_a_later_end(tinygan, small, tmp_path, undisturb
     assert tinygan("resume", "run").err.startswith("run: all 3 epochs are done; ")  # the end has been written down
 
 
-def test_an_end_before_what_is_done_takes_nothing_back(tinygan, tmp_path, undisturbed):
-    assert tinygan("resume", "undisturbed", "--quiet", "--epochs", "1").status == 0
-    assert metrics(tmp_path / "undisturbed") == undisturbed
+@pytest.mark.parametrize(
+    "words",
+    [("--epochs", "1"), ("--epochs", "3"), ("--set", "training.epochs=2"), ("--set", "output.samples=9")],
+)
+def test_an_end_that_is_reached_is_refused_and_nothing_is_changed(tinygan, tmp_path, undisturbed, words):
+    def everything():
+        return {path: path.read_bytes() for path in (tmp_path / "undisturbed").rglob("*") if path.is_file()}
+
+    (tmp_path / "undisturbed" / "run.lock").write_bytes(b"")  # it gets the number of each process
+    before = everything()
+    answer = tinygan("resume", "undisturbed", "--quiet", *words)
+    assert (answer.status, answer.out) == (1, "")
+    assert "nothing was changed" in answer.err
+    (tmp_path / "undisturbed" / "run.lock").write_bytes(b"")
+    assert everything() == before
 
 
 @pytest.mark.parametrize("begun", [False, True])

@@ -3,6 +3,7 @@ from __future__ import annotations
 import importlib.util
 import io
 import sys
+import tracemalloc
 from importlib import resources
 from pathlib import Path
 from types import ModuleType
@@ -55,10 +56,14 @@ def damaged(content: bytes) -> list[bytes]:
     unpackable = content[:60] + b"\xff" * 40 + content[100:]  # where the first compressed member begins
     incomplete = io.BytesIO()
     np.savez(incomplete, images=np.zeros((1797, 64), np.uint8))
-    return [b"", b"PK", content[:middle], flipped, b"\x93NUMPY", b"x" * 100, unpackable, incomplete.getvalue()]
+    single, shapes = io.BytesIO(), io.BytesIO()
+    np.save(single, np.zeros(3))
+    np.savez(shapes, images=np.zeros((1797, 63), np.uint8), labels=np.zeros(1797, np.uint8))
+    made = [file.getvalue() for file in (incomplete, single, shapes)]
+    return [b"", b"PK", content[:middle], flipped, b"\x93NUMPY", b"x" * 100, unpackable, *made]
 
 
-@pytest.mark.parametrize("case", range(8))
+@pytest.mark.parametrize("case", range(10))
 def test_a_damaged_installation_is_named(
     case: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -67,6 +72,18 @@ def test_a_damaged_installation_is_named(
     monkeypatch.setattr(resources, "files", lambda package: tmp_path)
     with pytest.raises(DataError, match=r"digits\.npz.*install tinygan again"):
         load_digits()
+
+
+def test_a_small_file_does_not_unpack_to_much(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    np.savez_compressed(tmp_path / "digits.npz", images=np.zeros((2**18, 64), np.uint8), labels=np.zeros(3, np.uint8))
+    monkeypatch.setattr(resources, "files", lambda package: tmp_path)
+    tracemalloc.start()
+    try:
+        with pytest.raises(DataError, match=r"unpacks to more than the digits.*install tinygan again"):
+            load_digits()
+        assert tracemalloc.get_traced_memory()[1] < 1e6
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_missing_file_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

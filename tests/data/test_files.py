@@ -11,7 +11,7 @@ from pathlib import Path
 import pooch
 import pytest
 
-from tinygan.data.files import find_or_download, find_private
+from tinygan.data.files import file_in, find_or_download, find_private
 from tinygan.errors import DataError
 
 FILES = {"one.gz": b"the first file", "two.gz": b"the second file"}
@@ -121,6 +121,36 @@ def test_a_named_folder_is_taken_as_it_is_and_never_filled(
     (home / "two.gz").write_bytes(b"this too")
     assert find_or_download("toys", CHECKSUMS, [url], tmp_path) == home
     assert asked == []
+
+
+@pytest.mark.parametrize("unpacked", [(), ("one",), ("one", "two")])
+@pytest.mark.parametrize("below", ["toys", "."])
+@pytest.mark.parametrize("by_variable", [False, True])
+def test_unpacked_files_and_the_subfolder_itself_do_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unpacked: tuple[str, ...], below: str, by_variable: bool
+) -> None:
+    files = {name if name in unpacked else f"{name}.gz": b"numbers" for name in ("one", "two")}
+    home = fill(tmp_path / "data" / below, files) if below != "." else fill(tmp_path / "data", files)
+    if by_variable:
+        monkeypatch.setenv("TINYGAN_DATA", str(tmp_path / "data"))
+    folder = None if by_variable else tmp_path / "data"
+    assert find_or_download("toys", CHECKSUMS, [], folder) == home
+    assert find_private("toys", list(CHECKSUMS), "Ask Ann", folder) == home
+    for name in ("one", "two"):
+        assert file_in(home, f"{name}.gz").read_bytes() == b"numbers"
+    (home / next(iter(files))).unlink()
+    advice = f"Put one.gz and two.gz into {home}, and name {tmp_path / 'data'} with --data"
+    assert refusal(folder=folder).startswith(f"toys: {home} has no one.gz. {advice}")
+
+
+def test_the_packed_file_comes_first(tmp_path: Path) -> None:
+    home = fill(tmp_path / "toys", FILES | {"one": b"unpacked"})
+    assert file_in(home, "one.gz") == home / "one.gz"
+    assert file_in(home, "none.gz") == home / "none.gz"
+
+
+def test_the_home_of_nobody_is_refused() -> None:
+    assert "write it without ~" in refusal(folder="~no-such-user-here/data")
 
 
 def test_a_folder_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

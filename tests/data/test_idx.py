@@ -189,6 +189,22 @@ def test_what_is_no_file_is_named(tmp_path: Path) -> None:
         read_idx(tmp_path / ("x" * 5000), (1,))
 
 
+def test_sizes_may_be_a_list(idx_bytes: Any, path: Path) -> None:
+    path.write_bytes(idx_bytes(SMALL))
+    shape: Any = [2, 3]
+    np.testing.assert_array_equal(read_idx(path, shape), SMALL)
+
+
+def test_too_little_memory_is_a_message(idx_bytes: Any, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*arguments: object) -> None:
+        raise MemoryError
+
+    path.write_bytes(idx_bytes(SMALL))
+    monkeypatch.setattr("tinygan.data.idx._read_numbers", refuse)
+    with pytest.raises(DataError, match=r"the data do not fit into the memory \(it is full\)"):
+        read_idx(path, SMALL.shape)
+
+
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
 def test_a_pipe_is_refused_rather_than_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")

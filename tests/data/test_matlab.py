@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 import tracemalloc
 import zlib
@@ -154,8 +155,21 @@ def test_matlab_7_3_is_told_apart(tmp_path: Path) -> None:
 
 
 def test_nothing_and_a_folder_in_place_of_the_file(tmp_path: Path) -> None:
-    assert "but the system says: No such file or directory" in refusal(tmp_path / "some.mat")
-    assert "but the system says: Is a directory" in refusal(tmp_path)
+    assert "expected a file, found nothing of that name" in refusal(tmp_path / "some.mat")
+    assert "expected a file, found a folder" in refusal(tmp_path)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_pipe_and_a_device_are_refused_rather_than_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    writer = os.open(tmp_path / "pipe", os.O_RDWR)  # a reader that opens it all the same fails, and does not hang
+    os.write(writer, b"no MATLAB file")
+    (tmp_path / "device").symlink_to("/dev/zero")
+    try:
+        for name in ("pipe", "device"):
+            assert "expected a file, found a device or pipe" in refusal(tmp_path / name)
+    finally:
+        os.close(writer)
 
 
 @given(compressed=st.booleans(), share=st.floats(0, 1, exclude_max=True))
@@ -210,14 +224,69 @@ def test_no_damage_to_compressed_numbers_goes_unseen(tmp_path_factory: Any, plac
     np.testing.assert_array_equal(found["images"], contents()["images"])  # two bits of the header mean nothing
 
 
-def test_a_small_file_cannot_ask_for_much_memory(tmp_path: Path) -> None:
-    inner = matrix("<", 9, (2**30, 1), 2, b"")
-    inner = inner[:-4] + struct.pack("<I", 2**30) + bytes(10**6)  # 1 GiB announced, 1 MB there
-    packed = zlib.compress(inner)
-    path = file_of(tmp_path, "<", struct.pack("<II", 15, len(packed)) + packed)
+def peak_of_refusal(path: Path, asked: Any, message: str) -> int:
     tracemalloc.start()
     try:
-        assert refusal(path, {"x": ((1,), NUMBERS)}).startswith("expected 1073741824 more bytes, found 1000000: it ")
-        assert tracemalloc.get_traced_memory()[1] < 20e6
+        assert message in refusal(path, asked)
+        return tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
+
+
+def compressed(inner: bytes) -> bytes:
+    packed = zlib.compress(inner)
+    return struct.pack("<II", 15, len(packed)) + packed
+
+
+@pytest.mark.parametrize("there", [10**6, 2**26])
+def test_a_small_file_cannot_ask_for_much_memory(tmp_path: Path, there: int) -> None:
+    inner = matrix("<", 9, (2**26, 1), 2, b"")
+    path = file_of(tmp_path, "<", compressed(inner[:-4] + struct.pack("<I", 2**26) + bytes(there)))
+    message = "x: expected at most 16777216 bytes of numbers from the "
+    assert peak_of_refusal(path, {"x": ((1,), NUMBERS)}, message) < 5e6
+
+
+def test_what_was_cut_short_takes_no_more_than_it_announces(tmp_path: Path) -> None:
+    inner = matrix("<", 9, (2**23, 1), 2, b"")
+    path = file_of(tmp_path, "<", compressed(inner[:-4] + struct.pack("<I", 2**23) + bytes(10**6)))
+    assert peak_of_refusal(path, {"x": ((1,), NUMBERS)}, "it was cut short") < 12e6
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_an_honest_file_takes_its_own_size_and_a_piece(tmp_path: Path, packed: bool) -> None:
+    values = np.random.default_rng(0).integers(0, 256, (2**23, 1)).astype(np.uint8)
+    path = save(tmp_path, {"x": values}, do_compression=packed)
+    tracemalloc.start()
+    try:
+        found = read_matlab(path, {"x": ((1,), ("uint8",))})["x"]
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    np.testing.assert_array_equal(found, values)
+    assert peak < 2**23 + 8e6
+
+
+def test_numbers_wider_than_their_class_are_refused(tmp_path: Path) -> None:
+    wide = matrix("<", 9, (2, 1), 4, np.array([300, 1], "<u2").tobytes())  # uint8, stored as uint16
+    assert refusal(file_of(tmp_path, "<", wide), {"x": ((1,), NUMBERS)}).startswith("x: expected numbers for uint8")
+
+
+def test_more_rows_than_the_caller_expects_are_refused(tmp_path: Path) -> None:
+    path = save(tmp_path, contents())
+    assert len(read_matlab(path, ASKED, most=10)["images"]) == 10
+    with pytest.raises(DataError, match="expected at most 9 rows in a variable, found 10; check that this is"):
+        read_matlab(path, ASKED, most=9)
+
+
+def test_a_file_of_countless_variables_is_refused(tmp_path: Path) -> None:
+    path = file_of(tmp_path, "<", matrix("<", 9, (1, 1), 2, b"a") * 1001)
+    assert refusal(path) == "expected at most 1000 variables, found more; check that this is the right file"
+
+
+def test_too_little_memory_is_a_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*arguments: object) -> None:
+        raise MemoryError("Unable to allocate 1. TiB")
+
+    path = save(tmp_path, contents())
+    monkeypatch.setattr("tinygan.data.matlab._bytes", refuse)
+    assert refusal(path).startswith("the data do not fit into the memory (Unable to allocate 1. TiB); ")

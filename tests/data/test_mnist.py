@@ -83,6 +83,26 @@ def test_the_environment_names_the_folder(imitation: Path, monkeypatch: pytest.M
     assert len(load_mnist(download=False).test) == 10_000
 
 
+def test_unpacked_files_in_the_folder_itself_are_read(spoiled: Path) -> None:
+    home = spoiled / "mnist"
+    for name in CHECKSUMS:
+        packed = home / name
+        packed.with_suffix("").write_bytes(gzip.decompress(packed.read_bytes()))
+        packed.unlink()
+    mnist = load_mnist(home)
+    np.testing.assert_array_equal(numbers(mnist.train.images), np.arange(50_000))
+    np.testing.assert_array_equal(mnist.test.labels, np.arange(10_000) % 10)
+
+
+def test_too_little_memory_is_a_message(imitation: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*arguments: object, **options: object) -> None:
+        raise MemoryError("Unable to allocate 179. MiB")
+
+    monkeypatch.setattr(np, "divide", refuse)
+    with pytest.raises(DataError, match=r"^mnist: the data do not fit into the memory \(Unable to allocate 179"):
+        load_mnist(imitation)
+
+
 def test_missing_files_are_all_named(tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
         load_mnist(tmp_path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from tests.doubles.faces import contents, write
 from tinygan.data import load, load_tfd
-from tinygan.data.tfd import FILE, NO_LABEL
+from tinygan.data.tfd import FILE, MOST, NO_LABEL
 from tinygan.errors import DataError
 
 COUNT = 40
@@ -146,6 +147,34 @@ def test_nan_is_no_fold(tmp_path: Path) -> None:
     folds[0, 0] = np.nan
     write(tmp_path, contents(folds=folds))
     assert "folds: expected whole numbers from 0 to 3, found nan at (0, 0)" in refusal(tmp_path)
+
+
+@pytest.mark.parametrize(("most", "message"), [(19_999, "at most 19999 rows"), (MOST, "images: expected at most ")])
+def test_a_small_file_does_not_take_much_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int, message: str
+) -> None:
+    """Images of zeros: deflate makes a thousandth of them, and of photographs a half."""
+    count = 20_000
+    monkeypatch.setattr("tinygan.data.tfd.MOST", most)
+    folds = np.zeros((count, 5), np.uint8)
+    folds[:40] = contents()["folds"]
+    made = {"images": np.zeros((count, 48, 48), np.uint8), "folds": folds, "labs_ex": np.ones((count, 1), np.uint8)}
+    path = write(tmp_path, made, do_compression=True)
+    del made, folds
+    assert path.stat().st_size < 1e6
+    tracemalloc.start()
+    try:
+        assert message in refusal(tmp_path)
+        assert tracemalloc.get_traced_memory()[1] < 20e6
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_fold_may_be_numpy_s_and_the_folder_the_one_of_the_file(tmp_path: Path) -> None:
+    path = write(tmp_path, contents())
+    fold: Any = np.int64(3)
+    tfd = load_tfd(path.parent, fold)
+    assert (type(tfd.fold), tfd.fold) == (int, 3)
 
 
 REAL = Path(os.environ.get("TINYGAN_DATA") or "nowhere")

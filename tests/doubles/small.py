@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from tinygan.config.experiment import ExperimentConfig, load_experiment, shipped_experiments
 from tinygan.data import Dataset, Split, load
-from tinygan.experiments.config import ExperimentConfig, load_experiment, shipped_experiments
 
 WIDTH = 120  # of hidden layers at most
 

@@ -12,8 +12,8 @@ import tinygan as tg
 import tinygan.functional as F
 from tinygan import gan, nn
 from tinygan.backend import Backend
+from tinygan.checking.operations import CASES
 from tinygan.engine import chain_rule, modes
-from tinygan.study.gradients import CASES
 
 
 class Twice(tg.Operation):

@@ -53,6 +53,36 @@ def test_a_generator_of_sevens_is_seen_through() -> None:
     assert found.total_variation > 0.8
 
 
+def test_images_that_are_as_near_share_a_sample() -> None:
+    found = class_coverage([[0.5], [0.2], [3.0]], images=[[0.1], [0.9], [0.1], [3.0]], labels=[1, 2, 3, 3])
+    assert found.counts.tolist() == pytest.approx([1 / 3 + 1 / 2, 1 / 3, 1 / 3 + 1 / 2 + 1])
+    assert found.covered == 3
+    twins = class_coverage([[0.7]] * 6, images=[[0.7]] * 3, labels=[1, 2, 2])
+    np.testing.assert_allclose(twins.counts, [2, 4])
+    assert twins.total_variation == pytest.approx(0)
+
+
+@given(st.integers(0, 1000), st.integers(1, 20), st.integers(1, 20), st.randoms())
+def test_the_order_of_the_rows_does_not_matter(seed: int, n: int, m: int, random: Any) -> None:
+    stream = Stream(seed, "grid")
+    samples, images, labels = stream.integers(0, 4, (n, 2)) / 10, stream.integers(0, 4, (m, 2)) / 10, np.arange(m) % 3
+    first, second = random.sample(range(n), n), random.sample(range(m), m)
+    counts = class_coverage(samples, images, labels).counts
+    np.testing.assert_allclose(class_coverage(samples[first], images[second], labels[second]).counts, counts)
+    near = cdist(samples, images, "sqeuclidean")
+    near = near <= near.min(axis=1, keepdims=True) * (1 + 1e-9)
+    shares = near / near.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(counts, [shares[:, labels == label].sum() for label in np.unique(labels)], atol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("far", [1e6, 1e12, 1e20])
+def test_an_image_far_away_spoils_no_other(dtype: Any, far: float) -> None:
+    samples, images, labels = normal(40, 3).astype(dtype), normal(30, 3, 1).astype(dtype), np.arange(31) % 4
+    found = class_coverage(samples, np.concatenate([images, np.full((1, 3), far, dtype)]), labels)
+    assert found.counts.tolist() == class_coverage(samples, images, labels[:30]).counts.tolist()
+
+
 def test_chance_is_as_large_as_it_says() -> None:
     images, labels, n = np.eye(10), np.arange(10), 2000
     seen = [

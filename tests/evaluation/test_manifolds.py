@@ -14,7 +14,7 @@ from scipy.spatial.distance import cdist
 
 from tinygan.backend import Stream
 from tinygan.errors import DataError, ShapeError
-from tinygan.evaluation import manifolds, precision_recall
+from tinygan.evaluation import DensityCoverage, density_coverage, precision_recall
 
 # Eighths of small integers: their squared distances are exact in the brute force, so ties are ties.
 EIGHTHS = st.integers(-24, 24).map(lambda n: n / 8)
@@ -31,11 +31,16 @@ def normal(n: int, d: int, seed: int = 0) -> Any:
     return Stream(seed, "points").normal((n, d), np.float64)
 
 
-def by_definition(queries: Any, points: Any, k: int) -> float:
+def inside(queries: Any, points: Any, k: int) -> Any:
+    """Return which queries lie in which balls; what differs by rounding only is equal."""
     among = cdist(points.astype(float), points.astype(float), "sqeuclidean")
     np.fill_diagonal(among, np.inf)
     radius = np.sort(among, axis=1)[:, k - 1]
-    return float((cdist(queries.astype(float), points.astype(float), "sqeuclidean") <= radius).any(axis=1).mean())
+    return cdist(queries.astype(float), points.astype(float), "sqeuclidean") <= radius * (1 + 1e-13)
+
+
+def by_definition(queries: Any, points: Any, k: int) -> float:
+    return float(inside(queries, points, k).any(axis=1).mean())
 
 
 @given(PAIRS, st.integers(1, 5), st.integers(0, 6000))
@@ -46,6 +51,56 @@ def test_it_is_the_definition_whatever_the_budget(pair: tuple[Any, Any], k: int,
     found = precision_recall(samples, data, k, budget=least + spare)
     assert found.precision == by_definition(samples, data, k)
     assert found.recall == by_definition(data, samples, k)
+
+
+@given(PAIRS, st.integers(1, 5), st.integers(0, 6000))
+def test_density_and_coverage_are_the_definition(pair: tuple[Any, Any], k: int, spare: int) -> None:
+    samples, data = pair
+    k = min(k, len(data) - 1)
+    least = 8 * (2 * samples.shape[1] + 3 + 2 * (3 * samples.shape[1] + 6 * k + 8))
+    found = density_coverage(samples, data, k, budget=least + spare)
+    pairs = inside(samples, data, k)
+    assert found.density == pytest.approx(pairs.sum() / (k * len(samples)), rel=1e-12)
+    assert found.coverage == pairs.any(axis=0).mean()
+
+
+@given(PAIRS, st.integers(1, 5), st.randoms())
+def test_the_order_of_the_rows_does_not_matter(pair: tuple[Any, Any], k: int, random: Any) -> None:
+    samples, data = (rows / 10 for rows in pair)  # ties that rounding may tear apart
+    k = min(k, len(samples) - 1, len(data) - 1)
+    orders = [random.sample(range(len(rows)), len(rows)) for rows in (samples, data)]
+    for measure in (precision_recall, density_coverage):
+        assert measure(samples[orders[0]], data[orders[1]], k) == measure(samples, data, k)
+    assert precision_recall(samples, data, k).precision == by_definition(samples, data, k)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("power", [6, 9, 20, 30])
+def test_a_row_far_away_spoils_no_other(dtype: Any, power: int) -> None:
+    samples, data = normal(60, 5).astype(dtype), (normal(50, 5, 1) + 1).astype(dtype)
+    samples[17] = data[3] = 10.0**power
+    for one, other in ((samples, data), (samples[:17], data), (samples, data[4:])):
+        found = precision_recall(one, other)
+        assert (found.precision, found.recall) == (by_definition(one, other, 3), by_definition(other, one, 3))
+        both = density_coverage(one, other)
+        assert both.density == pytest.approx(inside(one, other, 5).sum() / (5 * len(one)))
+        assert both.coverage == inside(one, other, 5).any(axis=0).mean()
+
+
+def test_density_and_coverage_of_what_one_knows() -> None:
+    data = normal(2000, 3)
+    same = density_coverage(normal(2000, 3, 1), data)
+    assert same.density == pytest.approx(1, abs=0.05)  # the paper's lemma: the expectation is 1
+    assert same.coverage == pytest.approx(1 - 0.5**5, abs=0.02)  # and here 1 - 1/2^k for large equal numbers
+    assert density_coverage(data + 100, data) == DensityCoverage(0, 0)
+    middle = density_coverage(0.1 * data[:500], data)
+    assert middle.density > 1.1  # crowded where balls overlap
+    assert middle.coverage < 0.1
+    far = np.concatenate([data, [[1e3, 0, 0]]])  # its ball holds all: precision falls for it, density hardly
+    noise = 20 + normal(500, 3, 2)
+    assert precision_recall(noise, far).precision == 1
+    assert density_coverage(noise, far).density == pytest.approx(1 / 5)
+    assert str(DensityCoverage(0.5, 0.25)) == "density 0.500, coverage 25.0%"
 
 
 @given(st.integers(0, 1000), st.integers(1, 4), st.integers(1, 300))
@@ -65,6 +120,15 @@ def test_equal_sets_have_both_and_disjoint_ones_none(seed: int, power: int) -> N
     assert str(equal) == "precision 100.0%, recall 100.0%"
 
 
+@pytest.mark.parametrize("k", [1, 3])
+def test_the_fellow_that_a_ball_reaches_to_is_inside(k: int) -> None:
+    data = 0.1 * normal(300, 4)
+    data[::2] += 30  # rounding of the products is far above that of these distances
+    found = density_coverage(data[::-1], data, k)
+    assert found.density == pytest.approx((k + 1) / k, rel=1e-12)  # the centre and k fellows
+    assert found.coverage == 1
+
+
 def test_a_collapsed_generator_is_precise_and_recalls_nothing() -> None:
     data = normal(300, 5)
     found = precision_recall(np.repeat(data[:1], 300, axis=0), data)
@@ -72,13 +136,11 @@ def test_a_collapsed_generator_is_precise_and_recalls_nothing() -> None:
     assert found.recall == 1 / 300  # balls without extent hold the one datum that they are
 
 
-def test_balls_without_extent_hold_their_twins_wherever_rounding_puts_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two products of the same numbers may differ in the last digits, but seldom do: here they always do."""
-    exact = manifolds.squared_distances
-    monkeypatch.setattr(manifolds, "squared_distances", lambda x, s: exact(x, s) + manifolds.rounding(x, s) / 4)
+def test_balls_without_extent_hold_their_twins() -> None:
     data = normal(60, 200)
-    found = precision_recall(np.repeat(data[:20], 4, axis=0), data)  # each of 20 modes is one point
-    assert found.recall == 20 / 60
+    for shift in (0.0, 1e5):  # rounding may move no twin out of its ball, nor any other row into it
+        found = precision_recall(np.repeat(data[:20], 4, axis=0) + shift, data + shift)
+        assert found.recall == 20 / 60
 
 
 def test_half_the_data_and_noise() -> None:
@@ -103,7 +165,7 @@ def test_the_memory_is_what_the_budget_says() -> None:
     [
         ([[0.0]] * 3, [[0.0]] * 9, 3, ShapeError, r"samples must have more than k = 3 rows, got 3: give more, or"),
         ([[0.0]] * 9, [[0.0]] * 3, 3, ShapeError, r"data must have more than k = 3 rows, got 3"),
-        ([[0.0]] * 9, [[0.0]] * 9, 0, ValueError, "precision_recall: k must be at least 1, got 0"),
+        ([[0.0]] * 9, [[0.0]] * 9, 0, ValueError, "precision_recall: k must be a whole number of at least 1, got 0"),
         ([[0.0]] * 9, [[0.0, 1.0]] * 9, 3, ShapeError, "samples have rows of 1 values, but data have rows of 2"),
         ([[0.0]] * 9 + [[np.nan]], [[0.0]] * 9, 3, DataError, "precision_recall: row 9 of samples holds nan"),
     ],
@@ -111,3 +173,12 @@ def test_the_memory_is_what_the_budget_says() -> None:
 def test_refusals(samples: Any, data: Any, k: int, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         precision_recall(samples, data, k)
+
+
+def test_density_needs_neighbours_among_data_only() -> None:
+    data = normal(6, 2)
+    assert density_coverage(data[:1], data).coverage > 0
+    with pytest.raises(ShapeError, match=r"density_coverage: data must have more than k = 5 rows, got 5"):
+        density_coverage(data, data[:5])
+    with pytest.raises(ValueError, match=r"k must be a whole number of at least 1, got 1\.5"):
+        density_coverage(data, data, 1.5)  # type: ignore[arg-type]

@@ -54,6 +54,79 @@ def test_it_is_the_formula_whatever_the_budget(pair: tuple[Any, Any], bandwidth:
     assert swapped.squared == pytest.approx(found.squared, abs=1e-11)
 
 
+def polynomial_by_formula(x: Any, y: Any) -> float:
+    def mean_over_pairs(a: Any, b: Any, same: bool) -> float:
+        values = [
+            (sum(p * q for p, q in zip(u, v, strict=True)) / len(u) + 1) ** 3
+            for i, u in enumerate(a.tolist()) for j, v in enumerate(b.tolist()) if not (same and i == j)
+        ]  # fmt: skip
+        return float(np.mean(values))
+
+    return mean_over_pairs(x, x, True) + mean_over_pairs(y, y, True) - 2 * mean_over_pairs(x, y, False)
+
+
+@given(PAIRS, st.integers(0, 4000))
+def test_the_polynomial_kernel_is_that_of_kid(pair: tuple[Any, Any], spare: int) -> None:
+    samples, data = pair
+    least = 8 * (2 * samples.shape[1] + 2 + 2 * (3 * samples.shape[1] + 3 + 8))
+    found = maximum_mean_discrepancy(samples, data, kernel="polynomial", budget=least + spare)
+    assert found.squared == pytest.approx(polynomial_by_formula(samples, data), rel=1e-9, abs=1e-8)
+    assert found.bandwidth is None
+    swapped = maximum_mean_discrepancy(data, samples, kernel="polynomial")
+    assert swapped.squared == pytest.approx(found.squared, rel=1e-9, abs=1e-8)
+
+
+def test_the_polynomial_kernel_sees_a_difference() -> None:
+    null = maximum_mean_discrepancy(normal(200, 3), normal(200, 3, 1), kernel="polynomial", permutations=99)
+    assert null.p_value is not None
+    assert null.p_value > 0.05
+    wider = maximum_mean_discrepancy(1.5 * normal(200, 3), normal(200, 3, 1), kernel="polynomial", permutations=99)
+    assert wider.p_value == 0.01
+    assert str(wider) == f"MMD^2 = {wider.squared:.3g} with the polynomial kernel, p = 0.01"
+    draws = [
+        maximum_mean_discrepancy(normal(20, 1, s) + 1, normal(20, 1, 5000 + s), kernel="polynomial").squared
+        for s in range(500)
+    ]
+    # (xy + 1)^3 is a dot product of (1, sqrt(3) x, sqrt(3) x^2, x^3), whose means differ by (0, sqrt(3), sqrt(3), 4)
+    assert np.mean(draws) == pytest.approx(3 + 3 + 16, abs=4 * np.std(draws) / np.sqrt(len(draws)))
+    same = maximum_mean_discrepancy(np.full((9, 2), 255.0), np.full((7, 2), 255.0), kernel="polynomial", permutations=9)
+    assert same.p_value == 1
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("far", [1e6, 1e9, 1e20])
+def test_a_row_far_away_spoils_no_other(dtype: Any, far: float) -> None:
+    samples, data = normal(40, 5).astype(dtype), (normal(30, 5, 1) + 1).astype(dtype)
+    samples[3] = far
+    for bandwidth in (0.5, 2.0):
+        found = maximum_mean_discrepancy(samples, data, bandwidth).squared
+        assert found == pytest.approx(by_formula(samples, data, bandwidth), abs=1e-12)
+    assert maximum_mean_discrepancy(samples, data).bandwidth < 10
+
+
+@given(PAIRS, st.randoms())
+def test_the_order_of_the_rows_does_not_matter(pair: tuple[Any, Any], random: Any) -> None:
+    first, second = (rows[random.sample(range(len(rows)), len(rows))] for rows in pair)
+    for options in ({"bandwidth": 1.0}, {"kernel": "polynomial"}):
+        expected = maximum_mean_discrepancy(*pair, **options).squared
+        assert maximum_mean_discrepancy(first, second, **options).squared == pytest.approx(expected, rel=1e-9, abs=1e-9)
+
+
+def test_the_order_does_not_choose_the_rows_of_the_bandwidth() -> None:
+    many = normal(4 * MEDIAN_ROWS, 2)
+    order = Stream(0, "order").permutation(len(many))
+    expected = maximum_mean_discrepancy(many, many[:300]).bandwidth
+    assert maximum_mean_discrepancy(many[order], many[299::-1]).bandwidth == expected
+
+
+@pytest.mark.parametrize("bandwidth", [1e-100, 1e100])
+def test_extreme_bandwidths(bandwidth: float) -> None:
+    samples, data = normal(5, 2), normal(5, 2, 1)
+    assert maximum_mean_discrepancy(samples, data, bandwidth).squared == pytest.approx(0, abs=1e-12)
+    twins = maximum_mean_discrepancy(np.ones((3, 2)), data, bandwidth).squared
+    assert twins == pytest.approx(1 if bandwidth < 1 else 0, abs=1e-12)
+
+
 @given(PAIRS, WIDTHS, st.floats(0.01, 100), st.floats(-100, 100))
 def test_units_and_origin_do_not_matter(pair: tuple[Any, Any], width: float, factor: float, shift: float) -> None:
     samples, data = (rows.astype(float) for rows in pair)
@@ -150,7 +223,20 @@ def test_the_memory_is_what_the_budget_says(permutations: int) -> None:
         ([[0.0], [1.0]], [[0.0], [1.0]], {"bandwidth": 0.0}, ValueError, "must be a positive number, got 0.0"),
         ([[0.0], [1.0]], [[0.0], [1.0]], {"bandwidth": np.nan}, ValueError, "must be a positive number, got nan"),
         ([[0.0], [1.0]], [[0.0], [1.0]], {"bandwidth": np.inf}, ValueError, "must be a positive number, got inf"),
-        ([[0.0], [1.0]], [[0.0], [1.0]], {"permutations": -1}, ValueError, "permutations must be 0 or more, got -1"),
+        ([[0.0], [1.0]], [[0.0], [1.0]], {"permutations": -1}, ValueError, "whole number of at least 0, got -1"),
+        ([[0.0], [1.0]], [[0.0], [1.0]], {"bandwidth": 1e-160}, ValueError, "got 1e-160; it may be from"),
+        ([[0.0], [1.0]], [[0.0], [1.0]], {"bandwidth": 5e-324}, ValueError, "must be a positive number, got 5e-324"),
+        ([[0.0], [1.0]], [[0.0], [1.0]], {"bandwidth": []}, ValueError, r"must be a positive number, got \[\]"),
+        ([[0.0], [1.0]], [[0.0], [1.0]], {"permutations": 1.5}, ValueError, "permutations must be a whole number"),
+        ([[0.0], [1.0]], [[0.0], [1.0]], {"kernel": "cubic"}, ValueError, "one of gaussian, polynomial; got 'cubic'"),
+        (
+            [[0.0], [1.0]], [[0.0], [1.0]], {"kernel": "polynomial", "bandwidth": 1.0}, ValueError,
+            "the polynomial kernel takes no bandwidth, got 1.0",
+        ),
+        (
+            [[0.0], [1e60]], [[0.0], [1e60]], {"kernel": "polynomial"}, DataError,
+            r"\(x.y / d \+ 1\)\^3 overflows for these rows; divide all by one number",
+        ),
         ([[0.0], [1.0]], [[0.0], [1.0]], {"budget": 9}, ValueError, "discrepancy: rows of 1 values do not fit"),
     ],
 )

@@ -52,12 +52,44 @@ def test_one_sample_recovers_a_mode_and_the_limit_is_three_deviations() -> None:
     assert count_modes([[0.0], [5.0], [13.1]], modes, std=1).counts.tolist() == [1, 0]
 
 
+def test_modes_that_are_as_near_share_a_sample() -> None:
+    found = count_modes([[0.1, 0.1], [0.2, 0.1], [0.0, 0.1]], [[0.0, 0.1], [0.2, 0.1], [0.1, 5.0]], std=0.1)
+    assert found.counts.tolist() == [1.5, 1.5, 0]
+    assert (found.recovered, found.high_quality) == (2, 1)
+    three = count_modes([[0.0, 0.0]] * 7, [[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0]], std=1)
+    np.testing.assert_allclose(three.counts, 7 / 3)
+    assert three.high_quality == 1
+
+
+@given(st.integers(0, 1000), st.integers(1, 6), st.randoms())
+def test_the_order_of_the_rows_does_not_matter(seed: int, k: int, random: Any) -> None:
+    stream = Stream(seed, "grid")
+    samples, modes = stream.integers(0, 5, (20, 2)) / 10, stream.integers(0, 5, (k, 2)) / 10
+    first, second = random.sample(range(20), 20), random.sample(range(k), k)
+    found, other = count_modes(samples, modes, 0.1, 1.2), count_modes(samples[first], modes[second], 0.1, 1.2)
+    np.testing.assert_allclose(other.counts, found.counts[second], rtol=1e-12)
+    assert other.high_quality == found.high_quality
+
+
+def test_a_sample_far_away_spoils_no_other() -> None:
+    ring = toys.ring()
+    samples = ring.sample(500, Stream(0, "data"))
+    plain = count_modes(samples, ring.modes, ring.std)
+    for far in (1e6, 1e20):
+        found = count_modes(np.concatenate([samples, [[far, far]]]), ring.modes, ring.std)
+        assert found.counts.tolist() == plain.counts.tolist()
+        modes = np.concatenate([[[far, -far]], ring.modes])
+        assert count_modes(samples, modes, ring.std).counts.tolist() == [0, *plain.counts]
+
+
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
-        (lambda: count_modes([[0.0]], [[0.0]], std=0), ValueError, "count_modes: std must be positive, got 0"),
-        (lambda: count_modes([[0.0]], [[0.0]], 1, deviations=-1), ValueError, "deviations must be positive, got -1"),
-        (lambda: count_modes([[0.0]], [[0.0]], std=math.nan), ValueError, "std must be positive, got nan"),
+        (lambda: count_modes([[0.0]], [[0.0]], std=0), ValueError, "count_modes: std must be a positive number, got 0"),
+        (lambda: count_modes([[0.0]], [[0.0]], 1, deviations=-1), ValueError, "deviations must be .*, got -1"),
+        (lambda: count_modes([[0.0]], [[0.0]], std=math.nan), ValueError, "std must be a positive number, got nan"),
+        (lambda: count_modes([[0.0]], [[0.0]], math.inf), ValueError, "std must be a positive number, got inf"),
+        (lambda: count_modes([[0.0]], [[0.0]], "1"), ValueError, "std must be a positive number, got '1'"),
         (lambda: count_modes([0.0], [[0.0]], 1), ShapeError, "samples must be rows of real numbers"),
         (lambda: count_modes(np.empty((0, 2)), [[0.0, 0.0]], 1), ShapeError, "samples must be rows of real numbers"),
         (lambda: count_modes([[0.0]], [[0.0, 1.0]], 1), ShapeError, "samples have rows of 1 values, but modes .* 2"),

@@ -68,6 +68,28 @@ def test_digits_survive_where_points_all_but_coincide() -> None:
     np.testing.assert_allclose(nearest_neighbour_distances(crowd), brute(crowd), rtol=1e-6)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("far", [1e6, 1e12, 1e20])
+def test_a_point_far_away_spoils_no_other(dtype: Any, far: float) -> None:
+    queries, points = normal(40, 5).astype(dtype), normal(30, 5, 1).astype(dtype)
+    queries[3], points[7] = far, far
+    everything = cdist(queries.astype(float), points.astype(float))
+    index, distance = nearest(queries, points)
+    assert np.array_equal(index, everything.argmin(axis=1))
+    np.testing.assert_allclose(distance, everything.min(axis=1), rtol=1e-12)
+    np.testing.assert_allclose(nearest_neighbour_distances(points), brute(points.astype(float)), rtol=1e-12)
+
+
+@given(st.integers(0, 1000), st.randoms())
+def test_the_order_of_the_rows_does_not_matter(seed: int, random: Any) -> None:
+    samples, data = Stream(seed, "grid").integers(0, 9, (2, 20, 2)) / 10
+    data[0] = [-1, -1]  # one that has no twin
+    first, second = random.sample(range(20), 20), random.sample(range(20), 20)
+    expected = nearest_neighbour_ratio(samples, data)
+    assert nearest_neighbour_ratio(samples[first], data[second]) == pytest.approx(expected, rel=1e-12)
+    np.testing.assert_allclose(nearest(samples[first], data)[1], nearest(samples, data[second])[1][first], rtol=1e-12)
+
+
 @pytest.mark.parametrize(("n", "d"), [(2000, 2), (1000, 300)])
 def test_the_memory_is_what_the_budget_says(n: int, d: int) -> None:
     points, budget = normal(n, d).astype("f4"), 500_000

@@ -17,7 +17,7 @@ from scipy.spatial.distance import cdist
 from scipy.special import logsumexp
 
 from tinygan.backend import Stream
-from tinygan.errors import DataError, ShapeError
+from tinygan.errors import ArgumentError, DataError, ShapeError
 from tinygan.evaluation import (
     SIGMAS,
     parzen_log_likelihood,
@@ -109,6 +109,49 @@ def test_integers_and_float32_are_taken_as_they_are() -> None:
     assert parzen_log_likelihood(samples, data, 100.0) == pytest.approx(by_formula(samples, data, 100.0))
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("far", [1e6, 1e9, 1e20])
+@pytest.mark.parametrize("sigma", [0.05, 0.3])
+def test_a_sample_far_away_spoils_no_other(dtype: Any, far: float, sigma: float) -> None:
+    samples, data = Stream(0, "x").uniform((60, 5)).astype(dtype), Stream(1, "x").uniform((40, 5)).astype(dtype)
+    data[3] = samples[1]
+    plain = by_formula(samples, data, sigma)
+    for position in (0, 30, 59):
+        more = np.insert(samples, position, far, axis=0)
+        for budget in (5000, 32 << 20):
+            found = parzen_log_likelihood(more, data, sigma, budget=budget)
+            np.testing.assert_allclose(found, by_formula(more, data, sigma), rtol=1e-10, atol=1e-7)
+            np.testing.assert_allclose(found, plain + math.log(60 / 61), rtol=1e-10, atol=1e-7)
+    more = np.insert(data, 7, far, axis=0)
+    found = parzen_log_likelihood(samples, more, sigma)
+    np.testing.assert_allclose(found, by_formula(samples, more, sigma), rtol=1e-10)
+    twins = parzen_log_likelihood(np.insert(samples, 7, far, axis=0), more, sigma)
+    assert twins[7] == pytest.approx(plain[3] + math.log(60 / 61), abs=5)  # it is a sample itself
+
+
+@given(PAIRS, st.floats(-100, 100))
+def test_extreme_widths_are_as_the_mathematics_say(pair: tuple[Any, Any], power: float) -> None:
+    samples, data = pair
+    sigma = 10.0 ** min(max(power, -99.9), 99.9)
+    with np.errstate(all="ignore"):
+        squares = cdist(data.astype(float), samples.astype(float), "sqeuclidean")
+        exponents = -squares / 2 / sigma / sigma
+        expected = logsumexp(exponents, axis=1) if np.isfinite(exponents).any() else exponents.max(axis=1)
+        expected = np.where(np.isinf(exponents).all(axis=1), -np.inf, expected)
+    expected = expected - math.log(len(samples)) - samples.shape[1] * (math.log(sigma) + math.log(2 * math.pi) / 2)
+    found = parzen_log_likelihood(samples, data, sigma)
+    assert not np.isnan(found).any()
+    np.testing.assert_allclose(found, expected, rtol=1e-8, atol=1e-7)
+
+
+@given(PAIRS, WIDTHS, st.randoms())
+def test_the_order_of_the_rows_does_not_matter(pair: tuple[Any, Any], sigma: float, random: Any) -> None:
+    samples, data = pair
+    first, second = (random.sample(range(len(rows)), len(rows)) for rows in pair)
+    found = parzen_log_likelihood(samples[first], data[second], sigma)
+    np.testing.assert_allclose(found, parzen_log_likelihood(samples, data, sigma)[second], rtol=1e-9, atol=1e-8)
+
+
 # ---------------------------------------------------------------------- memory
 
 
@@ -144,6 +187,18 @@ def test_select_sigma_takes_the_best_mean() -> None:
     assert SIGMAS[0] < chosen < SIGMAS[-1]
 
 
+def test_a_sigma_without_a_likelihood_is_not_chosen() -> None:
+    samples, validation = normal(30, 5), normal(20, 5, seed=1)
+    assert select_sigma(samples, validation, [1e-100, 0.5, 1e100]) == 0.5
+    assert select_sigma(samples, samples, [1e-50, 0.5]) == 1e-50  # a copy has no bound, and the mathematics say so
+    far = np.concatenate([validation, [[1e90] * 5]])
+    with pytest.raises(ArgumentError, match=r"select_sigma: the log-likelihood is -inf under every sigma, give larger"):
+        select_sigma(samples, far, [1e-100, 1e-90])
+    for bad in ([], [[0.1]], [0.1, np.nan], [1e-160, 0.1], "0.1", None):
+        with pytest.raises(ArgumentError, match="sigma must be a positive number"):
+            select_sigma(samples, validation, bad)
+
+
 def test_the_grid_is_that_of_the_released_code() -> None:
     np.testing.assert_allclose(SIGMAS, 10 ** np.linspace(-1, 0, 10))
 
@@ -153,6 +208,14 @@ def test_the_standard_error() -> None:
     for bad in ([], [[1.0]], 3.0):
         with pytest.raises(ShapeError, match=r"standard_error: expected values of shape \(n,\)"):
             standard_error(bad)
+    assert standard_error([1e200, -1e200]) == pytest.approx(1e200 / math.sqrt(2))
+    assert standard_error([3e-200, 1e-200]) == pytest.approx(1e-200 / math.sqrt(2))
+    assert standard_error([0.0, 0.0]) == 0
+    with pytest.raises(ShapeError, match="real numbers; got <U1"):
+        standard_error(["a"])
+    for bad in (np.nan, -np.inf):
+        with pytest.raises(DataError, match=f"standard_error: value 1 is {bad}"):
+            standard_error([0.0, bad])
 
 
 # ---------------------------------------------------------------------- refusals
@@ -168,9 +231,15 @@ def test_the_standard_error() -> None:
         ([[1.0]], [[1j]], 1.0, ShapeError, "data must be rows of real numbers"),
         ([[0.0], [np.nan]], [[1.0]], 1.0, DataError, "row 1 of samples holds nan or infinity; did training diverge"),
         ([[0.0]], [[1.0], [np.inf]], 1.0, DataError, "row 1 of data holds nan or infinity"),
-        ([[0.0]], [[1.0]], 0.0, ValueError, r"sigma must be a positive number, got \(0.0,\)"),
+        ([[0.0]], [[1.0]], 0.0, ValueError, "sigma must be a positive number, got 0.0; it may be"),
         ([[0.0]], [[1.0]], np.nan, ValueError, "sigma must be a positive number"),
         ([[0.0]], [[1.0]], -1.0, ValueError, "sigma must be a positive number"),
+        ([[0.0]], [[1.0]], 1e-160, ValueError, "sigma must be a positive number, got 1e-160; it may be from 1e-100 to"),
+        ([[0.0]], [[1.0]], 1e160, ValueError, "sigma must be a positive number"),
+        ([[0.0]], [[1.0]], 5e-324, ValueError, "sigma must be a positive number"),
+        ([[0.0]], [[1.0]], "1", ValueError, "sigma must be a positive number"),
+        ([[0.0]], [[1e200]], 1.0, DataError, r"row 0 of data holds a value of size 1e\+200, and distances need values"),
+        (np.ma.masked_array([[0.0]], [[True]]), [[1.0]], 1.0, DataError, "samples are masked"),
     ],
 )
 def test_refusals(samples: Any, data: Any, sigma: float, error: type[Exception], message: str) -> None:

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
+from tinygan.config.experiment import load_experiment
 from tinygan.data import load
-from tinygan.experiments.config import load_experiment
 from tinygan.experiments.training import Training
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "figure_1.py"

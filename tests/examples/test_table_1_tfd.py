@@ -16,7 +16,7 @@ from tests.doubles.small import shrunk
 from tinygan import data, evaluation, gan
 from tinygan.backend import Stream
 from tinygan.cli import main as tinygan
-from tinygan.experiments.config import to_toml
+from tinygan.config.experiment import to_toml
 from tinygan.experiments.running import load_generator
 from tinygan.runs.run_folder import RunFolder
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
@@ -9,10 +10,12 @@ import pytest
 
 from tinygan import gan, nn, optim
 from tinygan.backend import Stream, Streams
+from tinygan.config.experiment import load_experiment, shipped_experiments
+from tinygan.data import Split
 from tinygan.engine import Tensor, no_grad
 from tinygan.errors import ConfigError
-from tinygan.experiments.build import build_discriminator, build_game, build_generator, build_optimizer
-from tinygan.experiments.config import load_experiment, shipped_experiments
+from tinygan.experiments import build
+from tinygan.experiments.build import build_discriminator, build_game, build_generator, build_optimizer, least_memory
 
 EVERY_LAYER = """generator.layers=[
   { type = "dropout", p = 0.25 },
@@ -72,6 +75,35 @@ def test_the_wrong_number_of_outputs_is_refused(tiny_experiment, tiny_data):
     with pytest.raises(ConfigError) as error:
         build_game(tiny_experiment(), tiny_data(image_shape=(3, 3)), Streams(0), "cpu")
     assert str(error.value) == expected
+
+
+@pytest.mark.parametrize(
+    ("activation", "scale", "shift", "refused"),
+    [
+        ("sigmoid", 255, 0, r"the data lie in \[\S+, \S+\], but the generator ends in a sigmoid, which only reaches"),
+        ("sigmoid", 2, -1, r"ends in a sigmoid, which only reaches \[0, 1\]: scale the data"),
+        ("sigmoid", 1, 0, None),
+        ("tanh", 255, 0, r"ends in a tanh, which only reaches \[-1, 1\]"),
+        ("tanh", 2, -1, None),
+        ("tanh", 1, 0, None),
+        ("relu", 2, -1, r"ends in a relu, which only reaches \[0, inf\]"),
+        ("relu", 255, 0, None),
+        ("leaky_relu", 2, -1, None),
+    ],
+)
+def test_data_that_g_cannot_reach_are_refused(tiny_experiment, tiny_data, activation, scale, shift, refused):
+    data = tiny_data()
+    train = Split(scale * data.train.images + np.float32(shift), data.train.labels)
+    slope = ", slope = 0.2" if activation == "leaky_relu" else ""
+    layers = (
+        'generator.layers=[{ type = "linear", units = 4 }, { type = "' + activation + '"' + slope + " }]"
+    )
+    config, data = tiny_experiment(layers), dataclasses.replace(data, train=train)
+    if refused is None:
+        build_game(config, data, Streams(0), "cpu").step(train.images[:4])
+        return
+    with pytest.raises(ConfigError, match=rf"^tiny: .*{refused}"):
+        build_game(config, data, Streams(0), "cpu")
 
 
 def test_the_discriminator_takes_any_image_to_one_logit(tiny_experiment):
@@ -193,3 +225,26 @@ def test_the_paper_s_nets_have_the_paper_s_sizes(tiny_data):
     for net, limit in ((g, 0.05), (d, 0.005)):
         for parameter in net.parameters()[::2]:
             assert 0.95 * limit < abs(parameter.data).max() <= limit * (1 + 1e-6)
+
+
+def test_networks_larger_than_the_machine_are_refused(tiny_experiment, tiny_data, monkeypatch):
+    """Before any of it is asked for: Linux grants memory that it does not have, and kills who uses it."""
+    huge = [f"{player}.layers.{index}.units=100000" for player, index in (("generator", 0), ("discriminator", 1))]
+    config = tiny_experiment(*huge, "discriminator.layers.1.pieces=100000")
+    with pytest.raises(ConfigError, match=r"take [0-9,.]+ GiB, and this machine has [0-9,.]+: choose fewer units"):
+        build_game(config, tiny_data(), Streams(0), "cpu")
+    monkeypatch.setattr(build, "_memory", lambda: None)  # a system that does not tell
+    build_game(tiny_experiment(), tiny_data(), Streams(0), "cpu")
+
+
+@pytest.mark.parametrize("overrides", [(), ('generator.optimizer={ kind = "sgd", lr = 0.1 }',)])
+def test_the_least_memory_is_what_is_kept(tiny_experiment, tiny_data, overrides):
+    config = tiny_experiment(*overrides)
+    game = build_game(config, tiny_data(), Streams(0), "cpu")
+    game.step(np.full((4, 4), 0.5, np.float32))
+    kept = 0
+    for rule in (game.generator_optimizer, game.discriminator_optimizer):
+        kept += sum(2 * parameter.data.nbytes for parameter in rule.params)
+        kept += sum(array.nbytes for array in rule.state_dict()["arrays"].values())
+    activations = 4 * 4 * (5 + 4 + 3 * 2 + 1)  # bytes of a number x rows x widths
+    assert least_memory(config, 4) == kept + activations

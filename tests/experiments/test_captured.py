@@ -12,10 +12,10 @@ from tests.doubles.small import NAMES, shrunk, stand_in
 from tests.experiments.test_training_cuda import SMALL
 from tinygan.backend import graph
 from tinygan.cli import main
+from tinygan.config.experiment import load_experiment
 from tinygan.data import load
 from tinygan.engine import detect_anomaly
 from tinygan.errors import AnomalyError, CaptureError
-from tinygan.experiments.config import load_experiment
 from tinygan.experiments.running import run, start
 from tinygan.experiments.training import Training
 

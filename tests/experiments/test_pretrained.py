@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 
 import numpy as np
 import pytest
@@ -10,10 +11,13 @@ import pytest
 from tests.doubles import faces
 from tests.doubles.small import shrunk
 from tinygan import data
+from tinygan.config.experiment import load_experiment
 from tinygan.errors import AnomalyError, ConfigError
-from tinygan.experiments.config import load_experiment
-from tinygan.experiments.evaluate import evaluate
+from tinygan.experiments.pretrained import load_pretrained
+from tinygan.experiments.protocol import evaluate
 from tinygan.experiments.running import Limits, load_generator, reopen, run, start
+from tinygan.experiments.training import Training
+from tinygan.runs.checkpoint import write_checkpoint
 from tinygan.runs.run_folder import RunFolder
 
 # What stands on the generator of the tiny experiment: 2 numbers, linear 5, ReLU, linear 4, sigmoid.
@@ -242,3 +246,33 @@ def test_one_run_is_judged_by_every_fold(stages, tmp_path):
     assert len({answer.test_mean for answer in found}) == 5
     for answer in found:  # the last checkpoint and the small validation set are the protocol here
         assert not any("checkpoint" in warning or "validation" in warning for warning in answer.warnings)
+
+
+def test_an_earlier_checkpoint_that_lies_is_named_and_nothing_is_copied(second, first, tiny_data, tmp_path):
+    checkpoint = first.latest_checkpoint()
+    arrays = {**checkpoint.arrays, "generator.0.weight": np.zeros((9, 9), np.float32)}
+    write_checkpoint(checkpoint.path, arrays, checkpoint.state)
+    training = Training(second(), tiny_data())
+    before = training.game.generator.state_dict()
+    with pytest.raises(ConfigError, match=r"generator\.pretrained: .*0\.weight has shape \(9, 9\)"):
+        load_pretrained(training)
+    after = training.game.generator.state_dict()
+    assert all(np.array_equal(after[name], array) for name, array in before.items())
+
+
+@pytest.mark.parametrize("kind", ["/dev/zero", "fifo", "file", "folder of a fifo"])
+def test_what_is_no_run_is_neither_read_nor_waited_for(tiny_experiment, tiny_data, tmp_path, kind):
+    path = tmp_path / "earlier"
+    if kind == "fifo":
+        os.mkfifo(path)
+    elif kind == "file":
+        path.touch()
+    elif kind == "/dev/zero":
+        path.symlink_to(kind)
+    else:
+        path.mkdir()
+        (path / "environment.json").write_text("{}")
+        os.mkfifo(path / "config.toml")
+    with pytest.raises(ConfigError, match=r"generator\.pretrained: expected the folder of an earlier run"):
+        start(tiny_experiment(f"generator.pretrained={path}"), tiny_data(), tmp_path / "run")
+    assert not (tmp_path / "run").exists()

@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 
 from tinygan import gan
 from tinygan.backend import Stream
+from tinygan.config.experiment import load_experiment
 from tinygan.data.dataset import Split
 from tinygan.errors import AnomalyError, CheckpointError, ConfigError, RunError
 from tinygan.experiments import running
-from tinygan.experiments.config import load_experiment
-from tinygan.experiments.pictures import save_sheet
 from tinygan.experiments.running import Limits, Watcher, is_done, load_generator, reopen, run, start
 from tinygan.experiments.training import Training
+from tinygan.pictures.sheets import save_sheet
 from tinygan.runs.checkpoint import write_checkpoint
 from tinygan.runs.run_folder import RunFolder
 
@@ -326,3 +326,82 @@ def test_a_run_that_breaks_can_be_resumed_from_its_last_good_checkpoint(tiny_exp
         run(*start(tiny_experiment(), tiny_data(), path), None, Poison(7))
     assert go_on(path)
     assert contents(path) == contents(undisturbed)
+
+
+# --- nothing is changed before all checks have passed ----------------------------------------------------
+
+
+def files_of(path):
+    return {file: file.read_bytes() for file in path.rglob("*") if file.is_file() and file.name != "run.lock"}
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["training.epochs=1"], "2 epochs are done, and the run would end at 1: nothing would come of the change"),
+        (["training.epochs=2"], "2 epochs are done, and the run would end at 2"),
+        (["generator.pretrained=elsewhere"], "generator.pretrained has done its work"),
+        (["training.k=2"], "training.k was 1 and is now 2"),
+        (["output.samples=0"], "expected an integer of at least 1"),
+    ],
+)
+def test_an_option_that_fails_changes_nothing(tiny_experiment, tiny_data, fresh, overrides, message):
+    path = fresh()
+    run(*start(tiny_experiment(), tiny_data(), path), Limits(steps=10))
+    before = files_of(path)
+    with pytest.raises((RunError, ConfigError), match=message):
+        reopen(path, lambda config: tiny_data(), "cpu", overrides)
+    assert files_of(path) == before
+
+
+def test_a_run_with_a_damaged_record_keeps_its_configuration(tiny_experiment, tiny_data, fresh):
+    path = fresh()
+    run(*start(tiny_experiment(), tiny_data(), path), Limits(steps=10))
+    begun = reopen(path, lambda config: tiny_data(), "cpu", ["training.epochs=9"])
+    lines = (path / "metrics.jsonl").read_bytes()
+    (path / "metrics.jsonl").write_bytes(lines[:-5])  # after it was opened
+    before = files_of(path)
+    with pytest.raises(RunError, match="records were lost or removed"):
+        run(*begun)
+    assert files_of(path) == before
+
+
+@pytest.mark.parametrize("key", ["metrics_bytes", "timing_records"])
+@pytest.mark.parametrize("wrong", [0, -1, 1, 10**6, 10**400, None, 1.0, "x", True])
+def test_a_checkpoint_that_lies_about_the_records_is_refused(tiny_experiment, tiny_data, fresh, key, wrong):
+    path = fresh()
+    folder, training = start(tiny_experiment(), tiny_data(), path)
+    run(folder, training, Limits(steps=12))
+    newest = folder.latest_checkpoint()
+    position = {**newest.state["run_folder"], key: wrong}
+    write_checkpoint(newest.path, newest.arrays, {**newest.state, "run_folder": position})
+    before = files_of(path)
+    with pytest.raises((CheckpointError, RunError)):
+        reopen(path, lambda config: tiny_data())
+    assert files_of(path) == before
+
+
+def test_a_configuration_that_could_not_be_read_again_makes_no_run(tiny_experiment, tiny_data, fresh):
+    config, path = tiny_experiment(), fresh()
+    config = dataclasses.replace(config, training=dataclasses.replace(config.training, epochs=0))
+    with pytest.raises(ConfigError, match=r"training\.epochs: expected an integer of at least 1"):
+        start(config, tiny_data(), path)
+    assert not path.exists()
+
+
+def test_a_memory_that_is_full_is_a_refusal_and_nothing_is_lost(tiny_experiment, tiny_data, fresh, go_on, monkeypatch):
+    path, undisturbed = fresh(), fresh()
+    run(*start(tiny_experiment(), tiny_data(), undisturbed))
+
+    class Full(Watcher):
+        def step(self, training):
+            if training.steps == 12:
+                raise MemoryError("no room")
+
+    with pytest.raises(RunError, match="the memory is full"):
+        run(*start(tiny_experiment(), tiny_data(), path), None, Full())
+    assert go_on(path)
+    assert contents(path) == contents(undisturbed)
+    monkeypatch.setattr(running, "Training", lambda *_: (_ for _ in ()).throw(MemoryError("no room")))
+    with pytest.raises(ConfigError, match="do not fit into the memory"):
+        start(tiny_experiment(), tiny_data(), fresh())

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
 
 import numpy as np
 import pytest
 
 from tinygan.cli import main
-from tinygan.data import Split, load
-from tinygan.errors import AnomalyError, DataError
-from tinygan.experiments.config import load_experiment
+from tinygan.config.experiment import load_experiment
+from tinygan.data import load
+from tinygan.errors import AnomalyError
 from tinygan.experiments.running import run, start
 from tinygan.experiments.training import Training
 
@@ -25,33 +24,6 @@ SMALL = (
     "discriminator.layers.1.units=8",
     "discriminator.layers.3.units=8",
 )
-
-
-def with_nan(dataset, row, pixel):
-    """Return a copy of a data set with one training pixel nan."""
-    images = dataset.train.images.copy()
-    images[row, pixel] = np.nan
-    return dataclasses.replace(dataset, train=Split(images, dataset.train.labels))
-
-
-def test_nan_in_the_data_is_traced_to_the_data(tmp_path):
-    config = load_experiment("digits", [*SMALL, "generator.layers.4.bias=0.0"])
-    folder, training = start(config, with_nan(load("digits"), 700, 5), tmp_path / "run")
-    with pytest.raises(AnomalyError) as caught:
-        run(folder, training)
-    message = str(caught.value)
-    row = training.order[training.position * 200 :][:200].tolist().index(700)
-    where = f"step {training.steps + 1}, epoch {training.epoch}"
-    assert f"training stopped: {where}: the discriminator's loss is nan" in message
-    assert f"forward of 'get_item': nan at index ({row}, 5) of its result" in message
-    assert f"its input 0 held nan at index ({row}, 5) already" in message
-    assert "algorithm1.py" in message
-
-
-def test_the_marginal_bias_refuses_such_data_before_anything_is_written(tmp_path):
-    with pytest.raises(DataError, match="the mean of pixel 5 is nan"):
-        start(load_experiment("digits", SMALL), with_nan(load("digits"), 700, 5), tmp_path / "run")
-    assert not (tmp_path / "run").exists()
 
 
 def test_it_stops_within_the_step_and_keeps_the_last_good_checkpoint(tmp_path, monkeypatch):

@@ -9,9 +9,8 @@ from importlib import resources
 
 import pytest
 
-from tinygan.errors import ConfigError
-from tinygan.experiments.config import load_experiment, parse_experiment, shipped_experiments
-from tinygan.experiments.sections import (
+from tinygan.config.experiment import load_experiment, parse_experiment, shipped_experiments
+from tinygan.config.sections import (
     AdamConfig,
     DiscriminatorConfig,
     DropoutConfig,
@@ -24,7 +23,8 @@ from tinygan.experiments.sections import (
     SigmoidConfig,
     TrainingConfig,
 )
-from tinygan.experiments.toml_writer import dumps
+from tinygan.config.toml_writer import dumps
+from tinygan.errors import ConfigError
 
 SHIPPED = {
     file.name.removesuffix(".toml"): tomllib.loads(file.read_text("utf-8"))

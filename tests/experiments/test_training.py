@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 
 from tinygan import gan
 from tinygan.backend import Streams
+from tinygan.config.decisive import decisive_toml
 from tinygan.data.dataset import Split
 from tinygan.errors import AnomalyError, CheckpointError, ConfigError
-from tinygan.experiments.decisive import decisive_toml
-from tinygan.experiments.training import AVERAGE, SHEET_NOISE, Training, arrays_under
+from tinygan.experiments.saved_state import AVERAGE, arrays_under
+from tinygan.experiments.training import SHEET_NOISE, Training
 
 
 def advance(training, steps):
@@ -221,7 +222,7 @@ def test_samples_are_drawn_with_the_averaged_weights(tiny_experiment, tiny_data)
 def test_a_state_without_averages_is_refused_by_a_training_that_has_them(tiny_experiment, tiny_data):
     arrays, plain = Training(tiny_experiment(), tiny_data()).state()
     plain["configuration"] = decisive_toml(tiny_experiment(AVERAGED))  # a lie
-    with pytest.raises(KeyError, match=r"average\.0\.weight"):
+    with pytest.raises(CheckpointError, match=r"average\.0\.weight is missing"):
         Training(tiny_experiment(AVERAGED), tiny_data()).load_state(arrays, plain)
 
 

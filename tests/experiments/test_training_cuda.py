@@ -13,11 +13,11 @@ from tests.doubles.installed import strict_cupy
 from tests.doubles.small import NAMES, shrunk, stand_in
 from tinygan import gan
 from tinygan.backend import Stream, get_backend
+from tinygan.config.experiment import load_experiment
 from tinygan.data import load
 from tinygan.engine import Tensor
 from tinygan.errors import AnomalyError
 from tinygan.experiments import training as training_module
-from tinygan.experiments.config import load_experiment
 from tinygan.experiments.running import run, start
 from tinygan.experiments.training import Training
 

@@ -428,3 +428,32 @@ def test_other_formats_are_refused(tmp_path, call):
     with pytest.raises(CheckpointError, match=expected):
         call(tmp_path / "a.pt")
     assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".safetensors"])
+@pytest.mark.parametrize("target", ["/dev/zero", "fifo", "folder"])
+def test_what_has_no_end_is_not_read(tmp_path, suffix, target):
+    path = tmp_path / f"a{suffix}"
+    if target == "fifo":
+        os.mkfifo(path)
+    elif target == "folder":
+        path.mkdir()
+    else:
+        path.symlink_to(target)
+    with pytest.raises(CheckpointError, match="cannot be read: it is no plain file"):
+        load_weights(path)
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".safetensors"])
+def test_a_file_of_nothing_but_size_is_refused_by_its_beginning(tmp_path, suffix):
+    """A sparse file: it takes no room on the disk, and would take all of the memory."""
+    path = tmp_path / f"a{suffix}"
+    with path.open("wb") as file:
+        file.truncate(1 << 40)
+    tracemalloc.start()
+    try:
+        with pytest.raises(CheckpointError, match=r"expected .* weights, found a file of 1099511627776 bytes"):
+            load_weights(path)
+        assert tracemalloc.get_traced_memory()[1] < 10_000_000
+    finally:
+        tracemalloc.stop()

@@ -169,7 +169,8 @@ def test_a_single_nan_gets_the_gradient(operation):
 def test_clip_with_open_ends(low, high):
     x = leaf([-2.0, -1.0, 0.0, 0.5, 1.0, 3.0])
     y = F.clip(x, low, high)
-    assert y.data.tolist() == np.clip(x.data, low, high).tolist()
+    # np.clip with two open ends came with NumPy 2.1
+    assert y.data.tolist() == np.clip(x.data, -INF if low is None else low, INF if high is None else high).tolist()
     assert gradcheck(lambda x: F.clip(x, low, high), x)
     assert F.clip(x.astype("float32"), low, high).dtype == np.float32
 

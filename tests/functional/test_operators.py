@@ -1,5 +1,6 @@
 """Operators and methods of tensors, and NumPy's functions applied to them."""
 
+import inspect
 import operator
 
 import numpy as np
@@ -135,9 +136,12 @@ def test_binary_ufuncs_stay_on_the_tape(ufunc):
 def test_functions_of_one_tensor(name, arguments):
     function = getattr(np, name)
     x = leaf(A)
-    for y in (function(x, **arguments), function(x, *arguments.values())):
+    results = [function(x, *arguments.values())]
+    if set(arguments) <= set(inspect.signature(function).parameters):  # `shape` came with NumPy 2.1
+        results.append(function(x, **arguments))
+    for y in results:
         assert y.requires_grad
-        assert np.array_equal(y.data, function(A, **arguments))
+        assert np.array_equal(y.data, function(A, *arguments.values()))
 
 
 def test_options_that_are_missing():

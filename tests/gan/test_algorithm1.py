@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 import tinygan as tg
+import tinygan.functional as F
 from tinygan import nn
 from tinygan.backend import Stream, Streams
 from tinygan.engine import Operation, Tensor
-from tinygan.errors import ShapeError
+from tinygan.errors import ArgumentError, DataError, DtypeError, GradientError, ShapeError
 from tinygan.gan import Algorithm1, Noise
 from tinygan.optim import SGD, LinearMomentum
 
@@ -289,3 +292,289 @@ def test_batches_that_do_not_fit_are_refused_before_anybody_moves(schedule, k, b
         Algorithm1(g, d, k=k, schedule=schedule).step(batch)
     after = [parameter.data for parameter in g.parameters() + d.parameters()]
     assert all(np.array_equal(old, new) for old, new in zip(before, after, strict=True))
+
+
+# --- one logit a row -------------------------------------------------------------------------------------
+
+SCHEDULES = pytest.mark.parametrize(
+    "options", [{}, {"k": 2}, {"schedule": "simultaneous"}, {"schedule": "simultaneous", "shared_noise": True}]
+)
+
+
+class Wrapped(nn.Module):
+    """A network, and a function of its result that no list of layers shows."""
+
+    def __init__(self, net, function):
+        super().__init__()
+        self.net, self.function = net, function
+
+    def forward(self, x):
+        return self.function(self.net(x))
+
+
+class PackedPairs(nn.Module):
+    """Two rows make one decision, as in PacGAN."""
+
+    def __init__(self):
+        super().__init__()
+        self.net = nn.Linear(6, 1)
+
+    def forward(self, x):
+        return self.net(x.reshape(x.shape[0] // 2, 6))
+
+
+def generator(*last):
+    return nn.Sequential(nn.Linear(2, 3, rng=Stream(0, "w")), *last)
+
+
+def discriminator(answers=1, *last):
+    return nn.Sequential(nn.Linear(3, answers, rng=Stream(1, "w")), *last)
+
+
+def weights(*players):
+    return [parameter.data.tobytes() for player in players for parameter in player.parameters()]
+
+
+def refusal(error, g, d, batch=None, **options):
+    """Return the message of a step that is refused before anything has moved."""
+    batch = np.full((8, 3), 0.5, np.float32) if batch is None else batch
+    game, before = Algorithm1(g, d, noise=Noise("gaussian", 2), **options), weights(g, d)
+    with pytest.raises(error, match=r"^Algorithm1") as caught:
+        game.step(batch)
+    assert weights(g, d) == before
+    with pytest.raises(error):  # and not only once
+        game.step(batch)
+    return str(caught.value)
+
+
+@SCHEDULES
+@pytest.mark.parametrize(
+    ("net", "answer"),
+    [
+        (PackedPairs(), r"\(\d+, 1\)"),
+        (discriminator(2), r"\(\d+, 2\)"),
+        (Wrapped(discriminator(), lambda y: y.mean()), r"\(\)"),
+        (Wrapped(discriminator(), lambda y: y.mean(axis=0, keepdims=True)), r"\(1, 1\)"),
+        (Wrapped(discriminator(), lambda y: y.T), r"\(1, \d+\)"),
+        (Wrapped(discriminator(), lambda y: y.reshape(*y.shape, 1)), r"\(\d+, 1, 1\)"),
+        (Wrapped(discriminator(), lambda y: (y, y)), "tuple"),
+    ],
+)
+def test_whatever_is_not_one_logit_a_row_is_refused(options, net, answer):
+    message = refusal(ShapeError, generator(), net, **options)
+    assert re.search(rf"the discriminator answers \d+ rows by {answer}; expected one logit a row: ", message), message
+
+
+@SCHEDULES
+def test_a_logit_may_have_an_axis_of_its_own_or_none(options):
+    with_axis, without = ({"g": generator(), "d": net} for net in (
+        discriminator(), Wrapped(discriminator(), lambda y: y.reshape(y.shape[0]))
+    ))  # fmt: skip
+    for players in (with_axis, without):
+        game = Algorithm1(players["g"], players["d"], noise=Noise("gaussian", 2), streams=Streams(3), **options)
+        step = game.step(np.linspace(0, 1, 24, dtype=np.float32).reshape(8, 3))
+        assert step.real_logits.shape[0] == step.fake_logits.shape[0] == 8 // game.k
+    assert weights(with_axis["g"], with_axis["d"]) == weights(without["g"], without["d"])
+
+
+@pytest.mark.parametrize("net", [discriminator(1, nn.Sigmoid()), nn.Sequential(discriminator(1, nn.Sigmoid()))])
+@pytest.mark.parametrize("shaping", [(), (nn.Flatten(),), (nn.Reshape(1), nn.Flatten())])
+def test_a_sigmoid_at_the_end_of_d_is_refused_at_construction(net, shaping):
+    with pytest.raises(ArgumentError, match=r"^Algorithm1: the discriminator ends in a sigmoid.* logits.*: remove"):
+        Algorithm1(generator(), nn.Sequential(net, *shaping))
+
+
+@SCHEDULES
+@pytest.mark.parametrize("function", [F.sigmoid, F.softplus, F.tanh, F.relu, F.log_sigmoid])
+@pytest.mark.parametrize("flat", [False, True])
+def test_an_activation_that_no_layer_shows_is_refused_in_the_first_step(options, function, flat):
+    net = Wrapped(discriminator(), lambda y: function(y).reshape(y.shape[0]) if flat else function(y))
+    name = function.__name__
+    assert f"the discriminator ends in a {name}" in refusal(ArgumentError, generator(), net, **options)
+
+
+@pytest.mark.parametrize(
+    "last",
+    [
+        (),
+        (nn.LeakyReLU(0.2),),
+        (nn.Sigmoid(), nn.Linear(1, 1)),
+        (nn.Maxout(1, 1, 2),),
+        (nn.Dropout(0.1),),
+    ],
+)
+def test_other_ends_of_d_are_not(last):
+    Algorithm1(generator(), discriminator(1, *last)).step(np.zeros((4, 3), np.float32))
+
+
+# --- what may be trained on ------------------------------------------------------------------------------
+
+
+@SCHEDULES
+@pytest.mark.parametrize(
+    ("last", "low", "high", "fits"),
+    [
+        (nn.Sigmoid(), 0, 1, True),
+        (nn.Sigmoid(), -1e-6, 1 + 1e-6, True),  # rounding
+        (nn.Sigmoid(), 0, 255, False),
+        (nn.Sigmoid(), -1, 1, False),
+        (nn.Tanh(), 0, 1, True),
+        (nn.Tanh(), -1, 1, True),
+        (nn.Tanh(), 0, 255, False),
+        (nn.ReLU(), 0, 255, True),
+        (nn.ReLU(), -1, 1, False),
+        (nn.LeakyReLU(0.1), -9, 9, True),
+        (nn.Linear(3, 3), -9, 999, True),
+    ],
+)
+@pytest.mark.parametrize("hidden", [False, True])
+def test_data_that_g_cannot_reach_are_refused(options, last, low, high, fits, hidden):
+    g = Wrapped(generator(), last) if hidden else nn.Sequential(generator(), nn.Sequential(last), nn.Reshape(3))
+    batch = np.linspace(low, high, 24, dtype=np.float32).reshape(8, 3)
+    d = discriminator()
+    game = Algorithm1(g, d, noise=Noise("gaussian", 2), **options)
+    if fits:
+        game.step(batch)
+        return
+    for _ in range(2):
+        before = weights(g, d)
+        with pytest.raises(DataError, match=r"^Algorithm1\.step: the data lie in \[.*\], but the generator ends in a "):
+            game.step(batch)
+        assert weights(g) == before[: len(weights(g))]
+        if not hidden:  # else it is seen only when the generator's turn comes
+            assert weights(g, d) == before
+
+
+@SCHEDULES
+@given(position=st.integers(0, 23), value=st.sampled_from([np.nan, np.inf, -np.inf]))
+def test_data_that_are_not_finite_are_refused(options, position, value):
+    batch = np.full(24, 0.5, np.float32)
+    batch[position] = value
+    message = refusal(DataError, generator(), discriminator(), batch.reshape(8, 3), **options)
+    rows = 8 // options.get("k", 1)
+    number, rest = divmod(position, 3 * rows)
+    assert f"minibatch {number} is {value} at ({rest // 3}, {rest % 3}); expected finite numbers" in message
+
+
+def test_data_that_come_later_are_looked_at_too():
+    game = Algorithm1(generator(nn.Sigmoid()), discriminator())
+    game.step(np.ones((4, 3), np.float32))
+    with pytest.raises(DataError, match=r"the data lie in \[2, 2\]"):
+        game.step(np.full((4, 3), 2, np.float32))
+
+
+def test_a_number_too_large_for_float32_is_not_finite():
+    with np.errstate(over="ignore"):
+        message = refusal(DataError, generator(), discriminator(), np.full((8, 3), 1e39))
+    assert "inf at (0, 0); expected finite numbers of float32" in message
+
+
+@SCHEDULES
+@pytest.mark.parametrize("dtype", [np.uint8, np.int64, bool])
+def test_whole_numbers_are_refused(options, dtype):
+    message = refusal(DtypeError, generator(), discriminator(), np.ones((8, 3), dtype), **options)
+    assert f"minibatch 0 holds {np.dtype(dtype)}; expected floats" in message
+    assert "divide pixels by 255" in message
+
+
+class Float64Noise:
+    size = 2
+
+    def draw(self, count, stream, backend):
+        return stream.normal((count, 2), np.float64)
+
+
+@SCHEDULES
+@pytest.mark.parametrize("kind", [np.float16, np.float32, np.float64])
+def test_the_precision_is_that_of_the_players(options, kind):
+    seen = []
+
+    def watch(y):
+        seen.append(y.dtype)
+        return y
+
+    g, d = Wrapped(generator(), watch), Wrapped(discriminator(), watch)
+    game = Algorithm1(g, d, noise=Float64Noise(), **options)
+    step = game.step(np.full((8, 3), 0.5, kind))
+    assert set(seen) == {np.dtype(np.float32)}
+    assert all(getattr(step, name).dtype == np.float32 for name in vars(step))
+    assert all(parameter.grad.dtype == np.float32 for parameter in g.parameters() + d.parameters())
+
+
+def test_samples_are_converted_for_a_d_of_another_precision():
+    g, d = generator(), discriminator()
+    for parameter in g.parameters():
+        parameter.data = parameter.data.astype(np.float64)
+    step = Algorithm1(g, d).step(np.zeros((4, 3), np.float32))
+    assert step.fake_logits.dtype == np.float32
+    assert g.parameters()[0].grad.dtype == np.float64
+
+
+@pytest.mark.parametrize("batch", [1.0, None, iter([1])])
+def test_what_is_no_batch_is_refused(batch):
+    with pytest.raises(ShapeError, match=r"^Algorithm1\.step: .*; expected an array of shape \(k m, \.\.\.\), got "):
+        Algorithm1(generator(), discriminator()).step(batch)
+
+
+def test_a_generator_that_loses_rows_is_refused():
+    g = Wrapped(generator(), lambda x: x[:-1])
+    assert "samples of shape (7, 3) of 8 noise vectors" in refusal(ShapeError, g, discriminator())
+
+
+# --- who is trained --------------------------------------------------------------------------------------
+
+
+@SCHEDULES
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("who", [0, 1])
+def test_what_is_frozen_stays_as_it_is(options, when, who):
+    players = generator(), discriminator()
+    frozen, other = players[who].parameters()
+    frozen.requires_grad = when == "after"
+    game = Algorithm1(*players, **options)
+    frozen.requires_grad = False
+    frozen.grad = Tensor(np.ones(frozen.shape, np.float32))  # of an earlier time
+    before, others = frozen.data.copy(), other.data.copy()
+    game.step(np.ones((8, 3), np.float32))
+    assert np.array_equal(frozen.data, before)
+    assert not np.array_equal(other.data, others)
+    assert when == "before" or frozen.grad is None
+
+
+@SCHEDULES
+def test_a_head_that_the_loss_does_not_reach_stays_as_it_is(options):
+    class TwoHeads(nn.Module):
+        def __init__(self, net):
+            super().__init__()
+            self.net, self.unused = net, nn.Linear(3, 5)
+
+        def forward(self, x):
+            return self.net(x)
+
+    g, d = TwoHeads(generator()), TwoHeads(discriminator())
+    unused = weights(g.unused, d.unused)
+    before = weights(g.net, d.net)
+    Algorithm1(g, d, noise=Noise("gaussian", 2), **options).step(np.ones((8, 3), np.float32))
+    assert weights(g.unused, d.unused) == unused
+    assert all(a != b for a, b in zip(weights(g.net, d.net), before, strict=True))
+    assert g.unused.weight.grad is None
+
+
+@SCHEDULES
+@pytest.mark.parametrize("who", ["generator", "discriminator"])
+def test_a_player_that_no_gradient_reaches_is_refused(options, who):
+    g, d = generator(), discriminator()
+    detached = Wrapped(g if who == "generator" else d, lambda y: y.detach())
+    players = {"generator": g, "discriminator": d} | {who: detached}
+    game = Algorithm1(**players, noise=Noise("gaussian", 2), **options)
+    with pytest.raises(GradientError, match=rf"no gradient reaches any parameter of the {who}: .* look for detach"):
+        game.step(np.ones((8, 3), np.float32))
+
+
+def test_a_player_that_was_frozen_since_is_refused():
+    g, d = generator(), discriminator()
+    game = Algorithm1(g, d)
+    for parameter in g.parameters():
+        parameter.requires_grad = False
+    with pytest.raises(GradientError, match="any parameter of the generator: all of them are frozen"):
+        game.step(np.ones((8, 3), np.float32))

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tinygan.backend import Stream
+from tinygan.errors import ArgumentError
 from tinygan.gan import Noise
 
 seeds = st.integers(0, 2**32 - 1)
@@ -69,5 +70,9 @@ def test_the_paper_s_noise_is_the_default():
 def test_refusals():
     with pytest.raises(ValueError, match="Noise: kind must be one of uniform, gaussian, spherical; got 'normal'"):
         Noise("normal")
-    with pytest.raises(ValueError, match="Noise: size must be at least 1, got 0"):
+    with pytest.raises(ValueError, match="Noise: size must be an integer of at least 1, got 0"):
         Noise("uniform", 0)
+    for size in (2.5, True, "3"):
+        with pytest.raises(ArgumentError, match="Noise: size must be an integer of at least 1"):
+            Noise("uniform", size)
+    assert type(Noise("uniform", np.int64(3)).size) is int

@@ -76,5 +76,25 @@ def test_push_maps_given_noise_in_the_mode_the_generator_is_in():
 
 
 def test_no_samples_are_refused():
-    with pytest.raises(ValueError, match="sample: count must be at least 1, got 0"):
+    with pytest.raises(ValueError, match="sample: count must be an integer of at least 1, got 0"):
         sample(generator(), 0, NOISE, Stream(0, "samples"))
+    with pytest.raises(ValueError, match="sample: batch must be an integer of at least 1, got 0"):
+        sample(generator(), 1, NOISE, Stream(0, "samples"), batch=0)
+
+
+def test_a_generator_without_parameters_samples_on_the_cpu():
+    samples = sample(nn.Reshape(3, 1), 4, NOISE, Stream(0, "samples"))
+    assert np.array_equal(samples[..., 0], NOISE.draw(4, Stream(0, "samples")))
+
+
+@pytest.mark.parametrize("kind", ["uniform", "gaussian", "spherical"])
+@pytest.mark.parametrize("batch", [1, 3])
+def test_many_samples_are_the_bits_of_one_draw(kind, batch):
+    """Of many samples, the noise is drawn block by block: 1000 batches at a time."""
+    noise, count = Noise(kind, 3), 2 * 1000 * batch + 7
+    net = nn.Sequential(nn.Linear(3, 1))
+    net[0].weight.data[...] = [[1], [2], [4]]
+    drawn = sample(net, count, noise, Stream(5, "samples"), batch)
+    z = noise.draw(count, Stream(5, "samples"))
+    expected = np.concatenate([push(net, z[start : start + batch]) for start in range(0, count, batch)])
+    assert np.array_equal(drawn, expected)

@@ -380,3 +380,30 @@ def test_a_read_only_folder_is_named(tmp_path, monkeypatch):
 def test_a_missing_folder_is_named(tmp_path):
     with pytest.raises(CheckpointError, match="No such file or directory"):
         write_checkpoint(tmp_path / "missing" / "a.tgn", {}, {})
+
+
+def test_a_state_that_would_fill_the_memory_is_neither_written_nor_read(tmp_path, monkeypatch):
+    """JSON of many small values takes thirty times its size."""
+    path, state = tmp_path / "a.tgn", {"x": [[]] * 1000}
+    write_checkpoint(path, {}, state)
+    assert checkpoint_module.LARGEST_HEADER == 4 << 20
+    monkeypatch.setattr(checkpoint_module, "LARGEST_HEADER", 3000)
+    parsed = []
+    monkeypatch.setattr("tinygan.runs.checkpoint.json.loads", lambda *_, **__: parsed.append(1))
+    with pytest.raises(CheckpointError, match="expected a header of at most 3000 bytes, found 30"):
+        read_checkpoint(path)
+    assert not parsed
+    with pytest.raises(DtypeError, match="bytes of JSON; expected at most 3000"):
+        write_checkpoint(tmp_path / "b.tgn", {}, state)
+    assert not (tmp_path / "b.tgn").exists()
+
+
+def test_a_memory_that_is_full_is_a_refusal(tmp_path, monkeypatch):
+    write_checkpoint(tmp_path / "a.tgn", {"w": np.zeros(3)}, {})
+
+    def full(*_):
+        raise MemoryError("no room")
+
+    monkeypatch.setattr("tinygan.runs.checkpoint.np.empty", full)
+    with pytest.raises(CheckpointError, match="expected a checkpoint that fits into the memory"):
+        read_checkpoint(tmp_path / "a.tgn")

@@ -80,7 +80,7 @@ def test_a_missing_file_has_no_records(tmp_path):
 
 
 def test_an_unreadable_file_is_named(tmp_path):
-    with pytest.raises(RunError, match=r"cannot be read: Is a directory"):
+    with pytest.raises(RunError, match="cannot be read: it is no plain file but a folder"):
         read_records(tmp_path)
 
 

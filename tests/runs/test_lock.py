@@ -104,3 +104,53 @@ def test_a_file_system_without_locks_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(fcntl, "flock", fail)
     with pytest.raises(RunError, match="put the run on a local disk"), exclusive_lock(tmp_path / "run.lock"):
         pass
+
+
+# --- a lock file that does not stay ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+def test_a_lock_file_that_was_taken_away_is_noticed(tmp_path, replaced):
+    path = tmp_path / "run.lock"
+    with exclusive_lock(path) as lock:
+        lock.check()
+        path.unlink()
+        if replaced:
+            path.write_text("")
+        with pytest.raises(RunError, match="the lock file was removed or replaced while this process held it"):
+            lock.check()
+    with exclusive_lock(path) as lock:
+        lock.check()
+
+
+def test_a_lock_on_a_removed_file_is_taken_again(tmp_path, monkeypatch):
+    """Between opening and locking, another process removes the file: a third would lock a new one."""
+    import fcntl
+
+    path, flock = tmp_path / "run.lock", fcntl.flock
+    left = [2]
+
+    def late(descriptor, operation):
+        if left[0]:
+            left[0] -= 1
+            path.unlink()
+        flock(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    with exclusive_lock(path) as lock:
+        lock.check()
+        assert left == [0]
+
+
+@pytest.mark.parametrize("kind", ["link", "second name", "fifo", "folder"])
+def test_a_lock_that_is_no_plain_file_is_refused(tmp_path, kind):
+    target, path = tmp_path / "precious", tmp_path / "run.lock"
+    target.write_text("precious")
+    make = {"link": os.symlink, "second name": os.link}
+    if kind in make:
+        make[kind](target, path)
+    else:
+        (os.mkfifo if kind == "fifo" else os.mkdir)(path)
+    with pytest.raises(RunError, match="cannot open the lock file: it "), exclusive_lock(path):
+        pytest.fail("the lock was given")
+    assert target.read_text() == "precious"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import threading
 
 import numpy as np
 import pytest
@@ -413,3 +414,158 @@ def test_a_run_that_another_process_made_a_moment_ago_is_not_overwritten(tmp_pat
     with pytest.raises(RunError, match="found an earlier run"):
         RunFolder.create(tmp_path / "run", "", {})
     assert (tmp_path / "run" / "config.toml").read_text() == "the other's"
+
+
+# --- the lock, and what is written where -----------------------------------------------------------------
+
+
+def test_the_holder_may_take_the_lock_again_and_others_may_not(run):
+    with run.lock():
+        with run.lock():
+            pass
+        with pytest.raises(RunError, match="in use by process"), RunFolder(run.path).lock():
+            pytest.fail("the lock was given twice")
+        refused = []
+
+        def other_thread():
+            try:
+                with run.lock():
+                    pass
+            except RunError as error:
+                refused.append(error)
+
+        thread = threading.Thread(target=other_thread)
+        thread.start()
+        thread.join()
+        assert len(refused) == 1
+    with RunFolder(run.path).lock():
+        pass
+
+
+WRITERS = {
+    "metrics": lambda run: run.append_metrics({"step": 9}),
+    "timing": lambda run: run.append_timing({"step": 9}),
+    "checkpoint": lambda run: run.save_checkpoint(9, {}, {}),
+    "config": lambda run: run.write_config("seed = 9\n"),
+    "rewind": lambda run: run.rewind(None),
+}
+
+
+def everything(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.name != "run.lock"}
+
+
+@pytest.mark.parametrize("write", WRITERS.values(), ids=WRITERS)
+@pytest.mark.parametrize("replaced", [False, True])
+def test_nothing_is_written_once_the_lock_file_is_gone(run, write, replaced):
+    with run.lock():
+        train(run, [1, 2])
+        before = everything(run.path)
+        (run.path / "run.lock").unlink()
+        if replaced:
+            (run.path / "run.lock").touch()
+        with pytest.raises(RunError, match=r"run\.lock: the lock file was removed or replaced"):
+            write(run)
+    assert everything(run.path) == before
+
+
+FILES = ("config.toml", "environment.json", "metrics.jsonl", "timing.jsonl", "report.html")
+
+
+@pytest.mark.parametrize("name", ["run.lock", "samples", "checkpoints", *FILES])
+def test_a_link_inside_is_refused_and_nothing_is_written_through_it(run, tmp_path, name):
+    train(run, [1, 2])
+    place, outside = run.path / name, tmp_path / "outside"
+    if place.is_dir():
+        place.rename(outside)
+        (outside / ".mine.png.0123abcd.tmp").write_text("what looks like a leftover")
+    elif place.exists():
+        place.rename(outside)
+    else:
+        outside.write_text("precious")
+    place.symlink_to(outside)
+    before = everything(tmp_path) | {outside: outside.read_bytes() if outside.is_file() else b""}
+    with pytest.raises(RunError, match=f"{name}: .*it is a symbolic link"), run.lock():
+        pytest.fail("the lock was given")
+    if name not in ("run.lock", "environment.json"):
+        for write in WRITERS.values():
+            with pytest.raises(RunError, match=f"{name}: .*it is a symbolic link"):
+                write(run)
+    assert everything(tmp_path) | {outside: outside.read_bytes() if outside.is_file() else b""} == before
+
+
+@pytest.mark.parametrize("name", ["metrics.jsonl", "timing.jsonl"])
+def test_a_record_file_with_a_second_name_is_refused(run, tmp_path, name):
+    """As ``cp --link`` makes one: shortening it here would shorten the copy."""
+    train(run, [1, 2])
+    os.link(run.path / name, tmp_path / "copy")
+    before = (tmp_path / "copy").read_bytes()
+    with pytest.raises(RunError, match=f"{name}: it has a second name"), run.lock():
+        pytest.fail("the lock was given")
+    with pytest.raises(RunError, match=f"{name}: it has a second name"):
+        run.rewind(None)
+    assert (tmp_path / "copy").read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["run.lock", *FILES])
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+def test_a_pipe_or_a_folder_in_the_place_of_a_file_is_refused(run, name, make):
+    (run.path / name).unlink(missing_ok=True)
+    make(run.path / name)
+    with pytest.raises(RunError, match=f"{name}: .*it is no plain file"), run.lock():
+        pytest.fail("the lock was given")
+    if name in ("config.toml", "environment.json"):
+        with pytest.raises(RunError, match=f"found one without {name}"):
+            RunFolder.open(run.path)
+    if name in ("metrics.jsonl", "timing.jsonl"):
+        with pytest.raises(RunError, match="cannot be read: it is no plain file"):
+            {"metrics.jsonl": run.metrics, "timing.jsonl": run.timing}[name]()
+
+
+def test_the_folder_itself_may_be_a_link(run, tmp_path):
+    (tmp_path / "link").symlink_to(run.path)
+    linked = RunFolder.open(tmp_path / "link")
+    with linked.lock():
+        train(linked, [1])
+    assert len(run.metrics()) == 1
+
+
+def test_the_environment_has_a_size(run):
+    run.environment_path.write_bytes(b" " * (1 << 21))
+    with pytest.raises(RunError, match="it has 2097152 bytes; expected at most"):
+        run.environment()
+
+
+# --- names that are reserved, and changes that are noticed -----------------------------------------------
+
+
+def test_a_numbered_run_takes_the_first_free_name(tmp_path):
+    (tmp_path / "run-2").touch()
+    os.symlink(tmp_path / "nothing", tmp_path / "run-4")
+    made = [RunFolder.create(tmp_path / "run", "", {}, numbered=True).path.name for _ in range(3)]
+    assert made == ["run", "run-3", "run-5"]
+
+
+def test_a_run_that_another_went_on_with_is_not_gone_on_with(run):
+    other = RunFolder.open(run.path)
+    train(run, [1])
+    run.remember()
+    run.refuse_if_changed()
+    other.refuse_if_changed()  # it has read nothing yet
+    other.remember()
+    train(run, [2])
+    with pytest.raises(RunError, match="another process went on with this run"):
+        other.refuse_if_changed()
+    other.remember()
+    run.write_config("seed = 2\n")
+    with pytest.raises(RunError, match="or changed its configuration"):
+        other.refuse_if_changed()
+
+
+def test_records_are_counted_up_to_a_checkpoint(run):
+    assert run.records_at(None) == (0, 0)
+    train(run, [1, 2])
+    checkpoint = run.latest_checkpoint()
+    run.append_metrics({"step": 3})
+    assert run.records_at(checkpoint) == (2, 2)
+    assert len(run.metrics()) == 3

@@ -59,6 +59,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         except TinyganError as error:
             output.say(f"tinygan: error: {error}")
             return 1
+        except MemoryError as error:
+            output.say(f"tinygan: error: the memory is full ({error}); ask for less, or end other programs")
+            return 1
         except KeyboardInterrupt:
             output.say("tinygan: stopped")
             return 130

@@ -11,10 +11,10 @@ from tqdm import tqdm
 from tinygan import data, evaluation
 from tinygan.cli import output
 from tinygan.cli.arguments import add_data_option, add_no_average_option, open_run, path, positive
+from tinygan.config.experiment import load_experiment
 from tinygan.errors import TinyganError
-from tinygan.experiments.config import load_experiment
-from tinygan.experiments.evaluate import BEST, LAST, Evaluation, evaluate, images_to_judge
-from tinygan.experiments.validation import IMAGES, SAMPLES
+from tinygan.experiments.protocol import BEST, LAST, Evaluation, evaluate, images_to_judge
+from tinygan.experiments.selection import IMAGES, SAMPLES
 
 _CAVEAT = "A Parzen window estimate varies much and can prefer blur: compare it with others of its kind only."
 
@@ -44,8 +44,8 @@ def add_commands(commands: Any) -> None:
         "--all",
         action="store_true",
         dest="more",
-        help="also class coverage, precision and recall, MMD, a two-sample test, and training images in the place of "
-        "samples",
+        help="also class coverage, precision and recall, density and coverage, MMD with two kernels, a two-sample "
+        "test, and training images in the place of samples",
     )
     add_no_average_option(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
@@ -107,7 +107,9 @@ def _more(found: Evaluation) -> list[tuple[str, str]]:
     images = measures.training_images
     rows = [
         ("regions", str(measures.regions)),
+        ("density", str(measures.density)),
         ("MMD", str(measures.discrepancy)),
+        ("MMD", str(measures.polynomial)),
         ("two-sample", str(measures.test)),
         (
             "yardstick",
@@ -117,7 +119,7 @@ def _more(found: Evaluation) -> list[tuple[str, str]]:
     ]
     if measures.coverage is not None:
         each = zip(measures.coverage.classes, measures.coverage.counts, strict=True)
-        counts = ", ".join(f"{label}: {count:,}" for label, count in each)
+        counts = ", ".join(f"{label}: {round(count, 1):,g}" for label, count in each)
         rows.insert(0, ("coverage", f"{measures.coverage} ({counts})"))
     return rows
 

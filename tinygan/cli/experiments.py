@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 from tinygan.cli import output
-from tinygan.experiments.config import shipped_experiments
+from tinygan.config.experiment import shipped_experiments
 
 
 def add_commands(commands: Any) -> None:

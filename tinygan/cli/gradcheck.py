@@ -6,9 +6,9 @@ import argparse
 import difflib
 from typing import Any
 
+from tinygan.checking.operations import check_operations, operation_names
 from tinygan.cli import output
 from tinygan.errors import TinyganError
-from tinygan.study.gradients import check_operations, operation_names
 
 
 class UnknownOperationError(TinyganError, ValueError):
@@ -46,13 +46,19 @@ def _check(arguments: argparse.Namespace) -> int:
             )
     width = max(map(len, arguments.operations or known))
     output.result(f"{'operation':{width}}  order  compared  kinks  worst error  seconds  method")
-    wrong = []
+    checked, failed = 0, 0
+    remarks: list[str] = []
     for row in check_operations(arguments.operations):
         output.result(
             f"{row.name:{width}}  {row.order:5}  {row.compared:8}  {row.kinks:5}  {row.worst:11.1e}  "
             f"{row.seconds:7.2f}  {row.method}"
         )
-        wrong += [f"{row.name}: {failure}" for failure in row.failures]
-    for failure in wrong:
-        output.result(f"WRONG  {failure}")
-    return 1 if wrong else 0
+        checked += 1
+        failed += bool(row.failures)
+        remarks += [f"not compared  {row.name}: {note}" for note in row.notes]
+        remarks += [f"WRONG  {row.name}: {failure}" for failure in row.failures]
+    for remark in remarks:
+        output.result(remark)
+    count = f"{checked} operation{'s' * (checked != 1)}"
+    output.result(f"{count}, {failed} with a wrong gradient" if failed else f"{count}, all gradients agree")
+    return 1 if failed else 0

@@ -13,8 +13,8 @@ from tinygan.cli import output
 from tinygan.experiments.running import Watcher
 from tinygan.experiments.side_outputs import SideOutputs
 from tinygan.experiments.training import Training
+from tinygan.report.report import write_report
 from tinygan.runs.run_folder import RunFolder
-from tinygan.study.report import write_report
 
 REFRESH = 0.25  # seconds between two looks at the monitors
 LINE_EVERY = 5.0  # seconds between two plain lines

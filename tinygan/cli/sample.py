@@ -14,9 +14,9 @@ from tinygan.backend import Stream
 from tinygan.cli import output
 from tinygan.cli.arguments import add_no_average_option, open_run, path, positive
 from tinygan.errors import TinyganError
-from tinygan.experiments.line_pictures import axis_of, save_line_sheet
-from tinygan.experiments.pictures import save_sheet
 from tinygan.experiments.running import load_generator
+from tinygan.pictures.line import axis_of, save_line_sheet
+from tinygan.pictures.sheets import save_sheet
 from tinygan.runs.atomic import atomic_write
 
 LARGEST_SHEET = 10_000  # samples in one picture; in a histogram there is room for more

@@ -7,7 +7,6 @@ import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -15,9 +14,10 @@ from tinygan import data
 from tinygan.cli import output
 from tinygan.cli.arguments import RUNS, add_data_option, add_device_option, open_run, path, positive
 from tinygan.cli.progress import Progress
+from tinygan.config.experiment import ExperimentConfig, load_experiment
 from tinygan.data.dataset import Dataset
 from tinygan.data.files import VARIABLE
-from tinygan.experiments.config import ExperimentConfig, load_experiment
+from tinygan.errors import RunError
 from tinygan.experiments.running import Limits, is_done, reopen, run, start
 from tinygan.experiments.training import Training
 from tinygan.runs.run_folder import RunFolder
@@ -77,22 +77,30 @@ def train(arguments: argparse.Namespace) -> int:
         overrides.append(f"seed={arguments.seed}")
     config = load_experiment(arguments.experiment, overrides)
     dataset = _load(config, arguments)
-    out = arguments.out or _free_folder(RUNS, config.name)
     data_folder = arguments.data or os.environ.get(VARIABLE)
-    folder, training = start(config, dataset, out, arguments.device, data_folder=data_folder)
+    folder, training = start(
+        config,
+        dataset,
+        arguments.out or RUNS / config.name,
+        arguments.device,
+        numbered=arguments.out is None,
+        data_folder=data_folder,
+    )
     return _play(folder, training, arguments)
 
 
 def resume(arguments: argparse.Namespace) -> int:
     """Run ``tinygan resume``."""
-    open_run(arguments.folder)
-    folder, training = reopen(
-        arguments.folder, lambda config: _load(config, arguments), arguments.device, _overrides(arguments)
-    )
-    if is_done(training):
-        more = _going_on(folder, arguments, "--epochs", str(2 * training.config.training.epochs))
-        output.say(f"{folder.path}: all {training.epoch} epochs are done; for more: {more}")
-    return _play(folder, training, arguments)
+    folder = open_run(arguments.folder)
+    with folder.lock():  # before anything is read: what was read stays true until it is trained on
+        _, training = reopen(folder, lambda config: _load(config, arguments), arguments.device, _overrides(arguments))
+        if is_done(training):
+            done = f"{folder.path}: all {training.epoch} epochs are done"
+            if arguments.epochs is not None:
+                raise RunError(f"{done}; expected --epochs above that, got {arguments.epochs}: nothing was changed")
+            more = _going_on(folder, arguments, "--epochs", str(2 * training.config.training.epochs))
+            output.say(f"{done}; for more: {more}")
+        return _play(folder, training, arguments)
 
 
 def _overrides(arguments: argparse.Namespace) -> list[str]:
@@ -102,14 +110,6 @@ def _overrides(arguments: argparse.Namespace) -> list[str]:
 
 def _load(config: ExperimentConfig, arguments: argparse.Namespace) -> Dataset:
     return data.load(config.data.set, arguments.data, progress=not arguments.quiet, fold=config.data.fold)
-
-
-def _free_folder(parent: Path, name: str) -> Path:
-    """Return parent/name, or with the first number from 2 that makes it a new folder."""
-    candidate, number = parent / name, 2
-    while candidate.exists():
-        candidate, number = parent / f"{name}-{number}", number + 1
-    return candidate
 
 
 def _play(folder: RunFolder, training: Training, arguments: argparse.Namespace) -> int:

@@ -1,20 +1,22 @@
 """What every data set looks like once it is loaded: flat float32 images and uint8 labels, in three splits.
 
 A network reads rows, so an image is one row of pixels; `Dataset.image_shape` says how to fold the row back
-into a picture. Pixels lie in [0, 1], where a generator with sigmoid outputs lives. Data that are no pictures, plain
-numbers or points, are rows too: their shape has one entry, (d,), and they may be of any size.
+into a picture. Pixels lie in [0, 1], where a generator with sigmoid outputs lives. Plain numbers are rows too, of the
+shape (1,), and they may be of any size. Whatever is no picture and no number, a sample sheet could not show: it is no
+`Dataset`, and `gan.Algorithm1` trains on its rows as well.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+import operator
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from tinygan.errors import DtypeError, ShapeError
+from tinygan.errors import DataError, DtypeError, ShapeError
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -29,16 +31,23 @@ class Split:
     Parameters
     ----------
     images : float32 array of shape (N, d), C-contiguous
-        One image a row, pixels in [0, 1].
+        One image a row, pixels in [0, 1]; at least one.
     labels : uint8 array of shape (N,)
         The class of each image.
+
+    Attributes
+    ----------
+    low, high : float
+        The smallest and the largest number in the images.
 
     Raises
     ------
     DtypeError
-        The images are not float32 or the labels are not uint8.
+        The images are no array of float32, or the labels none of uint8.
     ShapeError
-        The images are not rows in C order, or there is not one label for each.
+        The images are not rows in C order, there are none, or there is not one label for each.
+    DataError
+        A pixel is not finite.
 
     Examples
     --------
@@ -52,12 +61,16 @@ class Split:
 
     images: Array
     labels: Array
+    low: float = field(init=False)
+    high: float = field(init=False)
 
     def __post_init__(self) -> None:
-        if self.images.dtype != np.float32:
-            raise DtypeError(f"Split: images must be float32, got {self.images.dtype}")
-        if self.labels.dtype != np.uint8:
-            raise DtypeError(f"Split: labels must be uint8, got {self.labels.dtype}")
+        for name, dtype in (("images", np.float32), ("labels", np.uint8)):
+            array = getattr(self, name)
+            if not isinstance(array, np.ndarray) or isinstance(array, np.ma.MaskedArray) or array.dtype != dtype:
+                found = array.dtype if type(array) is np.ndarray else type(array).__name__
+                advice = "; divide pixels by 255" if name == "images" and found == np.uint8 else ""
+                raise DtypeError(f"Split: {name} must be {np.dtype(dtype)}, got {found}{advice}")
         if self.images.ndim != 2 or not self.images.flags.c_contiguous:
             raise ShapeError(
                 "Split: images must be rows of pixels, shape (N, d), contiguous in C order, got shape "
@@ -67,6 +80,17 @@ class Split:
             raise ShapeError(
                 f"Split: labels must have shape {self.images.shape[:1]}, one for each image, "
                 f"got {self.labels.shape}"
+            )
+        if self.images.size == 0:
+            raise ShapeError(f"Split: images must be at least one row of at least one pixel, got {self.images.shape}")
+        # Least and largest, because both carry nan along, and neither makes another array of this size.
+        object.__setattr__(self, "low", float(self.images.min()))
+        object.__setattr__(self, "high", float(self.images.max()))
+        if not -math.inf < self.low <= self.high < math.inf:
+            row, pixel = np.argwhere(~np.isfinite(self.images))[0].tolist()
+            raise DataError(
+                f"Split: pixel {pixel} of image {row} is {self.images[row, pixel]}; expected finite numbers: mend that "
+                "image, or leave it out"
             )
         object.__setattr__(self, "images", _read_only(self.images))
         object.__setattr__(self, "labels", _read_only(self.labels))
@@ -87,8 +111,8 @@ class Dataset:
     name : str
         The name `tinygan.data.load` knows it by.
     image_shape : tuple of int
-        The shape of one picture; its product is the length d of every row of `Split.images`. (d,) for rows that
-        are no pictures.
+        The shape of one picture, (h, w), (h, w, 1) or (h, w, 3); its product is the length d of every row of
+        `Split.images`. (1,) for plain numbers.
     train, validation, test : Split
         Fit on the first, choose hyper-parameters on the second, report on the third.
     density : callable, optional
@@ -99,7 +123,11 @@ class Dataset:
     Raises
     ------
     ShapeError
-        The rows of a split do not fold into `image_shape`.
+        `image_shape` is of another form, or the rows of a split do not fold into it.
+    DtypeError
+        A split is no `Split`, or the name no text.
+    DataError
+        The fold is no integer from 0.
 
     Examples
     --------
@@ -118,7 +146,15 @@ class Dataset:
     fold: int | None = None
 
     def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not self.name:
+            raise DtypeError(f"Dataset: expected a name, got {self.name!r}")
+        object.__setattr__(self, "image_shape", picture_shape(self.image_shape, f"Dataset {self.name}"))
+        if self.fold is not None and (isinstance(self.fold, bool) or not isinstance(self.fold, int) or self.fold < 0):
+            raise DataError(f"Dataset {self.name}: expected a fold from 0, or None, got {self.fold!r}")
         for part in ("train", "validation", "test"):
+            if not isinstance(getattr(self, part), Split):
+                found = type(getattr(self, part)).__name__
+                raise DtypeError(f"Dataset {self.name}: {part} is {found}; expected a Split of images and labels")
             pixels = getattr(self, part).images.shape[1]
             if pixels != math.prod(self.image_shape):
                 raise ShapeError(
@@ -127,10 +163,7 @@ class Dataset:
                 )
 
     def __repr__(self) -> str:
-        if len(self.image_shape) == 1:
-            rows = f"points of {self.image_shape[0]} number{'s' * (self.image_shape[0] != 1)}"
-        else:
-            rows = f"images of {'x'.join(map(str, self.image_shape))}"
+        rows = "points of 1 number" if self.image_shape == (1,) else f"images of {'x'.join(map(str, self.image_shape))}"
         fold = "" if self.fold is None else f"fold {self.fold}, "
         return (
             f"Dataset({self.name!r}, {rows}, {fold}train {len(self.train)}, "
@@ -138,7 +171,42 @@ class Dataset:
         )
 
 
+def picture_shape(shape: Sequence[int], caller: str) -> tuple[int, ...]:
+    """Return the shape of an example as a tuple, if a sample sheet can show such an example; refuse it otherwise.
+
+    Parameters
+    ----------
+    shape : sequence of int
+        (h, w) or (h, w, 1) for grey images, (h, w, 3) for red-green-blue ones, (1,) for a plain number.
+    caller : str
+        Who asks, for the message.
+
+    Raises
+    ------
+    ShapeError
+        It is of another form.
+
+    Examples
+    --------
+    >>> picture_shape([8, 8], "Dataset")
+    (8, 8)
+    >>> picture_shape((3, 8, 8), "Dataset")
+    Traceback (most recent call last):
+    tinygan.errors.ShapeError: Dataset: image_shape is (3, 8, 8); expected (h, w), (h, w, 1), (h, w, 3) or (1,): put ...
+    """
+    try:
+        sizes = tuple(operator.index(size) for size in shape)
+    except TypeError:
+        sizes = ()
+    if sizes != (1,) and not (len(sizes) in (2, 3) and min(sizes) >= 1 and sizes[2:] in ((), (1,), (3,))):
+        raise ShapeError(
+            f"{caller}: image_shape is {shape}; expected (h, w), (h, w, 1), (h, w, 3) or (1,): put colours last. "
+            "Points of several numbers have no sample sheet: give their rows to gan.Algorithm1 directly"
+        )
+    return sizes
+
+
 def _read_only(array: Array) -> Array:
-    view = array.view()
+    view = np.asarray(array).view()
     view.flags.writeable = False
     return view

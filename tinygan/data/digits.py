@@ -18,6 +18,8 @@ from tinygan.errors import DataError
 TRAIN = slice(0, 1397)
 VALIDATION = slice(1397, 1597)
 TEST = slice(1597, 1797)
+COUNT = 1797
+MOST = 1 << 20  # bytes of an array in the file: COUNT x 64 and a header
 
 
 def load_digits() -> Dataset:
@@ -51,9 +53,16 @@ def load_digits() -> Dataset:
     file = resources.files("tinygan.data") / "digits.npz"
     try:
         with file.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
+            if max(member.file_size for member in arrays.zip.infolist()) > MOST:
+                raise ValueError("it unpacks to more than the digits")
             images = np.divide(arrays["images"], 16, dtype=np.float32)
             labels = arrays["labels"]
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+            if (images.shape, labels.shape) != ((COUNT, 64), (COUNT,)):
+                raise ValueError(f"it holds arrays of other shapes, {images.shape} and {labels.shape}")
+    except (
+        *(OSError, ValueError, KeyError, TypeError, RuntimeError, EOFError, MemoryError),
+        *(zipfile.BadZipFile, zlib.error),
+    ) as error:
         raise DataError(
             f"{file}: expected the digits that come with tinygan, found a damaged or missing file ({error}); "
             "install tinygan again"

@@ -2,7 +2,8 @@
 
 The order is: the folder given; the folder in the environment variable ``TINYGAN_DATA``; the cache of this
 user, downloaded on first use. A folder that was named is never written to and never passed over in silence:
-if a file is missing there, that is an error.
+if a file is missing there, that is an error. The files may be in the subfolder that has the name of the data set, or
+in the folder itself; and a file that is downloaded as ``name.gz`` may be there unpacked, as ``name``.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ def find_or_download(
     mirrors : sequence of str
         Addresses to which a file name is appended, ending in a slash; tried in this order.
     folder : str or path, optional
-        FOLDER. Without it, ``TINYGAN_DATA``; without that, the cache.
+        FOLDER, or ``FOLDER/<dataset>``. Without it, ``TINYGAN_DATA``; without that, the cache.
     download : bool
         Whether files missing from the cache may be downloaded.
     progress : bool
@@ -49,7 +50,7 @@ def find_or_download(
     Returns
     -------
     Path
-        A folder in which every file of `checksums` is present.
+        A folder in which every file of `checksums` is present: see `file_in`.
 
     Raises
     ------
@@ -64,8 +65,8 @@ def find_or_download(
     """
     named = folder if folder is not None else os.environ.get(VARIABLE) or None
     if named is not None:
-        home = Path(named).expanduser() / dataset
-        advice = f"{_advice(checksums, home)}; or name none, and they are downloaded"
+        folder, home = _home(dataset, checksums, named)
+        advice = f"{_advice(checksums, home, folder)}; or name none, and they are downloaded"
         _require_all(dataset, checksums, home, advice)
         return home
 
@@ -114,9 +115,67 @@ def find_private(
     named = folder if folder is not None else os.environ.get(VARIABLE) or None
     if named is None:
         raise DataError(f"{dataset}: no folder of data sets is named. {why}. {_advice(names, Path('FOLDER', dataset))}")
-    home = Path(named).expanduser() / dataset
-    _require_all(dataset, names, home, f"{why}. {_advice(names, home)}")
+    folder, home = _home(dataset, names, named)
+    _require_all(dataset, names, home, f"{why}. {_advice(names, home, folder)}")
     return home
+
+
+def file_in(home: Path, name: str) -> Path:
+    """Return where a file of a data set is: under its name, or unpacked, under its name without ``.gz``.
+
+    Examples
+    --------
+    >>> file_in(Path("no/such/folder"), "images.gz").name
+    'images.gz'
+    """
+    packed, unpacked = home / name, home / name.removesuffix(".gz")
+    return unpacked if os.path.exists(unpacked) and not os.path.exists(packed) else packed
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Turn what the system raises while a data file is read into a `DataError` that names it; refuse what is no file.
+
+    A pipe or a device would be read for ever.
+    """
+    with enough_memory(str(path)):
+        try:
+            if path.exists() and not path.is_file():
+                kind = "folder" if path.is_dir() else "device or pipe"
+                raise DataError(f"{path}: expected a file, found a {kind}; give the path of the data file itself")
+            yield
+        except FileNotFoundError:
+            raise DataError(f"{path}: expected a file, found nothing of that name; check the path") from None
+        except OSError as error:
+            raise DataError(
+                f"{path}: expected a readable file, but the system says: {error.strerror or error}; "
+                "check what the path names and who may read it"
+            ) from error
+
+
+@contextmanager
+def enough_memory(what: str) -> Iterator[None]:
+    """Turn a `MemoryError` into a `DataError`."""
+    try:
+        yield
+    except MemoryError as error:
+        raise DataError(
+            f"{what}: the data do not fit into the memory ({str(error) or 'it is full'}); end other programs, or use "
+            "a machine with more"
+        ) from error
+
+
+def _home(
+    dataset: str, names: Sequence[str] | Mapping[str, str], named: str | os.PathLike[str]
+) -> tuple[Path, Path]:
+    """Return the folder that was named, and the one with the files: its subfolder, or itself if they are there."""
+    try:
+        folder = Path(named).expanduser()
+    except RuntimeError as error:  # there is no such user
+        raise DataError(f"{dataset}: the folder {named}: {error}; write it without ~") from None
+    below = folder / dataset
+    filled = [home for home in (below, folder) if any(os.path.exists(file_in(home, name)) for name in names)]
+    return folder, filled[0] if filled else below
 
 
 def _require_all(dataset: str, names: Sequence[str] | Mapping[str, str], home: Path, advice: str) -> None:
@@ -129,7 +188,7 @@ def _require_all(dataset: str, names: Sequence[str] | Mapping[str, str], home: P
             f"{dataset}: expected the folder {home}, but the system says: {error.strerror}; check what the "
             "path names and who may read it"
         ) from error
-    missing = [name for name in names if name not in present]
+    missing = [name for name in names if not {name, name.removesuffix(".gz")}.intersection(present)]
     if missing:
         lacks = _list(missing) if len(missing) < len(names) else "file of the data set"
         raise DataError(f"{dataset}: {home} has no {lacks}{why}. {advice}")
@@ -193,9 +252,9 @@ def _reason(error: OSError | ValueError) -> str:
     return error.strerror or type(error).__name__
 
 
-def _advice(names: Sequence[str] | Mapping[str, str], place: Path) -> str:
+def _advice(names: Sequence[str] | Mapping[str, str], place: Path, named: Path | None = None) -> str:
     return (
-        f"Put {_list(names)} into {place}, and name {place.parent} with --data (in Python: folder=) or in "
+        f"Put {_list(names)} into {place}, and name {named or place.parent} with --data (in Python: folder=) or in "
         f"the environment variable {VARIABLE}"
     )
 

@@ -29,6 +29,7 @@ from typing import Any, cast
 
 import numpy as np
 
+from tinygan.data.files import reading
 from tinygan.errors import DataError
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -69,7 +70,7 @@ def read_idx(path: str | os.PathLike[str], shape: tuple[int, ...]) -> Array:
     array([[ 97,  98,  99],
            [100, 101, 102]], dtype=uint8)
     """
-    path = Path(path)
+    path, shape = Path(path), tuple(shape)
     with _failures_as_data_errors(path), _open(path) as stream:
         _check_header(stream, path, shape)
         numbers = _read_numbers(stream, path, math.prod(shape))
@@ -85,32 +86,23 @@ def read_idx(path: str | os.PathLike[str], shape: tuple[int, ...]) -> Array:
 @contextmanager
 def _failures_as_data_errors(path: Path) -> Iterator[None]:
     """Turn what the system and gzip raise into a `DataError` that names the file."""
-    try:
-        yield
-    except FileNotFoundError:
-        raise DataError(f"{path}: expected a file, found nothing of that name; check the path") from None
-    except EOFError:
-        raise DataError(
-            f"{path}: expected a complete gzip stream, found one cut short after "
-            f"{path.stat().st_size} bytes; {FRESH_COPY}"
-        ) from None
-    except (gzip.BadGzipFile, zlib.error) as error:
-        raise DataError(
-            f"{path}: expected a sound gzip stream, found a damaged one ({error}); {FRESH_COPY}"
-        ) from error
-    except OSError as error:
-        raise DataError(
-            f"{path}: expected a readable file, but the system says: {error.strerror or error}; "
-            "check what the path names and who may read it"
-        ) from error
+    with reading(path):
+        try:
+            yield
+        except EOFError:
+            raise DataError(
+                f"{path}: expected a complete gzip stream, found one cut short after "
+                f"{path.stat().st_size} bytes; {FRESH_COPY}"
+            ) from None
+        except (gzip.BadGzipFile, zlib.error) as error:
+            raise DataError(
+                f"{path}: expected a sound gzip stream, found a damaged one ({error}); {FRESH_COPY}"
+            ) from error
 
 
 @contextmanager
 def _open(path: Path) -> Iterator[io.BufferedIOBase]:
     """Open the bytes behind the path, through gzip if they begin as gzip does."""
-    if path.exists() and not path.is_file():
-        kind = "folder" if path.is_dir() else "device or pipe"
-        raise DataError(f"{path}: expected a file, found a {kind}; give the path of the IDX file itself")
     with path.open("rb") as file:
         start = file.peek(4)[:4]
         if start.startswith(GZIP_MAGIC):

@@ -23,6 +23,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from tinygan.data.files import reading
 from tinygan.errors import DataError
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -40,12 +41,15 @@ CLASSES = (
 NUMBERS = CLASSES[6:16]
 COMPLEX, LOGICAL = 0x800, 0x200  # flags
 LONGEST = 1024  # bytes of sizes or of a name
+MOST_VARIABLES = 1000
 PIECE = 1 << 20  # bytes unpacked at once
+SMALL = 1 << 24  # bytes: what any variable may unpack to
+RATIO = 100  # or this many times its compressed size. Photographs unpack to twice that; zeros, to a thousand times
 FRESH_COPY = "replace it by a fresh copy"
 
 
 def read_matlab(
-    path: str | os.PathLike[str], variables: Mapping[str, tuple[Shape, tuple[str, ...]]]
+    path: str | os.PathLike[str], variables: Mapping[str, tuple[Shape, tuple[str, ...]]], most: int | None = None
 ) -> dict[str, Array]:
     """Read some variables of a MATLAB file (version 5 to 7): real arrays with one row for each of N things.
 
@@ -55,6 +59,8 @@ def read_matlab(
     variables : mapping of str to (shape, classes)
         For each name the sizes after the first axis, which has N entries in all of them, and the MATLAB classes
         allowed, out of `NUMBERS`.
+    most : int, optional
+        The largest N.
 
     Returns
     -------
@@ -65,7 +71,8 @@ def read_matlab(
     Raises
     ------
     DataError
-        The file is missing or damaged, no MATLAB file of these versions, or its variables are others.
+        The file is missing or damaged, no MATLAB file of these versions, or its variables are others; or it would take
+        much more memory than its size justifies.
 
     Examples
     --------
@@ -80,7 +87,7 @@ def read_matlab(
     with _failures_as_data_errors(path), path.open("rb") as file:
         order = _byte_order(file)
         found = list(_variables(file, order))
-        chosen = _choose(found, variables)
+        chosen = _choose(found, variables, most)
         return {name: _numbers(file, variable, order) for name, variable in chosen.items()}
 
 
@@ -102,17 +109,15 @@ class _Damage(Exception):  # noqa: N818
 
 @contextmanager
 def _failures_as_data_errors(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except _Damage as damage:
-        raise DataError(f"{path}: {damage}") from None
-    except zlib.error as error:
-        raise DataError(f"{path}: expected sound compressed variables, found damage ({error}); {FRESH_COPY}") from error
-    except OSError as error:
-        raise DataError(
-            f"{path}: expected a readable file, but the system says: {error.strerror or error}; check what the path "
-            "names and who may read it"
-        ) from error
+    with reading(path):
+        try:
+            yield
+        except _Damage as damage:
+            raise DataError(f"{path}: {damage}") from None
+        except zlib.error as error:
+            raise DataError(
+                f"{path}: expected sound compressed variables, found damage ({error}); {FRESH_COPY}"
+            ) from error
 
 
 # ---------------------------------------------------------------------- what is in the file
@@ -139,8 +144,11 @@ def _byte_order(file: BinaryIO) -> str:
 def _variables(file: BinaryIO, order: str) -> Iterator[_Variable]:
     """Yield every variable of the file; of each only what stands before its numbers is read."""
     length = file.seek(0, io.SEEK_END)
-    place = HEADER
+    place, count = HEADER, 0
     while place < length:
+        count += 1
+        if count > MOST_VARIABLES:
+            raise _Damage(f"expected at most {MOST_VARIABLES} variables, found more; check that this is the right file")
         file.seek(place)
         code, size = struct.unpack(f"{order}II", _exactly(file, 8))
         start = place + 8
@@ -234,7 +242,9 @@ def _tag(stream: BinaryIO | _Unpacked, order: str) -> tuple[int, int, bytes]:
 # ---------------------------------------------------------------------- what was asked for
 
 
-def _choose(found: list[_Variable], variables: Mapping[str, tuple[Shape, tuple[str, ...]]]) -> dict[str, _Variable]:
+def _choose(
+    found: list[_Variable], variables: Mapping[str, tuple[Shape, tuple[str, ...]]], most: int | None
+) -> dict[str, _Variable]:
     """Return the variables asked for, or refuse them, before memory is taken for any."""
     names = [variable.name for variable in found]
     missing = [name for name in variables if name not in names]
@@ -257,6 +267,8 @@ def _choose(found: list[_Variable], variables: Mapping[str, tuple[Shape, tuple[s
         if variable.kind not in kinds:
             expected = "real numbers" if kinds == NUMBERS else " or ".join(kinds)
             raise _Damage(f"{name}: expected {expected}, found {variable.kind}; check that this is the right file")
+    if most is not None and count > most:
+        raise _Damage(f"expected at most {most} rows in a variable, found {count}; check that this is the right file")
     return {name: chosen[name] for name in variables}
 
 
@@ -265,7 +277,7 @@ def _numbers(file: BinaryIO, variable: _Variable, order: str) -> Array:
     _head(stream, order)
     code, size, inside = _tag(stream, order)
     # MATLAB writes numbers in the smallest type that holds them all, whatever their class.
-    if code not in TYPES or not np.can_cast(TYPES[code], variable.kind, "same_kind"):
+    if code not in TYPES or not np.can_cast(TYPES[code], variable.kind):
         raise _Damage(f"{variable.name}: expected numbers for {variable.kind}, found type code {code}; {FRESH_COPY}")
     dtype = np.dtype(order + TYPES[code])
     if size != math.prod(variable.shape) * dtype.itemsize:
@@ -273,10 +285,26 @@ def _numbers(file: BinaryIO, variable: _Variable, order: str) -> Array:
             f"{variable.name}: expected {_sizes(variable.shape)} numbers of {dtype.itemsize} bytes, found {size} "
             f"bytes; {FRESH_COPY}"
         )
-    numbers = np.frombuffer(inside[:size] if inside else _exactly(stream, size), dtype)
+    justified = max(SMALL, RATIO * variable.size) if variable.compressed else variable.size
+    if size > justified:
+        raise _Damage(
+            f"{variable.name}: expected at most {justified} bytes of numbers from the {variable.size} in the file, "
+            f"found {size} announced; {FRESH_COPY}"
+        )
+    numbers = np.frombuffer(inside[:size], dtype) if inside else _bytes(stream, size).view(dtype)
     if isinstance(stream, _Unpacked) and len(stream.read(8)) > 7:  # to the end, where zlib compares its checksum
         raise _Damage(f"{variable.name}: expected its end after the numbers, found more bytes; {FRESH_COPY}")
     return numbers.reshape(variable.shape, order="F").astype(variable.kind, copy=False)
+
+
+def _bytes(stream: BinaryIO | _Unpacked, count: int) -> Array:
+    """Return `count` bytes in one array: nothing else of that size is made."""
+    found, filled = np.empty(count, np.uint8), 0
+    while filled < count:
+        piece = _exactly(stream, min(PIECE, count - filled))
+        found[filled : filled + len(piece)] = np.frombuffer(piece, np.uint8)
+        filled += len(piece)
+    return found
 
 
 def _sizes(shape: tuple[Any, ...]) -> str:

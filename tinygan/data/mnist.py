@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from tinygan.data.dataset import Dataset, Split
-from tinygan.data.files import find_or_download
+from tinygan.data.files import enough_memory, file_in, find_or_download
 from tinygan.data.idx import read_idx
 from tinygan.errors import DataError
 
@@ -49,8 +49,8 @@ def load_mnist(
     Parameters
     ----------
     folder : str or path, optional
-        The four files are ``FOLDER/mnist/*.gz``. Without it, the folder in the environment variable
-        ``TINYGAN_DATA``; without that, the cache of this user.
+        The four files are ``FOLDER/mnist/*.gz``, or the same unpacked. Without it, the folder in the environment
+        variable ``TINYGAN_DATA``; without that, the cache of this user.
     download : bool
         Whether the files may be downloaded (11 MB) into the cache when they are not there. Never done
         when a folder is named.
@@ -73,17 +73,18 @@ def load_mnist(
     tinygan.errors.DataError: mnist: no/such/folder/mnist has no file of the data set (there is ...
     """
     home = find_or_download("mnist", CHECKSUMS, MIRRORS, folder, download, progress)
-    # The small files first: a wrong folder is then refused at once.
-    labels = _read_labels(home / TRAIN_LABELS, 60_000)
-    test_labels = _read_labels(home / TEST_LABELS, 10_000)
-    images = _read_images(home / TRAIN_IMAGES, 60_000)
-    return Dataset(
-        name="mnist",
-        image_shape=(28, 28),
-        train=Split(images[:TRAIN_SIZE], labels[:TRAIN_SIZE]),
-        validation=Split(images[TRAIN_SIZE:], labels[TRAIN_SIZE:]),
-        test=Split(_read_images(home / TEST_IMAGES, 10_000), test_labels),
-    )
+    with enough_memory("mnist"):
+        # The small files first: a wrong folder is then refused at once.
+        labels = _read_labels(file_in(home, TRAIN_LABELS), 60_000)
+        test_labels = _read_labels(file_in(home, TEST_LABELS), 10_000)
+        images = _read_images(file_in(home, TRAIN_IMAGES), 60_000)
+        return Dataset(
+            name="mnist",
+            image_shape=(28, 28),
+            train=Split(images[:TRAIN_SIZE], labels[:TRAIN_SIZE]),
+            validation=Split(images[TRAIN_SIZE:], labels[TRAIN_SIZE:]),
+            test=Split(_read_images(file_in(home, TEST_IMAGES), 10_000), test_labels),
+        )
 
 
 def _read_images(path: Path, count: int) -> Array:

@@ -63,8 +63,8 @@ def load(
     Traceback (most recent call last):
     tinygan.errors.DataError: unknown data set 'minst': did you mean 'mnist'? There are: digits, gaussian, mnist...
     """
-    if name not in LOADERS:
-        [nearest] = difflib.get_close_matches(name.lower(), LOADERS, n=1, cutoff=0.0)
+    if not isinstance(name, str) or name not in LOADERS:
+        [nearest] = difflib.get_close_matches(str(name).lower(), LOADERS, n=1, cutoff=0.0)
         raise DataError(
             f"unknown data set {name!r}: did you mean {nearest!r}? There are: {', '.join(LOADERS)}"
         )

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from tinygan.data.dataset import Dataset, Split
-from tinygan.data.files import find_private
+from tinygan.data.files import enough_memory, find_private
 from tinygan.data.matlab import FRESH_COPY, NUMBERS, read_matlab
 from tinygan.errors import DataError
 
@@ -24,6 +24,7 @@ SIDE = 48  # pixels
 FOLDS = 5
 # What an entry of `folds` says of an image, here and in pylearn2's reader of this file.
 UNLABELLED, TRAIN, VALIDATION, TEST = range(4)
+MOST = 120_000  # images: the technical report counts 112,234
 EXPRESSIONS = 7  # numbered from 1 in the file, from 0 here
 NO_LABEL = 255  # the label of an image without one, which is -1 in the file
 
@@ -74,9 +75,14 @@ def load_tfd(folder: str | os.PathLike[str] | None = None, fold: int = 0) -> Dat
     Traceback (most recent call last):
     tinygan.errors.DataError: tfd: no/such/folder/tfd has no file of the data set (there is no such folder). The ...
     """
-    if isinstance(fold, bool) or not isinstance(fold, int) or not 0 <= fold < FOLDS:
+    if isinstance(fold, bool) or not isinstance(fold, int | np.integer) or not 0 <= fold < FOLDS:
         raise DataError(f"tfd: expected a fold from 0 to {FOLDS - 1}, got {fold!r}")
     path = find_private("tfd", [FILE], NOT_PUBLIC, folder) / FILE
+    with enough_memory("tfd"):
+        return _load(path, int(fold))
+
+
+def _load(path: Path, fold: int) -> Dataset:
     images, folds, labels = _read(path)
     # An image that any fold has a label for is never trained on: no fold's test images are then.
     rows = {
@@ -101,7 +107,7 @@ def _pixels(images: Array, rows: Array) -> Array:
 
 def _read(path: Path) -> tuple[Array, Array, Array]:
     """Return images (N, 48, 48), folds (N, 5) and labels (N,), all uint8 and all checked."""
-    arrays = read_matlab(path, VARIABLES)
+    arrays = read_matlab(path, VARIABLES, MOST)
     images = arrays["images"]
     folds = _whole_numbers(path, "folds", arrays["folds"], UNLABELLED, TEST)
     given = arrays["labs_ex"].reshape(-1)

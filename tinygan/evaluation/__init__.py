@@ -1,7 +1,7 @@
 """How good are the samples? Measures that look at samples only, never at the losses of the game."""
 
 from tinygan.evaluation.classes import ClassCoverage, class_coverage
-from tinygan.evaluation.manifolds import PrecisionRecall, precision_recall
+from tinygan.evaluation.manifolds import DensityCoverage, PrecisionRecall, density_coverage, precision_recall
 from tinygan.evaluation.mean_discrepancy import MeanDiscrepancy, maximum_mean_discrepancy
 from tinygan.evaluation.modes import PACGAN_SAMPLES, ModeCount, count_modes
 from tinygan.evaluation.neighbours import nearest, nearest_neighbour_distances, nearest_neighbour_ratio
@@ -18,12 +18,14 @@ __all__ = [
     "PACGAN_SAMPLES",
     "SIGMAS",
     "ClassCoverage",
+    "DensityCoverage",
     "MeanDiscrepancy",
     "ModeCount",
     "PrecisionRecall",
     "TwoSampleTest",
     "class_coverage",
     "count_modes",
+    "density_coverage",
     "maximum_mean_discrepancy",
     "nearest",
     "nearest_neighbour_distances",

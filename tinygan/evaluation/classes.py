@@ -1,6 +1,6 @@
 """Class coverage: which classes of the data the samples fall into, and whether in the shares of the data.
 
-For real pictures, whose modes nobody knows, this stands where `count_modes` stands for toys: a sample is given the
+For real pictures, whose modes are not known, this stands where `count_modes` stands for toys: a sample is given the
 class of its nearest picture. It needs no trained classifier; but nearest in pixels is not what an eye would call
 nearest, and every sample gets some class, also one that looks like nothing.
 """
@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 
 from tinygan.errors import DtypeError, ShapeError
-from tinygan.evaluation.blocks import BUDGET, Array, same_columns
-from tinygan.evaluation.neighbours import search
+from tinygan.evaluation.blocks import BUDGET, Array, block_sizes, centre, check_values, nearest_shares, same_columns
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,8 +24,8 @@ class ClassCoverage:
     ----------
     classes : array of shape (K,)
         The labels that occur in the data, in ascending order.
-    counts : int64 array of shape (K,)
-        Samples of each class.
+    counts : float64 array of shape (K,)
+        Samples of each class. One whose nearest images tie belongs to the classes of all of them, in equal shares.
     data_counts : int64 array of shape (K,)
         Images of each class.
     """
@@ -37,7 +36,7 @@ class ClassCoverage:
 
     @property
     def covered(self) -> int:
-        """How many classes have at least one sample."""
+        """How many classes have at least one sample, or a share of one."""
         return int(np.count_nonzero(self.counts))
 
     @property
@@ -68,7 +67,7 @@ def class_coverage(samples: Any, images: Any, labels: Any, *, budget: int = BUDG
     labels : integer array of shape (m,)
         The class of each image.
     budget : int
-        Bytes of working memory, beside the arguments and two numbers a sample.
+        Bytes of working memory, beside the arguments and two numbers an image.
 
     Returns
     -------
@@ -81,8 +80,8 @@ def class_coverage(samples: Any, images: Any, labels: Any, *, budget: int = BUDG
     DtypeError
         The labels are not integers.
     DataError
-        A sample or an image holds nan or infinity.
-    ValueError
+        A sample or an image holds nan or infinity, or values too large or too small for their squares.
+    ArgumentError
         Not even one row fits the budget.
 
     Examples
@@ -91,7 +90,7 @@ def class_coverage(samples: Any, images: Any, labels: Any, *, budget: int = BUDG
     >>> print(found)
     2 of 3 classes, total variation 0.333 from the data's shares
     >>> found.classes, found.counts
-    (array([3, 7, 8]), array([2, 1, 0]))
+    (array([3, 7, 8]), array([2., 1., 0.]))
     """
     name = "class_coverage"
     samples, images = same_columns(name, samples=samples, images=images)
@@ -102,6 +101,11 @@ def class_coverage(samples: Any, images: Any, labels: Any, *, budget: int = BUDG
         )
     if labels.dtype.kind not in "iu":
         raise DtypeError(f"{name}: labels must be integers, got {labels.dtype}")
-    nearest, _ = search(name, budget, samples=samples, images=images)
     classes, positions, data_counts = np.unique(labels, return_inverse=True, return_counts=True)
-    return ClassCoverage(classes, np.bincount(positions[nearest], minlength=len(classes)), data_counts)
+    extra = 12 + 5 * len(classes)
+    sizes = block_sizes(name, budget, len(samples), len(images), images.shape[1], pairs=3, extra=extra)
+    check_values(name, sizes[1], samples=samples, images=images)
+    counts = np.zeros(len(classes))
+    for shares in nearest_shares(samples, images, positions, sizes, centre(images, sizes[1])):
+        counts += shares.sum(axis=0)
+    return ClassCoverage(classes, counts, data_counts)

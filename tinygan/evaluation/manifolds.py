@@ -1,15 +1,24 @@
-"""Precision and recall of Kynkäänniemi, Karras, Laine, Lehtinen and Aila (2019).
+"""Precision and recall, density and coverage: do the samples lie where the data live, and the data where samples do?
 
-The paper is "Improved precision and recall metric for assessing generative models". Around each point of a set lies a
-ball that reaches to its k-th nearest fellow; the union of the balls stands for the region that the set's distribution
-lives on. Then::
+Around each point of a set lies a ball that reaches to its k-th nearest fellow; the union of the balls stands for the
+region that the set's distribution lives on. Then, for Kynkäänniemi, Karras, Laine, Lehtinen and Aila (2019, "Improved
+precision and recall metric for assessing generative models")::
 
     precision = the share of samples in the region of the data:     low if G makes what is no datum
     recall    = the share of data in the region of the samples:     low if G has left out a part of the data
 
-The two tell apart what one number mixes up. The authors measure distances between features of a trained network;
-between pixels balls are larger, and the measure is coarser. It compares whatever rows it is given, so features will do.
-One sample far from all others has a large ball, and may let recall look better than it is.
+The two tell apart what one number mixes up. One sample far from all others has a large ball, and may let recall look
+better than it is; one such datum does the same for precision. Naeem, Oh, Uh, Choi and Yoo (2020, "Reliable fidelity and
+diversity metrics for generative models") therefore count the balls that a sample lies in, and trust the balls of the
+data only::
+
+    density  = the mean number of balls of the data that a sample lies in, divided by k
+    coverage = the share of data whose ball holds a sample
+
+The authors of both measure distances between features of a trained network; between pixels balls are larger, and the
+measures are coarser. They compare whatever rows they are given, so features will do. Here a point on the surface of a
+ball is inside, as the first paper has it; in the code that came with the second it is not. The two differ where
+distances are equal: data that are twins have balls without extent, which hold nothing but these twins.
 """
 
 from __future__ import annotations
@@ -23,17 +32,20 @@ from tinygan.errors import ShapeError
 from tinygan.evaluation.blocks import (
     BUDGET,
     Array,
+    as_count,
+    block,
     block_sizes,
-    mean,
+    centre,
+    check_values,
+    compare_distances,
     nearest_blocks,
-    refuse_non_finite,
-    rounding,
+    row_squares,
     same_columns,
     slices,
-    squared_distances,
 )
 
-NEIGHBOURS = 3  # the paper's k
+NEIGHBOURS = 3  # the k of Kynkäänniemi et al.
+DENSITY_NEIGHBOURS = 5  # that of Naeem et al.
 
 
 @dataclass(frozen=True)
@@ -53,6 +65,26 @@ class PrecisionRecall:
 
     def __str__(self) -> str:
         return f"precision {self.precision:.1%}, recall {self.recall:.1%}"
+
+
+@dataclass(frozen=True)
+class DensityCoverage:
+    """What was measured.
+
+    Attributes
+    ----------
+    density : float
+        The mean number of balls of the data that a sample lies in, divided by k: near 1 if samples are as dense as
+        data, above 1 where they crowd in the midst of them. At least 0.
+    coverage : float
+        The share of data whose ball holds a sample, in [0, 1].
+    """
+
+    density: float
+    coverage: float
+
+    def __str__(self) -> str:
+        return f"density {self.density:.3f}, coverage {self.coverage:.1%}"
 
 
 def precision_recall(samples: Any, data: Any, k: int = NEIGHBOURS, *, budget: int = BUDGET) -> PrecisionRecall:
@@ -78,9 +110,9 @@ def precision_recall(samples: Any, data: Any, k: int = NEIGHBOURS, *, budget: in
     ShapeError
         The arguments are not rows, differ in length, or are not more than k.
     DataError
-        A value is nan or infinite.
-    ValueError
-        k is not at least 1, or not even one row fits the budget.
+        A value is nan or infinite, or too large or too small for its square.
+    ArgumentError
+        k is not a whole number of at least 1, or not even one row fits the budget.
 
     Examples
     --------
@@ -89,34 +121,78 @@ def precision_recall(samples: Any, data: Any, k: int = NEIGHBOURS, *, budget: in
     >>> print(precision_recall(half, data, k=1))
     precision 83.3%, recall 33.3%
     """
-    name = "precision_recall"
+    samples, data, k, sizes = _checked("precision_recall", samples, data, k, budget)
+    return PrecisionRecall(
+        precision=float(_balls(samples, data, k, sizes)[0].mean()),
+        recall=float(_balls(data, samples, k, sizes)[0].mean()),
+    )
+
+
+def density_coverage(samples: Any, data: Any, k: int = DENSITY_NEIGHBOURS, *, budget: int = BUDGET) -> DensityCoverage:
+    """Measure how deep in the region of the data the samples lie, and how many data have a sample nearby.
+
+    Parameters
+    ----------
+    samples : array of shape (m, d)
+        At least one. Coverage grows with their number, so take as many samples as data.
+    data : array of shape (n, d)
+        More than k.
+    k : int
+        Which fellow a ball reaches to.
+    budget : int
+        Bytes of working memory, beside the arguments and three numbers a row.
+
+    Returns
+    -------
+    DensityCoverage
+
+    Raises
+    ------
+    ShapeError, DataError, ArgumentError
+        As in `precision_recall`; but of samples, one will do.
+
+    Examples
+    --------
+    The balls of these data, k = 1, are the intervals [-1, 1], [0, 2] and [9, 11], [10, 12]. The first sample lies in
+    two of them, the second in one, the last in none; and three of the four hold a sample.
+
+    >>> print(density_coverage([[0.5], [9.5], [5.0]], data=[[0.0], [1.0], [10.0], [11.0]], k=1))
+    density 1.000, coverage 75.0%
+    """
+    samples, data, k, sizes = _checked("density_coverage", samples, data, k, budget, of_samples=False)
+    _, holds, pairs = _balls(samples, data, k, sizes)
+    return DensityCoverage(density=pairs / (k * len(samples)), coverage=float(holds.mean()))
+
+
+def _checked(
+    name: str, samples: Any, data: Any, k: Any, budget: int, of_samples: bool = True
+) -> tuple[Array, Array, int, tuple[int, int]]:
     samples, data = same_columns(name, samples=samples, data=data)
-    if k < 1:
-        raise ValueError(f"{name}: k must be at least 1, got {k}")
-    for argument, rows in (("samples", samples), ("data", data)):
+    k = as_count(name, "k", k)
+    for argument, rows in (("samples", samples), ("data", data))[not of_samples :]:
         if len(rows) <= k:
             raise ShapeError(
                 f"{name}: {argument} must have more than k = {k} rows, got {len(rows)}: give more, or a smaller k"
             )
     most = max(len(samples), len(data))
     sizes = block_sizes(name, budget, most, most, samples.shape[1], pairs=3, extra=6 * k)
-    refuse_non_finite(name, sizes[1], samples=samples, data=data)
-    centre = mean(data, sizes[1])
-    return PrecisionRecall(
-        precision=_share_inside(samples, data, k, sizes, centre), recall=_share_inside(data, samples, k, sizes, centre)
-    )
+    check_values(name, sizes[1], samples=samples, data=data)
+    return samples, data, k, sizes
 
 
-def _share_inside(queries: Array, points: Array, k: int, sizes: tuple[int, int], centre: Array) -> float:
-    """Return the share of queries that lie in the ball of some point."""
+def _balls(queries: Array, points: Array, k: int, sizes: tuple[int, int]) -> tuple[Array, Array, int]:
+    """Return which queries lie in a ball, which points have a query in theirs, and how many such pairs there are."""
+    middle = centre(points, sizes[1])
     radius = np.empty(len(points))  # squared, as all distances here
-    for here, _, squared in nearest_blocks(points, points, k, sizes, centre, exclude_self=True):
-        radius[here] = squared.max(axis=1)
-    inside = np.zeros(len(queries), bool)
+    for here, index, squared in nearest_blocks(points, points, k, sizes, middle, exclude_self=True):
+        farthest = np.take_along_axis(index, squared.argmax(axis=1, keepdims=True), axis=1)[:, 0]
+        radius[here] = row_squares(points[here], points[farthest])
+    lies, holds, pairs = np.zeros(len(queries), bool), np.zeros(len(points), bool), 0
     for here in slices(len(queries), sizes[0]):
-        x = queries[here] - centre
+        x = block(queries, here, middle)
         for there in slices(len(points), sizes[1]):
-            s = points[there] - centre
-            # A point on the surface is inside, also where rounding has moved it, or where a ball is a single point.
-            inside[here] |= (squared_distances(x, s) <= radius[there] + rounding(x, s)).any(axis=1)
-    return float(inside.mean())
+            inside = np.logical_or(*compare_distances(x, block(points, there, middle), radius[there]))
+            lies[here] |= inside.any(axis=1)
+            holds[there] |= inside.any(axis=0)
+            pairs += int(np.count_nonzero(inside))
+    return lies, holds, pairs

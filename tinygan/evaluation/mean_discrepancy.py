@@ -7,30 +7,42 @@ With the kernel k(x, y) = exp(-|x - y|^2 / (2 sigma^2)), the squared discrepancy
 is 0 if p = q and positive otherwise. Unlike a likelihood it needs no density, and unlike that of a Parzen window its
 estimate has no bias: the mean over pairs, none of them of a point with itself, is right on average for any number of
 samples.
+
+With k(x, y) = (x.y / d + 1)^3, d being the length of a row, it is the kernel inception distance of Bińkowski,
+Sutherland, Arbel and Gretton (2018, "Demystifying MMD GANs"), if the rows are features of an Inception network. This
+kernel has no bandwidth to choose. It sees the first three moments of the distributions only, and it depends on where
+the origin is.
 """
 
 from __future__ import annotations
 
-import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from tinygan.backend import Stream
-from tinygan.errors import DataError, ShapeError
+from tinygan.errors import ArgumentError, DataError, ShapeError
 from tinygan.evaluation.blocks import (
     BUDGET,
     Array,
+    Block,
+    as_count,
+    as_width,
+    block,
     block_sizes,
-    mean,
-    refuse_non_finite,
+    canonical,
+    centre,
+    check_values,
     same_columns,
     slices,
     squared_distances,
 )
 
 MEDIAN_ROWS = 250  # of each set, whose pairs give the median distance
+KERNELS = ("gaussian", "polynomial")
+HARMLESS = 1e-12  # an error of a squared distance, in units of the bandwidth's square: half of it is that of a kernel
 
 
 @dataclass(frozen=True)
@@ -41,20 +53,22 @@ class MeanDiscrepancy:
     ----------
     squared : float
         The unbiased estimate of MMD^2, Gretton's equation 3. Around 0, and so as often as not below it, if the two
-        distributions are the same; at most 2.
-    bandwidth : float
-        sigma, in the units of the data. Estimates with different bandwidths cannot be compared.
+        distributions are the same; at most 2 with the Gaussian kernel.
+    bandwidth : float or None
+        sigma, in the units of the data; of the polynomial kernel, which has none, None. Estimates with different
+        bandwidths or kernels cannot be compared.
     p_value : float, optional
         The share of permutations, the one observed among them, whose discrepancy is at least as large.
     """
 
     squared: float
-    bandwidth: float
+    bandwidth: float | None
     p_value: float | None = None
 
     def __str__(self) -> str:
         chance = "" if self.p_value is None else f", p = {self.p_value:.3g}"
-        return f"MMD^2 = {self.squared:.3g} at bandwidth {self.bandwidth:.3g}{chance}"
+        kernel = "with the polynomial kernel" if self.bandwidth is None else f"at bandwidth {self.bandwidth:.3g}"
+        return f"MMD^2 = {self.squared:.3g} {kernel}{chance}"
 
 
 def maximum_mean_discrepancy(
@@ -62,11 +76,12 @@ def maximum_mean_discrepancy(
     data: Any,
     bandwidth: float | None = None,
     *,
+    kernel: str = "gaussian",
     permutations: int = 0,
     stream: Stream | None = None,
     budget: int = BUDGET,
 ) -> MeanDiscrepancy:
-    """Estimate the squared maximum mean discrepancy between samples and data, under a Gaussian kernel.
+    """Estimate the squared maximum mean discrepancy between samples and data, under a Gaussian kernel or that of KID.
 
     Parameters
     ----------
@@ -75,8 +90,10 @@ def maximum_mean_discrepancy(
     data : array of shape (n, d)
         At least two. Data that G was not trained on: a generator that copies what it was shown is not to win.
     bandwidth : float, optional
-        sigma, in the units of the data. By default the median distance between two different rows among (at most)
-        `MEDIAN_ROWS` samples and as many data, taken at even steps.
+        sigma, in the units of the data, from 1e-100 to 1e100. By default the median distance between two different
+        rows among (at most) `MEDIAN_ROWS` samples and as many data, taken at even steps in the order of their bytes.
+    kernel : {"gaussian", "polynomial"}
+        exp(-|x - y|^2 / (2 sigma^2)), or (x.y / d + 1)^3, which takes no bandwidth.
     permutations : int
         How often to deal the rows out anew, into sets of the same sizes, to see what chance does: 0 for no p-value,
         199 for one that can be as small as 0.005. Each costs about as much as two more columns of the data.
@@ -94,73 +111,108 @@ def maximum_mean_discrepancy(
     ShapeError
         The arguments are not rows, have fewer than two, or differ in length.
     DataError
-        A value is nan or infinite; or no bandwidth was given, and half the distances are 0.
-    ValueError
-        The bandwidth is not a positive number, `permutations` is negative, or not even one row fits the budget.
+        A value is nan or infinite, or too large or too small for its square, or for the polynomial; or no bandwidth
+        was given, and half the distances are 0.
+    ArgumentError
+        The bandwidth is not a positive number, there is no such kernel, `permutations` is not a whole number of at
+        least 0, or not even one row fits the budget.
 
     Examples
     --------
     >>> rng = np.random.default_rng(0)
     >>> data, same, shifted = rng.normal(size=(3, 500, 2)) + [[[0]], [[0]], [[0.5]]]
     >>> print(maximum_mean_discrepancy(same, data, permutations=99))
-    MMD^2 = 0.00113 at bandwidth 1.64, p = 0.19
+    MMD^2 = 0.00112 at bandwidth 1.65, p = 0.19
     >>> print(maximum_mean_discrepancy(shifted, data, permutations=99))
-    MMD^2 = 0.0569 at bandwidth 1.66, p = 0.01
+    MMD^2 = 0.0567 at bandwidth 1.68, p = 0.01
+
+    With KID's kernel, in one dimension: k(1, 1) = 8 among samples, k(0, 2) = 1 among data, and between them k(1, 0) = 1
+    and k(1, 2) = 27, whose mean is 14; 8 + 1 - 2 * 14 is the estimate.
+
+    >>> print(maximum_mean_discrepancy([[1.0], [1.0]], [[0.0], [2.0]], kernel="polynomial"))
+    MMD^2 = -19 with the polynomial kernel
     """
     name = "maximum_mean_discrepancy"
     samples, data = same_columns(name, samples=samples, data=data)
     for argument, rows in (("samples", samples), ("data", data)):
         if len(rows) < 2:
             raise ShapeError(f"{name}: {argument} must have two rows or more, got one: a mean over pairs needs a pair")
-    if permutations < 0:
-        raise ValueError(f"{name}: permutations must be 0 or more, got {permutations}")
+    permutations = as_count(name, "permutations", permutations, least=0)
+    if kernel not in KERNELS:
+        raise ArgumentError(f"{name}: kernel must be one of {', '.join(KERNELS)}; got {kernel!r}")
+    if kernel == "polynomial" and bandwidth is not None:
+        raise ArgumentError(f"{name}: the polynomial kernel takes no bandwidth, got {bandwidth!r}; leave it out")
     m, total = len(samples), len(samples) + len(data)
     columns = permutations + 1
     # Both sets are one list of rows, cut into blocks where one ends and the other begins.
     sizes = block_sizes(name, budget, total, total, samples.shape[1], extra=3 * columns)
     step = min(sizes)
-    refuse_non_finite(name, step, samples=samples, data=data)
-    if bandwidth is None:
+    check_values(name, step, samples=samples, data=data)
+    if bandwidth is not None:
+        bandwidth = as_width(name, "bandwidth", bandwidth)
+    elif kernel == "gaussian":
         bandwidth = _median_distance(name, samples, data)
-    elif not (math.isfinite(bandwidth) and bandwidth > 0):
-        raise ValueError(f"{name}: bandwidth must be a positive number, got {bandwidth}")
     chosen = np.zeros((total, columns), bool)  # who is a sample: as observed, then as dealt
     chosen[:m, 0] = True
     stream = stream or Stream(0, "permutations")
     for column in range(1, columns):
         chosen[stream.permutation(total)[:m], column] = True
 
-    within, row_sums = _sums(samples, data, bandwidth, chosen, step)
-    from_samples = np.array([row_sums[column].sum() for column in chosen.T])
-    across = from_samples - within
-    rest = row_sums.sum() - within - 2 * across
-    n = total - m
-    values = within / (m * (m - 1)) - 2 * across / (m * n) + rest / (n * (n - 1))
+    d = samples.shape[1]
+    middle = np.zeros(d) if bandwidth is None else centre(samples, step)
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        within, row_sums = _sums(samples, data, _kernel(bandwidth, d), middle, chosen, step)
+        from_samples = np.array([row_sums[column].sum() for column in chosen.T])
+        across = from_samples - within
+        rest = row_sums.sum() - within - 2 * across
+        n = total - m
+        values = within / (m * (m - 1)) - 2 * across / (m * n) + rest / (n * (n - 1))
+    if not np.isfinite(values).all():
+        raise DataError(f"{name}: (x.y / d + 1)^3 overflows for these rows; divide all by one number")
     # The same deal again may come out smaller in its last digits: as large is as large up to rounding.
-    as_large = np.count_nonzero(values >= values[0] - 1e-12)
-    return MeanDiscrepancy(float(values[0]), float(bandwidth), as_large / columns if permutations else None)
+    size = max(1.0, float(np.abs(row_sums).max()) / total)  # of the kernel, about
+    as_large = np.count_nonzero(values >= values[0] - 1e-12 * size)
+    return MeanDiscrepancy(float(values[0]), bandwidth, as_large / columns if permutations else None)
 
 
-def _sums(samples: Array, data: Array, bandwidth: float, chosen: Array, step: int) -> tuple[Array, Array]:
+def _kernel(bandwidth: float | None, d: int) -> Callable[[Block, Block], Array]:
+    """Return the kernel of all pairs of two blocks: the Gaussian of a bandwidth, or the polynomial."""
+
+    def gaussian(x: Block, y: Block) -> Array:
+        assert bandwidth is not None
+        values = squared_distances(x, y, HARMLESS * bandwidth**2)
+        values *= -0.5 / bandwidth**2
+        return np.exp(values, out=values)
+
+    def polynomial(x: Block, y: Block) -> Array:
+        values = x.centred @ y.centred.T
+        values /= d
+        values += 1
+        cubes = values * values
+        cubes *= values
+        return cubes
+
+    return polynomial if bandwidth is None else gaussian
+
+
+def _sums(
+    samples: Array, data: Array, kernel: Callable[[Block, Block], Array], middle: Array, chosen: Array, step: int
+) -> tuple[Array, Array]:
     """Sum the kernel over all ordered pairs of two different rows: within each choice of rows, and over each row."""
-    centre = mean(samples, step)
-    factor = -0.5 / bandwidth**2
     blocks = [(0, samples, here) for here in slices(len(samples), step)]
     blocks += [(len(samples), data, here) for here in slices(len(data), step)]
     within, row_sums = np.zeros(chosen.shape[1]), np.zeros(len(chosen))
     for position, (offset, x, here) in enumerate(blocks):
-        rows, i = x[here] - centre, slice(offset + here.start, offset + here.stop)
+        rows, i = block(x, here, middle), slice(offset + here.start, offset + here.stop)
         for offset_there, y, there in blocks[position:]:  # the kernel is symmetric: half of all blocks will do
             j = slice(offset_there + there.start, offset_there + there.stop)
-            kernel = squared_distances(rows, y[there] - centre)
-            kernel *= factor
-            np.exp(kernel, out=kernel)
+            values = kernel(rows, block(y, there, middle))
             if i == j:
-                np.fill_diagonal(kernel, 0)  # no point is paired with itself
+                np.fill_diagonal(values, 0)  # no point is paired with itself
             else:
-                row_sums[j] += kernel.sum(axis=0)
-            row_sums[i] += kernel.sum(axis=1)
-            pairs = np.einsum("ip,ip->p", kernel @ chosen[j].astype(float), chosen[i])
+                row_sums[j] += values.sum(axis=0)
+            row_sums[i] += values.sum(axis=1)
+            pairs = np.einsum("ip,ip->p", values @ chosen[j].astype(float), chosen[i])
             within += pairs if i == j else 2 * pairs
     return within, row_sums
 
@@ -169,7 +221,10 @@ def _median_distance(operation: str, samples: Array, data: Array) -> float:
     """Return the median distance between two different rows of a part of both sets."""
     from scipy.spatial.distance import pdist  # takes longer to import than all of tinygan
 
-    few = [rows[np.linspace(0, len(rows) - 1, min(len(rows), MEDIAN_ROWS)).astype(int)] for rows in (samples, data)]
+    few = [
+        canonical(rows)[np.linspace(0, len(rows) - 1, min(len(rows), MEDIAN_ROWS)).astype(int)]
+        for rows in (samples, data)
+    ]
     median = float(np.median(pdist(np.concatenate(few, dtype=np.float64))))
     if median == 0:
         raise DataError(

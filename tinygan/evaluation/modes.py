@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygan.evaluation.blocks import BUDGET, same_columns
+from tinygan.evaluation.blocks import BUDGET, as_width, block_sizes, centre, nearest_shares, same_columns
 from tinygan.evaluation.neighbours import search
 
 PACGAN_SAMPLES = 2500
@@ -32,8 +32,9 @@ class ModeCount:
 
     Attributes
     ----------
-    counts : int64 array of shape (K,)
-        Samples of high quality at each mode.
+    counts : float64 array of shape (K,)
+        Samples of high quality at each mode. One that is as near to several modes belongs to all of them, in equal
+        shares.
     samples : int
         Samples in all.
     """
@@ -48,13 +49,13 @@ class ModeCount:
 
     @property
     def recovered(self) -> int:
-        """How many modes have at least one sample of high quality."""
+        """How many modes have at least one sample of high quality, or a share of one."""
         return int(np.count_nonzero(self.counts))
 
     @property
     def high_quality(self) -> float:
         """The share of samples that are of high quality, in [0, 1]."""
-        return int(self.counts.sum()) / self.samples
+        return round(float(self.counts.sum())) / self.samples
 
     def __str__(self) -> str:
         return f"{self.recovered} of {self.modes} modes, {self.high_quality:.1%} of high quality"
@@ -83,9 +84,9 @@ def count_modes(samples: Any, modes: Any, std: float, deviations: float = PACGAN
     ShapeError
         The samples are not rows as long as the modes, or there are none.
     DataError
-        A sample or a mode is nan or infinite.
-    ValueError
-        std or deviations is not positive.
+        A sample or a mode is nan or infinite, or too large or too small for its square.
+    ArgumentError
+        std or deviations is not a positive number from 1e-100 to 1e100.
 
     Examples
     --------
@@ -94,12 +95,15 @@ def count_modes(samples: Any, modes: Any, std: float, deviations: float = PACGAN
     >>> print(found)
     2 of 3 modes, 66.7% of high quality
     >>> found.counts
-    array([1, 1, 0])
+    array([1., 1., 0.])
     """
-    for name, value in (("std", std), ("deviations", deviations)):
-        if not value > 0:
-            raise ValueError(f"count_modes: {name} must be positive, got {value}")
-    samples, modes = same_columns("count_modes", samples=samples, modes=modes)
-    index, distance = search("count_modes", BUDGET, samples=samples, modes=modes)
-    near = distance <= deviations * std
-    return ModeCount(np.bincount(index[near], minlength=len(modes)), len(index))
+    name = "count_modes"
+    limit = as_width(name, "deviations", deviations) * as_width(name, "std", std)
+    samples, modes = same_columns(name, samples=samples, modes=modes)
+    near = search(name, BUDGET, samples=samples, modes=modes)[1] <= limit
+    counts = np.zeros(len(modes))
+    if near.any():
+        sizes = block_sizes(name, BUDGET, len(samples), len(modes), modes.shape[1], pairs=3, extra=12 + 5 * len(modes))
+        for shares in nearest_shares(samples[near], modes, np.arange(len(modes)), sizes, centre(modes, sizes[1])):
+            counts += shares.sum(axis=0)
+    return ModeCount(counts, len(samples))

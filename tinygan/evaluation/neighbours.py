@@ -16,9 +16,10 @@ from tinygan.evaluation.blocks import (
     Array,
     as_rows,
     block_sizes,
-    mean,
+    centre,
+    check_values,
     nearest_blocks,
-    refuse_non_finite,
+    row_squares,
     same_columns,
 )
 
@@ -26,8 +27,8 @@ from tinygan.evaluation.blocks import (
 def nearest(queries: Any, points: Any, *, budget: int = BUDGET) -> tuple[Array, Array]:
     """Find the nearest of `points` to each of `queries`, by Euclidean distance.
 
-    |q - p|^2 = |q|^2 - 2 q.p + |p|^2 finds the nearest with matrix products. That sum loses its digits where q and p
-    almost agree, so the distance to the one found is computed once more from the difference.
+    |q - p|^2 = |q|^2 - 2 q.p + |p|^2 finds the nearest with matrix products; the distance to the one found is computed
+    once more, from the difference.
 
     Parameters
     ----------
@@ -39,17 +40,17 @@ def nearest(queries: Any, points: Any, *, budget: int = BUDGET) -> tuple[Array, 
     Returns
     -------
     index : int64 array of shape (n,)
-        Row of `points`; any of them where several are as near, to 1e-8 of the extent of the points.
+        Row of `points`; any of them where several are as near, up to 1e-9 of the distance.
     distance : float64 array of shape (n,)
-        In the units of the data.
+        In the units of the data. What is less than 1e-150 may be 0.
 
     Raises
     ------
     ShapeError
         An argument is not rows, has no rows, or the rows differ in length.
     DataError
-        A value is nan or infinite.
-    ValueError
+        A value is nan or infinite, or too large or too small for its square.
+    ArgumentError
         Not even one row fits the budget.
 
     Examples
@@ -77,7 +78,7 @@ def nearest_neighbour_distances(points: Any, *, budget: int = BUDGET) -> Array:
 
     Raises
     ------
-    ShapeError, DataError, ValueError
+    ShapeError, DataError, ArgumentError
         As in `nearest`, or there is one point only.
 
     Examples
@@ -145,11 +146,11 @@ def search(operation: str, budget: int, **arguments: Array) -> tuple[Array, Arra
     queries, *others = arguments.values()
     points = others[0] if others else queries
     sizes = block_sizes(operation, budget, len(queries), len(points), points.shape[1], pairs=3, extra=6)
-    refuse_non_finite(operation, sizes[1], **arguments)
-    centre = mean(points, sizes[1])
+    check_values(operation, sizes[1], **arguments)
+    middle = centre(points, sizes[1])
     index = np.empty(len(queries), np.int64)
     distance = np.empty(len(queries))
-    for here, found, _ in nearest_blocks(queries, points, 1, sizes, centre, exclude_self=not others):
+    for here, found, _ in nearest_blocks(queries, points, 1, sizes, middle, exclude_self=not others):
         index[here] = found[:, 0]
-        distance[here] = np.linalg.norm((queries[here] - centre) - (points[index[here]] - centre), axis=1)
+        distance[here] = np.sqrt(row_squares(queries[here], points[index[here]]))
     return index, distance

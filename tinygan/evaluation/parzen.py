@@ -17,18 +17,21 @@ from typing import Any
 
 import numpy as np
 
-from tinygan.errors import ShapeError
+from tinygan.errors import ArgumentError, DataError, ShapeError
 from tinygan.evaluation.blocks import (
     BUDGET,
     Array,
+    as_width,
+    block,
     block_sizes,
-    mean,
-    refuse_non_finite,
+    centre,
+    check_values,
     same_columns,
     slices,
     squared_distances,
 )
 
+HARMLESS = 1e-8  # an error of a squared distance, in units of sigma^2: half of it is the error in nats
 SIGMAS: tuple[float, ...] = tuple(float(sigma) for sigma in np.logspace(-1, 0, 10))  # the released code's grid
 
 
@@ -49,7 +52,8 @@ def parzen_log_likelihood(
     data : array of shape (n, d)
         In the units of the samples: for Table 1, pixels in [0, 1].
     sigma : float
-        Standard deviation of each Gaussian, in the units of the data; choose it with `select_sigma`.
+        Standard deviation of each Gaussian, in the units of the data, from 1e-100 to 1e100; choose it with
+        `select_sigma`.
     budget : int
         Bytes of working memory, beside the arguments and the result. All arithmetic is in float64.
     progress : callable, optional
@@ -58,16 +62,17 @@ def parzen_log_likelihood(
     Returns
     -------
     float64 array of shape (n,)
-        In nats. The table's number is the mean, its error the `standard_error`.
+        In nats; -inf where float64 has no number so low. The table's number is the mean, its error the
+        `standard_error`.
 
     Raises
     ------
     ShapeError
         The arguments are not rows, have none, or differ in length.
     DataError
-        A value is nan or infinite.
-    ValueError
-        `sigma` is not a positive number, or not even one row fits the budget.
+        A value is nan or infinite, or too large or too small for its square.
+    ArgumentError
+        `sigma` is not a positive number of such a size, or not even one row fits the budget.
 
     Examples
     --------
@@ -108,8 +113,8 @@ def select_sigma(
 
     Raises
     ------
-    ShapeError, DataError, ValueError
-        As in `parzen_log_likelihood`.
+    ShapeError, DataError, ArgumentError
+        As in `parzen_log_likelihood`; or the mean is -inf under every sigma, so that none is better.
 
     Examples
     --------
@@ -117,8 +122,15 @@ def select_sigma(
     >>> select_sigma(rng.normal(size=(500, 1)), rng.normal(size=(200, 1)), [0.01, 0.3, 3.0])
     0.3
     """
-    means = parzen_log_likelihoods(samples, validation, sigmas, budget=budget, progress=progress).mean(axis=1)
-    return float(np.asarray(sigmas, float)[int(means.argmax())])
+    table = parzen_log_likelihoods(samples, validation, sigmas, budget=budget, progress=progress)
+    with np.errstate(over="ignore"):
+        means = table.mean(axis=1)
+    best = int(means.argmax())
+    if means[best] == -math.inf:
+        raise ArgumentError(
+            f"select_sigma: the log-likelihood is -inf under every sigma, give larger ones; got {sigmas!r}"
+        )
+    return float(np.asarray(sigmas, float)[best])
 
 
 def parzen_log_likelihoods(
@@ -143,7 +155,7 @@ def parzen_log_likelihoods(
 
     Raises
     ------
-    ShapeError, DataError, ValueError
+    ShapeError, DataError, ArgumentError
         As in `parzen_log_likelihood`.
 
     Examples
@@ -153,33 +165,36 @@ def parzen_log_likelihoods(
            [-1.6121]])
     """
     name = "parzen_log_likelihood"
-    widths = _positive(name, sigmas)
+    widths = _widths(name, sigmas)
     samples, data = same_columns(name, samples=samples, data=data)
     m, d = samples.shape
     rows, columns = block_sizes(name, budget, len(data), m, d, extra=2 * len(widths))
-    refuse_non_finite(name, columns, samples=samples, data=data)
+    check_values(name, columns, samples=samples, data=data)
     precision = -0.5 / widths**2
-    centre = mean(samples, columns)  # distances do not change, and squares stay small
+    tolerance = HARMLESS * float(widths.min()) ** 2
+    middle = centre(samples, columns)
     result = np.empty((len(widths), len(data)))
     for here in slices(len(data), rows):
-        x = data[here] - centre
+        x = block(data, here, middle)
         # Whatever the sigma, the largest term of the sum belongs to the nearest sample. Its distance is taken out of
         # every exponent: the sum is then at least 1, and nothing can vanish or overflow.
-        nearest = np.full(len(x), np.inf)
-        sums = np.zeros((len(widths), len(x)))
+        nearest = np.full(len(x.rows), np.inf)
+        sums = np.zeros((len(widths), len(x.rows)))
         for there in slices(m, columns):
-            distance = squared_distances(x, samples[there] - centre)
+            distance = squared_distances(x, block(samples, there, middle), tolerance)
             nearer = np.minimum(nearest, distance.min(axis=1))
-            sums *= np.exp(np.outer(precision, nearest - nearer))
             distance -= nearer[:, None]
-            for total, factor in zip(sums, precision, strict=True):
-                terms = distance * factor
-                np.exp(terms, out=terms)
-                total += terms.sum(axis=1)
+            with np.errstate(over="ignore", under="ignore"):  # exp(-inf) = 0 is what is meant
+                sums *= np.exp(np.outer(precision, nearest - nearer))
+                for total, factor in zip(sums, precision, strict=True):
+                    terms = distance * factor
+                    np.exp(terms, out=terms)
+                    total += terms.sum(axis=1)
             nearest = nearer
-        result[:, here] = np.log(sums) + np.outer(precision, nearest)
+        with np.errstate(over="ignore"):
+            result[:, here] = np.log(sums) + np.outer(precision, nearest)
         if progress is not None:
-            progress(len(x))
+            progress(len(x.rows))
     normalisation = math.log(m) + d * np.log(widths * math.sqrt(2 * math.pi))
     return result - normalisation[:, None]
 
@@ -190,21 +205,31 @@ def standard_error(values: Any) -> float:
     Raises
     ------
     ShapeError
-        There are no values, or they have more than one axis.
+        There are no values, or they have more than one axis, or they are not real numbers.
+    DataError
+        A value is nan or infinite.
 
     Examples
     --------
     >>> standard_error([1.0, 3.0])
     0.7071067811865475
     """
-    values = np.asarray(values, float)
-    if values.ndim != 1 or not values.size:
-        raise ShapeError(f"standard_error: expected values of shape (n,), n at least 1; got shape {values.shape}")
-    return float(values.std() / math.sqrt(values.size))
+    values = np.asarray(values)
+    if values.ndim != 1 or not values.size or values.dtype.kind not in "fiub":
+        raise ShapeError(
+            f"standard_error: expected values of shape (n,), n at least 1, real numbers; got {values.dtype} of shape "
+            f"{values.shape}"
+        )
+    values = values.astype(np.float64)
+    if not np.isfinite(values).all():
+        position = int(np.argmin(np.isfinite(values)))
+        raise DataError(f"standard_error: value {position} is {values[position]}, and so the mean has no error")
+    exponent = int(np.frexp(np.abs(values).max())[1])  # so that squares do not overflow; no digit is lost by it
+    return float(np.ldexp(np.ldexp(values, -exponent).std() / math.sqrt(values.size), exponent))
 
 
-def _positive(operation: str, sigmas: Any) -> Array:
-    widths = np.asarray(sigmas, float)
-    if widths.ndim != 1 or not widths.size or not (np.isfinite(widths) & (widths > 0)).all():
-        raise ValueError(f"{operation}: sigma must be a positive number, got {sigmas!r}")
-    return widths
+def _widths(operation: str, sigmas: Any) -> Array:
+    widths = np.asarray(sigmas)
+    if widths.ndim != 1 or not widths.size:
+        raise ArgumentError(f"{operation}: sigma must be a positive number, or several; got {sigmas!r}")
+    return np.array([as_width(operation, "sigma", width) for width in widths.tolist()])

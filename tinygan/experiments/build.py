@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from tinygan import gan, nn, optim
 from tinygan.backend import Stream, Streams
-from tinygan.data.dataset import Dataset
-from tinygan.errors import ConfigError
-from tinygan.experiments.config import ExperimentConfig
-from tinygan.experiments.sections import (
+from tinygan.config.experiment import ExperimentConfig
+from tinygan.config.sections import (
     AdamConfig,
     DropoutConfig,
     LayerConfig,
@@ -21,6 +22,9 @@ from tinygan.experiments.sections import (
     ReluConfig,
     SigmoidConfig,
 )
+from tinygan.data.dataset import Dataset
+from tinygan.errors import ConfigError
+from tinygan.gan.players import last_activation, out_of_reach
 
 
 def build_generator(config: ExperimentConfig, pixels: int, stream: Stream) -> nn.Sequential:
@@ -76,9 +80,25 @@ def build_optimizer(config: OptimizerConfig, network: nn.Module) -> optim.Optimi
 
 
 def build_game(config: ExperimentConfig, dataset: Dataset, streams: Streams, device: str) -> gan.Algorithm1:
-    """Build everything that plays: both networks on `device`, their optimisers, Algorithm 1."""
+    """Build everything that plays: both networks on `device`, their optimisers, Algorithm 1.
+
+    Raises
+    ------
+    ConfigError
+        The networks do not fit to the data, such as a sigmoid to pixels up to 255, or into this machine.
+    """
     pixels = dataset.train.images.shape[1]
+    needed, there = least_memory(config, pixels), _memory()
+    if there is not None and needed > there:
+        raise ConfigError(
+            f"{config.name}: the weights, their gradients, what the optimisers keep and one minibatch on its way "
+            f"through the networks take {needed / 2**30:,.1f} GiB, and this machine has {there / 2**30:,.1f}: choose "
+            "fewer units or a smaller training.batch"
+        )
     generator = build_generator(config, pixels, streams["weights"])
+    wrong = out_of_reach(last_activation(generator), dataset.train.low, dataset.train.high)
+    if wrong:
+        raise ConfigError(f"{config.name}: {wrong}: scale the data, or choose other layers for the generator")
     discriminator = build_discriminator(config, pixels, streams["weights"])
     set_marginal_bias(config, generator, dataset.train.images)
     generator.to(device)
@@ -97,6 +117,40 @@ def build_game(config: ExperimentConfig, dataset: Dataset, streams: Streams, dev
         discriminator_optimizer=build_optimizer(config.discriminator.optimizer, discriminator),
         streams=streams,
     )
+
+
+def least_memory(config: ExperimentConfig, pixels: int) -> int:
+    """Return how many bytes a training takes at least: a size that cannot be, before any of it is asked for.
+
+    Examples
+    --------
+    >>> from tinygan.config.experiment import load_experiment
+    >>> least_memory(load_experiment("mnist"), 784) // 2**20  # MiB
+    44
+    """
+    numbers = 0
+    for player, inputs in ((config.generator, config.noise.size), (config.discriminator, pixels)):
+        weights, width = 0, inputs
+        for layer in player.layers:
+            if isinstance(layer, LinearConfig | MaxoutConfig):
+                pieces = layer.pieces if isinstance(layer, MaxoutConfig) else 1
+                weights += (width + 1) * layer.units * pieces
+                numbers += config.training.batch * layer.units * pieces
+                width = layer.units
+        slots = 2 if isinstance(player.optimizer, AdamConfig) else int(player.optimizer.momentum > 0)
+        numbers += (2 + slots) * weights  # each with its gradient
+    return 4 * numbers
+
+
+def _memory() -> int | None:
+    """Return the bytes of memory that this process may use at most, as far as the system says it."""
+    try:
+        there = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):  # Windows
+        return None
+    with contextlib.suppress(OSError, ValueError):  # a container may have less, or "max"
+        there = min(there, int(Path("/sys/fs/cgroup/memory.max").read_text(encoding="ascii")))
+    return there
 
 
 def _stack(layers: Sequence[LayerConfig], inputs: int, stream: Stream) -> tuple[nn.Sequential, int]:

@@ -6,10 +6,11 @@ import dataclasses
 import os
 
 from tinygan import nn
+from tinygan.config.experiment import ExperimentConfig, load_experiment
+from tinygan.config.sections import LayerConfig, LinearConfig, MaxoutConfig
 from tinygan.errors import CheckpointError, ConfigError, RunError
-from tinygan.experiments.config import ExperimentConfig, load_experiment
-from tinygan.experiments.sections import LayerConfig, LinearConfig, MaxoutConfig
-from tinygan.experiments.training import Training, arrays_under
+from tinygan.experiments.saved_state import arrays_under
+from tinygan.experiments.training import Training
 from tinygan.runs.run_folder import RunFolder
 
 _START = ("weight_range", "nonzero_weights", "bias")  # keys that say how a layer starts, not what it is
@@ -50,7 +51,10 @@ def load_pretrained(training: Training) -> None:
         raise ConfigError(f"{place}: the run has no checkpoint yet; let it reach its end: {folder.resume_command()}")
     assert isinstance(generator, nn.Sequential)
     top = nn.Sequential(*list(generator)[-len(earlier.generator.layers) :])
-    top.load_state_dict(arrays_under("generator.", checkpoint.arrays))
+    try:
+        top.load_state_dict(arrays_under("generator.", checkpoint.arrays))
+    except CheckpointError as error:
+        raise ConfigError(f"{place}: {checkpoint.path}: {error}; train that run again") from error
     training.restart_average()
 
 

@@ -17,21 +17,23 @@ from typing import Any
 
 from tinygan import nn
 from tinygan.backend import blas_threads, keep_freed_memory
+from tinygan.config.decisive import changes, decisive_toml
+from tinygan.config.experiment import ExperimentConfig, load_experiment, parse_experiment, to_toml
 from tinygan.data.dataset import Dataset
 from tinygan.engine import detect_anomaly
-from tinygan.errors import AnomalyError, CheckpointError, RunError
-from tinygan.experiments.config import ExperimentConfig, load_experiment, to_toml
-from tinygan.experiments.decisive import changes, decisive_toml
-from tinygan.experiments.evaluate import LAST, choose_checkpoint, generator_of
-from tinygan.experiments.line_pictures import axis_of, save_line_sheet
-from tinygan.experiments.pictures import save_sheet, sheet_path
+from tinygan.errors import AnomalyError, CheckpointError, ConfigError, RunError
 from tinygan.experiments.pretrained import load_pretrained, with_absolute_path
+from tinygan.experiments.protocol import LAST, choose_checkpoint, generator_of
+from tinygan.experiments.saved_state import image_shape
+from tinygan.experiments.selection import validate
 from tinygan.experiments.side_outputs import SideOutputs
 from tinygan.experiments.training import Training
-from tinygan.experiments.validation import validate
+from tinygan.gan.learned import answers
+from tinygan.pictures.line import axis_of, save_line_sheet
+from tinygan.pictures.sheets import save_sheet, sheet_path
+from tinygan.runs.checkpoint import Checkpoint
 from tinygan.runs.environment import describe_environment, differences
 from tinygan.runs.run_folder import RunFolder
-from tinygan.theory.learned import answers
 
 SHEET = "the sample sheet"
 
@@ -52,7 +54,7 @@ class Limits:
     asked: Callable[[], bool] | None = None
 
     def reached(self, training: Training) -> bool:
-        """Say whether the run should stop before its next step."""
+        """Return whether the run should stop before its next step."""
         if self.steps is not None and training.steps >= self.steps:
             return True
         return self.asked is not None and self.asked()
@@ -79,6 +81,7 @@ def start(
     dataset: Dataset,
     out: Path,
     device: str = "cpu",
+    numbered: bool = False,
     *,
     data_folder: str | os.PathLike[str] | None = None,
 ) -> tuple[RunFolder, Training]:
@@ -90,6 +93,8 @@ def start(
     ----------
     config, dataset, out, device
         See `Training`, and `RunFolder.create`. The record holds ``generator.pretrained`` as an absolute path.
+    numbered : bool
+        Where something is at `out`, make out-2, or the first number that is free; see `RunFolder.create`.
     data_folder : path, optional
         Where the files of the data set are: it is recorded beside the device, for the commands that name this run.
 
@@ -101,66 +106,106 @@ def start(
         The experiment cannot be built, or the earlier run it begins with does not fit.
     """
     config = with_absolute_path(config)
-    training = Training(config, dataset, device)
+    text = to_toml(config)
+    parse_experiment(text, config.name)  # what cannot be read again could not be resumed
+    training = _built(config, dataset, device)
     load_pretrained(training)
     environment = _environment(config) | {"device": device}
     if data_folder is not None and config.data.needs_files:
         environment["data_folder"] = os.path.abspath(os.path.expanduser(data_folder))
-    return RunFolder.create(out, to_toml(config), environment), training
+    return RunFolder.create(out, text, environment, numbered), training
 
 
 def reopen(
-    path: Path,
+    path: Path | RunFolder,
     load_data: Callable[[ExperimentConfig], Dataset],
     device: str = "cpu",
     overrides: Sequence[str] = (),
 ) -> tuple[RunFolder, Training]:
     """Open a run folder and rebuild its training as it was at the newest checkpoint.
 
+    Everything is read under the folder's lock. Should another process go on with the run before `run` takes the lock
+    again, `run` will refuse; to keep others out all the while, hold the lock yourself and give the `RunFolder`.
+
     Warns, by name, of every difference between the recorded machine and this one that can change bits.
 
     Parameters
     ----------
-    path : Path
+    path : Path or RunFolder
     load_data : callable
         From the configuration to its data set.
     device : {"cpu", "cuda"}
     overrides : sequence of str
         Changes to the configuration, as `load_experiment` takes them, such as a later end. `run` will write them into
-        the folder.
+        the folder; until then nothing is changed.
 
     Raises
     ------
     RunError
-        The folder is no run, or an override would make another run of it.
+        The folder is no run, or another process is writing there; an override would make another run of it, or has
+        nothing left to change.
     CheckpointError
-        No checkpoint can be read, or it does not belong to this configuration.
+        No checkpoint can be read, or it does not belong to this run.
     """
-    folder = RunFolder.open(path)
-    config = load_experiment(folder.config_path, overrides)
-    recorded = load_experiment(folder.config_path)
-    if config.generator.pretrained != recorded.generator.pretrained:
-        config = with_absolute_path(config)
-    changed = changes(decisive_toml(recorded), config)
-    if changed:
-        raise RunError(
-            f"{folder.path}: {'; '.join(changed)}: this would make another run of it; leave that out, or train a new "
-            "run with it"
-        )
-    training = Training(config, load_data(config), device)
-    for difference in differences(folder.environment(), _environment(config)):
-        warnings.warn(f"{folder.path}: {difference}; the run may not end in the same bits", stacklevel=2)
-    checkpoint = folder.latest_checkpoint()
-    if checkpoint is None:
-        load_pretrained(training)
-    else:
-        try:
-            training.load_state(checkpoint.arrays, checkpoint.state)
-        except (KeyError, TypeError) as error:
-            raise CheckpointError(
-                f"{checkpoint.path}: the state lacks {error}: it was not written by this version of tinygan"
-            ) from error
+    folder = path if isinstance(path, RunFolder) else RunFolder.open(path)
+    with folder.lock():
+        recorded = load_experiment(folder.config_path)
+        config = load_experiment(folder.config_path, overrides)
+        if config.generator.pretrained != recorded.generator.pretrained:
+            config = with_absolute_path(config)
+        changed = changes(decisive_toml(recorded), config)
+        checkpoint = folder.latest_checkpoint()
+        if checkpoint is not None and config.generator.pretrained != recorded.generator.pretrained:
+            changed.append("generator.pretrained has done its work, and the record of it would be wrong")
+        if changed:
+            raise RunError(
+                f"{folder.path}: {'; '.join(changed)}: this would make another run of it; leave that out, or train a "
+                "new run with it"
+            )
+        training = _built(config, load_data(config), device)
+        for difference in differences(folder.environment(), _environment(config)):
+            warnings.warn(f"{folder.path}: {difference}; the run may not end in the same bits", stacklevel=2)
+        if checkpoint is None:
+            load_pretrained(training)
+        else:
+            try:
+                training.load_state(checkpoint.arrays, checkpoint.state)
+            except CheckpointError as error:
+                raise CheckpointError(f"{checkpoint.path}: {error}") from error
+        _check_records(folder, checkpoint, training)
+        if config != recorded and is_done(training):
+            raise RunError(
+                f"{folder.path}: {_epochs_done(training)} epochs are done, and the run would end at "
+                f"{config.training.epochs}: nothing would come of the change, and nothing was changed; choose a later "
+                "end: --epochs N"
+            )
+        folder.remember()
     return folder, training
+
+
+def _built(config: ExperimentConfig, dataset: Dataset, device: str) -> Training:
+    try:
+        return Training(config, dataset, device)
+    except MemoryError as error:
+        raise ConfigError(
+            f"{config.name}: the networks and the data do not fit into the memory ({error}): choose fewer units, or "
+            "end other programs"
+        ) from error
+
+
+def _check_records(folder: RunFolder, checkpoint: Checkpoint | None, training: Training) -> None:
+    """Refuse to go on where a record is missing: one stands in each file for each epoch that is done."""
+    done, counted = _epochs_done(training), folder.records_at(checkpoint)
+    if counted != (done, done):
+        where = folder.path if checkpoint is None else checkpoint.path
+        raise CheckpointError(
+            f"{where}: {done} epochs are done, but metrics.jsonl and timing.jsonl had {counted[0]} and {counted[1]} "
+            "records then: expected one an epoch; open the run again, or take the checkpoint before this one"
+        )
+
+
+def _epochs_done(training: Training) -> int:
+    return training.epoch if training.epoch_is_over else training.epoch - 1
 
 
 def _environment(config: ExperimentConfig) -> dict[str, Any]:
@@ -196,7 +241,7 @@ def load_generator(
     """
     config = load_experiment(folder.config_path)
     _, checkpoint = choose_checkpoint(folder, LAST)
-    return generator_of(checkpoint, config, averaged), config, tuple(checkpoint.state["image_shape"])
+    return generator_of(checkpoint, config, averaged), config, image_shape(checkpoint)
 
 
 def run(folder: RunFolder, training: Training, limits: Limits | None = None, watcher: Watcher | None = None) -> bool:
@@ -213,30 +258,50 @@ def run(folder: RunFolder, training: Training, limits: Limits | None = None, wat
     -------
     bool
         Whether the last epoch is done.
+
+    Raises
+    ------
+    RunError
+        Another process has gone on with the run since it was opened, or has taken the lock file away; what it wrote
+        stays.
+    AnomalyError
+        A loss or a weight is nan or infinite; the message names the operation.
     """
     limits, watcher = limits or Limits(), watcher or Watcher()
     keep_freed_memory()
     with folder.lock(), blas_threads(training.config.training.threads):
-        if load_experiment(folder.config_path) != training.config:  # `reopen` was given overrides
-            folder.write_config(to_toml(training.config))
-        folder.rewind(folder.latest_checkpoint())
-        side_outputs = SideOutputs()
-        epoch = 0 if training.steps == 0 else training.epoch
-        if epoch == 0 or (_sheet_is_due(training) and not sheet_path(folder, epoch).exists()):  # killed before it
-            with side_outputs.attempt(SHEET):
-                draw_sheet(folder, training, epoch)
-        watcher.begin(training)
-        stopped = False
-        while not (stopped or is_done(training)):
-            try:
+        folder.refuse_if_changed()
+        newest = folder.latest_checkpoint()
+        _check_records(folder, newest, training)
+        # Every check has passed: from here on, the folder is written into.
+        try:
+            if load_experiment(folder.config_path) != training.config:  # `reopen` was given overrides
+                folder.write_config(to_toml(training.config))
+            folder.rewind(newest)
+            side_outputs = SideOutputs()
+            epoch = 0 if training.steps == 0 else training.epoch
+            if epoch == 0 or (_sheet_is_due(training) and not sheet_path(folder, epoch).exists()):  # killed before it
+                with side_outputs.attempt(SHEET):
+                    draw_sheet(folder, training, epoch)
+            watcher.begin(training)
+            stopped = False
+            while not (stopped or is_done(training)):
                 stopped = not _run_epoch(folder, training, limits, watcher, side_outputs)
-            except AnomalyError as error:
-                raise _explained(error, folder, training) from None
+        except AnomalyError as error:
+            raise _explained(error, folder, training) from None
+        except MemoryError as error:
+            raise RunError(
+                f"{folder.path}: the memory is full ({error}); everything up to the last checkpoint is whole. End "
+                "other programs, then resume, with smaller output.samples or output.validation_samples if those are "
+                "large"
+            ) from error
+        finally:
+            folder.remember()
     return is_done(training)
 
 
 def is_done(training: Training) -> bool:
-    """Say whether the last epoch of the configuration is over; it may have been moved since the run began."""
+    """Return whether the last epoch of the configuration is over; it may have been moved since the run began."""
     last = training.config.training.epochs
     return training.epoch > last or (training.epoch == last and training.epoch_is_over)
 
@@ -323,6 +388,7 @@ def draw_sheet(folder: RunFolder, training: Training, epoch: int) -> None:
 
     Data that are plain numbers have no pixels: their sheet shows p_g, p_data and D.
     """
+    folder.check()
     path = sheet_path(folder, epoch)
     path.parent.mkdir(exist_ok=True)  # it may have been removed since the run began
     if training.image_shape != (1,):

@@ -17,17 +17,17 @@ import numpy as np
 
 from tinygan import gan, optim
 from tinygan.backend import Streams
+from tinygan.config.decisive import changes, decisive_toml
+from tinygan.config.experiment import ExperimentConfig
 from tinygan.data.dataset import Dataset
 from tinygan.engine import Tensor
 from tinygan.errors import AnomalyError, CheckpointError, ConfigError
 from tinygan.experiments.build import build_game
 from tinygan.experiments.captured import CapturedSteps
-from tinygan.experiments.config import ExperimentConfig
-from tinygan.experiments.decisive import changes, decisive_toml
+from tinygan.experiments.saved_state import AVERAGE, arrays_under, check_state, not_finite
 from tinygan.nn import Module
 
 LOOK_EVERY = 100  # steps between two looks at a device that runs ahead
-AVERAGE = "average."  # before the names of the generator's averaged weights in a checkpoint
 SHEET_NOISE = "sheet"  # the stream of the fixed noise behind every sample sheet
 
 
@@ -61,7 +61,7 @@ class Training:
     Examples
     --------
     >>> from tinygan.data import load
-    >>> from tinygan.experiments.config import load_experiment
+    >>> from tinygan.config.experiment import load_experiment
     >>> training = Training(load_experiment("digits"), load("digits"))
     >>> training.step()
     >>> training.steps
@@ -84,6 +84,11 @@ class Training:
             raise ConfigError(
                 f"{config.name}: training.batch x training.k = {self.rows} rows an iteration, but "
                 f"{config.data.set!r} has only {len(self.images)} training images; choose a smaller batch"
+            )
+        if config.output.validate_every is not None and len(dataset.validation) == 0:
+            raise ConfigError(
+                f"{config.name}: output.validate_every needs validation images, and {config.data.set!r} has none: "
+                "remove it"
             )
         self.epoch = 1
         self.position = 0
@@ -253,6 +258,9 @@ class Training:
         if self.average is not None:
             names = (name for name, _ in game.generator.named_parameters())
             arrays |= {f"{AVERAGE}{name}": array for name, array in zip(names, self.average.arrays(), strict=True)}
+        broken = not_finite(arrays)
+        if broken is not None:
+            raise AnomalyError(f"step {self.steps}, epoch {self.epoch}: a number in {broken} is nan or infinite")
         return arrays, plain
 
     def load_state(self, arrays: Mapping[str, Any], plain: Mapping[str, Any]) -> None:
@@ -261,19 +269,22 @@ class Training:
         Raises
         ------
         CheckpointError
-            The state belongs to another configuration or data set, be it of the same number and size of images.
-        ConfigError
-            The state was written by a version of tinygan whose settings this one does not know.
+            The state belongs to another configuration or data set, be it of the same number and size of images; or it
+            is none of this run, see `tinygan.experiments.saved_state`. Then nothing has been changed.
         """
-        self._refuse_other_settings(plain.get("configuration"))
+        if "configuration" in plain:
+            self._refuse_other_settings(plain["configuration"])
         order = arrays.get("order")
         if order is None or order.shape != self.order.shape:
-            found = "none" if order is None else len(order)
+            found = "none" if order is None else order.size
             raise CheckpointError(
                 f"the checkpoint holds an order of {found} training images, but {self.config.data.set!r} has "
                 f"{len(self.images)}: give --data the files the run began with"
             )
-        self._refuse_other_images(plain.get("images_sha256"))
+        if "images_sha256" in plain:
+            self._refuse_other_images(plain["images_sha256"])
+        check_state(self, arrays, plain)
+        self._warn_of_age(plain)
         game = self.game
         for player, network, optimizer in (
             ("generator", game.generator, game.generator_optimizer),
@@ -293,40 +304,43 @@ class Training:
         self.streams.load_state_dict(plain["streams"])
         self.monitor.load_state_dict(plain["monitor"])
         best = plain.get("best_validation")
-        self.best_validation = -math.inf if best is None else best
+        self.best_validation = -math.inf if best is None else float(best)
 
-    def _refuse_other_settings(self, recorded: str | None) -> None:
-        if recorded is None:
+    def _warn_of_age(self, plain: Mapping[str, Any]) -> None:
+        """Say which questions about the state are answered by trust, because an earlier tinygan wrote it."""
+        if "configuration" not in plain:
             warnings.warn(
                 "the checkpoint, of an earlier tinygan, does not say which settings it belongs to; they are taken to "
                 "be those of now",
                 stacklevel=3,
             )
-            return
-        changed = changes(recorded, self.config)
+        if "images_sha256" not in plain:
+            warnings.warn(
+                f"the checkpoint, of an earlier tinygan, does not say which images it belongs to; they are taken to be "
+                f"those of {self.config.data.set!r} now",
+                stacklevel=3,
+            )
+
+    def _refuse_other_settings(self, recorded: object) -> None:
+        try:
+            changed = changes(recorded, self.config) if isinstance(recorded, str) else [f"they were {recorded!r:.60}"]
+        except ConfigError as error:
+            raise CheckpointError(
+                f"the checkpoint belongs to settings that this version of tinygan does not know: {error}"
+            ) from error
         if changed:
             raise CheckpointError(
                 f"the checkpoint belongs to other settings: {'; '.join(changed)}. Put them back to go on with this "
                 "run, or train another one with them"
             )
 
-    def _refuse_other_images(self, recorded: Mapping[str, str] | None) -> None:
-        if recorded is None:
-            warnings.warn(
-                f"the checkpoint, of an earlier tinygan, does not say which images it belongs to; they are taken to be "
-                f"those of {self.config.data.set!r} now",
-                stacklevel=3,
-            )
-            return
+    def _refuse_other_images(self, recorded: object) -> None:
+        if not isinstance(recorded, Mapping) or recorded.keys() != self.fingerprints.keys():
+            raise CheckpointError(f"the checkpoint says {recorded!r:.60} for images_sha256; expected one of each split")
         for split, found in self.fingerprints.items():
             if recorded[split] != found:
                 raise CheckpointError(
                     f"the checkpoint belongs to other {split} images than those of {self.config.data.set!r} now: their "
-                    f"SHA-256 was {recorded[split]:.16}..., and is {found:.16}...; give --data the files the run "
+                    f"SHA-256 was {recorded[split]!s:.16}..., and is {found:.16}...; give --data the files the run "
                     "began with"
                 )
-
-
-def arrays_under(prefix: str, arrays: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the arrays whose names begin with `prefix`, by the rest of their names."""
-    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}

@@ -25,7 +25,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.lib import format as npy
@@ -33,7 +33,9 @@ from numpy.lib import format as npy
 from tinygan import nn
 from tinygan.errors import CheckpointError, DtypeError
 from tinygan.runs.atomic import atomic_write
+from tinygan.runs.checkpoint import LARGEST_HEADER
 from tinygan.runs.checkpoint_layout import STORED_DTYPES, Array, shown
+from tinygan.runs.plain_files import opened_to_read
 
 TINYGAN, PYTORCH = "tinygan", "pytorch"
 LAYOUTS = (TINYGAN, PYTORCH)
@@ -131,17 +133,12 @@ def load_weights(
     path = Path(path)
     _, decode = _format_of(path)
     try:
-        content = path.read_bytes()
+        with opened_to_read(path) as (file, size):
+            arrays, said, transposed = _decoded(path, decode, file, size)
+    except CheckpointError:
+        raise
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read: {error.strerror or error}; give the file of weights") from error
-    try:
-        arrays, said = decode(content)
-        transposed = set() if said in (_NOTHING, _FROM_PYTORCH) else _names_said(said, arrays)
-    except Exception as error:  # a damaged file makes the parsers raise whatever comes to hand
-        raise CheckpointError(
-            f"{path}: expected {path.suffix} weights, found a file of {len(content)} bytes that cannot be read "
-            f"({shown(str(error) or type(error).__name__)}); write it again, or get another copy"
-        ) from error
     if said == _FROM_PYTORCH and layout is None:
         raise CheckpointError(
             f"{path}: PyTorch has written it (its format is 'pt'), so weights of Linear are (out, in): give "
@@ -154,6 +151,20 @@ def load_weights(
     for name in transposed:
         arrays[name] = np.ascontiguousarray(arrays[name].T)
     return {name: arrays[name] for name in sorted(arrays)}
+
+
+def _decoded(path: Path, decode: Decode, file: BinaryIO, size: int) -> tuple[dict[str, Array], Said, set[str]]:
+    """Return the arrays of a file, what it says of itself, and the names of those that are transposed."""
+    try:
+        arrays, said = decode(file, size)
+        return arrays, said, set() if said in (_NOTHING, _FROM_PYTORCH) else _names_said(said, arrays)
+    except MemoryError as error:
+        raise CheckpointError(f"{path}: its arrays, {size} bytes, do not fit into the memory twice") from error
+    except Exception as error:  # a damaged file makes the parsers raise whatever comes to hand
+        raise CheckpointError(
+            f"{path}: expected {path.suffix} weights, found a file of {size} bytes that cannot be read "
+            f"({shown(str(error) or type(error).__name__)}); write it again, or get another copy"
+        ) from error
 
 
 def _transposed(operation: str, layout: str, network: nn.Module | None) -> set[str]:
@@ -230,12 +241,20 @@ def _encode_safetensors(arrays: dict[str, Array], layout: str, transposed: list[
     return save(arrays, {_KEY: _text_of(layout, transposed)})
 
 
-def _decode_safetensors(content: bytes) -> tuple[dict[str, Array], Said]:
+def _decode_safetensors(file: BinaryIO, size: int) -> tuple[dict[str, Array], Said]:
     from safetensors.numpy import load
 
-    arrays = {name: _loaded(name, array) for name, array in load(content).items()}
-    # The package has checked the header by now; of a file in memory it does not return the metadata.
-    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+    beginning = file.read(8)
+    length = int.from_bytes(beginning, "little")
+    if len(beginning) < 8 or not 2 <= length <= min(size - 8, LARGEST_HEADER):
+        raise ValueError(f"its header would have {length} bytes")
+    beginning += file.read(length)
+    header = json.loads(beginning[8:])
+    # What the header accounts for is read, and no more: the rest of a sparse file has a size and no content.
+    ends = (entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__")
+    if 8 + length + max(ends, default=0) != size:
+        raise ValueError("its header accounts for another size")
+    arrays = {name: _loaded(name, array) for name, array in load(beginning + file.read(size)).items()}
     metadata = header.get("__metadata__") or {}
     if _KEY in metadata:
         return arrays, _said_in(metadata[_KEY])
@@ -257,24 +276,29 @@ def _encode_npz(arrays: dict[str, Array], layout: str, transposed: list[str]) ->
     return content.getbuffer()
 
 
-def _decode_npz(content: bytes) -> tuple[dict[str, Array], Said]:
+_LONGEST_END = 22 + zipfile.ZIP_MAX_COMMENT  # bytes of the record at the end of an archive
+
+
+def _decode_npz(file: BinaryIO, size: int) -> tuple[dict[str, Array], Said]:
     arrays = {}
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+    with zipfile.ZipFile(file) as archive:
         members = archive.infolist()
         if any(member.compress_type != zipfile.ZIP_STORED for member in members):
             raise ValueError("it is compressed: write it with numpy.savez, not numpy.savez_compressed")
         # What is not compressed, and does not overlap, takes no more room in memory than in the file.
-        if sum(member.file_size for member in members) > len(content):
+        if sum(member.file_size for member in members) > size:
             raise ValueError("its arrays are larger than the file")
-        end = content.rfind(b"PK\x05\x06") + 20  # where the length of the comment stands
-        if content[end:] != len(archive.comment).to_bytes(2, "little") + archive.comment:
+        file.seek(max(0, size - _LONGEST_END))
+        last = file.read(_LONGEST_END)
+        end = last.rfind(b"PK\x05\x06") + 20  # where the length of the comment stands
+        if last[end:] != len(archive.comment).to_bytes(2, "little") + archive.comment:
             raise ValueError("its end is missing, or something follows it")
         for member in members:
             name = member.filename.removesuffix(".npy")
             if name in arrays or name == member.filename:
                 raise ValueError(f"its member {member.filename!r} is no array, or stands there twice")
-            with archive.open(member) as file:
-                arrays[name] = _loaded(name, _read_npy(file.read()))  # to the end, where the CRC is compared
+            with archive.open(member) as content:
+                arrays[name] = _loaded(name, _read_npy(content.read()))  # to the end, where the CRC is compared
     text, found, checksum = archive.comment.rpartition(_CHECKSUM)
     if archive.comment and not (found and checksum == b"%08x" % zlib.crc32(text)):
         raise ValueError("the comment of the archive, which names its layout, is damaged")
@@ -295,7 +319,7 @@ def _read_npy(content: bytes) -> Array:
 
 
 Encode = Callable[[dict[str, Array], str, list[str]], "bytes | memoryview"]
-Decode = Callable[[bytes], tuple[dict[str, Array], Said]]
+Decode = Callable[[BinaryIO, int], tuple[dict[str, Array], Said]]
 
 FORMATS: dict[str, tuple[Encode, Decode]] = {
     ".safetensors": (_encode_safetensors, _decode_safetensors),

@@ -55,7 +55,7 @@ class BinaryCrossEntropyWithLogits(Operation):
 
 
 def _is_certain(target: Any) -> bool:
-    """Say whether every target is the number 0, or every one the number 1, as in the losses of the game."""
+    """Return whether every target is the number 0, or every one the number 1, as in the losses of the game."""
     return isinstance(target, (int, float)) and target in (0, 1)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,11 +10,20 @@ from typing import Any
 import tinygan.functional as F
 from tinygan.backend import Streams, current_streams
 from tinygan.engine import Tensor, grad, no_grad
-from tinygan.errors import ShapeError
-from tinygan.gan.noise import Noise
+from tinygan.errors import ArgumentError, DataError, DtypeError, GradientError, ShapeError
+from tinygan.gan.noise import Noise, at_least_1
 from tinygan.gan.objectives import OBJECTIVES, discriminator_loss, generator_loss
+from tinygan.gan.players import (
+    activation_of,
+    last_activation,
+    noise_size,
+    optimizer_of,
+    out_of_reach,
+    refuse_bounded_logits,
+    refuse_shared,
+)
 from tinygan.nn import Module
-from tinygan.optim import SGD, Optimizer
+from tinygan.optim import Optimizer
 
 SCHEDULES = ("alternating", "simultaneous")
 
@@ -26,7 +36,7 @@ class Step:
     ----------
     discriminator_loss, generator_loss : Tensor, shape ()
         In nats; the discriminator's before any scaling.
-    real_logits, fake_logits : Tensor, shape (m, 1)
+    real_logits, fake_logits : Tensor, shape (m, 1) or (m,)
         What the discriminator answered, in its last update, to data and to samples.
     """
 
@@ -53,9 +63,10 @@ class Algorithm1:
     Parameters
     ----------
     generator, discriminator : Module
-        The generator maps noise (m, size) to samples; the discriminator maps samples to one logit a row.
+        The generator maps noise (m, size) to samples; the discriminator maps samples to one logit a row, (m, 1) or
+        (m,). They share no parameter that both would train.
     noise : Noise, optional
-        By default uniform, of the size of the generator's first parameter's rows.
+        By default uniform, of as many numbers as the generator's first parameter has rows.
     k : int
         Discriminator updates in one iteration.
     schedule : {"alternating", "simultaneous"}
@@ -66,12 +77,21 @@ class Algorithm1:
     discriminator_loss_scale : float
         Factor on the discriminator's loss; the released code has 0.5.
     generator_optimizer, discriminator_optimizer : Optimizer, optional
-        By default `SGD` with learning rate `lr` and momentum `momentum`, each a number or a schedule.
-    lr, momentum : float or callable
-        For the default optimisers.
+        By default `SGD` with learning rate `lr` and momentum `momentum`, each a number or a schedule. An optimiser
+        updates every parameter of its player that is not frozen, and no other.
+    lr, momentum : float or callable, optional
+        For the default optimisers: 0.1 and 0.5.
     streams : Streams, optional
         Noise is drawn from its stream ``noise`` and dropout masks from ``dropout``; by default those of
         `tinygan.manual_seed`.
+
+    Raises
+    ------
+    ArgumentError
+        The rules contradict each other, an optimiser does not belong to its player, or the discriminator is seen to end
+        in a sigmoid or another activation: losses are computed on logits.
+    ShapeError
+        The noise is seen not to fit the generator.
 
     Examples
     --------
@@ -98,36 +118,49 @@ class Algorithm1:
         discriminator_loss_scale: float = 1.0,
         generator_optimizer: Optimizer | None = None,
         discriminator_optimizer: Optimizer | None = None,
-        lr: Any = 0.1,
-        momentum: Any = 0.5,
+        lr: Any = None,
+        momentum: Any = None,
         streams: Streams | None = None,
     ) -> None:
-        if isinstance(k, bool) or not isinstance(k, int) or k < 1:
-            raise ValueError(f"Algorithm1: k must be an integer of at least 1, got {k!r}")
         if schedule not in SCHEDULES:
-            raise ValueError(f"Algorithm1: schedule must be one of {', '.join(SCHEDULES)}; got {schedule!r}")
+            raise ArgumentError(f"Algorithm1: schedule must be one of {', '.join(SCHEDULES)}; got {schedule!r}")
         if objective not in OBJECTIVES:
-            raise ValueError(f"Algorithm1: objective must be one of {', '.join(OBJECTIVES)}; got {objective!r}")
+            raise ArgumentError(f"Algorithm1: objective must be one of {', '.join(OBJECTIVES)}; got {objective!r}")
         if shared_noise and schedule != "simultaneous":
-            raise ValueError(
+            raise ArgumentError(
                 "Algorithm1: shared_noise needs schedule='simultaneous'; as printed, every update draws fresh noise"
             )
-        if not discriminator_loss_scale > 0:
-            raise ValueError(
-                f"Algorithm1: discriminator_loss_scale must be positive, got {discriminator_loss_scale}; "
-                "a discriminator that climbs its loss helps the generator"
+        if not 0 < discriminator_loss_scale < math.inf:
+            raise ArgumentError(
+                f"Algorithm1: discriminator_loss_scale must be positive, got {discriminator_loss_scale}; expected a "
+                "finite number above 0: a discriminator that climbs its loss helps the generator"
+            )
+        if generator_optimizer and discriminator_optimizer and not (lr is None and momentum is None):
+            raise ArgumentError(
+                "Algorithm1: lr and momentum are for the default optimisers; both optimisers are given: set them there"
             )
         self.generator = generator
         self.discriminator = discriminator
-        self.k = k
+        self.k = at_least_1("Algorithm1: k", k)
         self.schedule = schedule
         self.shared_noise = shared_noise
         self.objective = objective
         self.discriminator_loss_scale = discriminator_loss_scale
-        self.generator_optimizer = generator_optimizer or SGD(generator.parameters(), lr, momentum)
-        self.discriminator_optimizer = discriminator_optimizer or SGD(discriminator.parameters(), lr, momentum)
-        self.noise = noise or Noise("uniform", generator.parameters()[0].shape[0])
+        rates = (0.1 if lr is None else lr, 0.5 if momentum is None else momentum)
+        self.generator_optimizer = optimizer_of("generator", generator, generator_optimizer, *rates)
+        self.discriminator_optimizer = optimizer_of("discriminator", discriminator, discriminator_optimizer, *rates)
+        refuse_shared(generator, (self.generator_optimizer, self.discriminator_optimizer))
+        refuse_bounded_logits(last_activation(discriminator))
+        self.noise = noise or Noise("uniform", _rows_of_first_parameter(generator))
+        expected, found = noise_size(generator), getattr(self.noise, "size", None)
+        if None not in (expected, found) and expected != found:
+            raise ShapeError(
+                f"Algorithm1: a row of noise has {found} numbers, but the generator's first layer takes {expected}: "
+                f"give noise=Noise(kind, {expected})"
+            )
         self.streams = streams or current_streams()
+        self._generator_ends_in = last_activation(generator) or None  # None: not seen yet
+        self._span: tuple[float, float] | None = None  # of the data of the last step looked at
 
     def step(self, batch: Any) -> Step:
         """Run one iteration: k updates of the discriminator and one of the generator.
@@ -145,7 +178,17 @@ class Algorithm1:
         Raises
         ------
         ShapeError
-            The rows do not divide into k minibatches, one is empty, or samples have another shape than the data.
+            The rows do not divide into k minibatches, one is empty, samples have another shape than the data, or the
+            discriminator does not answer one logit a row.
+        DtypeError
+            The data are not floats. Floats of another precision than the discriminator's parameters are converted.
+        DataError
+            The data are not finite, or the last activation of the generator cannot reach them, such as pixels up to 255
+            under a sigmoid. On a device where to look is to wait, only the first step looks.
+        ArgumentError
+            The discriminator ends in a sigmoid or another activation.
+        GradientError
+            No gradient reaches any parameter of a player. One that is frozen, or that takes no part, is left as it is.
         """
         minibatches = self._minibatches(batch)
         with self.streams.active():
@@ -170,52 +213,85 @@ class Algorithm1:
         with no_grad():  # samples are data to the discriminator
             fake = self._samples_beside(real)
         # one pass over data and samples: larger products, and dropout masks are per row anyway
-        logits = self.discriminator(F.concatenate([real, fake]))
+        logits = self._judge(F.concatenate([real, fake]))
         real_logits, fake_logits = logits[: len(real)], logits[len(real) :]
         loss = discriminator_loss(real_logits, fake_logits)
-        self._descend(self.discriminator_optimizer, loss * self.discriminator_loss_scale)
+        self._set_gradients("discriminator", loss * self.discriminator_loss_scale)
+        self.discriminator_optimizer.step()
         return loss.detach(), real_logits.detach(), fake_logits.detach()
 
     def _update_generator(self, count: int) -> Tensor:
         """Descend the generator's stochastic gradient; return its loss."""
-        fake_logits = self.discriminator(self.generator(self._draw_noise(count)))
-        loss = generator_loss(fake_logits, self.objective)
-        self._descend(self.generator_optimizer, loss)
+        loss = generator_loss(self._judge(self._samples(count)), self.objective)
+        self._set_gradients("generator", loss)
+        self.generator_optimizer.step()
         return loss.detach()
 
     def _update_both(self, real: Tensor) -> Step:
         """Take both gradients at the same parameters, then move both players."""
         fake = self._samples_beside(real)
-        real_logits, fake_logits = self.discriminator(real), self.discriminator(fake)
+        real_logits, fake_logits = self._judge(real), self._judge(fake)
         d_loss = discriminator_loss(real_logits, fake_logits)
         g_logits = fake_logits
         if not self.shared_noise:
-            g_logits = self.discriminator(self.generator(self._draw_noise(len(real))))
+            g_logits = self._judge(self._samples(len(real)))
         g_loss = generator_loss(g_logits, self.objective)
-        self._set_gradients(
-            self.discriminator_optimizer, d_loss * self.discriminator_loss_scale, retain_graph=self.shared_noise
-        )
-        self._set_gradients(self.generator_optimizer, g_loss)
+        self._set_gradients("discriminator", d_loss * self.discriminator_loss_scale, retain_graph=self.shared_noise)
+        self._set_gradients("generator", g_loss)
         self.discriminator_optimizer.step()
         self.generator_optimizer.step()
         return Step(d_loss.detach(), g_loss.detach(), real_logits.detach(), fake_logits.detach())
 
-    def _descend(self, optimizer: Optimizer, loss: Tensor) -> None:
-        self._set_gradients(optimizer, loss)
-        optimizer.step()
-
-    @staticmethod
-    def _set_gradients(optimizer: Optimizer, loss: Tensor, retain_graph: bool = False) -> None:
-        """Differentiate by this player's parameters only: nothing is computed for the other's weights."""
-        gradients = grad(loss, optimizer.params, retain_graph=retain_graph)
-        for parameter, gradient in zip(optimizer.params, gradients, strict=True):
+    def _set_gradients(self, player: str, loss: Tensor, retain_graph: bool = False) -> None:
+        """Differentiate with respect to this player's parameters only: nothing is computed for the other's weights."""
+        params = (self.generator_optimizer if player == "generator" else self.discriminator_optimizer).params
+        trained = [parameter for parameter in params if parameter.requires_grad]
+        gradients = grad(loss, trained, retain_graph=retain_graph, allow_unused=True)
+        if all(gradient is None for gradient in gradients):
+            why = "its loss does not depend on them: look for detach(), .data or NumPy on the way"
+            raise GradientError(
+                f"Algorithm1.step: no gradient reaches any parameter of the {player}: "
+                f"{why if trained else 'all of them are frozen (requires_grad = False)'}"
+            )
+        for parameter in params:
+            parameter.grad = None  # of one that was frozen since
+        for parameter, gradient in zip(trained, gradients, strict=True):
             parameter.grad = gradient
+
+    # ------------------------------------------------------------------ what the players answer
+
+    def _judge(self, x: Tensor) -> Tensor:
+        """Return the discriminator's logits; refuse whatever is not one a row."""
+        logits = self.discriminator(x)
+        rows, shape = x.shape[0], getattr(logits, "shape", type(logits).__name__)
+        if shape not in ((rows, 1), (rows,)):
+            raise ShapeError(
+                f"Algorithm1.step: the discriminator answers {rows} rows by {shape}; expected one logit a row: "
+                f"({rows}, 1) or ({rows},)"
+            )
+        refuse_bounded_logits(activation_of(logits))
+        return logits
+
+    def _samples(self, count: int) -> Tensor:
+        """Draw `count` samples in the precision of the discriminator."""
+        fake = self.generator(self._draw_noise(count))
+        if fake.shape[:1] != (count,):
+            raise ShapeError(
+                f"Algorithm1.step: the generator makes samples of shape {fake.shape} of {count} noise vectors; "
+                "expected one sample of each"
+            )
+        if self._generator_ends_in is None and fake.operation is not None:
+            seen = activation_of(fake)
+            assert self._span is not None, "data are looked at before anything is made of them"
+            self._refuse_out_of_reach(seen, *self._span)
+            self._generator_ends_in = seen
+        return self._converted(fake, self.discriminator_optimizer)
 
     # ------------------------------------------------------------------ inputs
 
     def _samples_beside(self, real: Tensor) -> Tensor:
         """Draw as many samples as there are examples in `real`; refuse examples that are no match for them."""
-        fake = self.generator(self._draw_noise(len(real)))
+        fake = self._samples(len(real))
         if fake.shape != real.shape:
             raise ShapeError(
                 f"Algorithm1.step: an example has the shape {real.shape[1:]}, but the generator makes samples of shape "
@@ -225,7 +301,14 @@ class Algorithm1:
 
     def _draw_noise(self, count: int) -> Tensor:
         backend = self.generator_optimizer.params[0].backend
-        return Tensor(self.noise.draw(count, self.streams["noise"], backend=backend))
+        z = Tensor(self.noise.draw(count, self.streams["noise"], backend=backend))
+        return self._converted(z, self.generator_optimizer)
+
+    @staticmethod
+    def _converted(x: Tensor, reader: Optimizer) -> Tensor:
+        """Return `x` in the precision of the player that reads it: float64 would make its whole pass float64."""
+        dtype = reader.params[0].dtype
+        return x if x.dtype == dtype else x.astype(dtype)
 
     def _minibatches(self, batch: Any) -> list[Tensor]:
         if isinstance(batch, Sequence):
@@ -233,13 +316,58 @@ class Algorithm1:
             if len(parts) != self.k:
                 raise ShapeError(f"Algorithm1.step: expected k = {self.k} minibatches, got {len(parts)}")
         else:
-            rows = batch.shape[0] if batch.ndim else 0
+            shape = getattr(batch, "shape", ())
+            rows = shape[0] if shape else 0
             if rows == 0 or rows % self.k:
-                raise ShapeError(f"Algorithm1.step: {rows} rows do not divide into k = {self.k} minibatches")
+                raise ShapeError(
+                    f"Algorithm1.step: {rows} rows do not divide into k = {self.k} minibatches; expected an array of "
+                    f"shape (k m, ...), got {type(batch).__name__}"
+                )
             m = rows // self.k
             parts = [batch[i * m : (i + 1) * m] for i in range(self.k)]
         minibatches = [part if isinstance(part, Tensor) else Tensor(part) for part in parts]
         for position, minibatch in enumerate(minibatches):
             if minibatch.size == 0:
                 raise ShapeError(f"Algorithm1.step: minibatch {position} is empty, of shape {minibatch.shape}")
+            if minibatch.dtype.kind != "f":
+                raise DtypeError(
+                    f"Algorithm1.step: minibatch {position} holds {minibatch.dtype}; expected floats, on the scale of "
+                    "the samples: divide pixels by 255"
+                )
+        minibatches = [self._converted(minibatch, self.discriminator_optimizer) for minibatch in minibatches]
+        if self._span is None or not minibatches[0].backend.runs_ahead:
+            self._look_at(minibatches)
         return minibatches
+
+    def _look_at(self, minibatches: list[Tensor]) -> None:
+        """Refuse data that are not finite, or that the generator cannot reach."""
+        low, high = math.inf, -math.inf
+        for position, minibatch in enumerate(minibatches):
+            lowest, highest = float(minibatch.data.min()), float(minibatch.data.max())
+            if not -math.inf < lowest <= highest < math.inf:  # nan is lowest and highest
+                index = minibatch.backend.first_non_finite(minibatch.data)
+                found = float(minibatch.data[index])
+                raise DataError(
+                    f"Algorithm1.step: minibatch {position} is {found} at {index}; expected finite numbers of "
+                    f"{minibatch.dtype}"
+                )
+            low, high = min(low, lowest), max(high, highest)
+        self._refuse_out_of_reach(self._generator_ends_in or "", low, high)
+        self._span = low, high
+
+    @staticmethod
+    def _refuse_out_of_reach(activation: str, low: float, high: float) -> None:
+        wrong = out_of_reach(activation, low, high)
+        if wrong:
+            raise DataError(f"Algorithm1.step: {wrong}: scale the data, or end the generator otherwise")
+
+
+def _rows_of_first_parameter(generator: Module) -> int:
+    seen = noise_size(generator)
+    shape = generator.parameters()[0].shape
+    if seen is None and len(shape) != 2:
+        raise ArgumentError(
+            "Algorithm1: the size of the noise cannot be told from the generator, whose first parameter has the shape "
+            f"{shape}: give noise=Noise(kind, size)"
+        )
+    return shape[0] if seen is None else seen

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import operator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from tinygan.backend import Array, Backend, Stream, get_backend
+from tinygan.errors import ArgumentError
 
 KINDS = ("uniform", "gaussian", "spherical")
 
@@ -37,9 +39,8 @@ class Noise:
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
-            raise ValueError(f"Noise: kind must be one of {', '.join(KINDS)}; got {self.kind!r}")
-        if self.size < 1:
-            raise ValueError(f"Noise: size must be at least 1, got {self.size}")
+            raise ArgumentError(f"Noise: kind must be one of {', '.join(KINDS)}; got {self.kind!r}")
+        object.__setattr__(self, "size", at_least_1("Noise: size", self.size))
 
     def draw(self, count: int, stream: Stream, dtype: Any = np.float32, backend: Backend | None = None) -> Array:
         """Draw `count` vectors.
@@ -62,3 +63,14 @@ class Noise:
             return B.uniform(stream, shape, -math.sqrt(3), math.sqrt(3), dtype)
         z = B.normal(stream, shape, dtype)
         return z if self.kind == "gaussian" else z / B.xp.sqrt((z * z).sum(axis=1, keepdims=True))
+
+
+def at_least_1(what: str, value: Any) -> int:
+    """Return a number of things, also one of NumPy's integers, as a Python integer; refuse anything else."""
+    try:
+        number = 0 if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        number = 0
+    if number < 1:
+        raise ArgumentError(f"{what} must be an integer of at least 1, got {value!r}")
+    return number

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import tinygan.functional as F
 from tinygan.engine import Tensor
+from tinygan.errors import ArgumentError
 
 OBJECTIVES = ("non-saturating", "minimax")
 
@@ -65,4 +66,4 @@ def generator_loss(fake_logits: Tensor, kind: str = "non-saturating") -> Tensor:
         return F.binary_cross_entropy_with_logits(fake_logits, 1)
     if kind == "minimax":
         return -F.binary_cross_entropy_with_logits(fake_logits, 0)
-    raise ValueError(f"generator_loss: kind must be one of {', '.join(OBJECTIVES)}; got {kind!r}")
+    raise ArgumentError(f"generator_loss: kind must be one of {', '.join(OBJECTIVES)}; got {kind!r}")

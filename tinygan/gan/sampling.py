@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from tinygan.backend import Stream
+from tinygan.backend import Stream, get_backend
 from tinygan.engine import Tensor, no_grad
-from tinygan.gan.noise import Noise
+from tinygan.gan.noise import Noise, at_least_1
 from tinygan.nn import Module
 
 
@@ -33,20 +33,33 @@ def sample(generator: Module, count: int, noise: Noise, stream: Stream, batch: i
     Examples
     --------
     >>> from tinygan import gan, nn
-    >>> from tinygan.backend import Stream
+    >>> from tinygan.backend import Stream, get_backend
     >>> sample(nn.Linear(2, 3), 10, gan.Noise("gaussian", 2), Stream(0, "samples")).shape
     (10, 3)
     """
-    if count < 1:
-        raise ValueError(f"sample: count must be at least 1, got {count}")
-    z = noise.draw(count, stream)
+    count, batch = at_least_1("sample: count", count), at_least_1("sample: batch", batch)
     modes = [(module, module.training) for module in generator.modules()]
     generator.eval()
     try:
-        return np.concatenate([push(generator, z[i : i + batch]) for i in range(0, count, batch)])
+        return _in_blocks(generator, count, noise, stream, batch)
     finally:
         for module, training in modes:
             module.training = training
+
+
+def _in_blocks(generator: Module, count: int, noise: Noise, stream: Stream, batch: int) -> Any:
+    """Draw noise and samples block by block, so that of many samples only they themselves take memory."""
+    samples: Any = None
+    # A stream draws whole words of two numbers: blocks of an even number of them are the bits of one large draw.
+    noise_block = 1000 * batch
+    for first in range(0, count, noise_block):
+        z = noise.draw(min(noise_block, count - first), stream)
+        for start in range(0, len(z), batch):
+            block = push(generator, z[start : start + batch])
+            if samples is None:
+                samples = np.empty((count, *block.shape[1:]), block.dtype)
+            samples[first + start : first + start + len(block)] = block
+    return samples
 
 
 def push(generator: Module, z: Any) -> Any:
@@ -61,5 +74,7 @@ def push(generator: Module, z: Any) -> Any:
     -------
     numpy.ndarray, shape (m, ...)
     """
+    parameters = generator.parameters()
+    backend = parameters[0].backend if parameters else get_backend("cpu")
     with no_grad():
-        return generator(Tensor(generator.parameters()[0].backend.from_numpy(z))).numpy()
+        return generator(Tensor(backend.from_numpy(z))).numpy()

@@ -15,7 +15,8 @@ the arrays  sorted by name, C order, little-endian, each padded with zeros to a 
 
 Every version starts with the magic and the version and ends with the checksum, so that a damaged file can be
 told from a newer one. The same content always gives the same bytes. `read_checkpoint` compares the checksum
-before it believes anything else, and every size with the size of the file before it allocates anything.
+before it believes anything else, and every size with the size of the file before it allocates anything. A header
+has at most 4 MiB, a thousand times what a run needs: as Python's objects, JSON takes up to thirty times its size.
 
 In the state, nan and the infinities are written as Python's ``json`` writes them (``NaN``, ``Infinity``):
 a diverged run must be resumable too, and no other program reads this header. Integers may have any number of
@@ -57,6 +58,7 @@ _VERSION = 1
 _PREFIX = struct.Struct("<8sQQ")
 _DIGEST_BYTES = hashlib.sha256().digest_size
 _HASH_BLOCK = 1 << 20
+LARGEST_HEADER = 1 << 22  # bytes
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,6 +149,8 @@ def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
             raise unusable(path, "a checkpoint", found)
         with path.open("rb") as file:
             return _read(file, path)
+    except MemoryError as error:
+        raise unusable(path, "a checkpoint that fits into the memory", f"{path.stat().st_size} bytes") from error
     except OSError as error:
         raise unusable(path, "a readable file", f"the error {error.strerror or error}") from error
 
@@ -160,9 +164,15 @@ def _encoded_header(entries: list[Entry], state: Mapping[str, Any]) -> bytes:
         raise DtypeError(f"checkpoint: state is a {type(state).__name__}; expected a dict")
     header = {"arrays": [describe(entry) for entry in entries], "state": plain}
     try:
-        return json.dumps(header, sort_keys=True, separators=(",", ":")).encode("ascii")
+        encoded = json.dumps(header, sort_keys=True, separators=(",", ":")).encode("ascii")
     except ValueError as error:  # an integer of thousands of digits
         raise DtypeError(f"checkpoint: the state cannot be written as JSON: {error}") from error
+    if len(encoded) > LARGEST_HEADER:
+        raise DtypeError(
+            f"checkpoint: the state takes {len(encoded)} bytes of JSON; expected at most {LARGEST_HEADER}: store long "
+            "lists among the arrays"
+        )
+    return encoded
 
 
 def _content(header: bytes, arrays: Iterable[Array]) -> Iterator[bytes | memoryview]:
@@ -225,6 +235,8 @@ def _read_prefix(file: BufferedReader, size: int, path: Path) -> int:
         )
     if _data_start(header_bytes) + _DIGEST_BYTES > size:
         raise unusable(path, f"a header that fits into the file's {size} bytes", f"{header_bytes} bytes")
+    if header_bytes > LARGEST_HEADER:
+        raise unusable(path, f"a header of at most {LARGEST_HEADER} bytes", f"{header_bytes}")
     file.seek(_PREFIX.size)
     return int(header_bytes)
 

@@ -109,6 +109,10 @@ class CheckpointFolder:
         """
         return read_checkpoint(self.best_path) if self.best_path.exists() else None
 
+    def names(self) -> list[str]:
+        """List the names of the checkpoints by step, oldest first, without the best."""
+        return [path.name for _, path in self._step_files()]
+
     def _step_files(self) -> list[tuple[int, Path]]:
         """List the checkpoints by step, oldest first."""
         if not self.path.is_dir():

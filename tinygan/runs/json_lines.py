@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from tinygan.errors import RunError
-from tinygan.runs.atomic import BINARY, write_all
+from tinygan.runs.atomic import write_all
 from tinygan.runs.json_values import json_value
+from tinygan.runs.plain_files import open_to_write, read_plain
 
 
 def append_record(path: Path, record: Mapping[str, Any]) -> None:
@@ -70,11 +71,11 @@ def read_records(path: Path) -> list[dict[str, Any]]:
     [{'step': 1}]
     """
     try:
-        content = path.read_bytes()
+        content = read_plain(path)
     except FileNotFoundError:
         return []
     except OSError as error:
-        raise RunError(f"{path}: cannot be read: {error.strerror}; correct its permissions") from error
+        raise RunError(f"{path}: cannot be read: {error.strerror or error}; correct its permissions") from error
     *lines, _torn = content.split(b"\n")
     return [_record(path, number, line) for number, line in enumerate(lines, start=1)]
 
@@ -92,7 +93,7 @@ def synced_length(path: Path) -> int:
     >>> synced_length(Path("no-such-file.jsonl"))
     0
     """
-    if not path.exists():
+    if not os.path.lexists(path):
         return 0
     with _opened(path) as descriptor:
         os.fsync(descriptor)
@@ -114,7 +115,7 @@ def synced_count(path: Path) -> int:
     >>> synced_count(Path("no-such-file.jsonl"))
     0
     """
-    if not path.exists():
+    if not os.path.lexists(path):
         return 0
     with _opened(path) as descriptor:
         os.fsync(descriptor)
@@ -140,7 +141,7 @@ def length_of(path: Path, count: int) -> int:
     if count == 0:
         return 0
     ends = []
-    if path.exists():
+    if os.path.lexists(path):
         with _opened(path) as descriptor:
             ends = _line_ends(descriptor)
     if len(ends) < count:
@@ -149,6 +150,25 @@ def length_of(path: Path, count: int) -> int:
             "records were lost or removed: put the file back from a copy, or train again with another --out"
         )
     return ends[count - 1]
+
+
+def count_records(path: Path, length: int) -> int:
+    r"""Count the whole lines within the first `length` bytes; a missing file has none.
+
+    Raises
+    ------
+    RunError
+        When the file cannot be read.
+
+    Examples
+    --------
+    >>> count_records(Path("no-such-file.jsonl"), 0)
+    0
+    """
+    if not os.path.lexists(path):
+        return 0
+    with _opened(path) as descriptor:
+        return sum(end <= length for end in _line_ends(descriptor))
 
 
 def check_length(path: Path, length: int) -> None:
@@ -163,7 +183,10 @@ def check_length(path: Path, length: int) -> None:
     --------
     >>> check_length(Path("no-such-file.jsonl"), 0)
     """
-    size = path.stat().st_size if path.exists() else 0
+    size = 0
+    if os.path.lexists(path):
+        with _opened(path) as descriptor:
+            size = os.fstat(descriptor).st_size
     if size < length:
         raise RunError(
             f"{path}: expected at least the {length} bytes that the checkpoint recorded, found {size}; "
@@ -193,7 +216,7 @@ def cut(path: Path, length: int) -> None:
     --------
     >>> cut(Path("no-such-file.jsonl"), 0)
     """
-    if not path.exists():
+    if not os.path.lexists(path):
         return
     with _opened(path) as descriptor:
         os.ftruncate(descriptor, length)
@@ -204,7 +227,7 @@ def cut(path: Path, length: int) -> None:
 def _opened(path: Path, *, create: bool = False) -> Iterator[int]:
     """Open for reading and writing, without a buffer that a kill could lose; say what went wrong."""
     try:
-        descriptor = os.open(path, os.O_RDWR | BINARY | (os.O_CREAT if create else 0), 0o666)
+        descriptor = open_to_write(path, create=create)
         try:
             yield descriptor
         finally:

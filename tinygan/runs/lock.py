@@ -13,7 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tinygan.errors import RunError
-from tinygan.runs.atomic import BINARY, write_all
+from tinygan.runs.atomic import write_all
+from tinygan.runs.plain_files import open_to_write
 
 try:
     import fcntl
@@ -21,33 +22,86 @@ except ImportError:  # Windows: there is no flock, and two writers are the user'
     fcntl = None  # type: ignore[assignment]
 
 
+class Lock:
+    """A lock that is held.
+
+    Parameters
+    ----------
+    descriptor : int
+        Of the open lock file.
+    path : Path
+        Its name.
+    """
+
+    def __init__(self, descriptor: int, path: Path) -> None:
+        self.descriptor, self.path = descriptor, path
+
+    def is_in_place(self) -> bool:
+        """Return whether the file that is locked still has its name: another process would lock what is there now."""
+        try:
+            return os.path.samestat(os.fstat(self.descriptor), os.lstat(self.path))
+        except FileNotFoundError:
+            return False
+
+    def check(self) -> None:
+        """Refuse to go on when the lock file was removed or replaced: the lock keeps no other process out any longer.
+
+        Raises
+        ------
+        RunError
+            It was.
+        """
+        if not self.is_in_place():
+            raise RunError(
+                f"{self.path}: the lock file was removed or replaced while this process held it, and another process "
+                "may be writing here: stopped before anything more was written. Everything up to the last checkpoint "
+                "is whole; see that no other process is at work, then resume"
+            )
+
+
 @contextmanager
-def exclusive_lock(path: Path) -> Iterator[None]:
+def exclusive_lock(path: Path) -> Iterator[Lock]:
     r"""Hold the lock file `path`, which is created if need be, for the time of the ``with`` block.
 
     Raises
     ------
     RunError
-        At once, when another process (or this one) holds the lock, with the number of that process.
+        At once, when another process (or this one) holds the lock, with the number of that process; or when the file
+        is a link, or no plain file.
 
     Examples
     --------
     >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder, exclusive_lock(Path(folder, "run.lock")):
+    >>> with tempfile.TemporaryDirectory() as folder, exclusive_lock(Path(folder, "run.lock")) as lock:
+    ...     lock.check()
     ...     Path(folder, "run.lock").read_text() == f"{os.getpid()}\n"
     True
     """
+    lock = _locked(path)
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | BINARY, 0o666)
-    except OSError as error:
-        raise RunError(
-            f"{path}: cannot open the lock file: {error.strerror}; correct the permissions of {path.parent}"
-        ) from error
-    try:
-        _take(descriptor, path)
-        yield
+        yield lock
     finally:
-        os.close(descriptor)  # gives the lock back
+        os.close(lock.descriptor)  # gives the lock back
+
+
+def _locked(path: Path) -> Lock:
+    while True:
+        try:
+            lock = Lock(open_to_write(path, create=True), path)
+        except OSError as error:
+            raise RunError(
+                f"{path}: cannot open the lock file: {error.strerror}; correct the permissions of {path.parent}"
+            ) from error
+        try:
+            _take(lock.descriptor, path)
+            # Between opening and locking, the file may have been removed: then this is a lock on nothing.
+            in_place = lock.is_in_place()
+        except BaseException:
+            os.close(lock.descriptor)
+            raise
+        if in_place:
+            return lock
+        os.close(lock.descriptor)
 
 
 def _take(descriptor: int, path: Path) -> None:
@@ -59,7 +113,7 @@ def _take(descriptor: int, path: Path) -> None:
     except BlockingIOError as error:
         holder = os.read(descriptor, 20).decode("ascii", "replace").strip()
         raise RunError(
-            f"{path.parent}: expected a run folder that nobody is writing to, found it in use by process "
+            f"{path.parent}: expected a run folder that no other process is writing to, found it in use by process "
             f"{holder or 'unknown'}; wait until that process ends, or stop it, and try again"
         ) from error
     except OSError as error:

@@ -19,9 +19,12 @@ checkpoints of two equal runs are equal files.
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import json
 import operator
 import os
+import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -36,6 +39,7 @@ from tinygan.runs.command import command, recorded_options
 from tinygan.runs.json_lines import (
     append_record,
     check_length,
+    count_records,
     cut,
     length_of,
     read_records,
@@ -43,7 +47,10 @@ from tinygan.runs.json_lines import (
     synced_length,
 )
 from tinygan.runs.json_values import json_value
-from tinygan.runs.lock import exclusive_lock
+from tinygan.runs.lock import Lock, exclusive_lock
+from tinygan.runs.plain_files import read_plain, why_not_in_place
+
+LARGEST_ENVIRONMENT = 1 << 20  # bytes of ``environment.json``, which has one or two thousand
 
 # Under this key a checkpoint's state says which step it is and how long the record files were.
 POSITION = "run_folder"
@@ -88,10 +95,17 @@ class RunFolder:
         self.checkpoints_path = self.path / "checkpoints"
         self.report_path = self.path / "report.html"
         self._checkpoints = CheckpointFolder(self.checkpoints_path)
+        self._lock: Lock | None = None  # while this object holds it
+        self._holder: int | None = None  # the thread that took it
+        self._seen: object = None  # what stood here when `remember` was called
 
     @classmethod
     def create(
-        cls, path: str | os.PathLike[str], config_text: str, environment: Mapping[str, Any]
+        cls,
+        path: str | os.PathLike[str],
+        config_text: str,
+        environment: Mapping[str, Any],
+        numbered: bool = False,
     ) -> RunFolder:
         """Make a new run folder, or use an empty one, or one that a killed process had only begun to make.
 
@@ -103,6 +117,9 @@ class RunFolder:
             The resolved configuration, for ``config.toml``.
         environment : mapping
             What `tinygan.runs.environment.describe_environment` says, for ``environment.json``.
+        numbered : bool
+            Where anything of this name is there already, make the first of path-2, path-3, ... that is not: of several
+            processes that choose at once, each gets a folder of its own.
 
         Raises
         ------
@@ -112,15 +129,18 @@ class RunFolder:
         run = cls(path)
         described = json.dumps(json_value(environment, "environment"), indent=2) + "\n"
         try:
+            if numbered:
+                run = cls(_new_folder(run.path))
             run.path.mkdir(parents=True, exist_ok=True)
             run._refuse_unless_empty()
             with run.lock():
-                run._refuse_unless_empty()  # nobody else got in between
+                run._refuse_unless_empty()  # no other process got in between
                 run.samples_path.mkdir(exist_ok=True)  # in the order that `_is_half_made` knows
                 run.checkpoints_path.mkdir(exist_ok=True)
                 atomic_write(run.environment_path, [described.encode()])
                 atomic_write(run.config_path, [config_text.encode()])
                 sync_folder(run.path.parent)
+                run.remember()
         except FileExistsError as error:
             raise RunError(f"{run.path}: expected a folder, found a file; choose another --out") from error
         except RunError:
@@ -168,7 +188,7 @@ class RunFolder:
             raise RunError(f"{self.path}: expected an empty folder, found {shown}; choose another --out")
 
     def _is_half_made(self, found: Iterable[str]) -> bool:
-        """Say whether these names are what `create` makes first, up to some moment at which it was killed."""
+        """Return whether these names are what `create` makes first, up to some moment at which it was killed."""
         in_order = [self.samples_path, self.checkpoints_path, self.environment_path, self.config_path]
         made = {final_name(name) for name in found}
         return made == {path.name for path in in_order[: len(made)]} and not any(
@@ -179,19 +199,76 @@ class RunFolder:
     def lock(self) -> Iterator[None]:
         """Keep every other process from writing here, and clear away what a killed one left half-written.
 
+        Inside, the same thread may take it again, by the same object: whoever reads in order to write takes it first.
+
         Raises
         ------
         RunError
-            When another process is writing; the message names it.
+            When another process is writing; the message names it. Or when something in the folder is a link that leads
+            elsewhere, or no plain file: nothing outside is ever written.
         """
-        with exclusive_lock(self.path / "run.lock"):
+        if self._lock is not None and self._holder == threading.get_ident():
+            yield
+            return
+        with exclusive_lock(self.path / "run.lock") as lock:
+            self._refuse_links()
             # Only now is every temporary file known to be a leftover and not the work of a live writer.
             try:
                 for folder in (self.path, self.samples_path, self.checkpoints_path):
                     remove_temporaries(folder)
             except OSError as error:
                 raise _refused(self.path, "cannot be cleared of half-written files", error) from error
-            yield
+            self._lock, self._holder = lock, threading.get_ident()
+            try:
+                yield
+            finally:
+                self._lock = self._holder = None
+
+    def check(self) -> None:
+        """Refuse to write where this process may not any longer; every writer below asks first.
+
+        Raises
+        ------
+        RunError
+            The lock that this object holds was removed or replaced, or something here has become a link.
+        """
+        if self._lock is not None:
+            self._lock.check()
+        self._refuse_links()
+
+    def _refuse_links(self) -> None:
+        """Refuse what would be written elsewhere: in a folder that is a link, or into a file with another name."""
+        places = {path: why_not_in_place(path, folder=True) for path in (self.samples_path, self.checkpoints_path)}
+        places |= {path: why_not_in_place(path, shared=False) for path in (self.metrics_path, self.timing_path)}
+        replaced = (self.config_path, self.environment_path, self.report_path)
+        places |= {path: why_not_in_place(path) for path in replaced}
+        for path, reason in places.items():
+            if reason is not None:
+                raise RunError(f"{path}: {reason}. (The run folder itself may be a link.)")
+
+    def remember(self) -> None:
+        """Take note of what stands here, for `refuse_if_changed`; hold `lock`."""
+        self._seen = self._now()
+
+    def refuse_if_changed(self) -> None:
+        """Refuse to go on from what was read earlier when another process has written since; hold `lock`.
+
+        Raises
+        ------
+        RunError
+            Since the last `remember` the configuration was changed, or there are other checkpoints.
+        """
+        if self._seen is not None and self._seen != self._now():
+            raise RunError(
+                f"{self.path}: another process went on with this run, or changed its configuration, after it was "
+                "opened here: to go on would undo that. Open it again: nothing has been written"
+            )
+
+    def _now(self) -> object:
+        try:
+            return read_plain(self.config_path), self._checkpoints.names()
+        except OSError as error:
+            raise _refused(self.path, "cannot be read", error) from error
 
     def write_config(self, text: str) -> None:
         """Replace ``config.toml``; hold `lock`.
@@ -201,6 +278,7 @@ class RunFolder:
         RunError
             When the system refuses; the old one is whole.
         """
+        self.check()
         try:
             atomic_write(self.config_path, [text.encode()])
         except OSError as error:
@@ -215,8 +293,8 @@ class RunFolder:
             When it is missing or not a JSON object.
         """
         try:
-            recorded = json.loads(self.environment_path.read_bytes())
-        except (OSError, ValueError) as error:
+            recorded = json.loads(read_plain(self.environment_path, LARGEST_ENVIRONMENT))
+        except (OSError, ValueError, RecursionError) as error:
             raise RunError(
                 f"{self.environment_path}: cannot be read: {error}; put it back from a copy"
             ) from error
@@ -246,10 +324,12 @@ class RunFolder:
 
     def append_metrics(self, record: Mapping[str, Any]) -> None:
         """Add a line to ``metrics.jsonl``; put no clock in it. See `json_lines.append_record`."""
+        self.check()
         append_record(self.metrics_path, record)
 
     def append_timing(self, record: Mapping[str, Any]) -> None:
         """Add a line to ``timing.jsonl``. See `json_lines.append_record`."""
+        self.check()
         append_record(self.timing_path, record)
 
     def metrics(self) -> list[dict[str, Any]]:
@@ -292,6 +372,7 @@ class RunFolder:
                 f"save_checkpoint: the state has the key {POSITION!r}, which the run folder writes itself; "
                 "leave it out, or use another name"
             )
+        self.check()
         # The records a checkpoint names must be on the disk before it is; their names in this folder are
         # forced there by `CheckpointFolder.save`.
         position = {
@@ -322,6 +403,23 @@ class RunFolder:
         RunError
             When a file is shorter than it was or was edited; then neither is touched.
         """
+        self.check()
+        for path, length in self._lengths_at(checkpoint).items():
+            cut(path, length)
+
+    def records_at(self, checkpoint: Checkpoint | None) -> tuple[int, int]:
+        """Count the records of ``metrics.jsonl`` and of ``timing.jsonl`` at a checkpoint; nothing is changed.
+
+        Raises
+        ------
+        CheckpointError, RunError
+            As `rewind`, which keeps so many.
+        """
+        metrics, timing = (count_records(path, length) for path, length in self._lengths_at(checkpoint).items())
+        return metrics, timing
+
+    def _lengths_at(self, checkpoint: Checkpoint | None) -> dict[Path, int]:
+        """Return how many bytes of each file there were at a checkpoint, and still are."""
         metrics = _recorded(checkpoint, "metrics_bytes")
         if _is_old(checkpoint):
             timing = _recorded(checkpoint, "timing_bytes")
@@ -330,12 +428,22 @@ class RunFolder:
         lengths = {self.metrics_path: metrics, self.timing_path: timing}
         for path, length in lengths.items():
             check_length(path, length)
-        for path, length in lengths.items():
-            cut(path, length)
+        return lengths
+
+
+def _new_folder(path: Path) -> Path:
+    """Make path, or the first of path-2, path-3, ... that is not there; to make a folder is to have its name."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for number in itertools.count(1):
+        candidate = path if number == 1 else path.with_name(f"{path.name}-{number}")
+        with contextlib.suppress(FileExistsError):
+            candidate.mkdir()
+            return candidate
+    raise AssertionError("numbers do not end")
 
 
 def _is_old(checkpoint: Checkpoint | None) -> bool:
-    """Say whether a checkpoint counts the bytes of ``timing.jsonl``, as those of the first runs did."""
+    """Return whether a checkpoint counts the bytes of ``timing.jsonl``, as those of the first runs did."""
     position = checkpoint.state.get(POSITION) if checkpoint is not None else None
     return isinstance(position, dict) and "timing_bytes" in position
 

@@ -1,0 +1,127 @@
+"""Validation while training: what it measures, what it keeps, and that it leaves the bits of the training alone."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from tinygan import evaluation, gan, nn
+from tinygan.backend import Streams
+from tinygan.experiments.protocol import generator_of
+from tinygan.experiments.running import Limits, reopen, run, start
+from tinygan.experiments.selection import IMAGES, Validation, parzen, validate
+
+EVERY = ("training.epochs=6", "output.validate_every=2", "output.validation_samples=50")
+
+
+def test_validate_is_the_protocol_on_the_first_thousand_images():
+    generator, noise = nn.Linear(2, 3), gan.Noise("gaussian", 2)
+    images = np.random.default_rng(0).random((IMAGES + 50, 3))
+    found = validate(generator, noise, images, seed=4, samples=300)
+    samples = gan.sample(generator, 300, noise, Streams(4)["validation"])
+    sigma = evaluation.select_sigma(samples, images[:IMAGES])
+    values = evaluation.parzen_log_likelihood(samples, images[:IMAGES], sigma)
+    assert found.sigma == sigma
+    assert found.log_likelihood == pytest.approx(values.mean(), abs=1e-9)
+    assert found.standard_error == pytest.approx(evaluation.standard_error(values), abs=1e-9)
+    assert found == validate(generator, noise, images, seed=4, samples=300)
+    assert found == parzen(samples, images)
+    assert found != validate(generator, noise, images, seed=5, samples=300)
+    assert generator.training
+
+
+def test_an_epoch_is_judged_as_often_as_the_experiment_says(tiny_experiment, tiny_data, tmp_path):
+    folder, training = start(tiny_experiment(*EVERY), tiny_data(), tmp_path / "run")
+    run(folder, training)
+    records = folder.metrics()
+    judged = [record["epoch"] for record in records if "validation_log_likelihood" in record]
+    assert judged == [2, 4, 6]
+    game, config = training.game, training.config
+    last = validate(game.generator, game.noise, tiny_data().validation.images, config.seed, 50)
+    assert {name: records[-1][name] for name in last.metrics()} == last.metrics()
+
+
+def test_with_averaged_weights_it_is_their_samples_that_are_judged(tiny_experiment, tiny_data, tmp_path):
+    folder, training = start(tiny_experiment(*EVERY, "generator.average_decay=0.9"), tiny_data(), tmp_path / "run")
+    run(folder, training)
+    generator = generator_of(folder.latest_checkpoint(), training.config)
+    average = dict(zip(generator.state_dict(), training.average.arrays(), strict=True))
+    assert all(np.array_equal(array, average[name]) for name, array in generator.state_dict().items())
+    images, seed = tiny_data().validation.images, training.config.seed
+    found = validate(generator, training.game.noise, images, seed, 50)
+    assert folder.metrics()[-1]["validation_log_likelihood"] == found.log_likelihood
+    assert found != validate(training.game.generator, training.game.noise, images, seed, 50)
+
+
+def test_validation_leaves_the_training_alone(tiny_experiment, tiny_data, tmp_path):
+    plain, training = start(tiny_experiment("training.epochs=6"), tiny_data(), tmp_path / "plain")
+    run(plain, training)
+    judged, again = start(tiny_experiment(*EVERY), tiny_data(), tmp_path / "judged")
+    run(judged, again)
+    for name, array in training.state()[0].items():
+        np.testing.assert_array_equal(array, again.state()[0][name])
+    kept = [{k: v for k, v in record.items() if not k.startswith("validation")} for record in judged.metrics()]
+    assert kept == plain.metrics()
+
+
+@pytest.fixture
+def scripted(monkeypatch):
+    """Give the validations, in their order, these log-likelihoods."""
+
+    def script(*values: float) -> None:
+        left = list(values)
+        monkeypatch.setattr(
+            "tinygan.experiments.running.validate", lambda *_: Validation(left.pop(0), 0.5, evaluation.SIGMAS[0])
+        )
+
+    return script
+
+
+@pytest.mark.parametrize(
+    ("values", "best"),
+    [((1.0, 2.0, 3.0), 6), ((3.0, 2.0, 1.0), 2), ((1.0, 3.0, 2.0), 4), ((2.0, 2.0, 2.0), 2), ((-9.0, -8.0, -8.5), 4)],
+)
+def test_the_best_checkpoint_is_of_the_best_validation(tiny_experiment, tiny_data, tmp_path, scripted, values, best):
+    scripted(*values)
+    folder, training = start(tiny_experiment(*EVERY), tiny_data(), tmp_path / "run")
+    run(folder, training)
+    checkpoint = folder.best_checkpoint()
+    assert checkpoint is not None
+    assert checkpoint.state["epoch"] == best
+    assert folder.latest_checkpoint().state["epoch"] == 6
+
+
+def test_the_best_is_remembered_across_a_stop(tiny_experiment, tiny_data, tmp_path, scripted):
+    scripted(1.0, 3.0, 2.0)
+    folder, training = start(tiny_experiment(*EVERY), tiny_data(), tmp_path / "run")
+    run(folder, training, Limits(steps=5 * training.steps_per_epoch - 1))
+    assert folder.best_checkpoint().state["epoch"] == 4
+    folder, training = reopen(tmp_path / "run", lambda config: tiny_data())
+    assert training.best_validation == 3.0
+    run(folder, training)
+    assert folder.best_checkpoint().state["epoch"] == 4
+    assert [record.get("validation_log_likelihood") for record in folder.metrics()][1::2] == [1.0, 3.0, 2.0]
+
+
+def test_a_best_epoch_is_saved_even_between_checkpoints(tiny_experiment, tiny_data, tmp_path, scripted):
+    scripted(1.0, 3.0, 2.0)
+    config = tiny_experiment(*EVERY, "output.checkpoint_every=100")
+    folder, training = start(config, tiny_data(), tmp_path / "run")
+    run(folder, training)
+    assert folder.best_checkpoint().state["epoch"] == 4
+
+
+def test_nan_is_never_the_best(tiny_experiment, tiny_data, tmp_path, scripted):
+    scripted(float("nan"), 1.0, float("nan"))
+    folder, training = start(tiny_experiment(*EVERY), tiny_data(), tmp_path / "run")
+    run(folder, training)
+    assert folder.best_checkpoint().state["epoch"] == 4
+
+
+def test_a_run_without_validation_keeps_no_best(tiny_experiment, tiny_data, tmp_path):
+    folder, training = start(tiny_experiment(), tiny_data(), tmp_path / "run")
+    run(folder, training)
+    assert folder.best_checkpoint() is None
+    assert "validation" not in json.dumps(folder.metrics())

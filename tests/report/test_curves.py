@@ -1,0 +1,88 @@
+"""The right numbers are on the right chart, beside the right references."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from tinygan.report.curves import column, training_charts
+
+
+@pytest.fixture
+def charts_of(metrics_of):
+    """Return a function that makes the charts of five epochs, by name, and their records."""
+
+    def make(objective="non-saturating", **changes):
+        records = [metrics_of(epoch, **changes) for epoch in range(1, 6)]
+        return {chart.name: chart for chart in training_charts(records, objective)}, records
+
+    return make
+
+
+def test_every_chart_shows_its_fields(charts_of):
+    charts, records = charts_of(momentum=0.5)
+    shown = {
+        "losses": ["discriminator_loss", "generator_loss"],
+        "value": ["value"],
+        "answers": ["d_real", "d_fake"],
+        "accuracy": ["d_accuracy"],
+        "gradients": ["discriminator_gradient_norm", "generator_gradient_norm"],
+        "rates": ["discriminator_lr", "generator_lr"],
+        "momentum": ["momentum"],
+    }
+    assert list(charts) == list(shown)
+    for name, keys in shown.items():
+        assert charts[name].x.tolist() == [1, 2, 3, 4, 5]
+        assert [line.y.tolist() for line in charts[name].lines] == [[r[key] for r in records] for key in keys]
+        assert charts[name].title
+        assert charts[name].reading.endswith(".")
+
+
+def test_references(charts_of):
+    charts, _ = charts_of()
+    levels = {name: [(r.level, r.label) for r in chart.references] for name, chart in charts.items()}
+    assert levels["losses"] == [(math.log(4), "log 4 = 1.386"), (math.log(2), "log 2 = 0.693")]
+    assert levels["value"] == [(-math.log(4), "−log 4 = −1.386")]
+    assert levels["answers"] == levels["accuracy"] == [(0.5, "1/2")]
+    assert charts["gradients"].logarithmic
+    assert charts["answers"].limits == charts["accuracy"].limits == (0, 1)
+
+
+def test_the_minimax_generator_ends_at_minus_log_2(charts_of):
+    charts, _ = charts_of("minimax")
+    reference = charts["losses"].references[1]
+    assert (reference.level, reference.label) == (-math.log(2), "−log 2 = −0.693")
+    assert "G's −log 2," in charts["losses"].reading
+
+
+def test_each_reference_has_the_colour_of_its_line(charts_of):
+    charts, _ = charts_of()
+    for name in ("losses", "value"):
+        assert [r.colour for r in charts[name].references] == [line.colour for line in charts[name].lines]
+
+
+def test_no_momentum_no_chart(charts_of):
+    assert "momentum" not in charts_of()[0]
+
+
+def test_equal_rates_are_one_line(charts_of):
+    (line,) = charts_of(discriminator_lr=0.1)[0]["rates"].lines
+    assert line.label == "D and G"
+    assert [line.label for line in charts_of()[0]["rates"].lines] == ["D", "G"]
+
+
+@pytest.mark.parametrize("value", [None, "1", True, [1], math.nan, math.inf, -math.inf, 10**400])
+def test_what_is_no_finite_number_is_a_gap(value):
+    assert np.array_equal(column([{"a": 1}, {"a": value}, {}], "a"), [1, math.nan, math.nan], equal_nan=True)
+
+
+def test_only_judged_epochs_have_a_validation():
+    records = [{"epoch": 1}, {"epoch": 2, "validation_log_likelihood": -5.0}, {"epoch": 3}]
+    records += [{"epoch": 4, "validation_log_likelihood": 7.5}, {"epoch": 5, "validation_log_likelihood": None}]
+    chart = training_charts(records, "minimax")[-1]
+    assert chart.name == "validation"
+    assert chart.x.tolist() == [2, 4]
+    assert chart.lines[0].y.tolist() == [-5.0, 7.5]
+    assert all(chart.name != "validation" for chart in training_charts(records[:1], "minimax"))

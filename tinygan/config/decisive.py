@@ -1,0 +1,105 @@
+"""Which settings of an experiment decide its bits, and which may change while it runs.
+
+A run can be made longer, be given another name, or show more of itself, and is still the same run. With another
+learning rate it is not: what it has learnt so far was learnt under the old one, and no file would say so.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from tinygan.config.experiment import ExperimentConfig, parse_experiment, to_toml
+from tinygan.config.sections import OutputConfig
+
+
+def decisive_toml(config: ExperimentConfig) -> str:
+    """Write the settings that decide the bits of a run; the same text for any two configurations of one run.
+
+    What may differ is set to a fixed value: the name and the description, ``training.epochs``, the table ``output``,
+    ``training.threads`` (which is recorded, and warned of, with the machine) and ``generator.pretrained`` (which has
+    done its work before the first step).
+
+    Parameters
+    ----------
+    config : ExperimentConfig
+
+    Returns
+    -------
+    str
+        An experiment in TOML.
+
+    Examples
+    --------
+    >>> from tinygan.config.experiment import load_experiment
+    >>> longer, faster = ["training.epochs=2000"], ["generator.optimizer.lr=0.2"]
+    >>> decisive_toml(load_experiment("mnist")) == decisive_toml(load_experiment("mnist", longer))
+    True
+    >>> decisive_toml(load_experiment("mnist")) == decisive_toml(load_experiment("mnist", faster))
+    False
+    """
+    settled = dataclasses.replace(
+        config,
+        name="decisive",
+        description="",
+        generator=dataclasses.replace(config.generator, pretrained=None),
+        training=dataclasses.replace(config.training, epochs=1, threads=None),
+        output=OutputConfig(),
+    )
+    return to_toml(settled)
+
+
+def changes(recorded: str, config: ExperimentConfig) -> list[str]:
+    """Say which decisive settings have changed.
+
+    Parameters
+    ----------
+    recorded : str
+        What `decisive_toml` wrote, this version's or an earlier one's: a key it did not know yet has its default.
+    config : ExperimentConfig
+        The settings now.
+
+    Returns
+    -------
+    list of str
+        One part of a sentence a setting, by its dotted name; empty when it is the same run.
+
+    Raises
+    ------
+    ConfigError
+        `recorded` is no experiment for this version.
+
+    Examples
+    --------
+    >>> from tinygan.config.experiment import load_experiment
+    >>> recorded = decisive_toml(load_experiment("mnist"))
+    >>> changes(recorded, load_experiment("mnist", ["training.k=2", "training.epochs=5"]))
+    ['training.k was 1 and is now 2']
+    """
+    before = _leaves(parse_experiment(recorded, "the recorded settings"))
+    now = _leaves(parse_experiment(decisive_toml(config), "the settings"))
+    names = [*before, *(name for name in now if name not in before)]
+    return [
+        f"{name} was {_said(before.get(name))} and is now {_said(now.get(name))}"
+        for name in names
+        if before.get(name) != now.get(name)
+    ]
+
+
+def _said(value: object) -> str:
+    return "absent" if value is None else json.dumps(value)  # TOML writes these values so, too
+
+
+def _leaves(config: ExperimentConfig) -> dict[str, object]:
+    """Return every setting under the name that ``--set`` takes, without those that are absent."""
+    return dict(_walk(dataclasses.asdict(config)))
+
+
+def _walk(value: Any, *path: object) -> Iterator[tuple[str, object]]:
+    if isinstance(value, dict | list | tuple):
+        for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from _walk(item, *path, key)
+    elif value is not None:
+        yield ".".join(map(str, path)), value

@@ -1,0 +1,320 @@
+"""What an experiment consists of: one frozen dataclass for each table of the TOML file.
+
+The annotations are the rules (see `tinygan.config.schema`); a field with a default is an optional key.
+The ``check`` methods hold the rules that involve more than one key. The shipped files, ``mnist.toml`` first,
+explain every key where it is used.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal, TypeAlias
+
+from tinygan.config.refusals import Place
+from tinygan.config.schema import Choice, Flag, FolderPath, Integer, ListOf, Number, Section, Tagged
+
+LARGEST_WIDTH = 100_000  # of a layer: two such layers have 10^10 weights between them
+LARGEST_SHEET = 10_000  # images on one picture: of MNIST, it has 30 million pixels
+_WIDE = "the weights between two layers that wide take 40 GB"
+_SHEET = "a picture of more takes a gigabyte of memory to draw; for more samples: tinygan sample RUN --out FILE.npy"
+_VALIDATED = "more samples take gigabytes of memory, and each validation minutes"
+
+# --- layers ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class LinearConfig(Section):
+    """``units`` affine maps of the input.
+
+    ``weight_range = r`` draws the weights uniformly from (-r, r), as the paper's code does; without it
+    r = 1 / sqrt(inputs). ``nonzero_weights = n`` instead gives each unit n weights from N(0, 1), at inputs drawn at
+    random, and 0 for the others. ``bias`` is the initial bias, or "marginal": the logit of each pixel's training
+    mean.
+    """
+
+    type: Annotated[Literal["linear"], Choice("linear")] = "linear"
+    units: Annotated[int, Integer(at_least=1, at_most=LARGEST_WIDTH, because=_WIDE)]
+    weight_range: Annotated[float | None, Number(above=0, single=True)] = None
+    nonzero_weights: Annotated[int | None, Integer(at_least=1)] = None
+    bias: Annotated[float | Literal["marginal"], Number(word="marginal", single=True)] = 0.0
+
+    def check(self, place: Place) -> None:
+        """Refuse weights that start in two ways."""
+        if self.weight_range is not None and self.nonzero_weights is not None:
+            raise place.at("nonzero_weights").refuse(
+                "weight_range says already how the weights start: remove one of the two"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaxoutConfig(Section):
+    """``units`` outputs, each the maximum over its own ``pieces`` affine maps.
+
+    ``weight_range`` and ``bias`` are as in `LinearConfig`, but a maxout bias is always a number.
+    """
+
+    type: Annotated[Literal["maxout"], Choice("maxout")] = "maxout"
+    units: Annotated[int, Integer(at_least=1, at_most=LARGEST_WIDTH, because=_WIDE)]
+    pieces: Annotated[int, Integer(at_least=1, at_most=LARGEST_WIDTH, because=_WIDE)]
+    weight_range: Annotated[float | None, Number(above=0, single=True)] = None
+    bias: Annotated[float, Number(single=True)] = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReluConfig(Section):
+    """max(0, x)."""
+
+    type: Annotated[Literal["relu"], Choice("relu")] = "relu"
+
+
+@dataclass(frozen=True, kw_only=True)
+class LeakyReluConfig(Section):
+    """x where it is positive, ``slope`` times x elsewhere."""
+
+    type: Annotated[Literal["leaky_relu"], Choice("leaky_relu")] = "leaky_relu"
+    slope: Annotated[float, Number(at_least=0, single=True)] = 0.01
+
+
+@dataclass(frozen=True, kw_only=True)
+class SigmoidConfig(Section):
+    """1 / (1 + exp(-x))."""
+
+    type: Annotated[Literal["sigmoid"], Choice("sigmoid")] = "sigmoid"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TanhConfig(Section):
+    """The hyperbolic tangent."""
+
+    type: Annotated[Literal["tanh"], Choice("tanh")] = "tanh"
+
+
+@dataclass(frozen=True, kw_only=True)
+class DropoutConfig(Section):
+    """Each value is zero with probability ``p`` while training; the kept ones are divided by 1 - p."""
+
+    type: Annotated[Literal["dropout"], Choice("dropout")] = "dropout"
+    p: Annotated[float, Number(at_least=0, below=1)]
+
+
+LayerConfig: TypeAlias = (
+    LinearConfig | MaxoutConfig | ReluConfig | LeakyReluConfig | SigmoidConfig | TanhConfig | DropoutConfig
+)
+LAYERS = Tagged(
+    "type", LinearConfig, MaxoutConfig, ReluConfig, LeakyReluConfig, SigmoidConfig, TanhConfig, DropoutConfig
+)
+
+# --- optimizers -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class SgdConfig(Section):
+    """Gradient descent with momentum, as in the paper's code: v = m v - lr g, then w = w + v.
+
+    After update t the learning rate is max(lr_min, lr / lr_decay**t), and ``lr_gamma`` times that once
+    ``lr_milestone`` updates are done; without these two it never drops. In epoch e, counted from 1, the
+    momentum is m + (momentum_final - m) min(1, (e - 1) / (momentum_epochs - 1)), where m is ``momentum``; it
+    stays at m when ``momentum_final`` and ``momentum_epochs`` are None. ``max_col_norm`` bounds the norm of
+    each unit's incoming weights.
+    """
+
+    kind: Annotated[Literal["sgd"], Choice("sgd")] = "sgd"
+    lr: Annotated[float, Number(above=0, single=True)]
+    lr_decay: Annotated[float, Number(at_least=1)] = 1.0
+    lr_min: Annotated[float, Number(at_least=0, single=True)] = 0.0
+    lr_milestone: Annotated[int | None, Integer(at_least=1)] = None
+    lr_gamma: Annotated[float | None, Number(above=0, below=1)] = None
+    momentum: Annotated[float, Number(at_least=0, below=1)] = 0.0
+    momentum_final: Annotated[float | None, Number(at_least=0, below=1)] = None
+    momentum_epochs: Annotated[int | None, Integer(at_least=2)] = None
+    max_col_norm: Annotated[float | None, Number(above=0, single=True)] = None
+
+    def check(self, place: Place) -> None:
+        """Refuse half a momentum ramp, half a drop, and a floor above the starting learning rate."""
+        if self.lr_milestone is not None and self.lr_gamma is None:
+            raise place.at("lr_gamma").refuse(
+                "missing; it is what the learning rate is multiplied by after lr_milestone updates: expected a number "
+                "above 0 and below 1"
+            )
+        if self.lr_gamma is not None and self.lr_milestone is None:
+            raise place.at("lr_milestone").refuse(
+                "missing; it says after how many updates the learning rate is multiplied by lr_gamma: add it, or "
+                "remove lr_gamma"
+            )
+        if self.momentum_final is not None and self.momentum_epochs is None:
+            raise place.at("momentum_epochs").refuse(
+                "missing; it says in which epoch momentum_final is reached: expected an integer of at least 2"
+            )
+        if self.momentum_epochs is not None and self.momentum_final is None:
+            raise place.at("momentum_final").refuse(
+                "missing; momentum_epochs says when it is reached: add it, or remove momentum_epochs"
+            )
+        if self.lr_min > self.lr:
+            raise place.at("lr_min").refuse(f"expected at most lr, which is {self.lr!r}, got {self.lr_min!r}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdamConfig(Section):
+    """Adam (Kingma and Ba, 2015), younger than the paper: for experiments of your own."""
+
+    kind: Annotated[Literal["adam"], Choice("adam")] = "adam"
+    lr: Annotated[float, Number(above=0, single=True)]
+    beta1: Annotated[float, Number(at_least=0, below=1)] = 0.9
+    beta2: Annotated[float, Number(at_least=0, below=1)] = 0.999
+    eps: Annotated[float, Number(above=0, single=True)] = 1e-8
+
+
+OptimizerConfig: TypeAlias = SgdConfig | AdamConfig
+OPTIMIZERS = Tagged("kind", SgdConfig, AdamConfig)
+
+# --- the two players ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class GeneratorConfig(Section):
+    """G: its layers from the noise up to the data, and how it is trained.
+
+    With ``average_decay`` d, samples are drawn not with the weights but with their exponential moving average, in which
+    those of t steps ago have a weight in proportion to d^t; the game goes on as without it. ``pretrained`` is the
+    folder of an earlier run: the topmost layers start as the whole generator of that run ended, and those below them
+    are new.
+    """
+
+    layers: Annotated[tuple[LayerConfig, ...], ListOf(LAYERS)]
+    optimizer: Annotated[OptimizerConfig, OPTIMIZERS]
+    average_decay: Annotated[float | None, Number(above=0, below=1)] = None
+    pretrained: Annotated[str | None, FolderPath()] = None
+
+    def check(self, place: Place) -> None:
+        """Refuse a net with nothing to train, and a marginal bias that no sigmoid turns into the mean."""
+        at_layers = place.at("layers")
+        _last_trainable(self.layers, at_layers)
+        for index, layer in enumerate(self.layers):
+            above = [type(other) for other in self.layers[index + 1 :]]
+            if isinstance(layer, LinearConfig) and layer.bias == "marginal" and above != [SigmoidConfig]:
+                raise at_layers.at(index, "bias").refuse(
+                    '"marginal" makes the sigmoid of the bias the mean training image, so it fits only the '
+                    'last linear layer, with { type = "sigmoid" } after it and nothing else'
+                )
+
+
+@dataclass(frozen=True, kw_only=True)
+class DiscriminatorConfig(Section):
+    """D: its layers from the data up to one logit, and how it is trained."""
+
+    layers: Annotated[tuple[LayerConfig, ...], ListOf(LAYERS)]
+    optimizer: Annotated[OptimizerConfig, OPTIMIZERS]
+
+    def check(self, place: Place) -> None:
+        """Refuse a net that does not end on one logit."""
+        at_layers = place.at("layers")
+        last = len(self.layers) - 1
+        if isinstance(self.layers[last], SigmoidConfig):
+            raise at_layers.at(last).refuse("losses are computed on logits: remove the last sigmoid")
+        logit = _last_trainable(self.layers, at_layers)
+        if logit != last:
+            raise at_layers.at(last).refuse(
+                f"the discriminator ends on its logit: remove the {self.layers[last].type} after it"
+            )
+        for index, layer in enumerate(self.layers):
+            if isinstance(layer, LinearConfig) and layer.bias == "marginal":
+                raise at_layers.at(index, "bias").refuse(
+                    '"marginal" is for the output of the generator; expected a number'
+                )
+            if index == logit and isinstance(layer, LinearConfig | MaxoutConfig) and layer.units != 1:
+                raise at_layers.at(index, "units").refuse(
+                    f"the discriminator ends on one logit: expected 1, got {layer.units}"
+                )
+
+
+def _last_trainable(layers: tuple[LayerConfig, ...], place: Place) -> int:
+    """Return the index of the last layer that owns parameters."""
+    for index in reversed(range(len(layers))):
+        if isinstance(layers[index], LinearConfig | MaxoutConfig):
+            return index
+    raise place.refuse("expected at least one linear or maxout layer: without one there is nothing to train")
+
+
+# --- everything else ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig(Section):
+    """Which data set is learnt; ``fold``, from 0, is for those that come divided in several ways."""
+
+    set: Annotated[Literal["digits", "gaussian", "mnist", "tfd"], Choice("digits", "gaussian", "mnist", "tfd")]
+    fold: Annotated[int | None, Integer(at_least=0)] = None
+
+    def check(self, place: Place) -> None:
+        """Refuse a fold that there is not, and a missing one."""
+        if self.set != "tfd":
+            if self.fold is not None:
+                raise place.at("fold").refuse(f'"{self.set}" has no folds: remove it')
+        elif self.fold is None:
+            raise place.at("fold").refuse('missing; "tfd" has five folds: expected an integer from 0 to 4')
+        elif self.fold > 4:
+            raise place.at("fold").refuse(f'"tfd" has five folds: expected an integer from 0 to 4, got {self.fold}')
+
+    @property
+    def is_line(self) -> bool:
+        """Whether an example is one number, which has a place on the line, and no picture."""
+        return self.set == "gaussian"
+
+    @property
+    def needs_files(self) -> bool:
+        """Whether the data are in files of their own."""
+        return self.set in ("mnist", "tfd")
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoiseConfig(Section):
+    """The prior p_z at the bottom of G: its shape and its number of dimensions."""
+
+    kind: Annotated[
+        Literal["uniform", "gaussian", "spherical"], Choice("uniform", "gaussian", "spherical")
+    ]
+    size: Annotated[int, Integer(at_least=1, at_most=LARGEST_WIDTH, because=_WIDE)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingConfig(Section):
+    """The game: Algorithm 1 as printed is what the defaults say.
+
+    ``threads`` limits the threads of the matrix products; without it there is one for each processor.
+    """
+
+    epochs: Annotated[int, Integer(at_least=1)]
+    batch: Annotated[int, Integer(at_least=1)]
+    k: Annotated[int, Integer(at_least=1)] = 1
+    schedule: Annotated[Literal["alternating", "simultaneous"], Choice("alternating", "simultaneous")] = (
+        "alternating"
+    )
+    shared_noise: Annotated[bool, Flag()] = False
+    objective: Annotated[Literal["non-saturating", "minimax"], Choice("non-saturating", "minimax")] = (
+        "non-saturating"
+    )
+    discriminator_loss_scale: Annotated[float, Number(above=0, single=True)] = 1.0
+    threads: Annotated[int | None, Integer(at_least=1, at_most=1024)] = None
+
+    def check(self, place: Place) -> None:
+        """Refuse shared noise where each player moves at its own time."""
+        if self.shared_noise and self.schedule == "alternating":
+            raise place.at("shared_noise").refuse(
+                "the alternating schedule draws fresh noise for every step: "
+                'set shared_noise = false, or schedule = "simultaneous"'
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutputConfig(Section):
+    """What a run leaves behind: images on each sample sheet, and epochs between sheets and checkpoints.
+
+    With ``validate_every``, every so many epochs the log-likelihood of the validation images is estimated from
+    ``validation_samples`` samples, and the checkpoint of the best such epoch is kept.
+    """
+
+    samples: Annotated[int, Integer(at_least=1, at_most=LARGEST_SHEET, because=_SHEET)] = 100
+    samples_every: Annotated[int, Integer(at_least=1)] = 1
+    checkpoint_every: Annotated[int, Integer(at_least=1)] = 1
+    validate_every: Annotated[int | None, Integer(at_least=1)] = None
+    validation_samples: Annotated[int, Integer(at_least=1, at_most=100_000, because=_VALIDATED)] = 10_000

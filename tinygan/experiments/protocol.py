@@ -1,0 +1,336 @@
+"""Evaluate a run: the protocol behind Table 1, from a checkpoint to a number with its error and its reservations."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+import numpy as np
+
+from tinygan import evaluation, gan
+from tinygan.backend import Stream
+from tinygan.config.experiment import ExperimentConfig, load_experiment
+from tinygan.data.dataset import Dataset
+from tinygan.errors import CheckpointError, ConfigError
+from tinygan.experiments.build import build_generator
+from tinygan.experiments.saved_state import AVERAGE, arrays_under, image_shape, moment
+from tinygan.experiments.selection import IMAGES, SAMPLES, parzen
+from tinygan.nn import Sequential
+from tinygan.runs.checkpoint import Checkpoint
+from tinygan.runs.run_folder import RunFolder
+
+BEST, LAST = "best", "last"
+
+
+@dataclass(frozen=True)
+class Yardstick:
+    """Training images, judged as if a generator had drawn them: what the number of a run can mean.
+
+    A Parzen window cannot tell a generator of the data from one that has copied them, or from one whose samples are
+    smoother than they: of the last two kinds is a run with a higher number than this.
+
+    Attributes
+    ----------
+    images : int
+        How many, the first of the training split.
+    sigma : float
+        Chosen for them on the validation images.
+    test_mean, test_standard_error : float
+        In nats.
+    """
+
+    images: int
+    sigma: float
+    test_mean: float
+    test_standard_error: float
+
+
+@dataclass(frozen=True, eq=False)
+class Measures:
+    """Measures that Table 1 does not have, each of other weaknesses than the log-likelihood.
+
+    Attributes
+    ----------
+    coverage : evaluation.ClassCoverage or None
+        Of the samples, by the training images; None where these are all of one class, or of none.
+    regions : evaluation.PrecisionRecall
+    density : evaluation.DensityCoverage
+    discrepancy : evaluation.MeanDiscrepancy
+        With the Gaussian kernel.
+    polynomial : evaluation.MeanDiscrepancy
+        With the kernel of KID, on pixels.
+    test : evaluation.TwoSampleTest
+        These five against test images, as many as samples.
+    training_images : Yardstick
+        The log-likelihood, after all, of as many training images as samples.
+    """
+
+    coverage: evaluation.ClassCoverage | None
+    regions: evaluation.PrecisionRecall
+    density: evaluation.DensityCoverage
+    discrepancy: evaluation.MeanDiscrepancy
+    polynomial: evaluation.MeanDiscrepancy
+    test: evaluation.TwoSampleTest
+    training_images: Yardstick
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the numbers under their names, for JSON."""
+        coverage = self.coverage
+        classes: dict[str, Any] = {} if coverage is None else {
+            "classes_covered": coverage.covered,
+            "class_counts": [int(count) if count == int(count) else float(count) for count in coverage.counts],
+            "class_total_variation": coverage.total_variation,
+        }
+        return {
+            **classes,
+            "precision": self.regions.precision,
+            "recall": self.regions.recall,
+            "density": self.density.density,
+            "coverage": self.density.coverage,
+            "mmd_squared": self.discrepancy.squared,
+            "mmd_bandwidth": self.discrepancy.bandwidth,
+            "polynomial_mmd_squared": self.polynomial.squared,
+            "two_sample_accuracy": self.test.accuracy,
+            "two_sample_p_value": self.test.p_value,
+            "training_images": asdict(self.training_images),
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """What `evaluate` found; log-likelihoods are means in nats, errors are std / sqrt(n).
+
+    Attributes
+    ----------
+    experiment, run, data : str
+    fold : int or None
+        Whose validation and test images these are, of a data set that has folds.
+    checkpoint : {"best", "last"}
+        The best on validation, or the newest.
+    epoch, steps : int
+        When it was saved.
+    averaged : bool
+        Whether the samples were drawn with a running mean of the generator's weights.
+    samples, seed : int
+        How many were drawn, and from which noise.
+    sigma : float
+        Chosen on the validation images from `evaluation.SIGMAS`.
+    valid_mean, valid_standard_error, test_mean, test_standard_error : float
+    valid_images, test_images : int
+        How many images each mean is over.
+    warnings : list of str
+        What keeps the number from being comparable to Table 1's.
+    measures : Measures, optional
+        The other measures, if they were asked for.
+    """
+
+    experiment: str
+    run: str
+    data: str
+    fold: int | None
+    checkpoint: str
+    epoch: int
+    steps: int
+    averaged: bool
+    samples: int
+    seed: int
+    sigma: float
+    valid_mean: float
+    valid_standard_error: float
+    valid_images: int
+    test_mean: float
+    test_standard_error: float
+    test_images: int
+    warnings: list[str]
+    measures: Measures | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return everything under its name, for JSON."""
+        plain = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "measures"}
+        return plain if self.measures is None else {**plain, "measures": self.measures.as_dict()}
+
+
+def evaluate(
+    folder: RunFolder,
+    dataset: Dataset,
+    which: str | None = None,
+    samples: int = SAMPLES,
+    seed: int = 0,
+    progress: Callable[[int], object] | None = None,
+    more: bool = False,
+    averaged: bool = True,
+) -> Evaluation:
+    """Run the released protocol on a checkpoint of a run.
+
+    Draw samples; choose sigma by the mean log-likelihood of the first 1,000 validation images; report the mean over all
+    test images.
+
+    Parameters
+    ----------
+    folder : RunFolder
+    dataset : Dataset
+        That of the run's configuration; of one that has folds, any fold.
+    which : {"best", "last"}, optional
+        By default the best on validation, if the run has one, else the last.
+    samples, seed : int
+        How many samples, from the noise of that seed.
+    progress : callable, optional
+        Called with numbers of images as they are done, `images_to_judge` in all.
+    more : bool
+        Take the other measures, too. On MNIST they take a minute or two, the log-likelihood seconds.
+    averaged : bool
+        Draw with the running mean of the generator's weights, if the experiment has one; False for the weights as they
+        are, which are those of the same experiment without the mean.
+
+    Raises
+    ------
+    CheckpointError
+        There is no such checkpoint, or it does not belong to the configuration or the data set.
+    """
+    config = load_experiment(folder.config_path)
+    which, checkpoint = choose_checkpoint(folder, which)
+    averaged = averaged and config.generator.average_decay is not None
+    generator = generator_of(checkpoint, config, averaged)
+    shape = image_shape(checkpoint)
+    epoch, steps = moment(checkpoint)
+    if shape != dataset.image_shape:
+        raise CheckpointError(
+            f"{checkpoint.path}: its generator makes samples of shape {shape}, but {config.data.set!r} has images of "
+            f"shape {dataset.image_shape}: give --data the files the run began with"
+        )
+    noise = gan.Noise(config.noise.kind, config.noise.size)
+    drawn = gan.sample(generator, samples, noise, Stream(seed, "samples"))
+    valid = parzen(drawn, dataset.validation.images, progress)
+    test = evaluation.parzen_log_likelihood(drawn, dataset.test.images, valid.sigma, progress=progress)
+    measures = measure(drawn, dataset) if more else None
+    warnings = traps(valid.sigma, which, drawn, dataset, averaged)
+    if measures is not None and test.mean() > measures.training_images.test_mean:
+        warnings.append(
+            f"the number is above the {measures.training_images.test_mean:.1f} of training images in the place of "
+            "samples: these are smoother than the data, or copies of them, but not better"
+        )
+    return Evaluation(
+        experiment=config.name,
+        run=str(folder.path),
+        data=config.data.set,
+        fold=dataset.fold,
+        checkpoint=which,
+        epoch=epoch,
+        steps=steps,
+        averaged=averaged,
+        samples=samples,
+        seed=seed,
+        sigma=valid.sigma,
+        valid_mean=valid.log_likelihood,
+        valid_standard_error=valid.standard_error,
+        valid_images=min(IMAGES, len(dataset.validation)),
+        test_mean=float(test.mean()),
+        test_standard_error=evaluation.standard_error(test),
+        test_images=len(dataset.test),
+        warnings=warnings,
+        measures=measures,
+    )
+
+
+def measure(samples: Any, dataset: Dataset) -> Measures:
+    """Take every other measure; those that compare use as many samples as test images."""
+    count = min(len(samples), len(dataset.test))
+    ours, theirs = samples[:count], dataset.test.images[:count]
+    train = dataset.train
+    several = np.ptp(train.labels) > 0
+    return Measures(
+        evaluation.class_coverage(samples, train.images, train.labels) if several else None,
+        evaluation.precision_recall(ours, theirs),
+        evaluation.density_coverage(ours, theirs),
+        evaluation.maximum_mean_discrepancy(ours, theirs),
+        evaluation.maximum_mean_discrepancy(ours, theirs, kernel="polynomial"),
+        evaluation.two_sample_test(ours, theirs),
+        judge_training_images(dataset, len(samples)),
+    )
+
+
+def judge_training_images(dataset: Dataset, count: int = SAMPLES) -> Yardstick:
+    """Run the protocol of `evaluate` with the first training images in the place of samples."""
+    images = dataset.train.images[:count]
+    chosen = parzen(images, dataset.validation.images)
+    values = evaluation.parzen_log_likelihood(images, dataset.test.images, chosen.sigma)
+    return Yardstick(len(images), chosen.sigma, float(values.mean()), evaluation.standard_error(values))
+
+
+def images_to_judge(dataset: Dataset) -> int:
+    """Return how many images one evaluation looks at, for a progress bar."""
+    return min(IMAGES, len(dataset.validation)) + len(dataset.test)
+
+
+def traps(sigma: float, which: str, samples: Any, dataset: Dataset, averaged: bool = False) -> list[str]:
+    """Name each known way in which this evaluation is not that of Table 1."""
+    found = []
+    if sigma in (evaluation.SIGMAS[0], evaluation.SIGMAS[-1]):
+        found.append(f"sigma = {sigma:g} is the end of the grid: the optimum may lie outside")
+    if len(samples) < SAMPLES:
+        found.append(f"{len(samples):,} samples, not {SAMPLES:,}: fewer samples give a lower number")
+    # With folds, the protocol is that of TFD: all validation images, and a number of epochs that was set beforehand.
+    if len(dataset.validation) < IMAGES and dataset.fold is None:
+        found.append(f"sigma was chosen on {len(dataset.validation):,} validation images, not {IMAGES:,}")
+    if which == LAST and dataset.fold is None:
+        found.append("the checkpoint is the last one; no validation has chosen it")
+    if averaged:
+        found.append("the samples were drawn with a running mean of the generator's weights; the paper's were not")
+    for what, values in (("the data", dataset.test.images), ("the samples", samples)):
+        low, high = float(np.min(values)), float(np.max(values))
+        if low < 0 or high > 1:
+            found.append(
+                f"{what} lie in [{low:.3g}, {high:.3g}], not in [0, 1]: nats depend on the units, so the number is "
+                "comparable only to others in the same units"
+            )
+    return found
+
+
+def generator_of(checkpoint: Checkpoint, config: ExperimentConfig, averaged: bool = True) -> Sequential:
+    """Rebuild the generator of a checkpoint, in evaluation mode.
+
+    Its weights are those that samples are drawn with, their running mean where the experiment has one; with
+    ``averaged=False``, the weights as they are.
+
+    Raises
+    ------
+    CheckpointError
+        The checkpoint does not belong to the configuration.
+    """
+    pixels = math.prod(image_shape(checkpoint))
+    prefix = AVERAGE if averaged and config.generator.average_decay is not None else "generator."
+    try:
+        generator = build_generator(config, pixels, Stream(config.seed, "weights"))
+        generator.load_state_dict(arrays_under(prefix, checkpoint.arrays))
+    except (ConfigError, CheckpointError) as error:
+        raise CheckpointError(
+            f"{checkpoint.path}: does not belong to the config.toml of its run: {error}; put that back from a copy"
+        ) from error
+    generator.eval()
+    return generator
+
+
+def choose_checkpoint(folder: RunFolder, which: str | None) -> tuple[str, Checkpoint]:
+    """Return the checkpoint that was asked for, by default the best if there is one, with its name.
+
+    Raises
+    ------
+    CheckpointError
+        There is none of this kind, or it is damaged.
+    """
+    best = None if which == LAST else folder.best_checkpoint()
+    if best is not None:
+        return BEST, best
+    if which == BEST:
+        raise CheckpointError(
+            f"{folder.path}: no checkpoint was chosen by validation; set output.validate_every in the experiment, or "
+            "take the last one: --checkpoint last"
+        )
+    last = folder.latest_checkpoint()
+    if last is None:
+        raise CheckpointError(
+            f"{folder.path}: there is no checkpoint yet; let the run reach one: {folder.resume_command()}"
+        )
+    return LAST, last

@@ -1,0 +1,154 @@
+"""What can be seen of the two players before they play: a mistake is then refused, and nothing is trained on it."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from tinygan import nn
+from tinygan.engine import Operation, Tensor
+from tinygan.errors import ArgumentError
+from tinygan.nn import Module
+from tinygan.optim import SGD, Optimizer
+
+# Activations that do not reach every number, by the name of their operation, and the interval that they reach.
+RANGES = {
+    "sigmoid": (0.0, 1.0),
+    "tanh": (-1.0, 1.0),
+    "relu": (0.0, math.inf),
+    "softplus": (0.0, math.inf),
+    "log_sigmoid": (-math.inf, 0.0),
+}
+ROUNDING = 1e-4  # data may lie outside by this much: they were divided, and perhaps kept in float16
+_NAMES = {nn.Sigmoid: "sigmoid", nn.Tanh: "tanh", nn.ReLU: "relu"}
+_RESHAPING = (nn.Flatten, nn.Reshape)
+_RESHAPING_NAMES = ("reshape", "transpose", "get_item", "cast")
+_KEEPING_WIDTH = (nn.Dropout, nn.LeakyReLU, nn.Flatten, *_NAMES)
+
+
+def last_activation(network: Module) -> str:
+    """Return the name of the activation of `RANGES` that a network ends in; "" if there is none to be seen.
+
+    It is seen in an `nn.Sequential`, also in one inside another. In a module of one's own it is not: see
+    `activation_of`.
+
+    Examples
+    --------
+    >>> last_activation(nn.Sequential(nn.Linear(2, 3), nn.Sequential(nn.Sigmoid())))
+    'sigmoid'
+    """
+    layers = [layer for layer in _layers(network) if type(layer) not in _RESHAPING]
+    return _NAMES.get(type(layers[-1]), "") if layers else ""
+
+
+def activation_of(result: Tensor) -> str:
+    """Return the name of the activation of `RANGES` that made a tensor, if that was recorded; "" otherwise.
+
+    Examples
+    --------
+    >>> import tinygan as tg, tinygan.functional as F
+    >>> activation_of(F.sigmoid(tg.tensor([[0.0]], requires_grad=True)).reshape(1))
+    'sigmoid'
+    """
+    operation: Any = result.operation
+    while isinstance(operation, Operation) and operation.name in _RESHAPING_NAMES:
+        operation = operation.edges[0]
+    name = getattr(operation, "name", "")
+    return name if name in RANGES else ""
+
+
+def out_of_reach(activation: str, low: float, high: float) -> str:
+    """Return what is wrong with data from `low` to `high` when the generator ends in `activation`; "" if nothing is.
+
+    Examples
+    --------
+    >>> out_of_reach("sigmoid", 0.0, 255.0)
+    'the data lie in [0, 255], but the generator ends in a sigmoid, which only reaches [0, 1]'
+    >>> out_of_reach("tanh", 0.0, 1.0)
+    ''
+    """
+    lowest, highest = RANGES.get(activation, (-math.inf, math.inf))
+    if low >= lowest - ROUNDING and high <= highest + ROUNDING:
+        return ""
+    return (
+        f"the data lie in [{low:g}, {high:g}], but the generator ends in a {activation}, which only reaches "
+        f"[{lowest:g}, {highest:g}]"
+    )
+
+
+def refuse_bounded_logits(activation: str) -> None:
+    """Raise `ArgumentError` if the discriminator ends in an activation: its answer is a logit, which is any number."""
+    if activation:
+        lowest, highest = RANGES[activation]
+        raise ArgumentError(
+            f"Algorithm1: the discriminator ends in a {activation}, so its answers lie in [{lowest:g}, {highest:g}]; "
+            f"the losses are computed on logits, which are any number: remove the {activation}"
+        )
+
+
+def noise_size(generator: Module) -> int | None:
+    """Return how many numbers a row of noise has, if that can be seen: in an `nn.Sequential`.
+
+    Examples
+    --------
+    >>> noise_size(nn.Sequential(nn.Dropout(0.1), nn.Linear(5, 3)))
+    5
+    """
+    for layer in _layers(generator):
+        if isinstance(layer, nn.Linear | nn.Maxout):
+            return layer.in_features
+        if type(layer) not in _KEEPING_WIDTH:
+            return None
+    return None
+
+
+def optimizer_of(who: str, player: Module, given: Optimizer | None, lr: Any, momentum: Any) -> Optimizer:
+    """Return the optimiser of a player: the one given, if it moves all of the player and nothing else; or a new `SGD`.
+
+    Raises
+    ------
+    ArgumentError
+        There is nothing to train, or the optimiser given is one for other parameters.
+    """
+    if not isinstance(player, Module):
+        raise ArgumentError(f"Algorithm1: the {who} must be an nn.Module, got {type(player).__name__}")
+    own = dict(player.named_parameters())
+    trained = {name: parameter for name, parameter in own.items() if parameter.requires_grad}
+    if not trained:
+        why = "all of its parameters are frozen" if own else "it has no parameter"
+        raise ArgumentError(f"Algorithm1: the {who} has nothing to train: {why}")
+    if given is None:
+        return SGD(own.values(), lr, momentum)  # the frozen ones too: they may be thawed later
+    moved, ids = {id(parameter) for parameter in given.params}, {id(parameter) for parameter in own.values()}
+    foreign = [position for position, parameter in enumerate(given.params) if id(parameter) not in ids]
+    if foreign:
+        raise ArgumentError(
+            f"Algorithm1: {who}_optimizer updates a parameter that is not the {who}'s: number {foreign[0]}, of shape "
+            f"{given.params[foreign[0]].shape}; make it with {who}.parameters()"
+        )
+    lacking = [name for name, parameter in trained.items() if id(parameter) not in moved]
+    if lacking:
+        raise ArgumentError(
+            f"Algorithm1: {who}_optimizer does not update {', '.join(lacking)} of the {who}: make it with "
+            f"{who}.parameters(); what should stay as it is, freeze with requires_grad = False"
+        )
+    return given
+
+
+def refuse_shared(generator: Module, optimizers: tuple[Optimizer, Optimizer]) -> None:
+    """Raise `ArgumentError` if both players move one parameter: what one of them descends, the other climbs."""
+    first, second = ({id(parameter) for parameter in optimizer.params} for optimizer in optimizers)
+    both = first & second
+    shared = [name for name, own in generator.named_parameters() if id(own) in both and own.requires_grad]
+    if shared:
+        raise ArgumentError(
+            f"Algorithm1: the generator and the discriminator share {', '.join(shared)} (names in the generator), and "
+            "both would move it; give each its own"
+        )
+
+
+def _layers(network: Module) -> list[Module]:
+    """Return the layers in the order in which they are applied: those of a Sequential, and of one inside another."""
+    if not isinstance(network, nn.Sequential) or type(network).forward is not nn.Sequential.forward:
+        return [network]
+    return [layer for child in network for layer in _layers(child)]

@@ -1,0 +1,1 @@
+"""Pictures of samples: sheets of small images, and densities over a line."""

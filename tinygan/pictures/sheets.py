@@ -1,0 +1,199 @@
+"""Sample sheets: many small images on one picture, one file an epoch.
+
+A sheet shows the numbers and hides nothing: 0 is black, 1 is white, and a pixel that is nan or infinite is red, so
+that a run that broke can still be looked at. The same images give the same bytes.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import operator
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tinygan.data.dataset import picture_shape
+from tinygan.errors import DtypeError, RunError, ShapeError
+from tinygan.runs.atomic import atomic_write
+from tinygan.runs.run_folder import RunFolder
+
+GAP = 2  # pixels of the sheet between two images, and around them all
+GAP_COLOUR = (96, 96, 96)  # between black and white, so that the edge of a black image shows
+BROKEN_COLOUR = (255, 0, 0)  # of a pixel that is no finite number
+SMALLEST_TILE = 32  # pixels: at this size an 8x8 digit is easy to see
+
+_SHEET_NAME = re.compile(r"epoch-([0-9]{6,})\.png")
+
+
+def save_sheet(
+    path: str | os.PathLike[str],
+    images: NDArray[np.floating],
+    image_shape: Sequence[int],
+    columns: int | None = None,
+    scale: int | None = None,
+) -> None:
+    """Draw images side by side, row by row, into one PNG file.
+
+    Parameters
+    ----------
+    path : path
+        The file to write or replace. Its folder must exist.
+    images : numpy.ndarray of floats, shape (N, product of image_shape)
+        Pixels from 0 (black) to 1 (white); values beyond are drawn as the nearer of the two, and nan and the
+        infinities in red.
+    image_shape : (h, w), (h, w, 1) or (h, w, 3)
+        Grey or red-green-blue images, as in `tinygan.data.Dataset`.
+    columns : int, optional
+        Images in a row; by default as many as make as many rows.
+    scale : int, optional
+        Each pixel becomes a square of so many; by default the least that makes an image's longer side 32 or more.
+
+    Raises
+    ------
+    ShapeError
+        There are no images, they do not have this shape, or columns or scale is not a whole number above 0.
+    DtypeError
+        The images are no NumPy array of floats.
+    RunError
+        The system refuses to write the file; an old one is untouched.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from matplotlib.image import imread
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save_sheet(Path(folder, "sheet.png"), np.zeros((6, 64)), (8, 8))
+    ...     imread(Path(folder, "sheet.png")).shape  # 2 rows of 3 images of 32 pixels, with gaps of 2
+    (70, 104, 4)
+    """
+    tiles = _levels(_as_tiles(images, tuple(image_shape)))
+    columns = math.isqrt(len(tiles) - 1) + 1 if columns is None else _at_least_one("columns", columns)
+    scale = -(-SMALLEST_TILE // max(tiles.shape[1:3])) if scale is None else _at_least_one("scale", scale)
+    png = _png(_grid(tiles, min(columns, len(tiles)), scale))
+    try:
+        atomic_write(path, [png])
+    except OSError as error:
+        raise RunError(
+            f"{Path(path)}: cannot be written: {error.strerror or error}; free space, correct the permissions, or "
+            "name a file in a folder that exists"
+        ) from error
+
+
+def sheet_path(run: RunFolder, epoch: int) -> Path:
+    """Return where the sample sheet of an epoch lies; 0 is before training.
+
+    Raises
+    ------
+    RunError
+        The epoch is negative.
+
+    Examples
+    --------
+    >>> sheet_path(RunFolder("run"), 10).as_posix()
+    'run/samples/epoch-000010.png'
+    """
+    epoch = operator.index(epoch)
+    if epoch < 0:
+        raise RunError(f"{run.samples_path}: no sample sheet belongs to epoch {epoch}; expected 0 or more")
+    return run.samples_path / f"epoch-{epoch:06d}.png"
+
+
+def list_sheets(run: RunFolder) -> list[tuple[int, Path]]:
+    """Find the sample sheets of a run.
+
+    Returns
+    -------
+    list of (epoch, path)
+        By epoch; files of any other name are passed over, and a missing folder holds none.
+
+    Raises
+    ------
+    RunError
+        The folder cannot be read.
+
+    Examples
+    --------
+    >>> list_sheets(RunFolder("no-such-run"))
+    []
+    """
+    try:
+        names = set(os.listdir(run.samples_path))
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise RunError(f"{run.samples_path}: cannot be read: {error.strerror}; correct its permissions") from error
+    epochs = sorted(int(match[1]) for match in map(_SHEET_NAME.fullmatch, names) if match)
+    # A name with more zeros than `sheet_path` writes is somebody else's file.
+    sheets = [(epoch, sheet_path(run, epoch)) for epoch in epochs]
+    return [(epoch, path) for epoch, path in sheets if path.name in names]
+
+
+def _as_tiles(images: NDArray[np.floating], image_shape: tuple[int, ...]) -> NDArray[np.floating]:
+    """Return the images as (N, h, w, 1 or 3), or say what does not fit."""
+    if not isinstance(images, np.ndarray):
+        raise DtypeError(
+            f"save_sheet: images is a {type(images).__name__}; expected a NumPy array: take .numpy() of a tensor, "
+            "numpy.array(...) of a list"
+        )
+    if not np.issubdtype(images.dtype, np.floating):
+        raise DtypeError(
+            f"save_sheet: images holds {images.dtype}; expected floats from 0 to 1: divide whole grey levels by 255"
+        )
+    if picture_shape(image_shape, "save_sheet") == (1,):
+        raise ShapeError("save_sheet: image_shape is (1,), a plain number; expected a picture: see save_line_sheet")
+    pixels = math.prod(image_shape)
+    if images.ndim != 2 or images.shape[1] != pixels:
+        raise ShapeError(
+            f"save_sheet: images has shape {images.shape}; expected (N, {pixels}), one flat image of "
+            f"{' x '.join(map(str, image_shape))} a row"
+        )
+    if len(images) == 0:
+        raise ShapeError("save_sheet: images is empty; expected at least one image")
+    return images.reshape(len(images), *image_shape[:2], -1)
+
+
+def _at_least_one(name: str, value: int) -> int:
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = 0
+    if number < 1:
+        raise ShapeError(f"save_sheet: {name} is {value!r}; expected a whole number above 0")
+    return number
+
+
+def _levels(tiles: NDArray[np.floating]) -> NDArray[np.uint8]:
+    """Turn floats (N, h, w, 1 or 3) into colours (N, h, w, 3) of 0 to 255."""
+    finite = np.isfinite(tiles)
+    levels = np.rint(255 * np.clip(np.where(finite, tiles, 0), 0, 1)).astype(np.uint8)
+    colours = np.broadcast_to(levels, (*levels.shape[:3], 3)).copy()
+    colours[~finite.all(axis=-1)] = BROKEN_COLOUR
+    return colours
+
+
+def _grid(tiles: NDArray[np.uint8], columns: int, scale: int) -> NDArray[np.uint8]:
+    """Lay tiles (N, h, w, 3) out row by row, each pixel as a square of `scale`."""
+    count, height, width = len(tiles), scale * tiles.shape[1], scale * tiles.shape[2]
+    rows = -(-count // columns)
+    down, across = height + GAP, width + GAP
+    sheet = np.empty((rows * down + GAP, columns * across + GAP, 3), np.uint8)
+    sheet[:] = GAP_COLOUR
+    for place, tile in enumerate(tiles):
+        top, left = (place // columns) * down + GAP, (place % columns) * across + GAP
+        sheet[top : top + height, left : left + width] = tile.repeat(scale, axis=0).repeat(scale, axis=1)
+    return sheet
+
+
+def _png(picture: NDArray[np.uint8]) -> bytes:
+    # Only drawing needs matplotlib, which takes longer to import than all of tinygan.
+    from matplotlib.image import imsave
+
+    buffer = io.BytesIO()
+    # By default the file would name the version of matplotlib.
+    imsave(buffer, picture, format="png", origin="upper", pil_kwargs={"pnginfo": None})
+    return buffer.getvalue()

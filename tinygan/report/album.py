@@ -1,0 +1,131 @@
+"""Which sample sheets a report shows: a few, spread over the run, and never more than a page can carry."""
+
+from __future__ import annotations
+
+import io
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from tinygan.pictures.sheets import list_sheets
+from tinygan.runs.plain_files import read_plain
+from tinygan.runs.run_folder import RunFolder
+
+MOST_SHEETS = 12
+MOST_BYTES = 3_000_000  # of the files of all sheets shown; in the page they take a third more
+MOST_PIXELS = 50_000_000  # of one sheet: a small file can hold a picture that fills the memory
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """One sample sheet: its PNG file, and its size in pixels."""
+
+    epoch: int
+    png: bytes
+    width: int
+    height: int
+
+
+@dataclass
+class Album:
+    """The sheets to show, by epoch, and the names of those that could not be, damaged or too large."""
+
+    sheets: list[Sheet] = field(default_factory=list)
+    damaged: list[str] = field(default_factory=list)
+    too_large: list[str] = field(default_factory=list)
+
+
+def collect_sheets(run: RunFolder) -> Album:
+    """Choose and read the sample sheets of a run.
+
+    Parameters
+    ----------
+    run : RunFolder
+
+    Returns
+    -------
+    Album
+        At most 12 sheets and 3 MB, counting the newest, which a report shows twice, twice. Fewer sheets when they
+        are large.
+
+    Raises
+    ------
+    RunError
+        The folder of the samples cannot be read.
+
+    Examples
+    --------
+    >>> collect_sheets(RunFolder("no-such-run"))
+    Album(sheets=[], damaged=[], too_large=[])
+    """
+    paths = dict(list_sheets(run))
+    sizes = {epoch: _size(path) for epoch, path in paths.items()}
+    album = Album()
+    for epoch in [epoch for epoch in paths if sizes[epoch] > MOST_BYTES]:
+        album.too_large.append(paths.pop(epoch).name)
+    for epoch in _affordable(list(paths), sizes):
+        sheet = _read(epoch, paths[epoch])
+        if sheet is None:
+            album.damaged.append(paths[epoch].name)
+        else:
+            album.sheets.append(sheet)
+    return album
+
+
+def spread(epochs: Sequence[int], most: int) -> list[int]:
+    """Choose epochs: the first, the last, and between them ever wider steps, because samples change most at first.
+
+    Parameters
+    ----------
+    epochs : sequence of int
+        Increasing, from 0.
+    most : int
+        How many to choose at most; 1 chooses the last.
+
+    Examples
+    --------
+    >>> spread(range(1001), 12)
+    [0, 1, 2, 4, 8, 16, 32, 63, 126, 251, 501, 1000]
+    >>> spread([0, 10, 20], 12)
+    [0, 10, 20]
+    """
+    if len(epochs) <= most:
+        return list(epochs)
+    if most == 1:
+        return [epochs[-1]]
+    wanted = np.geomspace(epochs[-1], epochs[1], most - 1)  # epoch 0 has no place among powers
+    nearest = {epochs[int(np.abs(np.asarray(epochs) - epoch).argmin())] for epoch in wanted}
+    return sorted({epochs[0]} | nearest)
+
+
+def _affordable(epochs: list[int], sizes: dict[int, int]) -> list[int]:
+    for most in range(MOST_SHEETS, 1, -1):
+        chosen = spread(epochs, most)
+        if sum(sizes[epoch] for epoch in [*chosen, *chosen[-1:]]) <= MOST_BYTES:
+            return chosen
+    return spread(epochs, 1)
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0  # it will be found damaged when it is read
+
+
+def _read(epoch: int, path: Path) -> Sheet | None:
+    """Read a sheet and try to decode it; None when it is damaged, or not a PNG file."""
+    from matplotlib.image import imread
+
+    try:
+        png = read_plain(path)
+        width, height = struct.unpack(">II", png[16:24])  # where the format has them
+        if width * height > MOST_PIXELS:
+            return None
+        imread(io.BytesIO(png), format="png")
+    except (OSError, ValueError, SyntaxError, struct.error):  # SyntaxError is Pillow's word for a broken file
+        return None
+    return Sheet(epoch, png, width, height)

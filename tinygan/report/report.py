@@ -1,0 +1,293 @@
+"""``report.html``: a training run on one page that needs neither network nor anything beside it.
+
+Everything is inside the file: sample sheets as data, curves as SVG, the style sheet. It runs no script, and its
+Content-Security-Policy lets it fetch nothing. The same run folder gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import math
+import string
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tinygan.config.experiment import ExperimentConfig, load_experiment
+from tinygan.errors import RunError
+from tinygan.report.album import Album, Sheet, collect_sheets
+from tinygan.report.charts import Chart, draw_chart
+from tinygan.report.curves import LOG_4, column, generator_level, training_charts
+from tinygan.report.markup import picture, table, text
+from tinygan.runs.atomic import atomic_write
+from tinygan.runs.command import command, recorded_options
+from tinygan.runs.run_folder import RunFolder
+
+Records = Sequence[Mapping[str, Any]]
+
+
+def write_report(run: RunFolder) -> Path:
+    """Write ``report.html`` into a run folder, however far the run has got.
+
+    Parameters
+    ----------
+    run : RunFolder
+        It may have no metrics and no samples yet.
+
+    Returns
+    -------
+    Path
+        The file.
+
+    Raises
+    ------
+    ConfigError
+        ``config.toml`` is no experiment.
+    RunError
+        Another file of the run cannot be read, or the report cannot be written; an earlier report is untouched.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from tinygan.config.experiment import to_toml
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     run = RunFolder.create(Path(folder, "run"), to_toml(load_experiment("digits")), {"python": "3.11"})
+    ...     write_report(run).name
+    'report.html'
+    """
+    page = _page(run)
+    try:
+        atomic_write(run.report_path, [page.encode()])
+    except OSError as error:
+        raise RunError(
+            f"{run.report_path}: cannot be written: {error.strerror or error}; free space or correct the permissions"
+        ) from error
+    return run.report_path
+
+
+def _page(run: RunFolder) -> str:
+    config = load_experiment(run.config_path)
+    records = [record for record in run.metrics() if np.isfinite(column([record], "epoch")[0])]
+    environment = run.environment()
+    album = collect_sheets(run)
+    template = resources.files("tinygan.report").joinpath("report.html").read_text(encoding="utf-8")
+    return string.Template(template).substitute(
+        name=text(config.name),
+        description=text(config.description),
+        state=_state(records, config),
+        newest=_newest(album, config),
+        evolution=_evolution(album, config),
+        charts=_charts(records, config),
+        time=_time(run.timing()),
+        numbers=_numbers(records, config),
+        again=_again(config, environment),
+        configuration=text(run.config_path.read_text(encoding="utf-8-sig")),
+        environment=table([(text(key.replace("_", " ")), _listed(value)) for key, value in environment.items()]),
+    )
+
+
+# --- the game in words -------------------------------------------------------------------------------------
+
+
+def _state(records: Records, config: ExperimentConfig) -> str:
+    if not records:
+        return "The first epoch is not complete yet."
+    done, planned = int(records[-1]["epoch"]), config.training.epochs
+    after = f"After {done} of {planned} epochs" if done < planned else f"After {_epochs(done)}"
+    for record in records:
+        if any(record.get(key, 0) is None for key in ("discriminator_loss", "generator_loss")):
+            return (
+                f"In epoch {record['epoch']} a loss stopped being a number: the training broke there, and what came "
+                "after it means nothing."
+            )
+    accuracy = column(records[-1:], "d_accuracy")[0]
+    if math.isnan(accuracy):
+        return f"{after} nothing is recorded of how well D tells data from samples."
+    return (
+        f"{after}, D tells data from samples {100 * accuracy:.0f}&nbsp;% of the time; at the equilibrium of the game "
+        "it would be 50&nbsp;%, a coin toss."
+    )
+
+
+# --- samples -----------------------------------------------------------------------------------------------
+
+
+def _newest(album: Album, config: ExperimentConfig) -> str:
+    if not album.sheets:
+        return ""
+    sheet = album.sheets[-1]
+    return (
+        f'<figure class="newest{_smooth(config)}">\n{_picture(sheet, config)}\n'
+        f"<figcaption>The newest samples: {_when(sheet.epoch)}</figcaption>\n</figure>"
+    )
+
+
+def _evolution(album: Album, config: ExperimentConfig) -> str:
+    parts = []
+    if album.sheets:
+        parts.append(f"<p>{_reading(config)} A click or a tap enlarges a sheet.</p>")
+        figures = "\n".join(
+            f'<figure id="epoch-{sheet.epoch}">\n<a href="#epoch-{sheet.epoch}">{_picture(sheet, config)}</a>\n'
+            f"<figcaption>{_when(sheet.epoch)}</figcaption>\n</figure>"
+            for sheet in album.sheets
+        )
+        parts.append(f'<div class="sheets{_smooth(config)}">\n{figures}\n</div>')
+    else:
+        parts.append("<p>No samples have been drawn yet.</p>")
+    if album.damaged:
+        parts.append(f"<p>Left out, because they are no whole PNG files: {_file_names(album.damaged)}.</p>")
+    if album.too_large:
+        parts.append(f"<p>Too large for this page, see the folder samples: {_file_names(album.too_large)}.</p>")
+    return "\n".join(parts)
+
+
+def _smooth(config: ExperimentConfig) -> str:
+    """Name the class of pictures that are drawings: their pixels mean nothing."""
+    return " drawing" if config.data.is_line else ""
+
+
+def _reading(config: ExperimentConfig) -> str:
+    """Say how to read a sheet."""
+    if config.data.is_line:
+        return (
+            "Green, the histogram of what G makes of the same noise each time; dotted, the density of the data; dashed "
+            "blue, what D answers at x, at the equilibrium 1/2 everywhere."
+        )
+    return "One place on the sheets always shows what G makes of the same noise z, so what changes there is G."
+
+
+def _picture(sheet: Sheet, config: ExperimentConfig) -> str:
+    kind = "Histogram" if config.data.is_line else "Sheet"
+    description = f"{kind} of {config.output.samples} samples {_when(sheet.epoch)}"
+    return picture(sheet.png, sheet.width, sheet.height, description)
+
+
+def _when(epoch: int) -> str:
+    return f"after {_epochs(epoch)}" if epoch else "before training"
+
+
+def _epochs(count: int) -> str:
+    return "1 epoch" if count == 1 else f"{count} epochs"
+
+
+def _file_names(names: Sequence[str]) -> str:
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return ", ".join(f"<code>{text(name)}</code>" for name in names[:3]) + more
+
+
+# --- curves ------------------------------------------------------------------------------------------------
+
+
+def _charts(records: Records, config: ExperimentConfig) -> str:
+    if not records:
+        return "<p>The curves begin with the first complete epoch.</p>"
+    charts = training_charts(records, config.training.objective)
+    return '<div class="charts">\n' + "\n".join(map(_chart, charts)) + "\n</div>"
+
+
+def _chart(chart: Chart) -> str:
+    entries = [("", line.colour, f"{line.label}: {_amount(line.y[-1])}") for line in chart.lines]
+    entries += [(' class="dashed"', level.colour, level.label) for level in chart.references]
+    key = "".join(
+        f'<li{dashed} style="--colour: var(--{colour})">{text(label)}</li>' for dashed, colour, label in entries
+    )
+    return (
+        f'<figure>\n<h3>{text(chart.title)}</h3>\n<ul class="key">{key}</ul>\n{draw_chart(chart, _described(chart))}\n'
+        f"<figcaption>{text(chart.reading)}</figcaption>\n</figure>"
+    )
+
+
+def _described(chart: Chart) -> str:
+    """Say what a chart shows to somebody who cannot see it."""
+    parts = [f"{chart.title}, by epoch from {chart.x[0]:.0f} to {chart.x[-1]:.0f}"]
+    for line in chart.lines:
+        finite = line.y[np.isfinite(line.y)]
+        reach = f", between {_amount(finite.min())} and {_amount(finite.max())}" if len(finite) else ""
+        parts.append(f"{line.label}: {_amount(line.y[-1])} at the end{reach}")
+    parts += [f"dashed line: {level.label}" for level in chart.references]
+    return "; ".join(parts)
+
+
+# --- tables ------------------------------------------------------------------------------------------------
+
+
+def _numbers(records: Records, config: ExperimentConfig) -> str:
+    if not records:
+        return "<p>The first epoch is not complete yet.</p>"
+    last = dict(records[-1])
+    level = generator_level(config.training.objective)
+    named = {
+        "steps": ("iterations", ""),
+        "discriminator_loss": ("loss of D", f"log 4 = {LOG_4:.4g}"),
+        "generator_loss": ("loss of G", level.label),
+        "value": ("V(D, G)", f"−log 4 = −{LOG_4:.4g}"),
+        "d_real": ("D(x), on data", "0.5"),
+        "d_fake": ("D(G(z)), on samples", "0.5"),
+        "d_accuracy": ("accuracy of D", "0.5"),
+        "discriminator_gradient_norm": ("gradient norm of D", ""),
+        "generator_gradient_norm": ("gradient norm of G", ""),
+        "discriminator_lr": ("learning rate of D", ""),
+        "generator_lr": ("learning rate of G", ""),
+        "momentum": ("momentum", ""),
+    }
+    epoch = last.pop("epoch")
+    last.pop("value_at_equilibrium", None)  # has its place in the last column
+    if last.get("momentum", 0) is None:  # as under Adam, which has none
+        del last["momentum"]
+    rows = [(what, _shown(last.pop(key)), level) for key, (what, level) in named.items() if key in last]
+    rows += [(f"<code>{text(key)}</code>", _shown(value), "") for key, value in last.items()]
+    return table(rows, ("", f"epoch {epoch}", "at equilibrium"), numbers=True)
+
+
+def _time(records: Records) -> str:
+    seconds = column(records, "seconds")
+    seconds = seconds[np.isfinite(seconds)]
+    if len(seconds) == 0:
+        return "<p>No epoch has been timed yet.</p>"
+    return (
+        f"<p>{_epochs(len(seconds))} took {_duration(seconds.sum())}. The median epoch took "
+        f"{_duration(float(np.median(seconds)))}, the fastest {_duration(seconds.min())}, the slowest "
+        f"{_duration(seconds.max())}.</p>"
+    )
+
+
+def _again(config: ExperimentConfig, environment: Mapping[str, Any]) -> str:
+    options = recorded_options(environment)
+    data = ""
+    if config.data.needs_files and "--data" not in options:
+        data = " If the data set is in a folder of yours, add <code>--data</code>."
+    train = command("train", "config.toml", "--out", "../again", *options)
+    return (
+        f"<p>In the folder of this report:</p>\n<pre>{text(train)}</pre>\n"
+        f"<p>The seed, {config.seed}, is in the configuration. On the same kind of machine, with the same versions and "
+        f"number of threads, <code>metrics.jsonl</code> comes out the same to the last byte.{data}</p>"
+    )
+
+
+def _listed(value: object) -> str:
+    """Write a value of ``environment.json`` for a table."""
+    if isinstance(value, Mapping):
+        known = {key: item for key, item in value.items() if item is not None}
+        return ", ".join(f"{text(key)} = {text(item)}" for key, item in known.items()) or "none set"
+    if isinstance(value, list):
+        return ", ".join(map(text, value)) or "none"
+    return "unknown" if value is None else text(value)
+
+
+def _shown(value: object) -> str:
+    if value is None:  # how a record writes nan and the infinities
+        return "not a number"
+    return f"{value:.4g}".replace("-", "−") if isinstance(value, float) else text(value)
+
+
+def _amount(value: float) -> str:
+    return "not a number" if math.isnan(value) else _shown(float(value))
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.3g} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
