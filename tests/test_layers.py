@@ -81,7 +81,7 @@ def lines_of_code(source):
     return sum(number not in docstrings and line.strip()[:1] not in ("", "#") for number, line in lines)
 
 
-def test_lines_of_code_are_neither_blank_nor_comment_nor_docstring():
+def test_lines_of_code_exclude_comments_and_docstrings():
     source = '"""One.\n\nMore.\n"""\n\n# a comment\nx = 1  # code\n\ndef f():\n    """Two."""\n    return """\n\n"""\n'
     assert lines_of_code(source) == 4
 

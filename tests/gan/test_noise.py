@@ -31,7 +31,7 @@ def test_moments(kind, seed):
     assert abs(z.mean()) < 6 * math.sqrt(SECOND[kind] / n)
     assert abs((z**2).mean() - SECOND[kind]) < 6 * math.sqrt((FOURTH[kind] - SECOND[kind] ** 2) / n)
     assert abs((z**4).mean() - FOURTH[kind]) < 6 * math.sqrt((EIGHTH[kind] - FOURTH[kind] ** 2) / n)
-    neighbours = (z[:, 1:] * z[:, :-1]).mean() + (z[1:] * z[:-1]).mean()  # coordinates and rows go their own ways
+    neighbours = (z[:, 1:] * z[:, :-1]).mean() + (z[1:] * z[:-1]).mean()  # coordinates and rows are independent
     assert abs(neighbours) < 12 * SECOND[kind] / math.sqrt(n - n / SIZE)
 
 

@@ -81,7 +81,7 @@ class Block:
     squares: Array
 
     @cached_property
-    def twins(self) -> Array:
+    def first_equal(self) -> Array:
         """For each row, the index of the first row with the same bytes."""
         first: dict[bytes, int] = {}
         return np.array([first.setdefault(row.tobytes(), i) for i, row in enumerate(self.rows)])
@@ -148,7 +148,7 @@ def squared_distances(x: Block, s: Block, tolerance: float = 0.0, itself: tuple[
 def _from_differences(x: Array, s: Block, columns: Array) -> Array:
     if len(columns) <= _FEW:
         return row_squares(s.rows[columns], x)
-    columns, inverse = np.unique(s.twins[columns], return_inverse=True)  # G may have made equal samples
+    columns, inverse = np.unique(s.first_equal[columns], return_inverse=True)  # G may have made equal samples
     return row_squares(s.rows[columns], x)[inverse]
 
 

@@ -4,8 +4,9 @@ With the kernel k(x, y) = exp(-|x - y|^2 / (2 sigma^2)), the squared discrepancy
 
     MMD^2(p, q) = E k(x, x') - 2 E k(x, y) + E k(y, y'),    x, x' from p, and y, y' from q, all independent
 
-is 0 if p = q and positive otherwise. It needs no density, and its estimate has no bias: the mean over pairs of
-different points has the right expectation for any number of samples. The Parzen window has neither property.
+is 0 if p = q and positive otherwise. Unlike a likelihood, it needs no density. Unlike the likelihood of a Parzen
+window, its estimate has no bias: the mean over pairs of different points has the right expectation for any number of
+samples.
 
 With k(x, y) = (x.y / d + 1)^3, where d is the length of a row, and rows that are features of an Inception network, it
 is the kernel inception distance (KID) of Bińkowski, Sutherland, Arbel and Gretton (2018, "Demystifying MMD GANs"). This

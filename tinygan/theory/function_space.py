@@ -77,11 +77,6 @@ class Descent:
         """C(G) + log 4, how far each criterion is above the minimum of Theorem 1."""
         return self.criterion + math.log(4)
 
-    @property
-    def monotone(self) -> bool:
-        """Whether no step raised the criterion."""
-        return bool((np.diff(self.criterion) <= _ROUNDING).all())
-
 
 def descend(
     p_data: Any,

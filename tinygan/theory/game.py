@@ -211,8 +211,8 @@ def _read_answers(pair: MassPair, d: Any, logits: bool) -> tuple[Any, Any]:
 
 def _read_function(d: Any, logits: bool) -> Answers:
     if callable(d):
-        ours = isinstance(d, partial) and d.func is _optimal_answer  # it takes arrays, element by element
-        function = d if ours else partial(apply, "value: d", d)
+        optimal = isinstance(d, partial) and d.func is _optimal_answer  # this function accepts arrays
+        function = d if optimal else partial(apply, "value: d", d)
     else:
         constant = as_floats("value: d", d)
         if constant.shape != ():
