@@ -81,7 +81,8 @@ def test_it_is_the_logarithm_of_a_density(samples: Any, sigma: float) -> None:
         return math.exp(parzen_log_likelihood(samples, [[x]], sigma)[0])
 
     edges = sorted({float(s) + shift * sigma for s in samples[:, 0] for shift in (-9, -3, 0, 3, 9)})
-    total = sum(quad(density, a, b, limit=200)[0] for a, b in pairwise(edges))
+    wide = [(a, b) for a, b in pairwise(edges) if b - a > 1e-9 * sigma]  # the others have almost no mass
+    total = sum(quad(density, a, b, limit=200)[0] for a, b in wide)
     assert total == pytest.approx(1, abs=1e-6)
 
 
