@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygan.backend.base import WATCHED, Array, Backend, Shape, adam_rates, wide
+from tinygan.backend.base import Array, Backend, Shape, adam_rates, wide
 from tinygan.backend.cupy import CupyBackend
 from tinygan.backend.numpy import NumpyBackend, blas_threads, keep_freed_memory
 from tinygan.backend.random import Stream, Streams, current_streams, manual_seed
@@ -19,7 +19,6 @@ from tinygan.errors import DeviceError, DtypeError
 
 __all__ = [
     "PLAIN_ARRAYS",
-    "WATCHED",
     "Array",
     "Backend",
     "CupyBackend",

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinygan.backend import WATCHED, Stream
+from tinygan.backend import Stream
 from tinygan.config.refusals import LARGEST_INTEGER
 from tinygan.config.sections import DropoutConfig
 from tinygan.errors import CheckpointError
+from tinygan.gan.monitors import WATCHED
 from tinygan.nn import Module
 from tinygan.optim import Optimizer
 from tinygan.runs.checkpoint import Checkpoint
