@@ -7,6 +7,8 @@ the file, the argument, what was expected and what came, and says what to do.
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
 from typing import Any
 
 
@@ -81,3 +83,23 @@ class RunError(TinyganError, OSError):
 
 class DistributionError(TinyganError, ValueError):
     """What was given as a probability distribution, or as a discriminator over one, is none."""
+
+
+# ---------------------------------------------------------------------- parts of messages
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """Return the known word that is most like `word` (of equals, the first), or None if none is near."""
+
+    def likeness(candidate: str) -> float:
+        return difflib.SequenceMatcher(None, candidate, word.casefold()).ratio()
+
+    best = max(known, key=likeness, default="")
+    near = 0.7 if len(word) > 2 else 0.5  # one wrong letter of two is half the word
+    return best if likeness(best) >= near else None
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return ``; did you mean "..."?`` with the nearest known word, or "" if none is near."""
+    found = nearest(word, known)
+    return "" if found is None else f'; did you mean "{found}"?'

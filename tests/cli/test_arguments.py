@@ -32,7 +32,7 @@ def test_the_nearest_word_is_suggested(tinygan, words, message):
     answer = tinygan(*words)
     assert (answer.status, answer.out) == (2, "")
     assert message in answer.err
-    assert answer.err.endswith(f"; did you mean {meant}?\n")
+    assert answer.err.endswith(f'; did you mean "{meant}"?\n')
     if words[0] in ("train", "evaluate", "export"):
         assert answer.err.startswith(f"usage: tinygan {words[0]} ")
 

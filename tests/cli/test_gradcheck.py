@@ -21,7 +21,7 @@ def test_prints_a_row_for_each_operation_asked_for(capsys):
 
 def test_unknown_operation_names_the_nearest(capsys):
     assert main(["gradcheck", "relo"]) == 1
-    assert "unknown operation 'relo': did you mean 'relu'?" in capsys.readouterr().err
+    assert "unknown operation 'relo'; did you mean \"relu\"?" in capsys.readouterr().err
 
 
 def test_a_wrong_gradient_is_printed_and_fails(capsys, monkeypatch):

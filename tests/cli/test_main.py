@@ -27,7 +27,7 @@ def test_no_command_and_an_unknown_one(tinygan):
     answer = tinygan("trian", "digits")
     assert answer.status == 2
     assert "invalid choice: 'trian' (choose from" in answer.err
-    assert answer.err.endswith("; did you mean train?\n")
+    assert answer.err.endswith('; did you mean "train"?\n')
     assert answer.out == ""
 
 

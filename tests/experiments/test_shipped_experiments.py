@@ -10,17 +10,13 @@ from importlib import resources
 import pytest
 
 from tinygan.config.experiment import load_experiment, parse_experiment, shipped_experiments
+from tinygan.config.layers import DropoutConfig, LinearConfig, MaxoutConfig, ReluConfig, SigmoidConfig
 from tinygan.config.sections import (
     AdamConfig,
     DiscriminatorConfig,
-    DropoutConfig,
     GeneratorConfig,
-    LinearConfig,
-    MaxoutConfig,
     NoiseConfig,
-    ReluConfig,
     SgdConfig,
-    SigmoidConfig,
     TrainingConfig,
 )
 from tinygan.config.toml_writer import dumps

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import difflib
 import os
 import re
 import sys
-from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 from tinygan.cli import output
-from tinygan.errors import RunError
+from tinygan.errors import RunError, did_you_mean, nearest
 from tinygan.runs.command import quoted
 from tinygan.runs.run_folder import RunFolder
 
@@ -28,14 +26,14 @@ class Parser(argparse.ArgumentParser):
         namespace, unknown = super().parse_known_args(args, namespace)
         if unknown:
             options = [option for action in self._actions for option in action.option_strings]
-            words = (word.split("=")[0] for word in unknown if word.startswith("-"))
-            self.error(f"unrecognized arguments: {' '.join(unknown)}{_did_you_mean(words, options)}")
+            hints = (did_you_mean(word.split("=")[0], options) for word in unknown if word.startswith("-"))
+            self.error(f"unrecognized arguments: {' '.join(unknown)}{next(filter(None, hints), '')}")
         return namespace, []
 
     def error(self, message: str) -> NoReturn:
         """Say what does not parse, and leave with status 2."""
         found = re.search(r"invalid choice: '(.*)' \(choose from (.*)\)$", message)
-        hint = _did_you_mean([found[1]], re.findall(r"[\w-]+", found[2])) if found else ""
+        hint = did_you_mean(found[1], re.findall(r"[\w-]+", found[2])) if found else ""
         super().error(output.escaped(message + hint))
 
     def _print_message(self, message: str, file: Any = None) -> None:
@@ -43,11 +41,6 @@ class Parser(argparse.ArgumentParser):
             output.result(message, end="")
         elif message:
             output.messages.write(output.escaped(message, keep="\n"))
-
-
-def _did_you_mean(words: Iterable[str], known: Sequence[str]) -> str:
-    near = [match for word in words for match in difflib.get_close_matches(word, known, n=1, cutoff=0.7)]
-    return f"; did you mean {near[0]}?" if near else ""
 
 
 def path(text: str) -> Path:
@@ -79,8 +72,7 @@ def _nearest_run(folder: Path) -> Path | None:
     for parent in (RUNS, folder.parent):
         with contextlib.suppress(OSError):
             found |= {run.name: run for run in parent.iterdir() if (run / "config.toml").is_file()}
-    near = difflib.get_close_matches(folder.name, found, n=1)
-    return found[near[0]] if near else None
+    return found.get(nearest(folder.name, found) or "")
 
 
 def positive(text: str) -> int:

@@ -33,7 +33,7 @@ def doctor(arguments: argparse.Namespace) -> int:
     output.result("")
     for device in ("cpu", "cuda"):
         _row(f"device {device}", _state_of_device(device))
-    for name in data.LOADERS:
+    for name in data.DATA_SETS:
         _row(f"data {name}", _state_of_data(name, arguments))
     return 0
 

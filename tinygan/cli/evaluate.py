@@ -12,7 +12,7 @@ from tinygan import data, evaluation
 from tinygan.cli import output
 from tinygan.cli.arguments import add_data_option, add_no_average_option, open_run, path, positive
 from tinygan.config.experiment import load_experiment
-from tinygan.errors import TinyganError
+from tinygan.errors import ArgumentError
 from tinygan.experiments.protocol import BEST, LAST, Evaluation, evaluate, images_to_judge
 from tinygan.experiments.selection import IMAGES, SAMPLES
 
@@ -56,7 +56,7 @@ def add_commands(commands: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Run ``tinygan evaluate``."""
     if arguments.seed < 0:
-        raise EvaluateError(f"--seed {arguments.seed}: expected 0 or more")
+        raise ArgumentError(f"--seed {arguments.seed}: expected 0 or more")
     folder = open_run(arguments.folder)
     config = load_experiment(folder.config_path)
     fold = config.data.fold if arguments.fold is None else arguments.fold
@@ -122,7 +122,3 @@ def _more(found: Evaluation) -> list[tuple[str, str]]:
         counts = ", ".join(f"{label}: {round(count, 1):,g}" for label, count in each)
         rows.insert(0, ("coverage", f"{measures.coverage} ({counts})"))
     return rows
-
-
-class EvaluateError(TinyganError, ValueError):
-    """The options of ``tinygan evaluate`` do not fit."""

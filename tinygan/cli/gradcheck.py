@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 from typing import Any
 
 from tinygan.checking.operations import check_operations, operation_names
 from tinygan.cli import output
-from tinygan.errors import TinyganError
-
-
-class UnknownOperationError(TinyganError, ValueError):
-    """There is no operation of that name."""
+from tinygan.errors import ArgumentError, did_you_mean
 
 
 def add_commands(commands: Any) -> None:
@@ -40,10 +35,8 @@ def _check(arguments: argparse.Namespace) -> int:
     known = operation_names()
     for name in arguments.operations:
         if name not in known:
-            [nearest] = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
-            raise UnknownOperationError(
-                f"unknown operation {name!r}: did you mean {nearest!r}? There are: {', '.join(known)}"
-            )
+            hint = did_you_mean(name, known) or "."
+            raise ArgumentError(f"unknown operation {name!r}{hint} There are: {', '.join(known)}")
     width = max(map(len, arguments.operations or known))
     output.result(f"{'operation':{width}}  order  compared  kinks  worst error  seconds  method")
     checked, failed = 0, 0

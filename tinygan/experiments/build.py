@@ -11,17 +11,8 @@ from typing import Any
 from tinygan import gan, nn, optim
 from tinygan.backend import Stream, Streams
 from tinygan.config.experiment import ExperimentConfig
-from tinygan.config.sections import (
-    AdamConfig,
-    DropoutConfig,
-    LayerConfig,
-    LeakyReluConfig,
-    LinearConfig,
-    MaxoutConfig,
-    OptimizerConfig,
-    ReluConfig,
-    SigmoidConfig,
-)
+from tinygan.config.layers import LayerConfig, LinearConfig
+from tinygan.config.sections import AdamConfig, OptimizerConfig
 from tinygan.data.dataset import Dataset
 from tinygan.errors import ConfigError
 from tinygan.gan.players import last_activation, out_of_reach
@@ -43,7 +34,7 @@ def build_generator(config: ExperimentConfig, pixels: int, stream: Stream) -> nn
     ConfigError
         The generator's output is not an image of the data set.
     """
-    network, outputs = _stack(config.generator.layers, config.noise.size, stream)
+    network, outputs = _network(config.generator.layers, config.noise.size, stream)
     if outputs != pixels:
         raise ConfigError(
             f"{config.name}: the generator's last layer has {outputs} units, but an image of "
@@ -54,7 +45,7 @@ def build_generator(config: ExperimentConfig, pixels: int, stream: Stream) -> nn
 
 def build_discriminator(config: ExperimentConfig, pixels: int, stream: Stream) -> nn.Sequential:
     """Build D with freshly drawn weights: from `pixels` inputs to one logit."""
-    return _stack(config.discriminator.layers, pixels, stream)[0]
+    return _network(config.discriminator.layers, pixels, stream)[0]
 
 
 def set_marginal_bias(config: ExperimentConfig, generator: nn.Sequential, images: Any) -> None:
@@ -132,11 +123,9 @@ def least_memory(config: ExperimentConfig, pixels: int) -> int:
     for player, inputs in ((config.generator, config.noise.size), (config.discriminator, pixels)):
         weights, width = 0, inputs
         for layer in player.layers:
-            if isinstance(layer, LinearConfig | MaxoutConfig):
-                pieces = layer.pieces if isinstance(layer, MaxoutConfig) else 1
-                weights += (width + 1) * layer.units * pieces
-                numbers += config.training.batch * layer.units * pieces
-                width = layer.units
+            weights += (width + 1) * layer.maps
+            numbers += config.training.batch * layer.maps
+            width = layer.outputs(width)
         slots = 2 if isinstance(player.optimizer, AdamConfig) else int(player.optimizer.momentum > 0)
         numbers += (2 + slots) * weights  # each with its gradient
     return 4 * numbers
@@ -153,33 +142,10 @@ def _memory() -> int | None:
     return there
 
 
-def _stack(layers: Sequence[LayerConfig], inputs: int, stream: Stream) -> tuple[nn.Sequential, int]:
-    """Return the layers one on the other, and the width of the last."""
+def _network(layers: Sequence[LayerConfig], inputs: int, stream: Stream) -> tuple[nn.Sequential, int]:
+    """Return a network of these layers, and how many values it returns for each row."""
     built = []
     for layer in layers:
-        built.append(_layer(layer, inputs, stream))
-        inputs = layer.units if isinstance(layer, LinearConfig | MaxoutConfig) else inputs
+        built.append(layer.build(inputs, stream))
+        inputs = layer.outputs(inputs)
     return nn.Sequential(*built), inputs
-
-
-def _layer(config: LayerConfig, inputs: int, stream: Stream) -> nn.Module:
-    if isinstance(config, LinearConfig | MaxoutConfig):
-        weights = nn.init.fan_in() if config.weight_range is None else nn.init.uniform(config.weight_range)
-        if isinstance(config, LinearConfig) and config.nonzero_weights is not None:
-            if config.nonzero_weights > inputs:
-                raise ConfigError(
-                    f"nonzero_weights = {config.nonzero_weights}: the linear layer of {config.units} units has only "
-                    f"{inputs} inputs: expected at most {inputs}"
-                )
-            weights = nn.init.sparse(config.nonzero_weights)
-        bias = nn.init.constant(0.0 if config.bias == "marginal" else config.bias)
-        if isinstance(config, MaxoutConfig):
-            return nn.Maxout(inputs, config.units, config.pieces, weights, bias, stream)
-        return nn.Linear(inputs, config.units, True, weights, bias, stream)
-    if isinstance(config, DropoutConfig):
-        return nn.Dropout(config.p)
-    if isinstance(config, LeakyReluConfig):
-        return nn.LeakyReLU(config.slope)
-    if isinstance(config, ReluConfig):
-        return nn.ReLU()
-    return nn.Sigmoid() if isinstance(config, SigmoidConfig) else nn.Tanh()

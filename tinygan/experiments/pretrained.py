@@ -7,13 +7,11 @@ import os
 
 from tinygan import nn
 from tinygan.config.experiment import ExperimentConfig, load_experiment
-from tinygan.config.sections import LayerConfig, LinearConfig, MaxoutConfig
+from tinygan.config.layers import LayerConfig
 from tinygan.errors import CheckpointError, ConfigError, RunError
 from tinygan.experiments.saved_state import arrays_under
 from tinygan.experiments.training import Training
 from tinygan.runs.run_folder import RunFolder
-
-_START = ("weight_range", "nonzero_weights", "bias")  # keys that say how a layer starts, not what it is
 
 
 def load_pretrained(training: Training) -> None:
@@ -83,7 +81,9 @@ def _refuse_misfit(place: str, config: ExperimentConfig, earlier: ExperimentConf
             f"{place}: its generator has {len(theirs)} layers, which cannot be the topmost of {len(ours)}: list them "
             "all in generator.layers, and the new ones before them"
         )
-    width = _width(ours[:new], config.noise.size)
+    width = config.noise.size
+    for layer in ours[:new]:
+        width = layer.outputs(width)
     if width != earlier.noise.size:
         raise ConfigError(
             f"{place}: its generator takes {earlier.noise.size} inputs, but below generator.layers[{new}], where it "
@@ -95,19 +95,13 @@ def _refuse_misfit(place: str, config: ExperimentConfig, earlier: ExperimentConf
                 f"{place}: its generator has {_shown(their)} in the place of generator.layers[{index}], which is "
                 f"{_shown(our)}: make them alike"
             )
-        for key in _START:
-            if getattr(our, key, None) not in (None, 0.0):
+        for key in our.starting:
+            if getattr(our, key) not in (None, 0.0):
                 raise ConfigError(f"{place}: generator.layers[{index}] starts as that run ended: remove its {key}")
 
 
-def _width(layers: tuple[LayerConfig, ...], inputs: int) -> int:
-    """Return how many numbers leave the last of some layers."""
-    units = [layer.units for layer in layers if isinstance(layer, LinearConfig | MaxoutConfig)]
-    return units[-1] if units else inputs
-
-
 def _what(layer: LayerConfig) -> dict[str, object]:
-    return {key: value for key, value in dataclasses.asdict(layer).items() if key not in _START}
+    return {key: value for key, value in dataclasses.asdict(layer).items() if key not in layer.starting}
 
 
 def _shown(layer: LayerConfig) -> str:

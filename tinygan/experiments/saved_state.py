@@ -16,10 +16,9 @@ import numpy as np
 
 from tinygan.backend import Stream
 from tinygan.config.refusals import LARGEST_INTEGER
-from tinygan.config.sections import DropoutConfig
 from tinygan.errors import CheckpointError
 from tinygan.gan.monitors import WATCHED
-from tinygan.nn import Module
+from tinygan.nn import Dropout, Module
 from tinygan.optim import Optimizer
 from tinygan.runs.checkpoint import Checkpoint
 from tinygan.runs.checkpoint_layout import shown
@@ -163,8 +162,8 @@ def _check_streams(found: object, training: Training, steps: int) -> None:
     seed = training.config.seed
     if type(found["seed"]) is not int or found["seed"] != seed:
         raise _misfit("streams.seed", found["seed"], f"{seed}, that of the experiment")
-    layers = (*training.config.generator.layers, *training.config.discriminator.layers)
-    drops = any(isinstance(layer, DropoutConfig) and layer.p > 0 for layer in layers)
+    modules = (*training.game.generator.modules(), *training.game.discriminator.modules())
+    drops = any(isinstance(module, Dropout) and module.p > 0 for module in modules)
     later = {"noise"} | ({"dropout"} if drops else set())  # begin with the first step
     needed = {"weights", "order"} | (later if steps else set())
     _check_names("list of streams", found["streams"], needed, {"noise", "dropout"})

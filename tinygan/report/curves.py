@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tinygan.engine import Tensor
+from tinygan.gan import generator_loss
 from tinygan.report.charts import Chart, Line, Reference
 
 LOG_4, LOG_2 = math.log(4), math.log(2)
@@ -147,10 +149,11 @@ def _validation_chart(records: Sequence[Mapping[str, Any]]) -> list[Chart]:
 
 
 def generator_level(objective: str) -> Reference:
-    """G's loss where D answers 1/2: E log(1 - 1/2), or -E log 1/2."""
-    if objective == "minimax":
-        return Reference("log-2", f"−log 2 = −{LOG_2:.3f}", "g", -LOG_2)
-    return Reference("log-2", f"log 2 = {LOG_2:.3f}", "g", LOG_2)
+    """Return the level of G's loss at the equilibrium, where each logit of D is 0."""
+    level = generator_loss(Tensor(np.zeros(1)), objective).item()
+    sign, size = "−" if level < 0 else "", f"{abs(level):.3f}"
+    label = f"{sign}log 2 = {sign}{size}" if math.isclose(abs(level), LOG_2) else sign + size
+    return Reference("log-2", label, "g", level)
 
 
 def _both_players(d: NDArray[np.float64], g: NDArray[np.float64]) -> list[Line]:
