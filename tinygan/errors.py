@@ -25,7 +25,7 @@ class NoAxisError(ShapeError, TypeError):
 
 
 class DtypeError(TinyganError, TypeError):
-    """A dtype does not fit the operation: gradients of integers, text in a tensor, ..."""
+    """A dtype or a type does not fit the operation: gradients of integers, text in a tensor, a list of layers, ..."""
 
 
 class ArgumentError(TinyganError, ValueError):
@@ -81,8 +81,12 @@ class RunError(TinyganError, OSError):
     """A run folder is missing, taken, in use by another process, or cannot be written."""
 
 
+class MissingPackageError(TinyganError, ImportError):
+    """An optional package is not installed."""
+
+
 class DistributionError(TinyganError, ValueError):
-    """What was given as a probability distribution, or as a discriminator over one, is none."""
+    """An argument is not a probability distribution, or not a discriminator on the same points."""
 
 
 # ---------------------------------------------------------------------- parts of messages
@@ -95,7 +99,7 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
         return difflib.SequenceMatcher(None, candidate, word.casefold()).ratio()
 
     best = max(known, key=likeness, default="")
-    near = 0.7 if len(word) > 2 else 0.5  # one wrong letter of two is half the word
+    near = 0.6 if len(word) > 3 else 0.5  # one wrong letter of two is half the word
     return best if likeness(best) >= near else None
 
 

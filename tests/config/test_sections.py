@@ -6,8 +6,6 @@ import math
 
 import pytest
 
-from tinygan.config.refusals import Place
-from tinygan.config.schema import Flag, Integer, Number, kinds, read_section
 from tinygan.config.layers import (
     LAYERS,
     DropoutConfig,
@@ -15,6 +13,8 @@ from tinygan.config.layers import (
     LinearConfig,
     MaxoutConfig,
 )
+from tinygan.config.refusals import Place
+from tinygan.config.schema import Flag, Integer, Number, kinds, read_section
 from tinygan.config.sections import (
     OPTIMIZERS,
     AdamConfig,

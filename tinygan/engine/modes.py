@@ -11,6 +11,8 @@ from contextvars import ContextVar, Token
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
+from tinygan.errors import DtypeError
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -33,7 +35,7 @@ class Recording:
 
     def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
         if inspect.isgeneratorfunction(function) or inspect.iscoroutinefunction(function):
-            raise TypeError(
+            raise DtypeError(
                 f"{function.__name__} runs only after the call of it has returned, when this decorator has no effect "
                 "any more; put the ``with`` block inside it, around the computation"
             )

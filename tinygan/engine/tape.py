@@ -137,7 +137,7 @@ class Operation:
         except ValueError as error:
             raise ShapeError(f"{self.name}: {error} (inputs: {describe(arrays)})") from error
         except TypeError as error:
-            raise TypeError(f"{self.name}: {error} (inputs: {describe(arrays)})") from error
+            raise DtypeError(f"{self.name}: {error} (inputs: {describe(arrays)})") from error
         array = backend.asarray(result) if backend_of(result) in (None, backend) else result  # on another device
         output = Tensor(array[...] if id(array) in positions else array)
         if output.data.base is not None:

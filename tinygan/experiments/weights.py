@@ -193,7 +193,7 @@ def _names_said(said: Said, arrays: Mapping[str, Array]) -> set[str]:
     layout, names = said
     known = isinstance(names, list) and all(isinstance(name, str) and name in arrays for name in names)
     if layout not in LAYOUTS or not known or len(set(names)) < len(names) or (names and layout == TINYGAN):
-        raise ValueError(f"it names the layout {layout!r} with the transposed arrays {names!r}")
+        raise CheckpointError(f"it names the layout {layout!r} with the transposed arrays {names!r}")
     return set(names)
 
 
@@ -212,7 +212,7 @@ def _storable(name: str, array: Array) -> Array:
 def _loaded(name: str, array: Array) -> Array:
     """Return a loaded array as everyone expects it, or refuse what is no array of numbers."""
     if array.dtype.name not in STORED_DTYPES:
-        raise ValueError(f"{name} has dtype {array.dtype}; expected {', '.join(STORED_DTYPES)}")
+        raise CheckpointError(f"{name} has dtype {array.dtype}; expected {', '.join(STORED_DTYPES)}")
     return np.array(array, array.dtype.newbyteorder("="), order="C")
 
 
@@ -247,13 +247,13 @@ def _decode_safetensors(file: BinaryIO, size: int) -> tuple[dict[str, Array], Sa
     beginning = file.read(8)
     length = int.from_bytes(beginning, "little")
     if len(beginning) < 8 or not 2 <= length <= min(size - 8, LARGEST_HEADER):
-        raise ValueError(f"its header would have {length} bytes")
+        raise CheckpointError(f"its header would have {length} bytes")
     beginning += file.read(length)
     header = json.loads(beginning[8:])
     # What the header accounts for is read, and no more: the rest of a sparse file has a size and no content.
     ends = (entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__")
     if 8 + length + max(ends, default=0) != size:
-        raise ValueError("its header accounts for another size")
+        raise CheckpointError("its header accounts for another size")
     arrays = {name: _loaded(name, array) for name, array in load(beginning + file.read(size)).items()}
     metadata = header.get("__metadata__") or {}
     if _KEY in metadata:
@@ -284,24 +284,24 @@ def _decode_npz(file: BinaryIO, size: int) -> tuple[dict[str, Array], Said]:
     with zipfile.ZipFile(file) as archive:
         members = archive.infolist()
         if any(member.compress_type != zipfile.ZIP_STORED for member in members):
-            raise ValueError("it is compressed: write it with numpy.savez, not numpy.savez_compressed")
+            raise CheckpointError("it is compressed: write it with numpy.savez, not numpy.savez_compressed")
         # What is not compressed, and does not overlap, takes no more room in memory than in the file.
         if sum(member.file_size for member in members) > size:
-            raise ValueError("its arrays are larger than the file")
+            raise CheckpointError("its arrays are larger than the file")
         file.seek(max(0, size - _LONGEST_END))
         last = file.read(_LONGEST_END)
         end = last.rfind(b"PK\x05\x06") + 20  # where the length of the comment stands
         if last[end:] != len(archive.comment).to_bytes(2, "little") + archive.comment:
-            raise ValueError("its end is missing, or something follows it")
+            raise CheckpointError("its end is missing, or something follows it")
         for member in members:
             name = member.filename.removesuffix(".npy")
             if name in arrays or name == member.filename:
-                raise ValueError(f"its member {member.filename!r} is no array, or stands there twice")
+                raise CheckpointError(f"its member {member.filename!r} is no array, or stands there twice")
             with archive.open(member) as content:
                 arrays[name] = _loaded(name, _read_npy(content.read()))  # to the end, where the CRC is compared
     text, found, checksum = archive.comment.rpartition(_CHECKSUM)
     if archive.comment and not (found and checksum == b"%08x" % zlib.crc32(text)):
-        raise ValueError("the comment of the archive, which names its layout, is damaged")
+        raise CheckpointError("the comment of the archive, which names its layout, is damaged")
     return arrays, _said_in(text) if found else _NOTHING
 
 
@@ -311,10 +311,10 @@ def _read_npy(content: bytes) -> Array:
     readers = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
     shape, fortran_order, dtype = readers[npy.read_magic(file)](file)
     if dtype.hasobject or any(length < 0 for length in shape):
-        raise ValueError(f"its header names shape {shape} and dtype {dtype}")
+        raise CheckpointError(f"its header names shape {shape} and dtype {dtype}")
     data = content[file.tell() :]
     if math.prod(shape) * dtype.itemsize != len(data):
-        raise ValueError(f"its header names shape {shape} and dtype {dtype}, but {len(data)} bytes follow")
+        raise CheckpointError(f"its header names shape {shape} and dtype {dtype}, but {len(data)} bytes follow")
     return np.frombuffer(data, dtype).reshape(shape, order="F" if fortran_order else "C")
 
 

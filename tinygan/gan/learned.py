@@ -16,7 +16,7 @@ import numpy as np
 from tinygan import gan, nn, optim
 from tinygan.backend import Streams
 from tinygan.engine import Tensor, grad
-from tinygan.errors import DistributionError, ShapeError
+from tinygan.errors import ArgumentError, DistributionError, ShapeError
 from tinygan.gan.sampling import evaluating
 from tinygan.theory.distributions import Floats, as_floats
 
@@ -57,7 +57,7 @@ def learn_discriminator(
         `data` or `samples` has no point, or the points are not rows of one length.
     DistributionError
         A point is not a number, or not finite.
-    ValueError
+    ArgumentError
         width, steps, batch or lr is out of range.
 
     Examples
@@ -71,9 +71,9 @@ def learn_discriminator(
     """
     for name, size in (("width", width), ("steps", steps), ("batch", batch)):
         if isinstance(size, bool) or not isinstance(size, Integral) or size < 1:
-            raise ValueError(f"learn_discriminator: {name} is {size!r}; expected a whole number of at least 1")
+            raise ArgumentError(f"learn_discriminator: {name} is {size!r}; expected a whole number of at least 1")
     if not 0 < lr < math.inf:
-        raise ValueError(f"learn_discriminator: lr is {lr!r}; expected a number above 0, such as 0.01")
+        raise ArgumentError(f"learn_discriminator: lr is {lr!r}; expected a number above 0, such as 0.01")
     sides = [
         as_floats(f"learn_discriminator: {name}", points) for name, points in (("data", data), ("samples", samples))
     ]
@@ -171,7 +171,7 @@ def worst_error(d: Any, p_data: Any, p_g: Any, share: float = 0.01) -> float:
     ------
     DistributionError
         The shapes differ, a density is negative, infinite or 0 everywhere, or `d` is not a probability.
-    ValueError
+    ArgumentError
         share is out of range.
 
     Examples
@@ -180,7 +180,7 @@ def worst_error(d: Any, p_data: Any, p_g: Any, share: float = 0.01) -> float:
     0.1
     """
     if not 0 <= share < 1:
-        raise ValueError(f"worst_error: share is {share!r}; expected a number in [0, 1), such as 0.01")
+        raise ArgumentError(f"worst_error: share is {share!r}; expected a number in [0, 1), such as 0.01")
     d = as_floats("worst_error: d", d)
     if ((d < 0) | (d > 1)).any():
         raise DistributionError("worst_error: d is not in [0, 1]; expected probabilities: of a logit take the sigmoid")

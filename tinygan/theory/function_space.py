@@ -29,6 +29,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tinygan.errors import ArgumentError
 from tinygan.theory.distributions import Floats, read_masses
 from tinygan.theory.game import criterion_term, optimal_discriminator
 from tinygan.theory.pairs import MassPair, check_lengths
@@ -120,7 +121,7 @@ def descend(
     ------
     DistributionError
         p_data or start is no distribution, or they differ in length.
-    ValueError
+    ArgumentError
         step_size, max_steps or tolerance is out of range.
 
     Examples
@@ -188,11 +189,11 @@ def _check_numbers(step_size: float, max_steps: int, tolerance: float) -> None:
         return isinstance(given, Real) and not isinstance(given, bool)
 
     if not (number(step_size) and 0 < step_size <= 1e6):
-        raise ValueError(f"descend: step_size is {step_size!r}; expected a number above 0, such as 0.1, up to 1e6")
+        raise ArgumentError(f"descend: step_size is {step_size!r}; expected a number above 0, such as 0.1, up to 1e6")
     if not (number(max_steps) and isinstance(max_steps, Integral) and max_steps >= 1):
-        raise ValueError(f"descend: max_steps is {max_steps!r}; expected a whole number of at least 1")
+        raise ArgumentError(f"descend: max_steps is {max_steps!r}; expected a whole number of at least 1")
     if not (number(tolerance) and 0 < tolerance < math.inf):
-        raise ValueError(f"descend: tolerance is {tolerance!r}; expected a number of nats above 0, such as 1e-6")
+        raise ArgumentError(f"descend: tolerance is {tolerance!r}; expected a number of nats above 0, such as 1e-6")
 
 
 # ---------------------------------------------------------------------- in words
