@@ -99,7 +99,7 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
         return difflib.SequenceMatcher(None, candidate, word.casefold()).ratio()
 
     best = max(known, key=likeness, default="")
-    near = 0.6 if len(word) > 3 else 0.5  # one wrong letter of two is half the word
+    near = 0.7 if len(word) > 2 else 0.5  # one wrong letter of two is half the word
     return best if likeness(best) >= near else None
 
 

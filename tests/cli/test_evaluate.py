@@ -11,7 +11,7 @@ from tests.doubles import faces
 from tests.doubles.small import shrunk
 from tinygan import data
 from tinygan.config.experiment import to_toml
-from tinygan.experiments.protocol import evaluate
+from tinygan.experiments.protocol import run_protocol
 from tinygan.runs.run_folder import RunFolder
 
 
@@ -25,14 +25,14 @@ def test_json_is_one_object_and_nothing_else(tinygan, trained):
     answer = tinygan("evaluate", "run", "--json", "--samples", "60", "--seed", "2")
     assert (answer.status, answer.err) == (0, "")
     found = json.loads(answer.out)
-    assert found == evaluate(RunFolder.open("run"), data.load("digits"), samples=60, seed=2).as_dict()
+    assert found == run_protocol(RunFolder.open("run"), data.load("digits"), samples=60, seed=2).as_dict()
     for key in ("sigma", "valid_mean", "test_mean", "test_standard_error", "samples"):
         assert isinstance(found[key], int | float)
 
 
 def test_the_table_says_what_was_judged_by_what(tinygan, trained):
     answer = tinygan("evaluate", "run", "--samples", "60")
-    found = evaluate(RunFolder.open("run"), data.load("digits"), samples=60)
+    found = run_protocol(RunFolder.open("run"), data.load("digits"), samples=60)
     lines = answer.out.splitlines()
     assert lines[0] == "run         run (digits)"
     assert lines[1] == f"checkpoint  the last: epoch 1, step {found.steps}"
@@ -53,8 +53,8 @@ def test_the_table_says_what_was_judged_by_what(tinygan, trained):
 
 def test_all_measures(tinygan, trained):
     answer = tinygan("evaluate", "run", "--samples", "60", "--all")
-    found = evaluate(RunFolder.open("run"), data.load("digits"), samples=60, more=True)
-    names = ("coverage", "regions", "density", "MMD", "two-sample", "yardstick")
+    found = run_protocol(RunFolder.open("run"), data.load("digits"), samples=60, more=True)
+    names = ("coverage", "regions", "density", "MMD", "two-sample", "reference")
     lines = [line for line in answer.out.splitlines() if line.split()[0] in names]
     images = found.measures.training_images
     counts = ", ".join(f"{label}: {count:g}" for label, count in enumerate(found.measures.coverage.counts))
@@ -65,7 +65,7 @@ def test_all_measures(tinygan, trained):
         f"MMD         {found.measures.discrepancy}",
         f"MMD         {found.measures.polynomial}",
         f"two-sample  {found.measures.test}",
-        f"yardstick   {images.test_mean:.1f} ± {images.test_standard_error:.1f} nats for 60 training images in the "
+        f"reference   {images.test_mean:.1f} ± {images.test_standard_error:.1f} nats for 60 training images in the "
         f"place of samples (sigma {images.sigma:.4f})",
     ]
     plain = json.loads(tinygan("evaluate", "run", "--samples", "60", "--all", "--json").out)
@@ -89,7 +89,7 @@ def test_with_and_without_the_running_mean(tinygan, small, tmp_path):
     without = tinygan("evaluate", "run", "--samples", "9", "--no-average").out
     assert "samples     9, from the noise of seed 0, by G's weights as they are\n" in without
     found = json.loads(tinygan("evaluate", "run", "--samples", "9", "--no-average", "--json").out)
-    assert found == evaluate(RunFolder.open("run"), data.load("digits"), samples=9, averaged=False).as_dict()
+    assert found == run_protocol(RunFolder.open("run"), data.load("digits"), samples=9, averaged=False).as_dict()
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from tinygan import data
 from tinygan.config.experiment import load_experiment
 from tinygan.errors import AnomalyError, ConfigError
 from tinygan.experiments.pretrained import load_pretrained
-from tinygan.experiments.protocol import evaluate
+from tinygan.experiments.protocol import run_protocol
 from tinygan.experiments.running import Limits, load_generator, reopen, run, start
 from tinygan.experiments.training import Training
 from tinygan.runs.checkpoint import write_checkpoint
@@ -99,7 +99,7 @@ def test_a_run_with_a_checkpoint_needs_the_earlier_run_no_more(second, first, ti
     folder, training = reopen(folder.path, lambda _: tiny_data())
     run(folder, training)
     assert folder.latest_checkpoint().path.read_bytes() == whole.latest_checkpoint().path.read_bytes()
-    assert evaluate(folder, tiny_data(), samples=20).epoch == 3
+    assert run_protocol(folder, tiny_data(), samples=20).epoch == 3
 
 
 def test_a_run_that_was_killed_before_its_first_checkpoint_begins_again_with_it(second, tiny_data, tmp_path):
@@ -240,7 +240,8 @@ def test_the_record_names_the_device_and_the_folder_of_the_data(tmp_path, monkey
 
 
 def test_one_run_is_judged_by_every_fold(stages, tmp_path):
-    found = [evaluate(stages["tfd-finetune"], data.load("tfd", tmp_path, fold=fold), samples=50) for fold in range(5)]
+    last = stages["tfd-finetune"]
+    found = [run_protocol(last, data.load("tfd", tmp_path, fold=fold), samples=50) for fold in range(5)]
     assert [answer.fold for answer in found] == [0, 1, 2, 3, 4]
     assert [(answer.valid_images, answer.test_images) for answer in found] == [(4, 8)] * 5
     assert len({answer.test_mean for answer in found}) == 5

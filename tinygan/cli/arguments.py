@@ -33,8 +33,7 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Say what does not parse, and leave with status 2."""
         found = re.search(r"invalid choice: '(.*)' \(choose from (.*)\)$", message)
-        known = re.findall(r"[\w-]+", found[2]) if found else []
-        hint = did_you_mean(found[1], known) if found and len(known) > 3 else ""  # of "cpu" and "cuda", both are near
+        hint = did_you_mean(found[1], re.findall(r"[\w-]+", found[2])) if found else ""
         super().error(output.escaped(message + hint))
 
     def _print_message(self, message: str, file: Any = None) -> None:

@@ -13,7 +13,7 @@ from tinygan.cli import output
 from tinygan.cli.arguments import add_data_option, add_no_average_option, open_run, path, positive
 from tinygan.config.experiment import load_experiment
 from tinygan.errors import ArgumentError
-from tinygan.experiments.protocol import BEST, LAST, Evaluation, evaluate, images_to_judge
+from tinygan.experiments.protocol import BEST, LAST, ProtocolResult, image_count, run_protocol
 from tinygan.experiments.selection import IMAGES, SAMPLES
 
 _CAVEAT = "A Parzen window estimate varies much and can prefer blur: compare it with others of its kind only."
@@ -23,7 +23,7 @@ def add_commands(commands: Any) -> None:
     """Add the command to the parser."""
     parser = commands.add_parser(
         "evaluate",
-        help="the log-likelihood of test images, as in Table 1 of the paper",
+        help="estimate the log-likelihood of test images, as in Table 1 of the paper",
         description="Estimate the log-likelihood of the test images by a Gaussian Parzen window on samples of a run.",
     )
     parser.add_argument("folder", type=path, metavar="RUN", help="the run folder")
@@ -38,14 +38,14 @@ def add_commands(commands: Any) -> None:
     )
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="the seed of the noise (default: 0)")
     parser.add_argument(
-        "--fold", type=int, metavar="F", help="judge by this fold of the data set (default: that of the experiment)"
+        "--fold", type=int, metavar="F", help="the fold of the validation and test images (default: the experiment's)"
     )
     parser.add_argument(
         "--all",
         action="store_true",
         dest="more",
         help="also class coverage, precision and recall, density and coverage, MMD with two kernels, a two-sample "
-        "test, and training images in the place of samples",
+        "test, and the log-likelihood with training images in the place of samples",
     )
     add_no_average_option(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
@@ -62,8 +62,8 @@ def run(arguments: argparse.Namespace) -> int:
     fold = config.data.fold if arguments.fold is None else arguments.fold
     dataset = data.load(config.data.set, arguments.data, progress=not arguments.quiet, fold=fold)
     hidden = arguments.quiet or not output.shows_progress()
-    with tqdm(total=images_to_judge(dataset), unit="image", leave=False, file=output.messages, disable=hidden) as bar:
-        found = evaluate(
+    with tqdm(total=image_count(dataset), unit="image", leave=False, file=output.messages, disable=hidden) as bar:
+        found = run_protocol(
             folder, dataset, arguments.checkpoint, arguments.samples, arguments.seed, bar.update, arguments.more,
             averaged=not arguments.no_average,
         )  # fmt: skip
@@ -74,7 +74,7 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _table(found: Evaluation, validation: int) -> str:
+def _table(found: ProtocolResult, validation: int) -> str:
     chosen = "the best on validation" if found.checkpoint == BEST else "the last"
     grid = evaluation.SIGMAS
     source = found.data if found.fold is None else f"{found.data}, fold {found.fold}"
@@ -96,11 +96,11 @@ def _table(found: Evaluation, validation: int) -> str:
     return "\n".join(f"{name:<12}{output.escaped(text)}" for name, text in rows)
 
 
-def _drawn_with(found: Evaluation) -> str:
+def _drawn_with(found: ProtocolResult) -> str:
     return "by the running mean of G's weights" if found.averaged else "by G's weights as they are"
 
 
-def _more(found: Evaluation) -> list[tuple[str, str]]:
+def _more(found: ProtocolResult) -> list[tuple[str, str]]:
     measures = found.measures
     if measures is None:
         return []
@@ -112,7 +112,7 @@ def _more(found: Evaluation) -> list[tuple[str, str]]:
         ("MMD", str(measures.polynomial)),
         ("two-sample", str(measures.test)),
         (
-            "yardstick",
+            "reference",
             f"{images.test_mean:.1f} ± {images.test_standard_error:.1f} nats for {images.images:,} training images in "
             f"the place of samples (sigma {images.sigma:.4f})",
         ),

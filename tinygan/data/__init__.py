@@ -8,4 +8,6 @@ from tinygan.data.mnist import load_mnist
 from tinygan.data.registry import DATA_SETS, load
 from tinygan.data.tfd import load_tfd
 
-__all__ = ["DATA_SETS", "Dataset", "Split", "load", "load_digits", "load_gaussian", "load_mnist", "load_tfd", "read_idx"]
+__all__ = [
+    "DATA_SETS", "Dataset", "Split", "load", "load_digits", "load_gaussian", "load_mnist", "load_tfd", "read_idx",
+]  # fmt: skip

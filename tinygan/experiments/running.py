@@ -25,7 +25,7 @@ from tinygan.errors import AnomalyError, CheckpointError, ConfigError, RunError
 from tinygan.experiments.pretrained import load_pretrained, with_absolute_path
 from tinygan.experiments.protocol import LAST, choose_checkpoint, generator_of
 from tinygan.experiments.saved_state import image_shape
-from tinygan.experiments.selection import validate
+from tinygan.experiments.selection import score_generator
 from tinygan.experiments.side_outputs import SideOutputs
 from tinygan.experiments.training import Training
 from tinygan.gan.learned import answers
@@ -332,7 +332,7 @@ def _run_epoch(
     if output.validate_every is not None and (training.epoch % output.validate_every == 0 or is_done(training)):
         images, noise, seed = training.dataset.validation.images, training.game.noise, training.config.seed
         with training.generator_to_sample() as generator:
-            found = validate(generator, noise, images, seed, output.validation_samples)
+            found = score_generator(generator, noise, images, seed, output.validation_samples)
         metrics |= found.metrics()
         if found.log_likelihood > training.best_validation:
             is_best, training.best_validation = True, found.log_likelihood
