@@ -30,14 +30,14 @@ def test_json_is_one_object_and_nothing_else(tinygan, trained):
         assert isinstance(found[key], int | float)
 
 
-def test_the_table_says_what_was_judged_by_what(tinygan, trained):
+def test_the_table_names_run_samples_and_images(tinygan, trained):
     answer = tinygan("evaluate", "run", "--samples", "60")
     found = run_protocol(RunFolder.open("run"), data.load("digits"), samples=60)
     lines = answer.out.splitlines()
     assert lines[0] == "run         run (digits)"
     assert lines[1] == f"checkpoint  the last: epoch 1, step {found.steps}"
-    assert lines[2] == "samples     60, from the noise of seed 0, by G's weights as they are"
-    assert lines[3] == f"sigma       {found.sigma:.4f}, of 10 from 0.1 to 1, by validation"
+    assert lines[2] == "samples     60, from the noise of seed 0, with G's weights themselves"
+    assert lines[3] == f"sigma       {found.sigma:.4f}, the best of 10 from 0.1 to 1 on validation"
     validation = len(data.load("digits").validation)
     assert lines[4] == (
         f"validation  {found.valid_mean:.1f} ± {found.valid_standard_error:.1f} nats "
@@ -48,7 +48,7 @@ def test_the_table_says_what_was_judged_by_what(tinygan, trained):
     )
     assert "warning     60 samples, not 10,000: fewer samples give a lower number" in lines
     assert "warning     the checkpoint is the last one; no validation has chosen it" in lines
-    assert lines[-1].startswith("note        A Parzen window estimate varies much and can prefer blur")
+    assert lines[-1].startswith("note        A Parzen window estimate has a high variance and can prefer blur")
 
 
 def test_all_measures(tinygan, trained):
@@ -85,9 +85,9 @@ def test_with_and_without_the_running_mean(tinygan, small, tmp_path):
     average = ("--set", "generator.average_decay=0.9")
     assert tinygan("train", "digits", "--epochs", "1", "--out", "run", "--quiet", *small, *average).status == 0
     with_mean = tinygan("evaluate", "run", "--samples", "9").out
-    assert "samples     9, from the noise of seed 0, by the running mean of G's weights\n" in with_mean
+    assert "samples     9, from the noise of seed 0, with the running mean of G's weights\n" in with_mean
     without = tinygan("evaluate", "run", "--samples", "9", "--no-average").out
-    assert "samples     9, from the noise of seed 0, by G's weights as they are\n" in without
+    assert "samples     9, from the noise of seed 0, with G's weights themselves\n" in without
     found = json.loads(tinygan("evaluate", "run", "--samples", "9", "--no-average", "--json").out)
     assert found == run_protocol(RunFolder.open("run"), data.load("digits"), samples=9, averaged=False).as_dict()
 
@@ -106,7 +106,7 @@ def test_refusals(tinygan, trained, words, message):
     assert answer.err.startswith(f"tinygan: error: {message}")
 
 
-def test_any_fold_judges(tinygan, tmp_path):
+def test_every_fold_can_be_chosen(tinygan, tmp_path):
     faces.write(tmp_path, faces.contents(80))
     config = shrunk("tfd", ["training.epochs=1", "training.batch=20", "output.samples=4"])
     (tmp_path / "narrow.toml").write_text(to_toml(config), encoding="utf-8")
@@ -125,13 +125,13 @@ def test_any_fold_judges(tinygan, tmp_path):
     assert (answer.status, answer.err) == (1, "tinygan: error: tfd: expected a fold from 0 to 4, got 5\n")
 
 
-def test_a_fold_of_data_that_have_none(tinygan, trained):
+def test_a_fold_of_data_without_folds_is_refused(tinygan, trained):
     answer = tinygan("evaluate", "run", "--fold", "0")
     assert answer.status == 1
     assert answer.err == "tinygan: error: digits has no folds, got fold 0: leave it out; tfd comes in folds\n"
 
 
-def test_damage_is_told(tinygan, trained):
+def test_a_damaged_checkpoint_is_refused(tinygan, trained):
     (newest,) = (trained / "checkpoints").glob("step-*.tgn")
     newest.write_bytes(newest.read_bytes()[:-1])
     answer = tinygan("evaluate", "run")

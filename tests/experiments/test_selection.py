@@ -1,4 +1,4 @@
-"""Validation while training: what it measures, what it keeps, and that it leaves the bits of the training alone."""
+"""Validation during training: its score, the best checkpoint, and no influence on the training."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_the_score_is_of_the_first_1000_images():
     assert generator.training
 
 
-def test_an_epoch_is_judged_as_often_as_the_experiment_says(tiny_experiment, tiny_data, tmp_path):
+def test_validation_happens_as_often_as_configured(tiny_experiment, tiny_data, tmp_path):
     folder, training = start(tiny_experiment(*EVERY), tiny_data(), tmp_path / "run")
     run(folder, training)
     records = folder.metrics()
@@ -43,7 +43,7 @@ def test_an_epoch_is_judged_as_often_as_the_experiment_says(tiny_experiment, tin
     assert {name: records[-1][name] for name in last.metrics()} == last.metrics()
 
 
-def test_with_averaged_weights_it_is_their_samples_that_are_judged(tiny_experiment, tiny_data, tmp_path):
+def test_validation_uses_the_averaged_weights(tiny_experiment, tiny_data, tmp_path):
     folder, training = start(tiny_experiment(*EVERY, "generator.average_decay=0.9"), tiny_data(), tmp_path / "run")
     run(folder, training)
     generator = generator_of(folder.latest_checkpoint(), training.config)
@@ -55,7 +55,7 @@ def test_with_averaged_weights_it_is_their_samples_that_are_judged(tiny_experime
     assert found != score_generator(training.game.generator, training.game.noise, images, seed, 50)
 
 
-def test_validation_leaves_the_training_alone(tiny_experiment, tiny_data, tmp_path):
+def test_validation_does_not_change_the_training(tiny_experiment, tiny_data, tmp_path):
     plain, training = start(tiny_experiment("training.epochs=6"), tiny_data(), tmp_path / "plain")
     run(plain, training)
     judged, again = start(tiny_experiment(*EVERY), tiny_data(), tmp_path / "judged")
@@ -68,7 +68,7 @@ def test_validation_leaves_the_training_alone(tiny_experiment, tiny_data, tmp_pa
 
 @pytest.fixture
 def scripted(monkeypatch):
-    """Give the validations, in their order, these log-likelihoods."""
+    """Return a function that sets the log-likelihoods of the next validations."""
 
     def script(*values: float) -> None:
         left = list(values)
@@ -93,7 +93,7 @@ def test_the_best_checkpoint_is_of_the_best_validation(tiny_experiment, tiny_dat
     assert folder.latest_checkpoint().state["epoch"] == 6
 
 
-def test_the_best_is_remembered_across_a_stop(tiny_experiment, tiny_data, tmp_path, scripted):
+def test_the_best_score_survives_a_stop(tiny_experiment, tiny_data, tmp_path, scripted):
     scripted(1.0, 3.0, 2.0)
     folder, training = start(tiny_experiment(*EVERY), tiny_data(), tmp_path / "run")
     run(folder, training, Limits(steps=5 * training.steps_per_epoch - 1))
@@ -105,7 +105,7 @@ def test_the_best_is_remembered_across_a_stop(tiny_experiment, tiny_data, tmp_pa
     assert [record.get("validation_log_likelihood") for record in folder.metrics()][1::2] == [1.0, 3.0, 2.0]
 
 
-def test_a_best_epoch_is_saved_even_between_checkpoints(tiny_experiment, tiny_data, tmp_path, scripted):
+def test_a_best_epoch_between_checkpoints_is_saved(tiny_experiment, tiny_data, tmp_path, scripted):
     scripted(1.0, 3.0, 2.0)
     config = tiny_experiment(*EVERY, "output.checkpoint_every=100")
     folder, training = start(config, tiny_data(), tmp_path / "run")

@@ -1,4 +1,4 @@
-"""The parser, and what several commands share: options, and a run that is named on the command line."""
+"""The parser, and the options that several commands share."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from tinygan.errors import RunError, did_you_mean, nearest
 from tinygan.runs.command import quoted
 from tinygan.runs.run_folder import RunFolder
 
-RUNS = Path("runs")  # where `tinygan train` makes a folder that has not been named
+RUNS = Path("runs")  # the default place of new run folders
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser that suggests the nearest word for one that it does not know."""
+    """A parser that suggests the nearest known word for an unknown one."""
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """Parse all arguments; what is unknown is refused here, where the options of the command are known."""
+        """Parse all arguments; refuse unknown ones here, where the options of the command are known."""
         namespace, unknown = super().parse_known_args(args, namespace)
         if unknown:
             options = [option for action in self._actions for option in action.option_strings]
@@ -31,7 +31,7 @@ class Parser(argparse.ArgumentParser):
         return namespace, []
 
     def error(self, message: str) -> NoReturn:
-        """Say what does not parse, and leave with status 2."""
+        """Print the error and exit with status 2."""
         found = re.search(r"invalid choice: '(.*)' \(choose from (.*)\)$", message)
         hint = did_you_mean(found[1], re.findall(r"[\w-]+", found[2])) if found else ""
         super().error(output.escaped(message + hint))
@@ -44,17 +44,17 @@ class Parser(argparse.ArgumentParser):
 
 
 def path(text: str) -> Path:
-    """Parse a path; a shell does not expand the ~ of ``--data=~/data``."""
+    """Parse a path; expand ~, which a shell leaves in ``--data=~/data``."""
     return Path(os.path.expanduser(text))
 
 
 def open_run(folder: Path) -> RunFolder:
-    """Open the run that a command line names.
+    """Open the run of a command line.
 
     Raises
     ------
     RunError
-        It is no run; the message names the one that may have been meant.
+        The folder is not a run; the message suggests a similar one.
     """
     try:
         return RunFolder.open(folder)
@@ -64,7 +64,7 @@ def open_run(folder: Path) -> RunFolder:
 
 
 def _nearest_run(folder: Path) -> Path | None:
-    """Return the run in runs/ of this name, or the run that the path lies in, or a run whose name is alike."""
+    """Return the run in runs/ of this name, the run that contains the path, or a run with a similar name."""
     for place in (RUNS / folder, *(folder.parents if folder.exists() else ())):
         if (place / "config.toml").is_file():
             return place
@@ -92,7 +92,7 @@ def add_data_option(parser: argparse.ArgumentParser) -> None:
         "--data",
         type=path,
         metavar="DIR",
-        help="the folder of the data sets, with mnist/*.gz in it (default: $TINYGAN_DATA, else a download)",
+        help="the folder of the data sets, which contains mnist/*.gz (default: $TINYGAN_DATA, otherwise a download)",
     )
 
 
@@ -101,7 +101,7 @@ def add_no_average_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--no-average",
         action="store_true",
-        help="draw with G's weights as they are, even where the experiment takes their running mean (average_decay)",
+        help="draw with G's weights themselves, even if the experiment has their running mean (average_decay)",
     )
 
 

@@ -16,7 +16,7 @@ from tinygan.errors import ArgumentError
 from tinygan.experiments.protocol import BEST, LAST, ProtocolResult, image_count, run_protocol
 from tinygan.experiments.selection import IMAGES, SAMPLES
 
-_CAVEAT = "A Parzen window estimate varies much and can prefer blur: compare it with others of its kind only."
+_CAVEAT = "A Parzen window estimate has a high variance and can prefer blur: compare it only with such estimates."
 
 
 def add_commands(commands: Any) -> None:
@@ -81,8 +81,8 @@ def _table(found: ProtocolResult, validation: int) -> str:
     rows = [
         ("run", f"{found.run} ({found.experiment})"),
         ("checkpoint", f"{chosen}: epoch {found.epoch:,}, step {found.steps:,}"),
-        ("samples", f"{found.samples:,}, from the noise of seed {found.seed}, {_drawn_with(found)}"),
-        ("sigma", f"{found.sigma:.4f}, of {len(grid)} from {grid[0]:g} to {grid[-1]:g}, by validation"),
+        ("samples", f"{found.samples:,}, from the noise of seed {found.seed}, {_weights_of(found)}"),
+        ("sigma", f"{found.sigma:.4f}, the best of {len(grid)} from {grid[0]:g} to {grid[-1]:g} on validation"),
         (
             "validation",
             f"{found.valid_mean:.1f} ± {found.valid_standard_error:.1f} nats "
@@ -96,8 +96,8 @@ def _table(found: ProtocolResult, validation: int) -> str:
     return "\n".join(f"{name:<12}{output.escaped(text)}" for name, text in rows)
 
 
-def _drawn_with(found: ProtocolResult) -> str:
-    return "by the running mean of G's weights" if found.averaged else "by G's weights as they are"
+def _weights_of(found: ProtocolResult) -> str:
+    return "with the running mean of G's weights" if found.averaged else "with G's weights themselves"
 
 
 def _more(found: ProtocolResult) -> list[tuple[str, str]]:

@@ -19,7 +19,7 @@ from tinygan.pictures.line import axis_of, save_line_sheet
 from tinygan.pictures.sheets import save_sheet
 from tinygan.runs.atomic import atomic_write
 
-LARGEST_SHEET = 10_000  # samples in one picture; in a histogram there is room for more
+LARGEST_SHEET = 10_000  # samples in one picture of images; a histogram has no limit
 
 
 def add_commands(commands: Any) -> None:
@@ -27,7 +27,7 @@ def add_commands(commands: Any) -> None:
     parser = commands.add_parser(
         "sample",
         help="draw samples from the generator of a run",
-        description="Draw fair samples from the newest checkpoint of a run; its data are not needed.",
+        description="Draw samples from the newest checkpoint of a run; its data are not needed.",
     )
     parser.add_argument("folder", type=path, metavar="RUN", help="the run folder")
     parser.add_argument("--count", type=positive, default=100, metavar="N", help="how many (default: 100)")
@@ -54,7 +54,7 @@ def sample(arguments: argparse.Namespace) -> int:
     noise = gan.Noise(config.noise.kind, config.noise.size)
     images = gan.sample(generator, arguments.count, noise, Stream(arguments.seed, "samples"))
     if out.suffix == ".png" and image_shape == (1,):
-        density = data.load(config.data.set).density  # plain numbers are beside the truth, where it is known
+        density = data.load(config.data.set).density  # known for drawn numbers only
         x = axis_of(images)
         save_line_sheet(out, images, x, None if density is None else density(x[:, None]))
     elif out.suffix == ".png":

@@ -1,4 +1,4 @@
-"""From a configuration to networks, optimisers and the game."""
+"""Build the networks, the optimisers and the game of a configuration."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tinygan.gan.players import last_activation, out_of_reach
 
 
 def build_generator(config: ExperimentConfig, pixels: int, stream: Stream) -> nn.Sequential:
-    """Build G with freshly drawn weights; "marginal" biases are 0 until `set_marginal_bias`.
+    """Build G with new random weights; "marginal" biases are 0 until `set_marginal_bias`.
 
     Parameters
     ----------
@@ -27,7 +27,7 @@ def build_generator(config: ExperimentConfig, pixels: int, stream: Stream) -> nn
     pixels : int
         The size of a sample.
     stream : Stream
-        Where the weights are drawn from.
+        The random numbers for the weights.
 
     Raises
     ------
@@ -44,7 +44,7 @@ def build_generator(config: ExperimentConfig, pixels: int, stream: Stream) -> nn
 
 
 def build_discriminator(config: ExperimentConfig, pixels: int, stream: Stream) -> nn.Sequential:
-    """Build D with freshly drawn weights: from `pixels` inputs to one logit."""
+    """Build D with new random weights: from `pixels` inputs to one logit."""
     return _network(config.discriminator.layers, pixels, stream)[0]
 
 
@@ -71,20 +71,20 @@ def build_optimizer(config: OptimizerConfig, network: nn.Module) -> optim.Optimi
 
 
 def build_game(config: ExperimentConfig, dataset: Dataset, streams: Streams, device: str) -> gan.Algorithm1:
-    """Build everything that plays: both networks on `device`, their optimisers, Algorithm 1.
+    """Build both networks on `device`, their optimisers and Algorithm 1.
 
     Raises
     ------
     ConfigError
-        The networks do not fit to the data, such as a sigmoid to pixels up to 255, or into this machine.
+        The networks do not fit the data, such as a sigmoid and pixels up to 255, or the memory of this machine.
     """
     pixels = dataset.train.images.shape[1]
     needed, there = least_memory(config, pixels), _memory()
     if there is not None and needed > there:
         raise ConfigError(
-            f"{config.name}: the weights, their gradients, what the optimisers keep and one minibatch on its way "
-            f"through the networks take {needed / 2**30:,.1f} GiB, and this machine has {there / 2**30:,.1f}: choose "
-            "fewer units or a smaller training.batch"
+            f"{config.name}: the weights, their gradients, the state of the optimisers and the activations of one "
+            f"minibatch take {needed / 2**30:,.1f} GiB, and this machine has {there / 2**30:,.1f}: choose fewer units "
+            "or a smaller training.batch"
         )
     generator = build_generator(config, pixels, streams["weights"])
     wrong = out_of_reach(last_activation(generator), dataset.train.low, dataset.train.high)
@@ -111,7 +111,7 @@ def build_game(config: ExperimentConfig, dataset: Dataset, streams: Streams, dev
 
 
 def least_memory(config: ExperimentConfig, pixels: int) -> int:
-    """Return how many bytes a training takes at least: a size that cannot be, before any of it is asked for.
+    """Return how many bytes a training takes at least, to refuse it before any of them is allocated.
 
     Examples
     --------
@@ -132,12 +132,12 @@ def least_memory(config: ExperimentConfig, pixels: int) -> int:
 
 
 def _memory() -> int | None:
-    """Return the bytes of memory that this process may use at most, as far as the system says it."""
+    """Return how many bytes of memory this process may use, or None if the system does not say."""
     try:
         there = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, ValueError, OSError):  # Windows
         return None
-    with contextlib.suppress(OSError, ValueError):  # a container may have less, or "max"
+    with contextlib.suppress(OSError, ValueError):  # a container may have less; no limit is "max"
         there = min(there, int(Path("/sys/fs/cgroup/memory.max").read_text(encoding="ascii")))
     return there
 

@@ -1,4 +1,4 @@
-"""A generator that starts as the upper part of an earlier run's: the second stage of the TFD experiment."""
+"""A generator whose upper layers start with the weights of an earlier run: the second stage of the TFD experiment."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from tinygan.runs.run_folder import RunFolder
 
 
 def load_pretrained(training: Training) -> None:
-    """Copy what the run ``generator.pretrained`` learnt into the topmost layers of a training's generator.
+    """Copy the generator of the run ``generator.pretrained`` into the topmost layers of a training's generator.
 
-    The whole generator of that run is copied, from its newest checkpoint, as the released code does. Where the
-    configuration names no such run, nothing is done. A path that is not absolute begins in the working directory.
+    The whole generator of that run is copied, from its newest checkpoint, as in the released code. If the configuration
+    names no such run, nothing is done. A relative path starts in the working directory.
 
     Parameters
     ----------
@@ -28,7 +28,7 @@ def load_pretrained(training: Training) -> None:
     Raises
     ------
     ConfigError
-        There is no such run, it has no checkpoint, or its generator does not fit; nothing has been copied.
+        There is no such run, it has no checkpoint, or its generator does not fit. Nothing has been copied.
     """
     config, generator = training.config, training.game.generator
     if config.generator.pretrained is None:
@@ -57,7 +57,7 @@ def load_pretrained(training: Training) -> None:
 
 
 def with_absolute_path(config: ExperimentConfig) -> ExperimentConfig:
-    """Return the configuration with a ``generator.pretrained`` that means the same in every working directory.
+    """Return the configuration with an absolute path for ``generator.pretrained``.
 
     Raises
     ------
@@ -73,7 +73,7 @@ def with_absolute_path(config: ExperimentConfig) -> ExperimentConfig:
 
 
 def _refuse_misfit(place: str, config: ExperimentConfig, earlier: ExperimentConfig) -> None:
-    """Refuse layers that are not the earlier run's, and starting values that would have no effect."""
+    """Refuse layers that differ from those of the earlier run, and starting values that would have no effect."""
     ours, theirs = config.generator.layers, earlier.generator.layers
     new = len(ours) - len(theirs)
     if new < 0:
