@@ -51,7 +51,8 @@ def test_suggestions_ignore_case_and_omit_distant_words():
     assert did_you_mean("LR", ["units", "lr"]) == '; did you mean "lr"?'
     assert did_you_mean("lx", ["units", "lr"]) == '; did you mean "lr"?'
     assert did_you_mean("beta", ["beta2", "beta1"]) == '; did you mean "beta2"?'
-    assert did_you_mean("gpu", ["cpu", "cuda"]) == did_you_mean("abxy", ["abcd"]) == ""
+    assert did_you_mean("abx", ["b"]) == '; did you mean "b"?'
+    assert did_you_mean("gpu", ["cpu", "cuda"], least=0.7) == did_you_mean("abxy", ["abcd"]) == ""
     assert did_you_mean("colour", ["units", "lr"]) == ""
     assert did_you_mean("colour", []) == ""
     assert nearest("unit", iter(["lr", "units"])) == "units"

@@ -92,18 +92,22 @@ class DistributionError(TinyganError, ValueError):
 # ---------------------------------------------------------------------- parts of messages
 
 
-def nearest(word: str, known: Iterable[str]) -> str | None:
-    """Return the known word that is most like `word` (of equals, the first), or None if none is near."""
+def nearest(word: str, known: Iterable[str], least: float | None = None) -> str | None:
+    """Return the known word that is most like `word` (of equals, the first), or None if none is near.
+
+    Two words are near if the share of letters that they have in common is `least` or more: by default 0.6, or 0.5 for a
+    word of up to three letters, so that one of two letters may be wrong.
+    """
 
     def likeness(candidate: str) -> float:
         return difflib.SequenceMatcher(None, candidate, word.casefold()).ratio()
 
     best = max(known, key=likeness, default="")
-    near = 0.7 if len(word) > 2 else 0.5  # one wrong letter of two is half the word
-    return best if likeness(best) >= near else None
+    least = least or (0.6 if len(word) > 3 else 0.5)
+    return best if likeness(best) >= least else None
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return ``; did you mean "..."?`` with the nearest known word, or "" if none is near."""
-    found = nearest(word, known)
+def did_you_mean(word: str, known: Iterable[str], least: float | None = None) -> str:
+    """Return ``; did you mean "..."?`` with the `nearest` known word, or "" if none is near."""
+    found = nearest(word, known, least)
     return "" if found is None else f'; did you mean "{found}"?'

@@ -184,7 +184,7 @@ def test_a_tag_chooses_the_section():
         ({}, 'f: a.kind: missing; expected "cat" or "dog"'),
         ({"knid": "cat"}, 'f: a.knid: unknown key; did you mean "kind"?'),
         ({"kind": 1}, 'f: a.kind: expected "cat" or "dog", got 1 (an integer)'),
-        ({"kind": "dogs"}, 'f: a.kind: expected "cat" or "dog", got "dogs"; did you mean "dog"?'),
+        ({"kind": "dot"}, 'f: a.kind: expected "cat" or "dog", got "dot"; did you mean "dog"?'),
         (
             {"kind": "cat", "tricks": 1},
             'f: a.tricks: kind = "cat" has no such key; it belongs to kind = "dog"',

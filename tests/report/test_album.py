@@ -44,9 +44,9 @@ def test_sheets_are_read_whole(make_run):
 
 def test_width_and_height_of_a_sheet(make_run):
     run = make_run()
-    save_sheet(sheet_path(run, 1), np.zeros((3, 64)), (8, 8))
+    save_sheet(sheet_path(run, 1), np.zeros((5, 64)), (8, 8))
     (sheet,) = collect_sheets(run).sheets
-    assert (sheet.width, sheet.height) == (104, 36)
+    assert (sheet.width, sheet.height) == (104, 70)
 
 
 def test_fewer_large_sheets_are_shown_and_the_newest_stays(make_run, monkeypatch):

@@ -54,7 +54,7 @@ def test_the_minimax_generator_ends_at_minus_log_2(charts_of):
     charts, _ = charts_of("minimax")
     reference = charts["losses"].references[1]
     assert (reference.level, reference.label) == (-math.log(2), "−log 2 = −0.693")
-    assert "G's −log 2," in charts["losses"].reading
+    assert "G's −log 2;" in charts["losses"].reading
 
 
 def test_each_reference_has_the_colour_of_its_line(charts_of):

@@ -129,7 +129,7 @@ def test_the_state_of_the_game_in_words(make_run):
 
 
 def test_the_report_of_an_unfinished_run(make_run):
-    assert "After 1 of 400 epochs, D tells" in report_of(make_run(epochs=1, overrides=["training.epochs=400"])).text
+    assert "After 1 of 400 epochs, D classifies" in report_of(make_run(epochs=1, overrides=["training.epochs=400"])).text
 
 
 def test_the_report_of_a_broken_run_names_the_epoch(make_run):
@@ -154,9 +154,9 @@ def test_samples_from_the_first_to_the_newest(make_run):
 def test_the_sheets_of_single_numbers_are_explained(make_run):
     runs = [make_run(epochs=2, sheets=range(3), experiment=name) for name in ("digits", "gaussian")]
     pictures, line = map(report_of, runs)
-    assert "One place on the sheets always shows" in pictures.text
-    assert "One place on the sheets always shows" not in line.text
-    assert "Green, the histogram of what G makes" in line.text
+    assert "The same position on every sheet" in pictures.text
+    assert "The same position on every sheet" not in line.text
+    assert "Green: the histogram of what G makes" in line.text
     assert line.all("img")[0]["alt"] == "Histogram of 10000 samples after 2 epochs"
     assert [page.source.count('class="sheets drawing"') for page in (pictures, line)] == [0, 1]
     assert [page.source.count('class="newest drawing"') for page in (pictures, line)] == [0, 1]

@@ -15,6 +15,7 @@ from tinygan.errors import RunError, did_you_mean, nearest
 from tinygan.runs.command import quoted
 from tinygan.runs.run_folder import RunFolder
 
+_NEAR = 0.7  # "gpu" must not suggest "cpu"
 RUNS = Path("runs")  # the default place of new run folders
 
 
@@ -26,14 +27,14 @@ class Parser(argparse.ArgumentParser):
         namespace, unknown = super().parse_known_args(args, namespace)
         if unknown:
             options = [option for action in self._actions for option in action.option_strings]
-            hints = (did_you_mean(word.split("=")[0], options) for word in unknown if word.startswith("-"))
+            hints = (did_you_mean(word.split("=")[0], options, _NEAR) for word in unknown if word.startswith("-"))
             self.error(f"unrecognized arguments: {' '.join(unknown)}{next(filter(None, hints), '')}")
         return namespace, []
 
     def error(self, message: str) -> NoReturn:
         """Print the error and exit with status 2."""
         found = re.search(r"invalid choice: '(.*)' \(choose from (.*)\)$", message)
-        hint = did_you_mean(found[1], re.findall(r"[\w-]+", found[2])) if found else ""
+        hint = did_you_mean(found[1], re.findall(r"[\w-]+", found[2]), _NEAR) if found else ""
         super().error(output.escaped(message + hint))
 
     def _print_message(self, message: str, file: Any = None) -> None:

@@ -44,7 +44,7 @@ class LayerConfig(Section):
     starting : tuple of str
         The keys that decide how the weights start, and not what the layer computes.
     maps : int
-        How many affine maps of a row the layer computes, each with a weight for each value and a bias.
+        How many affine maps of a row the layer computes, each with a weight for each input and a bias.
     """
 
     type: str
@@ -55,6 +55,7 @@ class LayerConfig(Section):
 
     @property
     def maps(self) -> int:
+        """How many affine maps of a row the layer computes."""
         return 0
 
     def outputs(self, inputs: int) -> int:
@@ -83,6 +84,7 @@ def without_weights(name: str, module: type[nn.Module], **keys: Kind | tuple[Kin
         fields.append((key, Annotated[Any, kind], *default))
 
     def build(self: Any, inputs: int, stream: Stream) -> nn.Module:
+        """Return the module."""
         return module(*(getattr(self, key) for key in keys))
 
     title = "".join(word.capitalize() for word in name.split("_")) + "Config"
@@ -118,12 +120,15 @@ class LinearConfig(LayerConfig):
 
     @property
     def maps(self) -> int:
+        """One for each unit."""
         return self.units
 
     def outputs(self, inputs: int) -> int:
+        """Return the number of units."""
         return self.units
 
     def build(self, inputs: int, stream: Stream) -> nn.Module:
+        """Return an `nn.Linear`."""
         weights = _dense(self.weight_range)
         if self.nonzero_weights is not None:
             if self.nonzero_weights > inputs:
@@ -152,12 +157,15 @@ class MaxoutConfig(LayerConfig):
 
     @property
     def maps(self) -> int:
+        """One for each piece of each unit."""
         return self.units * self.pieces
 
     def outputs(self, inputs: int) -> int:
+        """Return the number of units."""
         return self.units
 
     def build(self, inputs: int, stream: Stream) -> nn.Module:
+        """Return an `nn.Maxout`."""
         weights, bias = _dense(self.weight_range), nn.init.constant(self.bias)
         return nn.Maxout(inputs, self.units, self.pieces, weights, bias, stream)
 
