@@ -156,7 +156,7 @@ def test_the_sheets_of_single_numbers_are_explained(make_run):
     pictures, line = map(report_of, runs)
     assert "The same position on every sheet" in pictures.text
     assert "The same position on every sheet" not in line.text
-    assert "Green: the histogram of what G makes" in line.text
+    assert "Green: the histogram of G(z)" in line.text
     assert line.all("img")[0]["alt"] == "Histogram of 10000 samples after 2 epochs"
     assert [page.source.count('class="sheets drawing"') for page in (pictures, line)] == [0, 1]
     assert [page.source.count('class="newest drawing"') for page in (pictures, line)] == [0, 1]
