@@ -129,7 +129,8 @@ def test_the_state_of_the_game_in_words(make_run):
 
 
 def test_the_report_of_an_unfinished_run(make_run):
-    assert "After 1 of 400 epochs, D classifies" in report_of(make_run(epochs=1, overrides=["training.epochs=400"])).text
+    run = make_run(epochs=1, overrides=["training.epochs=400"])
+    assert "After 1 of 400 epochs, D classifies" in report_of(run).text
 
 
 def test_the_report_of_a_broken_run_names_the_epoch(make_run):
