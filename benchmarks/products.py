@@ -22,7 +22,7 @@ from benchmarks.clocks import clock_of
 from benchmarks.task import Task
 from tinygan.backend import get_backend
 from tinygan.config.experiment import ExperimentConfig
-from tinygan.config.sections import LayerConfig, LinearConfig, MaxoutConfig
+from tinygan.config.layers import LayerConfig, LinearConfig, MaxoutConfig
 
 Sizes = list[tuple[int, int]]  # (inputs, outputs) of each layer with weights, from the bottom
 

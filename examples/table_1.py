@@ -29,7 +29,7 @@ from tinygan import data
 from tinygan.cli.output import mention
 from tinygan.config.decisive import changes, decisive_toml
 from tinygan.config.experiment import ExperimentConfig, load_experiment
-from tinygan.experiments.protocol import judge_training_images
+from tinygan.experiments.protocol import score_training_images
 from tinygan.runs.command import command
 from tinygan.runs.environment import describe_environment
 from tinygan.runs.run_folder import RunFolder
@@ -62,7 +62,7 @@ def main(arguments: list[str] | None = None) -> int:
         print("stopped; the same command goes on from here", file=sys.stderr)
         return 130
     runs = [_judge(seed, options) for seed in options.seeds]
-    training_images = asdict(judge_training_images(data.load(config.data.set, options.data)))
+    training_images = asdict(score_training_images(data.load(config.data.set, options.data)))
     table = _table(config.name, runs, training_images)
     _draw(runs, config).savefig(options.out / "table_1.png", dpi=90, metadata={"Software": None})
     (options.out / "table_1.md").write_text(table + "\n", encoding="utf-8")

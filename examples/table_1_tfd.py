@@ -27,7 +27,7 @@ from tinygan.cli.output import mention
 from tinygan.data.files import find_private
 from tinygan.data.tfd import FILE, FOLDS, NOT_PUBLIC
 from tinygan.errors import DataError
-from tinygan.experiments.protocol import evaluate
+from tinygan.experiments.protocol import run_protocol
 from tinygan.runs.command import command
 from tinygan.runs.environment import describe_environment
 from tinygan.runs.run_folder import RunFolder
@@ -107,7 +107,7 @@ def _train(experiment: str, folder: Path, changes: list[str], options: argparse.
 
 def _judge(folder: RunFolder, fold: int, options: argparse.Namespace) -> dict[str, Any]:
     print(f"judging by fold {fold}", file=sys.stderr)
-    return evaluate(folder, data.load("tfd", options.data, fold=fold), samples=options.samples).as_dict()
+    return run_protocol(folder, data.load("tfd", options.data, fold=fold), samples=options.samples).as_dict()
 
 
 def _table(name: str, number: str) -> str:

@@ -181,10 +181,10 @@ def methods() -> dict[str, Any]:
         broken = _values(rng, shape, dtype)
         assert B.first_non_finite(B.from_numpy(broken)) == PORTABLE.first_non_finite(broken), "first_non_finite"
         numbers = [rng.normal(size=size).astype(dtype) for size in ((), (), (m, 1), (u, 1))]
-        sums, sums_there = PORTABLE.new_sums(), B.new_sums()
+        sums, sums_there = PORTABLE.new_sums(5), B.new_sums(5)
         for _ in range(5):
-            PORTABLE.watch(sums, *numbers)
-            B.watch(sums_there, *(B.from_numpy(number) for number in numbers))
+            PORTABLE.add_scores(sums, *numbers)
+            B.add_scores(sums_there, *(B.from_numpy(number) for number in numbers))
         np.testing.assert_allclose(B.read_sums(sums_there), PORTABLE.read_sums(sums), rtol=1e-6, atol=1e-6)
     return {"largest difference": {name: float(f"{value:.2g}") for name, value in worst.items()}}
 

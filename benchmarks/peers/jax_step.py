@@ -14,16 +14,16 @@ import jax.numpy as jnp
 from benchmarks.clocks import host_clock
 from benchmarks.errors import BenchmarkError
 from benchmarks.task import Task
-from tinygan.config.sections import (
+from tinygan.config.layers import (
     DropoutConfig,
     LayerConfig,
     LeakyReluConfig,
     LinearConfig,
     MaxoutConfig,
     ReluConfig,
-    SgdConfig,
     SigmoidConfig,
 )
+from tinygan.config.sections import SgdConfig
 
 Parameters = dict[str, Any]
 

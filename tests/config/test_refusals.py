@@ -4,7 +4,7 @@ import datetime
 
 import pytest
 
-from tinygan.config.refusals import Place, did_you_mean, dotted, either, show
+from tinygan.config.refusals import Place, dotted, either, show
 
 
 def test_a_path_is_written_with_dots_brackets_and_quotes_where_needed():
@@ -53,15 +53,6 @@ def test_values_are_shown_short_and_as_typed(value, shown):
 
 def test_an_integer_that_python_will_not_print_is_shown_by_its_length():
     assert show(int("f" * 5000, 16)) == "an integer of 20000 bits"
-
-
-def test_suggestions_ignore_case_and_stay_silent_when_nothing_is_near():
-    assert did_you_mean("LR", ["units", "lr"]) == '; did you mean "lr"?'
-    assert did_you_mean("lx", ["units", "lr"]) == '; did you mean "lr"?'
-    assert did_you_mean("beta", ["beta2", "beta1"]) == '; did you mean "beta2"?'
-    assert did_you_mean("abx", ["b"]) == '; did you mean "b"?'
-    assert did_you_mean("abxy", ["abcd"]) == ""
-    assert did_you_mean("colour", ["units", "lr"]) == ""
 
 
 def test_alternatives_read_as_english():

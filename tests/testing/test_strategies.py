@@ -191,6 +191,7 @@ def test_without_hypothesis_the_error_says_what_to_install():
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert run.returncode == 1
     assert run.stderr.splitlines()[-1] == (
-        "ImportError: tinygan.testing draws its examples with hypothesis, which is not installed; "
+        "tinygan.errors.MissingPackageError: "
+        "tinygan.testing draws its examples with hypothesis, which is not installed; "
         "install it with: pip install hypothesis"
     )

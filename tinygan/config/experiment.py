@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from tinygan.config.overrides import apply_overrides
-from tinygan.config.refusals import Place, did_you_mean, show
+from tinygan.config.refusals import Place, show
 from tinygan.config.schema import Integer, Name, Section, Text, read_section
 from tinygan.config.sections import (
     DataConfig,
@@ -29,7 +29,7 @@ from tinygan.config.sections import (
     TrainingConfig,
 )
 from tinygan.config.toml_writer import dumps
-from tinygan.errors import ConfigError
+from tinygan.errors import ConfigError, did_you_mean
 from tinygan.runs.plain_files import read_plain
 from tinygan.runs.run_folder import RunFolder
 

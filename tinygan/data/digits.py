@@ -54,11 +54,11 @@ def load_digits() -> Dataset:
     try:
         with file.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
             if max(member.file_size for member in arrays.zip.infolist()) > MOST:
-                raise ValueError("it unpacks to more than the digits")
+                raise DataError("it unpacks to more than the digits")
             images = np.divide(arrays["images"], 16, dtype=np.float32)
             labels = arrays["labels"]
             if (images.shape, labels.shape) != ((COUNT, 64), (COUNT,)):
-                raise ValueError(f"it holds arrays of other shapes, {images.shape} and {labels.shape}")
+                raise DataError(f"it holds arrays of other shapes, {images.shape} and {labels.shape}")
     except (
         *(OSError, ValueError, KeyError, TypeError, RuntimeError, EOFError, MemoryError),
         *(zipfile.BadZipFile, zlib.error),

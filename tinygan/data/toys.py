@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from tinygan.backend import Stream
-from tinygan.errors import ShapeError
+from tinygan.errors import ArgumentError, ShapeError
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -37,7 +37,7 @@ class Toy:
     ------
     ShapeError
         The centres are not points of the plane.
-    ValueError
+    ArgumentError
         A centre is not finite, or std is not a positive number.
     """
 
@@ -48,7 +48,9 @@ class Toy:
             raise ShapeError(f"{kind} {name!r}: centres must be points of the plane, (K, 2), got shape {centres.shape}")
         finite = np.isfinite(centres).all(axis=1)
         if not finite.all():
-            raise ValueError(f"{kind} {name!r}: centre {int(np.argmin(finite))} is not finite: {centres[~finite][0]}")
+            raise ArgumentError(
+                f"{kind} {name!r}: centre {int(np.argmin(finite))} is not finite: {centres[~finite][0]}"
+            )
         centres.flags.writeable = False
         self.name = name
         self.std = _checked(f"{kind} {name!r}", std)
@@ -79,11 +81,11 @@ class Toy:
 
         Raises
         ------
-        ValueError
+        ArgumentError
             n is below 1.
         """
         if n < 1:
-            raise ValueError(f"{self.name}: the number of samples must be at least 1, got {n}")
+            raise ArgumentError(f"{self.name}: the number of samples must be at least 1, got {n}")
         return (self._draw_centres(n, stream) + self.std * stream.normal((n, 2), np.float64)).astype(np.float32)
 
     def density(self, x: Any) -> Array:
@@ -172,7 +174,7 @@ class NoisyCurve(Toy):
 
     Raises
     ------
-    ValueError
+    ArgumentError
         There is no curve, or start is not below end.
 
     Examples
@@ -188,9 +190,9 @@ class NoisyCurve(Toy):
         self, name: str, curves: list[Callable[[Array], Array]], start: float, end: float, std: float
     ) -> None:
         if not curves:
-            raise ValueError(f"NoisyCurve {name!r}: needs at least one curve")
+            raise ArgumentError(f"NoisyCurve {name!r}: needs at least one curve")
         if not start < end:
-            raise ValueError(f"NoisyCurve {name!r}: t must run upwards, got from {start} to {end}")
+            raise ArgumentError(f"NoisyCurve {name!r}: t must run upwards, got from {start} to {end}")
         self.curves, self.start, self.end = curves, start, end
         t, weights = _quadrature(curves, start, end, _checked(f"NoisyCurve {name!r}", std))
         weights = np.tile(weights / (end - start) / len(curves), len(curves))
@@ -220,7 +222,7 @@ def ring(modes: int = 8, radius: float = 1.0, std: float = 0.01) -> GaussianMixt
     array([0., 1.])
     """
     if modes < 1:
-        raise ValueError(f"ring: needs at least 1 mode, got {modes}")
+        raise ArgumentError(f"ring: needs at least 1 mode, got {modes}")
     angles = 2 * math.pi * np.arange(modes) / modes
     return GaussianMixture("ring", radius * np.stack([np.cos(angles), np.sin(angles)], axis=1), std)
 
@@ -245,7 +247,7 @@ def grid(side: int = 5, spacing: float = 2.0, std: float = 0.05) -> GaussianMixt
            [ 4.,  4.]])
     """
     if side < 1:
-        raise ValueError(f"grid: needs at least 1 mode a row, got {side}")
+        raise ArgumentError(f"grid: needs at least 1 mode a row, got {side}")
     line = spacing * (np.arange(side) - (side - 1) / 2)
     return GaussianMixture("grid", np.stack(np.meshgrid(line, line, indexing="ij"), axis=-1).reshape(-1, 2), std)
 
@@ -289,7 +291,7 @@ TOYS: dict[str, Callable[..., Toy]] = {"ring": ring, "grid": grid, "moons": two_
 
 def _checked(owner: str, std: float) -> float:
     if not 0 < std < math.inf:
-        raise ValueError(f"{owner}: std must be a positive number, got {std}")
+        raise ArgumentError(f"{owner}: std must be a positive number, got {std}")
     return float(std)
 
 

@@ -16,11 +16,13 @@ from typing import Any
 
 import numpy as np
 
-from tinygan.backend import WATCHED, Array, Backend
+from tinygan.backend import Array, Backend
 from tinygan.gan.algorithm1 import Step
 from tinygan.nn import Module
 
 VALUE_AT_EQUILIBRIUM = -math.log(4)  # Theorem 1 of the paper
+# What `Monitor` averages, in the order of the sums that `Backend.add_scores` keeps.
+WATCHED = ("discriminator_loss", "generator_loss", "d_real", "d_fake", "d_accuracy")
 
 
 class Monitor:
@@ -44,7 +46,7 @@ class Monitor:
 
     def __init__(self, backend: Backend) -> None:
         self.backend = backend
-        self.sums: Array = backend.new_sums()
+        self.sums: Array = backend.new_sums(len(WATCHED))
         self.count = 0
 
     def reset(self) -> None:
@@ -54,7 +56,7 @@ class Monitor:
 
     def add(self, step: Step) -> None:
         """Add the losses and logits of one iteration, which were computed in training mode (with dropout)."""
-        self.backend.watch(
+        self.backend.add_scores(
             self.sums,
             step.discriminator_loss.data,
             step.generator_loss.data,

@@ -260,7 +260,7 @@ def _check_checksum(file: BufferedReader, size: int, path: Path) -> None:
 def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     unique = dict(pairs)
     if len(unique) != len(pairs):
-        raise ValueError(f"a key that stands twice among {shown(sorted(key for key, _ in pairs))}")
+        raise CheckpointError(f"a key that stands twice among {shown(sorted(key for key, _ in pairs))}")
     return unique
 
 

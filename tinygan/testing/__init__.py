@@ -8,10 +8,12 @@ an operation for pytest::
 The package needs hypothesis (``pip install hypothesis``).
 """
 
+from tinygan.errors import MissingPackageError
+
 try:
     import hypothesis  # noqa: F401
 except ImportError as error:
-    raise ImportError(
+    raise MissingPackageError(
         "tinygan.testing draws its examples with hypothesis, which is not installed; "
         "install it with: pip install hypothesis"
     ) from error
