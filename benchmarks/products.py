@@ -7,7 +7,8 @@ A layer with weights W (n, u) on m rows costs up to three products of 2 m n u fl
     weight gradient    gW = X' gY     (n, m) (m, u)
 
 Which of them an iteration needs follows from Algorithm 1. The update of the discriminator needs no gradient with
-respect to its input. The update of the generator needs none with respect to the discriminator's weights or to the noise.
+respect to its input. The update of the generator needs none with respect to the discriminator's weights or to the
+noise.
 
 The list is not a lower bound on the number of products, because one product on 2 m rows can replace two on m rows. With
 k = 1 the generator does not change between its two forward passes, so 22 products could replace the 25 of `mnist`. In
