@@ -47,7 +47,7 @@ SHORTER = {
     "tinygan gradcheck": ("10 s", "exp"),
     "python examples/section_4.py": ("2 s", "--pairs 20"),
     "python examples/proposition_2.py": ("2 s", "--points 21"),
-    "python examples/toys_2d.py --seeds 5": ("minutes", "--seeds 1 --steps 2 --jobs 1"),
+    "python examples/toys_2d.py --seeds 5": ("5 minutes", "--seeds 1 --steps 2 --jobs 1"),
     "python -m benchmarks sweep --device cpu": ("minutes", "--seconds 0.001 --batches 2 --widths 8"),
     "python tools/count_faults.py": ("15 minutes", "--only steps --every 25"),
 }
