@@ -21,7 +21,7 @@ class ExponentialMovingAverage:
     After t updates, the k-th from the end has a weight in proportion to decay^k: the weights add up to 1 from the first
     update on, and what the parameters were initially has none. (The plain ``a = decay a + (1 - decay) w`` gives that
     decay^t, which is a third after 1 / (1 - decay) updates. Mixed with initial weights, a generator draws blur, and a
-    Parzen window likes blur better than the data: see ``examples/table_1.md``.) As a rule for one step ::
+    Parzen window likes blur better than the data: see ``docs/table-1.md``.) As a rule for one step ::
 
         a = a + (1 - decay) / (1 - decay^t) (w - a)
 
