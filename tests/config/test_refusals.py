@@ -1,10 +1,13 @@
 from __future__ import annotations
 
 import datetime
+import tomllib
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from tinygan.config.refusals import Place, did_you_mean, dotted, either, show
+from tinygan.config.refusals import Place, did_you_mean, dotted, either, key_text, quote, show
 
 
 def test_a_path_is_written_with_dots_brackets_and_quotes_where_needed():
@@ -68,3 +71,15 @@ def test_alternatives_read_as_english():
     assert either(["a"]) == '"a"'
     assert either(["a", "b"]) == '"a" or "b"'
     assert either(["a", "b", "c"]) == '"a", "b" or "c"'
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x7f")))
+def test_a_quoted_text_is_one_line_of_toml(text):
+    assert "\n" not in quote(text)
+    assert "\r" not in quote(text)
+    assert tomllib.loads(f"a = {quote(text)}")["a"] == text
+
+
+def test_keys_are_bare_where_toml_allows_it():
+    keys = ["lr_min", "a-1", "", "a.b", "é", 'a"']
+    assert [key_text(key) for key in keys] == ["lr_min", "a-1", '""', '"a.b"', '"é"', '"a\\""']

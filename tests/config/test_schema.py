@@ -3,7 +3,7 @@ from __future__ import annotations
 import datetime
 import math
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 import pytest
 from hypothesis import given
@@ -43,13 +43,13 @@ class Outer(Section):
 
 @dataclass(frozen=True, kw_only=True)
 class Cat(Section):
-    kind: Annotated[str, Choice("cat")] = "cat"
+    kind: Literal["cat"] = "cat"
     lives: Annotated[int, Integer(at_least=1)] = 9
 
 
 @dataclass(frozen=True, kw_only=True)
 class Dog(Section):
-    kind: Annotated[str, Choice("dog")] = "dog"
+    kind: Literal["dog"] = "dog"
     tricks: Annotated[int, Integer(at_least=0)]
 
 

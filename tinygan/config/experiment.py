@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import errno
+import math
 import os
 import re
 import tomllib
@@ -16,6 +17,8 @@ from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any
+
+import tomli_w
 
 from tinygan.config.overrides import apply_overrides
 from tinygan.config.refusals import Place, did_you_mean, show
@@ -28,7 +31,6 @@ from tinygan.config.sections import (
     OutputConfig,
     TrainingConfig,
 )
-from tinygan.config.toml_writer import dumps
 from tinygan.errors import ConfigError
 from tinygan.runs.plain_files import read_plain
 from tinygan.runs.run_folder import RunFolder
@@ -169,10 +171,16 @@ def to_toml(config: ExperimentConfig) -> str:
     >>> parse_experiment(to_toml(config), "config.toml") == config
     True
     """
-    return dumps(dataclasses.asdict(config, dict_factory=_without_none))
+    try:
+        return tomli_w.dumps(dataclasses.asdict(config, dict_factory=_writable), indent=2)
+    except TypeError as error:
+        raise ConfigError(f"{config.name}: cannot be written as TOML: {error}") from error
 
 
-def _without_none(items: list[tuple[str, Any]]) -> dict[str, Any]:
+def _writable(items: list[tuple[str, Any]]) -> dict[str, Any]:
+    for key, value in items:
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ConfigError(f"{key}: an experiment holds finite numbers; got {value}")
     return {key: value for key, value in items if value is not None}  # TOML has no null
 
 

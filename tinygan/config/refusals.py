@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from tinygan.config.toml_writer import key_text, quote
 from tinygan.errors import ConfigError
 
 KeyPath = tuple[str | int, ...]
@@ -78,6 +79,28 @@ def did_you_mean(word: str, candidates: Iterable[str]) -> str:
     best = max(candidates, key=likeness)
     near = 0.6 if len(word) > 3 else 0.5  # one wrong letter of two is half the word
     return f"; did you mean {quote(best)}?" if likeness(best) >= near else ""
+
+
+def quote(text: str) -> str:
+    r"""Write a text as TOML does: in double quotes, with control characters escaped.
+
+    Examples
+    --------
+    >>> print(quote('say "hi"\n'))
+    "say \"hi\"\n"
+    """
+    return json.dumps(text, ensure_ascii=False)
+
+
+def key_text(key: str) -> str:
+    """Write a key as TOML does: with quotes only where it needs them.
+
+    Examples
+    --------
+    >>> print(key_text("lr_min"), key_text("learning rate"))
+    lr_min "learning rate"
+    """
+    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else quote(key)
 
 
 def show(value: object) -> str:
