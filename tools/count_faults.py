@@ -364,11 +364,11 @@ def bit_flips(folder: Path, undisturbed: Undisturbed, options: Options) -> Count
 
 
 def _newest(undisturbed: Undisturbed) -> bytes:
-    return next(bytes for name, bytes in undisturbed.content.items() if name.endswith(f"{STEPS:09d}.tgn"))
+    return next(bytes for name, bytes in undisturbed.content.items() if name.endswith(f"{STEPS:09d}.safetensors"))
 
 
 def _damaged(folder: Path, options: Options, count: Count, contents: Iterator[bytes]) -> Count:
-    path = folder / "damaged.tgn"
+    path = folder / "damaged.safetensors"
     for damaged in progress(contents, count, options):
         path.write_bytes(damaged)
         count.made += 1

@@ -183,7 +183,7 @@ def test_the_files_of_a_run(tiny_experiment, tiny_data, fresh):
     assert sorted(os.listdir(path / "samples")) == ["epoch-000000.png", "epoch-000002.png", "epoch-000003.png"]
     save_sheet(path / "again.png", training.sheet(), (1, 4))
     assert (path / "again.png").read_bytes() == (path / "samples" / "epoch-000003.png").read_bytes()
-    assert sorted(os.listdir(path / "checkpoints")) == ["step-000000010.tgn", "step-000000015.tgn"]
+    assert sorted(os.listdir(path / "checkpoints")) == ["step-000000010.safetensors", "step-000000015.safetensors"]
 
 
 def test_the_watcher_is_told_everything_in_order(tiny_experiment, tiny_data, fresh):
@@ -266,8 +266,8 @@ def test_a_checkpoint_of_something_else_is_refused(tiny_experiment, tiny_data, f
     _, training = start(tiny_experiment(), tiny_data(), path)
     arrays, plain = training.state()
     del plain["streams"]
-    write_checkpoint(path / "checkpoints" / "step-000000003.tgn", arrays, plain)
-    with pytest.raises(CheckpointError, match=r"step-000000003\.tgn: the state lacks 'streams': it was not written by"):
+    write_checkpoint(path / "checkpoints" / "step-000000003.safetensors", arrays, plain)
+    with pytest.raises(CheckpointError, match=r"step-000000003\.safetensors: the state lacks 'streams': it was not written by"):
         reopen(path, lambda config: tiny_data())
 
 
@@ -316,7 +316,7 @@ def test_a_run_that_breaks_says_where_and_what_is_left(tiny_experiment, tiny_dat
     assert steps == [2, 2]
     again, same, *_, last = str(error.value).splitlines()
     assert (again, same) == (first, operation)
-    assert last.startswith(f"the last good checkpoint is {path / 'checkpoints' / 'step-000000002.tgn'}; ")
+    assert last.startswith(f"the last good checkpoint is {path / 'checkpoints' / 'step-000000002.safetensors'}; ")
 
 
 def test_a_run_that_breaks_can_be_resumed_from_its_last_good_checkpoint(tiny_experiment, tiny_data, fresh, go_on):

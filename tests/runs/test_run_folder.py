@@ -108,7 +108,7 @@ def test_what_a_process_had_begun_when_it_was_killed_is_made_whole(tmp_path, run
         ["checkpoints/"],
         ["samples/", "checkpoints/", "metrics.jsonl"],
         ["samples/", "samples/mine.png"],
-        ["samples/", "checkpoints/", "checkpoints/mine.tgn", "environment.json"],
+        ["samples/", "checkpoints/", "checkpoints/mine.safetensors", "environment.json"],
         ["samples/", "checkpoints/", ".notes.txt.0123abcd.tmp"],
         ["samples/", "checkpoints/", "environment.json", "mine.txt"],
     ],
@@ -287,7 +287,7 @@ def test_timing_is_cut_at_its_records_however_long_each_is(run):
         run.append_timing({"step": step, "seconds": seconds})
         run.save_checkpoint(step, {}, {})
     kept = run.timing_path.read_bytes().splitlines(keepends=True)[:2]
-    run.rewind(read_checkpoint(run.checkpoints_path / "step-000000002.tgn"))
+    run.rewind(read_checkpoint(run.checkpoints_path / "step-000000002.safetensors"))
     assert run.timing_path.read_bytes() == b"".join(kept)
 
 
@@ -297,8 +297,8 @@ def test_a_checkpoint_of_an_earlier_version_counts_the_bytes_of_the_timing(run, 
         run.append_timing({"step": step})
     line = len(b'{"step": 1}\n')
     state = {POSITION: {"step": 1, "metrics_bytes": line, "timing_bytes": line}}
-    write_checkpoint(tmp_path / "old.tgn", {}, state)
-    run.rewind(read_checkpoint(tmp_path / "old.tgn"))
+    write_checkpoint(tmp_path / "old.safetensors", {}, state)
+    run.rewind(read_checkpoint(tmp_path / "old.safetensors"))
     assert run.metrics() == run.timing() == [{"step": 1}]
 
 
@@ -313,16 +313,16 @@ def test_edited_records_are_named(run):
     "state", [{}, {POSITION: 1}, {POSITION: {}}, {POSITION: {"metrics_bytes": -1}}, {POSITION: {"metrics_bytes": True}}]
 )
 def test_a_checkpoint_from_elsewhere_is_refused(run, tmp_path, state):
-    write_checkpoint(tmp_path / "a.tgn", {}, state)
-    with pytest.raises(CheckpointError, match=r"a\.tgn: expected metrics_bytes under 'run_folder' in the state"):
-        run.rewind(read_checkpoint(tmp_path / "a.tgn"))
+    write_checkpoint(tmp_path / "a.safetensors", {}, state)
+    with pytest.raises(CheckpointError, match=r"a\.safetensors: expected metrics_bytes under 'run_folder' in the state"):
+        run.rewind(read_checkpoint(tmp_path / "a.safetensors"))
 
 
 @pytest.mark.parametrize("count", [None, -1, True, "2"])
 def test_a_checkpoint_that_counts_no_timing_is_refused(run, tmp_path, count):
-    write_checkpoint(tmp_path / "a.tgn", {}, {POSITION: {"metrics_bytes": 0, "timing_records": count}})
+    write_checkpoint(tmp_path / "a.safetensors", {}, {POSITION: {"metrics_bytes": 0, "timing_records": count}})
     with pytest.raises(CheckpointError, match=rf"expected timing_records under 'run_folder' .* found {count!r}; take"):
-        run.rewind(read_checkpoint(tmp_path / "a.tgn"))
+        run.rewind(read_checkpoint(tmp_path / "a.safetensors"))
 
 
 def test_records_are_on_the_disk_before_the_checkpoint_that_counts_them(run, monkeypatch):
@@ -343,7 +343,7 @@ def test_records_are_on_the_disk_before_the_checkpoint_that_counts_them(run, mon
         patch.setattr(os, "fsync", sync)
         patch.setattr(os, "replace", replace)
         run.save_checkpoint(1, {}, {})
-    before = done[: done.index("step-000000001.tgn")]
+    before = done[: done.index("step-000000001.safetensors")]
     for needed in (run.metrics_path, run.timing_path, run.path):
         assert needed.stat().st_ino in before
 
@@ -362,7 +362,7 @@ def test_a_writer_clears_what_a_killed_one_left_and_a_reader_does_not(run):
     leftovers = [
         run.path / ".config.toml.01234567.tmp",
         run.samples_path / ".a.png.01234567.tmp",
-        run.checkpoints_path / ".best.tgn.01234567.tmp",
+        run.checkpoints_path / ".best.safetensors.01234567.tmp",
     ]
     for leftover in leftovers:
         leftover.touch()

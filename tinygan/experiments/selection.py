@@ -2,7 +2,7 @@
 
 The losses of the game do not say when to stop: at the equilibrium they stand still, and long before it they go up and
 down together. The paper is silent on the matter; its successor on conditional nets (Mirza and Osindero, 2014) stopped
-at the best validation log-likelihood, which is what ``checkpoints/best.tgn`` keeps.
+at the best validation log-likelihood, which is what ``checkpoints/best.safetensors`` keeps.
 """
 
 from __future__ import annotations

@@ -139,7 +139,7 @@ def _validation_chart(records: Sequence[Mapping[str, Any]]) -> list[Chart]:
             "validation",
             "How likely validation images are",
             "Their mean log-likelihood in nats under a Gaussian Parzen window on samples, the measure of table 1: the "
-            "higher the better, with a high variance. The best epoch's networks are in checkpoints/best.tgn.",
+            "higher the better, with a high variance. The best epoch's networks are in checkpoints/best.safetensors.",
             column(records, "epoch")[judged],
             [Line("validation images", "value", likelihood[judged])],
         )

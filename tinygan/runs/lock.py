@@ -14,7 +14,7 @@ from pathlib import Path
 
 from tinygan.errors import RunError
 from tinygan.runs.atomic import write_all
-from tinygan.runs.plain_files import open_to_write
+from tinygan.runs.plain_files import open_to_write, refused
 
 try:
     import fcntl
@@ -86,12 +86,8 @@ def exclusive_lock(path: Path) -> Iterator[Lock]:
 
 def _locked(path: Path) -> Lock:
     while True:
-        try:
+        with refused(RunError, f"{path}: cannot open the lock file", f"correct the permissions of {path.parent}"):
             lock = Lock(open_to_write(path, create=True), path)
-        except OSError as error:
-            raise RunError(
-                f"{path}: cannot open the lock file: {error.strerror}; correct the permissions of {path.parent}"
-            ) from error
         try:
             _take(lock.descriptor, path)
             # Between opening and locking, the file may have been removed: then this is a lock on nothing.

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from tinygan.errors import TinyganError
 from tinygan.runs.atomic import BINARY
 
 # Windows has neither; there, a link needs a privilege, and there are no FIFOs in folders.
@@ -64,6 +65,34 @@ def open_to_write(path: str | os.PathLike[str], *, create: bool = False) -> int:
         os.close(descriptor)
         raise
     return descriptor
+
+
+@contextmanager
+def refused(error: type[TinyganError], what: str, advice: str) -> Iterator[None]:
+    """Turn what the operating system refuses inside the ``with`` block into an error that says what to do.
+
+    Parameters
+    ----------
+    error : type of TinyganError
+    what : str
+        The file, and what cannot be done with it.
+    advice : str
+        What is still whole, and what to do.
+
+    Examples
+    --------
+    >>> from tinygan.errors import RunError
+    >>> with refused(RunError, "a.txt: cannot be read", "correct its permissions"):
+    ...     raise PermissionError(errno.EACCES, "Permission denied")
+    Traceback (most recent call last):
+    tinygan.errors.RunError: a.txt: cannot be read: Permission denied; correct its permissions
+    """
+    try:
+        yield
+    except TinyganError:
+        raise  # some of them are an OSError, too
+    except OSError as refusal:
+        raise error(f"{what}: {refusal.strerror or refusal}; {advice}") from refusal
 
 
 @contextmanager
