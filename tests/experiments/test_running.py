@@ -267,7 +267,7 @@ def test_a_checkpoint_of_something_else_is_refused(tiny_experiment, tiny_data, f
     arrays, plain = training.state()
     del plain["streams"]
     write_checkpoint(path / "checkpoints" / "step-000000003.safetensors", arrays, plain)
-    with pytest.raises(CheckpointError, match=r"step-000000003\.safetensors: the state lacks 'streams': it was not written by"):
+    with pytest.raises(CheckpointError, match=r"step-000000003\..*: the state lacks 'streams': it was not written by"):
         reopen(path, lambda config: tiny_data())
 
 
@@ -366,17 +366,15 @@ def test_a_run_with_a_damaged_record_keeps_its_configuration(tiny_experiment, ti
     assert files_of(path) == before
 
 
-@pytest.mark.parametrize("key", ["metrics_bytes", "timing_records"])
-@pytest.mark.parametrize("wrong", [0, -1, 1, 10**6, 10**400, None, 1.0, "x", True])
-def test_a_checkpoint_that_lies_about_the_records_is_refused(tiny_experiment, tiny_data, fresh, key, wrong):
+@pytest.mark.parametrize("name", ["metrics.jsonl", "timing.jsonl"])
+@pytest.mark.parametrize("kept", [[], [1], [0, 0], [1, 0]])
+def test_records_that_are_not_those_of_the_epochs_are_refused(tiny_experiment, tiny_data, fresh, name, kept):
     path = fresh()
-    folder, training = start(tiny_experiment(), tiny_data(), path)
-    run(folder, training, Limits(steps=12))
-    newest = folder.latest_checkpoint()
-    position = {**newest.state["run_folder"], key: wrong}
-    write_checkpoint(newest.path, newest.arrays, {**newest.state, "run_folder": position})
+    run(*start(tiny_experiment(), tiny_data(), path), Limits(steps=12))
+    lines = (path / name).read_bytes().splitlines(keepends=True)
+    (path / name).write_bytes(b"".join(lines[index] for index in kept))
     before = files_of(path)
-    with pytest.raises((CheckpointError, RunError)):
+    with pytest.raises(RunError, match=f"{name}: expected a record of each epoch from 1 to 2, found {len(kept)} that"):
         reopen(path, lambda config: tiny_data())
     assert files_of(path) == before
 

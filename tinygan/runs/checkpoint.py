@@ -111,9 +111,6 @@ def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
     try:
         with opened_to_read(path) as (file, size):
             arrays, _, said = decode(file, size)
-        if said is None or not isinstance(said.get("state"), dict):
-            raise _unusable(path, f"{shown(said)} in its metadata")
-        return Checkpoint(arrays, said["state"], path)
     except FileNotFoundError as error:
         raise _unusable(path, "no file of this name") from error
     except OSError as error:
@@ -123,6 +120,9 @@ def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
     except Exception as error:  # a damaged file makes the parsers raise whatever comes to hand
         said_by = shown(str(error) or type(error).__name__)
         raise _unusable(path, f"a file of {size} bytes that is damaged or incomplete ({said_by})") from error
+    if said is None or not isinstance(said.get("state"), dict):
+        raise _unusable(path, "a file of arrays without a state")
+    return Checkpoint(arrays, said["state"], path)
 
 
 def shown(value: object) -> str:

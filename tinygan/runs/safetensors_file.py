@@ -53,10 +53,9 @@ def storable(operation: str, arrays: Mapping[str, Array]) -> dict[str, Array]:
     for name, array in arrays.items():
         if not isinstance(name, str) or not name.isprintable() or name in ("", "__metadata__"):
             raise DtypeError(f"{operation}: an array is named {name!r}; expected printable text, not '__metadata__'")
-        if not isinstance(array, np.ndarray | np.generic):
-            raise DtypeError(f"{operation}: {name} is of type {type(array).__name__}; expected a NumPy array")
-        if array.dtype.name not in STORED_DTYPES:
-            raise DtypeError(f"{operation}: {name} is of type {array.dtype}; expected {', '.join(STORED_DTYPES)}")
+        if not isinstance(array, np.ndarray | np.generic) or array.dtype.name not in STORED_DTYPES:
+            found, known = getattr(array, "dtype", type(array).__name__), ", ".join(STORED_DTYPES)
+            raise DtypeError(f"{operation}: {name} is of type {found}; expected a NumPy array of {known}: convert it")
     return {name: np.require(arrays[name], arrays[name].dtype.newbyteorder("="), "C") for name in sorted(arrays)}
 
 
