@@ -18,10 +18,18 @@ from tinygan.config.experiment import ExperimentConfig, parse_experiment  # noqa
 from tinygan.data.dataset import Dataset, Split  # noqa: E402
 
 _asked = os.environ.get("TINYGAN_EXAMPLES")
-settings.register_profile(
-    "tinygan", deadline=None, derandomize=_asked is None, max_examples=int(_asked or 30), database=None
-)
+for _profile, _examples in (("tinygan", 30), ("quick", 8)):
+    settings.register_profile(
+        _profile, deadline=None, derandomize=_asked is None, max_examples=int(_asked or _examples), database=None
+    )
 settings.load_profile("tinygan")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Draw fewer examples for the quick half of the suite, ``pytest -m "not slow"``."""
+    if config.option.markexpr == "not slow":
+        settings.load_profile("quick")
+
 
 TINY = """
 name = "tiny"

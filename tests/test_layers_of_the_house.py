@@ -65,6 +65,27 @@ def test_the_engine_names_no_array_library():
         assert not names & {"numpy", "cupy", "scipy"}, path.name
 
 
+def test_the_engine_has_at_most_500_lines_of_code():
+    files = {path.name: path for path in (ROOT / "engine").glob("*.py")}
+    assert set(files) == {"__init__.py", "tensor.py", "tape.py", "chain_rule.py", "modes.py", "anomaly.py"}
+    assert sum(lines_of_code(path.read_text(encoding="utf-8")) for path in files.values()) <= 500
+
+
+def lines_of_code(source):
+    """Return the number of lines that are neither blank, nor a comment, nor part of a docstring."""
+    docstrings = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
+            docstrings.update(range(node.body[0].lineno, node.body[0].end_lineno + 1))
+    lines = enumerate(source.splitlines(), start=1)
+    return sum(number not in docstrings and line.strip()[:1] not in ("", "#") for number, line in lines)
+
+
+def test_lines_of_code_are_neither_blank_nor_comment_nor_docstring():
+    source = '"""One.\n\nMore.\n"""\n\n# a comment\nx = 1  # code\n\ndef f():\n    """Two."""\n    return """\n\n"""\n'
+    assert lines_of_code(source) == 4
+
+
 def _top_level(node):
     if isinstance(node, ast.Import):
         return [alias.name for alias in node.names]

@@ -7,7 +7,13 @@ the file, the argument, what was expected and what came, and says what to do.
 
 from __future__ import annotations
 
+import linecache
+import os
+import sys
+from types import FrameType
 from typing import Any
+
+_PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 
 
 class TinyganError(Exception):
@@ -45,6 +51,89 @@ class CaptureError(TinyganError, RuntimeError):
 class GradientError(TinyganError, RuntimeError):
     """The backward pass cannot do what was asked, or a rule broke its promise."""
 
+    @classmethod
+    def no_graph(cls, caller: str) -> GradientError:
+        """Return the error for an output that does not depend on any tensor with a gradient."""
+        return cls(
+            f"{caller}: the output does not depend on any tensor with requires_grad=True, so there is nothing to "
+            "differentiate. Was it computed under no_grad(), or by an earlier pass without create_graph=True? "
+            "If it is the gradient of a function made of straight pieces, such as relu, it is constant: its own "
+            "gradient is 0, and tg.grad(..., allow_unused=True) returns None"
+        )
+
+    @classmethod
+    def many_numbers(cls, caller: str, shape: Any) -> GradientError:
+        """Return the error for an output of many numbers, when the gradient to start from is missing."""
+        return cls(
+            f"{caller}: the output has shape {shape}, and only one number has a gradient. Reduce it first, "
+            "as in .sum() or .mean(), or pass the gradient of a number with respect to it, of the same shape"
+        )
+
+    @classmethod
+    def unused(cls, position: int) -> GradientError:
+        """Return the error for an input of `grad` that the output does not depend on."""
+        return cls(
+            f"grad: the output does not depend on input {position}, so its gradient is 0 everywhere; "
+            "pass allow_unused=True to get None for such an input"
+        )
+
+    @classmethod
+    def graph_freed(cls, caller: str, operation: str) -> GradientError:
+        """Return the error for an operation whose saved arrays have been freed."""
+        return cls(
+            f"{caller}: the graph of '{operation}' has been freed by an earlier backward pass; "
+            "compute the forward pass again, or pass retain_graph=True to the first backward"
+        )
+
+    @classmethod
+    def changed_in_place(cls, operation: str, what: str) -> GradientError:
+        """Return the error for values that the backward pass needs and that are no longer there."""
+        return cls(
+            f"{operation}: {what} has been changed in place since the forward pass, by an optimiser's step "
+            "for example, and the gradient needs the values that were there; call backward before the "
+            "step, or compute the forward pass again"
+        )
+
+    @classmethod
+    def called_twice(cls, operation: str, class_name: str) -> GradientError:
+        """Return the error for an operation object that has recorded a call already."""
+        return cls(
+            f"{operation}: this object has recorded a call already, and it holds the state of one call only; "
+            f"make a new one for each, as in {class_name}(...)(x)"
+        )
+
+    @classmethod
+    def no_leaf(cls, operation: str) -> GradientError:
+        """Return the error for a result whose `requires_grad` would be set."""
+        return cls(
+            f"requires_grad can be set on leaf tensors only, and this is the result of '{operation}'; "
+            "call .detach() first to cut it off the graph"
+        )
+
+    @classmethod
+    def copied(cls, operation: str) -> GradientError:
+        """Return the error for a result that would be copied or pickled."""
+        return cls(
+            f"a copy of the result of '{operation}' would take the whole graph along; "
+            "copy it without its past, as in copy.deepcopy(tensor.detach()) or tg.tensor(tensor)"
+        )
+
+    @classmethod
+    def assigned_into(cls) -> GradientError:
+        """Return the error for ``tensor[index] = value``."""
+        return cls(
+            "a tensor cannot be assigned into: the tape may need the value that was there. Build a new tensor with "
+            "F.where, F.concatenate or F.stack, or, outside of any graph, write into tensor.data"
+        )
+
+    @classmethod
+    def leaves_tape(cls, what: str, how: str) -> GradientError:
+        """Return the error for a tensor with a gradient that would become `what`; `how` says what to do instead."""
+        return cls(
+            f"a tensor that requires a gradient would silently leave the tape by becoming {what}; "
+            f"use a function of tinygan.functional, {how}"
+        )
+
 
 class AnomalyError(TinyganError, FloatingPointError):
     """A nan or an infinity appeared where `tinygan.detect_anomaly` was looking."""
@@ -80,4 +169,42 @@ class RunError(TinyganError, OSError):
 
 
 class DistributionError(TinyganError, ValueError):
-    """What was given as a probability distribution, or as a discriminator over one, is none."""
+    """What was given is not a probability distribution, or not a discriminator over one."""
+
+
+def calling_line(*machinery: str) -> str:
+    """Return, for a message, the innermost line of code outside of some folders of tinygan.
+
+    Parameters
+    ----------
+    *machinery : str
+        The folders to leave out, such as ``"engine"``.
+
+    Returns
+    -------
+    str
+        File, line number, function and source. If the line is one of tinygan's own, the line of the user's program that
+        led there is added.
+    """
+    left_out = tuple([_PACKAGE + folder + os.sep for folder in machinery])
+    frame = _first_frame_outside(sys._getframe(1), left_out)
+    inner = f"called at {_line(frame)}"
+    if frame is None or not frame.f_code.co_filename.startswith(_PACKAGE):
+        return inner
+    outer = _first_frame_outside(frame, (_PACKAGE,))
+    return inner if outer is None else f"{inner}\n  from {_line(outer)}"
+
+
+def _first_frame_outside(frame: FrameType | None, folders: tuple[str, ...]) -> FrameType | None:
+    while frame is not None and frame.f_code.co_filename.startswith(folders):
+        frame = frame.f_back
+    return frame
+
+
+def _line(frame: FrameType | None) -> str:
+    if frame is None:
+        return "an unknown line"
+    path, number = frame.f_code.co_filename, frame.f_lineno
+    name = path.removeprefix(os.path.dirname(_PACKAGE.rstrip(os.sep)) + os.sep)
+    source = linecache.getline(path, number).strip()
+    return f"{name}:{number}, in {frame.f_code.co_name}" + (f": {source}" if source else "")

@@ -1,14 +1,22 @@
 """Measure the engine: long chains, wide sums, training steps; time and memory, which must grow linearly.
 
 usage: python tools/measure_engine.py
+
+Counts too what a reader of the source must follow: the calls of functions of tinygan that a backward pass and a step of
+the game make, the files they are in, and how often a call is in another file than the call before it.
 """
 
 from __future__ import annotations
 
 import gc
+import sys
 import time
 import tracemalloc
 from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+from types import FrameType
+from typing import Any
 
 import numpy as np
 
@@ -50,10 +58,7 @@ def measure(name: str, function: Callable[[int], None], sizes: tuple[int, ...]) 
 
 def live_tensors(steps: int) -> None:
     """Print how many tensors and operations are alive, with the garbage collector off, while a game is played."""
-    generator = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 4))
-    discriminator = nn.Sequential(nn.Maxout(4, 8, 3), nn.Dropout(0.5), nn.Linear(8, 1))
-    game = gan.Algorithm1(generator, discriminator)
-    data = np.zeros((10, 4), np.float32)
+    game, data = small_game(), np.zeros((10, 4), np.float32)
     gc.collect()
     gc.disable()
     for step in range(1, steps + 1):
@@ -64,7 +69,43 @@ def live_tensors(steps: int) -> None:
     gc.enable()
 
 
+def count_calls(name: str, function: Callable[[], Any]) -> None:
+    """Print how many functions of tinygan one call of `function` calls, and in which files they are."""
+    package = str(Path(tg.__file__).parent)
+    files: list[str] = []
+
+    def note(frame: FrameType, event: str, argument: Any) -> None:
+        if event == "call" and frame.f_code.co_filename.startswith(package):
+            files.append(frame.f_code.co_filename)
+
+    sys.setprofile(note)
+    try:
+        function()
+    finally:
+        sys.setprofile(None)
+    changes = sum(before != after for before, after in pairwise(files))
+    print(f"{name:20} {len(files):>6,} calls in {len(set(files))} files, {changes:,} changes of file")
+
+
+def small_loss() -> tg.Tensor:
+    """Return a loss of one layer, on four rows of data."""
+    w, b = tg.tensor(np.ones((3, 1)), requires_grad=True), tg.tensor([0.0], dtype="float64", requires_grad=True)
+    return F.binary_cross_entropy_with_logits(F.linear(tg.tensor(np.ones((4, 3))), w, b), 1)
+
+
+def small_game() -> gan.Algorithm1:
+    """Return a game that has made a step, so that its optimisers have their state."""
+    generator = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 4))
+    discriminator = nn.Sequential(nn.Maxout(4, 8, 3), nn.Dropout(0.5), nn.Linear(8, 1))
+    game = gan.Algorithm1(generator, discriminator)
+    game.step(np.zeros((10, 4), np.float32))
+    return game
+
+
 if __name__ == "__main__":
     measure("chain", chain, (1_000, 10_000, 100_000, 1_000_000))
     measure("fan-in", fan_in, (1_000, 10_000, 100_000))
     live_tensors(1000)
+    loss, game = small_loss(), small_game()
+    count_calls("loss.backward()", loss.backward)
+    count_calls("Algorithm1.step", lambda: game.step(np.zeros((10, 4), np.float32)))

@@ -15,8 +15,7 @@ import numpy as np
 import pytest
 
 import tinygan as tg
-import tinygan.backend as backend_package
-from tinygan.backend import backend_of, get_backend
+from tinygan.backend import backend_of, get_backend, registry
 from tinygan.backend.cupy import missing
 from tinygan.errors import DeviceError
 
@@ -74,9 +73,9 @@ class FakeCupy(types.ModuleType):
 
 @pytest.fixture(autouse=True)
 def _fresh_backends() -> Iterator[None]:
-    backend_package._cupy.cache_clear()
+    registry._cupy.cache_clear()
     yield
-    backend_package._cupy.cache_clear()
+    registry._cupy.cache_clear()
 
 
 def install(monkeypatch: pytest.MonkeyPatch, module: types.ModuleType | None) -> None:
@@ -167,7 +166,7 @@ def test_tensors_and_arrays_of_two_devices_do_not_mix(monkeypatch: pytest.Monkey
         with pytest.raises(DeviceError) as caught:
             mix()
         assert str(caught.value) == (
-            "multiply: inputs are on different devices (cpu and cuda); move them to one with .to(device)"
+            "multiply: inputs are on different devices (cpu and cuda); move them with .to(device)"
         )
     with pytest.raises(DeviceError) as caught:
         here * there.data

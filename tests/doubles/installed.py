@@ -6,8 +6,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import tinygan.backend as backend_package
 from tests.doubles.strict_cupy import StrictCupy
+from tinygan.backend import registry
 
 
 @contextmanager
@@ -15,7 +15,7 @@ def strict_cupy() -> Iterator[StrictCupy]:
     """Make ``device="cuda"`` mean the double."""
     module = StrictCupy()
     before = sys.modules.get("cupy")
-    backend_package._cupy.cache_clear()
+    registry._cupy.cache_clear()
     # not by patch.dict, which would also forget whatever is imported for the first time meanwhile
     sys.modules["cupy"] = module
     try:
@@ -25,4 +25,4 @@ def strict_cupy() -> Iterator[StrictCupy]:
             del sys.modules["cupy"]
         else:
             sys.modules["cupy"] = before
-        backend_package._cupy.cache_clear()
+        registry._cupy.cache_clear()

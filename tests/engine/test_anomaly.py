@@ -48,7 +48,7 @@ def test_backward_names_the_line_of_the_forward_call():
         root.sum().backward()
 
     message = caught(run)
-    assert message.startswith("backward of 'sqrt': inf at index (1,) of the gradient by its input 0")
+    assert message.startswith("backward of 'sqrt': inf at index (1,) of the gradient with respect to its input 0")
     assert "root = F.sqrt(x)" in message
 
 

@@ -79,7 +79,7 @@ def test_grad_accumulates_over_passes_until_it_is_cleared() -> None:
     for count in (1, 2, 3):
         (x * x).sum().backward()
         assert gradient_of(x) == [2.0 * count, 4.0 * count]
-    x.zero_grad()
+    x.grad = None
     assert x.grad is None
     (x * x).sum().backward()
     assert gradient_of(x) == [2.0, 4.0]
@@ -183,7 +183,7 @@ def test_a_pass_that_meets_a_freed_graph_leaves_no_gradient() -> None:
     x, w = leaf(2.0), leaf(3.0)
     inner = x * x
     inner.backward()
-    x.zero_grad()
+    x.grad = None
     with pytest.raises(GradientError, match="freed"):
         (inner * w).backward()
     assert x.grad is None
@@ -309,28 +309,6 @@ def test_a_path_that_a_rule_cut_is_not_followed() -> None:
     assert log == []
     assert x.grad is None
     assert tg.grad(Stop()(x) + x, x).item() == 1.0
-
-
-# ---------------------------------------------------------------------- retain_grad
-
-
-def test_a_result_keeps_its_gradient_when_asked() -> None:
-    x = leaf(1.0, 2.0)
-    y = (x * 3).retain_grad()
-    z = (y * y).sum().retain_grad()
-    z.backward(retain_graph=True)
-    assert gradient_of(y) == [6.0, 12.0]
-    assert gradient_of(z) == 1.0  # type: ignore[comparison-overlap]
-    z.backward()
-    assert gradient_of(y) == [12.0, 24.0]
-    assert gradient_of(x) == [36.0, 72.0]
-
-
-def test_a_result_that_nobody_holds_keeps_nothing() -> None:
-    x = leaf(1.0)
-    y = (x * 3).retain_grad() * 2
-    y.backward()
-    assert gradient_of(x) == [6.0]
 
 
 # ---------------------------------------------------------------------- passes at the same time

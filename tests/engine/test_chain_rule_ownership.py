@@ -1,4 +1,4 @@
-"""Who owns the memory of a gradient: nobody but whoever holds it, and what somebody holds never changes."""
+"""Memory of gradients: each has its own, and a gradient that is held never changes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ import pytest
 
 import tinygan as tg
 import tinygan.functional as F
+from tinygan import gan, nn
 from tinygan.backend import Backend
+from tinygan.checking.operations import CASES
+from tinygan.engine import chain_rule, modes
 
 
 class Twice(tg.Operation):
@@ -127,17 +130,18 @@ def test_gradients_are_right_and_share_memory_with_nothing(
 
 @pytest.mark.parametrize("create_graph", [False, True])
 @pytest.mark.parametrize("program", _PROGRAMS.values(), ids=_PROGRAMS)
-def test_a_gradient_that_somebody_holds_never_changes(
+def test_a_gradient_that_is_held_never_changes(
     program: Callable[[tg.Tensor, tg.Tensor], tg.Tensor], create_graph: bool
 ) -> None:
     a, b = _pair()
     given = tg.tensor(np.array(1.0))
     held: list[tuple[np.ndarray, np.ndarray]] = []
     for _ in range(3):
-        loss = program(a, b).retain_grad()
+        loss = program(a, b)
         gradients: list[Any] = list(tg.grad(loss, [a, b], create_graph=create_graph, retain_graph=True))
+        gradients.append(tg.grad(loss, loss, given, create_graph=create_graph, retain_graph=True))
         loss.backward(given, create_graph=create_graph)
-        gradients += [a.grad, b.grad, loss.grad]
+        gradients += [a.grad, b.grad]
         for gradient in gradients:
             held.append((gradient.data, gradient.data.copy()))
             assert not np.shares_memory(gradient.data, given.data)
@@ -146,10 +150,12 @@ def test_a_gradient_that_somebody_holds_never_changes(
         np.testing.assert_array_equal(array, before)
 
 
-def test_a_gradient_is_copied_only_where_somebody_may_hold_it() -> None:
+def test_a_gradient_is_copied_only_where_it_may_be_shared() -> None:
     made: list[Any] = []
 
     class Triple(tg.Operation):
+        fresh = True
+
         def forward(self, B: Backend, x: Any) -> Any:
             return 3 * x
 
@@ -169,11 +175,60 @@ def test_a_gradient_is_copied_only_where_somebody_may_hold_it() -> None:
 
 def test_writing_into_a_gradient_harms_nothing_else() -> None:
     a, b = _pair()
-    y = (a + b).retain_grad()
-    y.sum().backward()
-    assert a.grad is not None
-    assert b.grad is not None
-    assert y.grad is not None
-    a.grad.data[...] = 7
-    assert (b.grad.data == 1).all()
-    assert (y.grad.data == 1).all()
+    y = a + b
+    of_a, of_b, of_y = tg.grad(y.sum(), [a, b, y])
+    of_a.data[...] = 7
+    assert (of_b.data == 1).all()
+    assert (of_y.data == 1).all()
+
+
+class Shares(modes.Observer):
+    """Notes which rules returned memory that something else holds, by the name of the operation."""
+
+    def __init__(self) -> None:
+        self.seen: dict[str, bool] = {}  # by name: is it declared to be fresh
+        self.sharing: set[str] = set()
+
+    def before_backward(self, operation: Any, gy: Any, saved: Any) -> None:
+        self.held = [gy, *saved, *vars(operation).values()]
+
+    def backward(self, operation: Any, gy: Any, gradients: Any) -> None:
+        held = [getattr(value, "data", value) for value in self.held]
+        held = [value for value in held if isinstance(value, np.ndarray)]
+        for gradient in gradients:
+            array = gradient.data if isinstance(gradient, tg.Tensor) else gradient
+            if isinstance(array, np.ndarray):
+                if not array.flags.writeable or any(np.shares_memory(array, other) for other in held):
+                    self.sharing.add(operation.name)
+                held.append(array)
+        self.seen[operation.name] = operation.fresh
+
+
+@pytest.mark.parametrize("create_graph", [False, True])
+def test_fresh_gradients_share_memory_with_nothing(create_graph: bool) -> None:
+    shares = Shares()
+    for case in CASES:
+        for dtype in ("float32", "float64"):
+            inputs = [tg.tensor(array, dtype=dtype, requires_grad=True) for array in case.inputs]
+            output = case.function(*inputs)
+            with shares:
+                output.backward(tg.Tensor(np.ones(output.shape, output.dtype)), create_graph=create_graph)
+    fresh = {name for name, declared in shares.seen.items() if declared}
+    assert not fresh & shares.sharing
+    borrowing = {"add", "subtract", "sum", "mean", "reshape", "transpose", "broadcast_to", "concatenate", "pad", "cast"}
+    assert set(shares.seen) - fresh == borrowing
+
+
+def test_a_step_of_the_game_copies_no_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
+    copied: list[Any] = []
+
+    def own_tensor(total: Any, owned: bool) -> tg.Tensor:
+        copied.extend([] if owned else [total])
+        return real(total, owned)
+
+    real = chain_rule._own_tensor
+    monkeypatch.setattr(chain_rule, "_own_tensor", own_tensor)
+    generator = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 6), nn.Sigmoid())
+    discriminator = nn.Sequential(nn.Maxout(6, 8, 2), nn.Dropout(0.5), nn.Linear(8, 1))
+    gan.Algorithm1(generator, discriminator).step(np.zeros((5, 6), np.float32))
+    assert copied == []

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tinygan as tg
+from tinygan.engine import modes
 
 
 @pytest.fixture
@@ -100,7 +101,7 @@ def test_a_function_whose_body_runs_later_is_not_decorated() -> None:
     async def fetch() -> None: ...
 
     for function in (rows, fetch):
-        with pytest.raises(TypeError, match=f"{function.__name__} runs only after the call of it has returned, .*with"):
+        with pytest.raises(TypeError, match=f"{function.__name__} runs after the call of it has returned, .*with"):
             tg.no_grad()(function)
 
 
@@ -252,3 +253,35 @@ def test_a_rule_that_fails_leaves_the_mode_as_it_was(x: tg.Tensor) -> None:
         Fails()(x).sum().backward()
     assert tg.is_grad_enabled()
     assert x.grad is None
+
+
+@pytest.mark.parametrize("create_graph", [False, True])
+def test_an_observer_is_told_before_and_after_both_passes(x: tg.Tensor, create_graph: bool) -> None:
+    seen: list[tuple[str, ...]] = []
+
+    class Look(modes.Observer):
+        def before_forward(self, operation: Any, inputs: Any) -> None:
+            seen.append(("before", operation.name))
+
+        def forward(self, operation: Any, inputs: Any, result: Any) -> None:
+            assert all(isinstance(value, tg.Tensor | int) for value in (*inputs, result))
+            seen.append(("after", operation.name))
+
+        def before_backward(self, operation: Any, gy: Any, saved: Any) -> None:
+            seen.append(("before rule", operation.name))
+
+        def backward(self, operation: Any, gy: Any, gradients: Any) -> None:
+            assert [gradient is None for gradient in gradients] == [not needed for needed in operation.needs]
+            seen.append(("after rule", operation.name))
+
+    y = x * 2
+    with Look():
+        z = y.sum()
+        assert seen == [("before", "sum"), ("after", "sum")]
+        seen.clear()
+        z.backward(create_graph=create_graph)
+    rules = [event for event in seen if "rule" in event[0]]
+    expected = [("before rule", "sum"), ("after rule", "sum"), ("before rule", "multiply"), ("after rule", "multiply")]
+    assert rules == expected
+    assert (seen != rules) == create_graph  # a recorded pass makes calls of its own
+    assert modes.observer() is modes.UNOBSERVED

@@ -392,7 +392,7 @@ class RandomGraphs(RuleBasedStateMachine):
     @rule()
     def zero_grad(self) -> None:
         for leaf in self.leaves:
-            leaf.tensor.zero_grad()
+            leaf.tensor.grad = None
             leaf.grad = None
 
     @invariant()
@@ -404,7 +404,7 @@ class RandomGraphs(RuleBasedStateMachine):
                 np.testing.assert_allclose(leaf.tensor.grad.data, leaf.grad, rtol=1e-7, atol=1e-7)  # type: ignore[arg-type]
 
     @invariant()
-    def what_somebody_holds_never_changes(self) -> None:
+    def what_is_held_never_changes(self) -> None:
         for array, before in self.held:
             np.testing.assert_array_equal(array, before)
         for node in self.all:

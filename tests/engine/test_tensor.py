@@ -393,9 +393,3 @@ def test_a_tensor_dies_by_reference_count() -> None:
         assert dead() is None
     finally:
         gc.enable()
-
-
-def test_retain_grad_needs_a_gradient(vector: tg.Tensor) -> None:
-    assert vector.retain_grad() is vector
-    with pytest.raises(GradientError, match="retain_grad: this tensor requires no gradient"):
-        vector.detach().retain_grad()

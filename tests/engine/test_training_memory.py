@@ -51,7 +51,7 @@ def test_live_tensors_are_flat_over_1000_steps(penalty: bool) -> None:
                 loss = loss + sum((slope * slope).sum() for slope in slopes)
                 del slopes
             for parameter in network.parameters:
-                parameter.zero_grad()
+                parameter.grad = None
             loss.backward()
             for parameter in network.parameters:
                 assert parameter.grad is not None

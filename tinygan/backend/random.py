@@ -25,6 +25,7 @@ import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -311,6 +312,7 @@ class Streams:
             stream.load_state_dict(states[name])
 
 
+@lru_cache(maxsize=64)
 def uniform_limits(low: float, high: float, dtype: Any) -> tuple[Any, Any, Any, Any]:
     """Return what the draw of U[low, high) needs, as numbers of `dtype`: high - low, low, and the ends of the result.
 

@@ -12,7 +12,7 @@ from tinygan.backend import backend_of
 from tinygan.checking import report as kinds
 from tinygan.checking.report import GradcheckReport
 from tinygan.checking.subject import Array, Subject, Variable, Watch, overlap, with_layout
-from tinygan.checking.watching import ForwardWatch
+from tinygan.checking.watching import OperationWatch
 from tinygan.engine.chain_rule import grad, topological_order
 from tinygan.engine.modes import Recording
 from tinygan.engine.tape import Operation
@@ -72,7 +72,7 @@ class TensorSubject(Subject):
         points = [variable.point.astype(self._dtype) for variable in self.inputs]
         arrays = self._placed([with_layout(*pair) for pair in zip(points, self._templates, strict=True)])
         watch = Watch({str(v): array for v, array in zip(self.inputs, arrays, strict=True)})
-        self._observer = ForwardWatch(self.fail)
+        self._observer = OperationWatch(self.fail)
         with self._observer:
             self._leaves, named = self._call(arrays, self._dtype)
         self._observer.finish()
@@ -165,7 +165,7 @@ class TensorSubject(Subject):
         before = Watch({str(v): leaf.data for v, leaf in zip(self.inputs, self._leaves, strict=True)})
         before_upstream = Watch({"upstream": upstream.data})
         try:
-            with self._observer.backward_of(output):
+            with self._observer:
                 gradients = grad(output, self._leaves, upstream, retain_graph=True, allow_unused=True)
         except GradientError as error:
             self.stop(kinds.WRONG_SHAPE if "of shape" in str(error) else kinds.BROKEN_RULE, str(error))
@@ -238,14 +238,14 @@ def flatten(value: Any, name: str = "") -> list[tuple[str, Tensor]]:
 
 def chosen(inputs: Sequence[Any]) -> list[int]:
     """Return the positions to check: tensors that require a gradient or, if none does, all of floating point."""
-    floating = [k for k, value in enumerate(inputs) if isinstance(value, Tensor) and value.is_floating_point]
+    floating = [k for k, value in enumerate(inputs) if isinstance(value, Tensor) and value.dtype.kind == "f"]
     return [k for k in floating if inputs[k].requires_grad] or floating
 
 
 def _cast(value: Any, dtype: Any) -> Any:
     """Give a constant the dtype of the check, unless it holds integers or is no array; never hand out the original."""
     if isinstance(value, Tensor):
-        data = value.data.astype(dtype) if value.is_floating_point and dtype.kind == "f" else value.data.copy()
+        data = value.data.astype(dtype) if value.dtype.kind == "f" and dtype.kind == "f" else value.data.copy()
         return Tensor(data)
     if backend_of(value) is not None:
         return value.astype(dtype) if value.dtype.kind == "f" and dtype.kind == "f" else value.copy()

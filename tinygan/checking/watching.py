@@ -1,15 +1,13 @@
-"""Looking over the shoulders of operations: what their forward and backward formulas do to arrays of others."""
+"""What the forward and backward formulas of operations do to arrays of others."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 from tinygan.backend import backend_of
 from tinygan.checking import report as kinds
 from tinygan.checking.subject import Array, Watch, overlap
-from tinygan.engine.chain_rule import topological_order
 from tinygan.engine.modes import Observer
 from tinygan.engine.tape import Operation
 from tinygan.engine.tensor import Tensor
@@ -17,8 +15,8 @@ from tinygan.engine.tensor import Tensor
 Fail = Callable[[str, str], None]
 
 
-class ForwardWatch(Observer):
-    """Sees every operation of a forward pass.
+class OperationWatch(Observer):
+    """Sees every operation of a forward pass, and every rule of a backward pass.
 
     Parameters
     ----------
@@ -29,11 +27,12 @@ class ForwardWatch(Observer):
     def __init__(self, fail: Fail) -> None:
         self._fail = fail
         self._results: list[tuple[str, Watch]] = []
+        self._held: list[Watch] = []  # one for each rule that is being applied: a rule may differentiate, too
         self._integers: dict[Operation, list[tuple[int, str]]] = {}
 
     def forward(self, operation: Any, inputs: Any, result: Any) -> None:
         """Remember what came out, and which operands hold integers."""
-        self._results.append((operation.name, Watch({"result": result})))
+        self._results.append((operation.name, Watch({"result": result.data})))
         self._integers[operation] = [
             (position, str(array.dtype))
             for position, array in enumerate(inputs)
@@ -46,33 +45,21 @@ class ForwardWatch(Observer):
             for _ in watch.changed():
                 self._fail(kinds.SAVED_CHANGED, f"{name}: its result is changed later in the forward pass")
 
-    @contextmanager
-    def backward_of(self, output: Tensor) -> Iterator[None]:
-        """Examine what the rules of all operations below `output` do, while the block runs."""
-        operations = topological_order(output.edge) if isinstance(output.edge, Operation) else []
-        for operation in operations:
-            operation.backward = self._watched(operation, operation.backward)  # type: ignore[method-assign]
-        try:
-            yield
-        finally:
-            for operation in operations:
-                del operation.backward
+    def before_backward(self, operation: Any, gy: Any, saved: Any) -> None:
+        """Remember what the rule must leave as it is."""
+        named = {"upstream": gy, **{str(k): value for k, value in enumerate(saved)}}
+        arrays = {name: value.data if isinstance(value, Tensor) else value for name, value in named.items()}
+        self._held.append(Watch({name: array for name, array in arrays.items() if backend_of(array) is not None}))
 
-    def _watched(self, operation: Operation, rule: Callable[..., Any]) -> Callable[..., Any]:
-        def backward(B: Any, gy: Any, *saved: Any) -> Any:
-            upstream = Watch({"upstream": gy})
-            kept = Watch({str(k): array for k, array in enumerate(saved) if backend_of(array) is not None})
-            gradients = rule(B, gy, *saved)
-            for _ in upstream.changed():
+    def backward(self, operation: Any, gy: Any, gradients: Any) -> None:
+        """Examine what the rule did, and the gradients that it returned."""
+        for k in self._held.pop().changed():
+            if k == "upstream":
                 self._fail(kinds.UPSTREAM_CHANGED, f"{operation.name}: its backward changes its upstream gradient")
-            for k in kept.changed():
+            else:
                 self._fail(kinds.SAVED_CHANGED, f"{operation.name}: its backward changes array {k} of those it saved")
-            several = gradients if isinstance(gradients, (tuple, list)) else (gradients,)
-            self._check_dtypes(operation, gy, several)
-            self._check_integers(operation, gy, several)
-            return gradients
-
-        return backward
+        self._check_dtypes(operation, gy, gradients)
+        self._check_integers(operation, gy, gradients)
 
     def _check_dtypes(self, operation: Operation, gy: Array, gradients: Any) -> None:
         """A gradient is of its input's dtype, or of its upstream gradient's, which the engine casts."""

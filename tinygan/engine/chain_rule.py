@@ -15,28 +15,26 @@ There is no recursion, and the time is linear in the operations plus the edges b
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from tinygan.backend import Backend, Shape, backend_of
+from tinygan.backend import Backend
+from tinygan.backend.operands import broadcasts_to
 from tinygan.engine import modes
 from tinygan.engine.tape import Operation
 from tinygan.engine.tensor import Tensor
 from tinygan.errors import DtypeError, GradientError, ShapeError
 
+# Set by tinygan.functional: from a backend to the one whose arrays are tensors, for a pass with create_graph=True.
+differentiable: Any = None
 _adding = threading.Lock()  # two threads may add to the gradient of one leaf
 
-# Set by tinygan.functional: the backend whose arrays are tensors, for a pass with create_graph=True.
-differentiable: Callable[[Backend], Backend] | None = None
 
-
-def backward(
-    output: Tensor, gradient: Any = None, create_graph: bool = False, retain_graph: bool | None = None
-) -> None:
-    """Add the gradient of `output` by every leaf to that leaf's ``grad``: see `Tensor.backward`."""
-    chain = _Pass("backward", output, gradient, create_graph, retain_graph)
-    for leaf, gradient_of_leaf in chain.run(wanted=None).items():
-        _accumulate_into(leaf, gradient_of_leaf)
+def backward(output: Tensor, gradient: Any, create_graph: bool, retain_graph: bool | None) -> None:
+    """Add the gradient of `output` with respect to each leaf to the ``grad`` of that leaf: see `Tensor.backward`."""
+    for leaf, slope in _Pass("backward", create_graph, retain_graph).run(output, gradient, wanted=None).items():
+        with _adding:
+            leaf._grad = slope if leaf._grad is None else leaf._grad + slope
 
 
 def grad(
@@ -47,7 +45,7 @@ def grad(
     retain_graph: bool | None = None,
     allow_unused: bool = False,
 ) -> Any:
-    """Return the gradients of `output` by `inputs`, leaving every ``.grad`` as it is.
+    """Return the gradients of `output` with respect to `inputs`, leaving every ``.grad`` as it is.
 
     Only what lies between `output` and `inputs` is computed. Inputs may be leaves or intermediate results.
 
@@ -56,7 +54,7 @@ def grad(
     output : Tensor
         What to differentiate.
     inputs : Tensor or sequence of Tensor
-        By what.
+        With respect to what.
     grad_output : Tensor or array, optional
         The vector v of v'J, of the shape of `output`; 1 if that has one element.
     create_graph : bool
@@ -76,6 +74,8 @@ def grad(
     ------
     GradientError
         As `Tensor.backward`; or `output` does not depend on an input.
+    DtypeError
+        `output` is not a tensor, or `inputs` are not a tensor or a sequence.
 
     Examples
     --------
@@ -86,213 +86,146 @@ def grad(
     (27.0, 18.0)
     """
     if not isinstance(output, Tensor):
-        raise DtypeError(
-            f"grad: output: expected one tensor, got {type(output).__name__}"
-            + (
-                "; differentiate a sum of several, as in tg.grad(a.sum() + b.sum(), x)"
-                if isinstance(output, (list, tuple))
-                else ""
-            )
-        )
-    single = isinstance(inputs, Tensor)
-    if not single and not isinstance(inputs, Iterable):
+        hint = "; differentiate a sum, as in tg.grad(a.sum() + b.sum(), x)" if isinstance(output, (list, tuple)) else ""
+        raise DtypeError(f"grad: output: expected one tensor, got {type(output).__name__}{hint}")
+    if not isinstance(inputs, Iterable):
         raise DtypeError(f"grad: inputs: expected a tensor or a list of tensors, got {type(inputs).__name__}")
-    wanted = [inputs] if isinstance(inputs, Tensor) else list(inputs)
-    for position, tensor in enumerate(wanted):
-        if getattr(tensor, "edge", None) is None:
+    edges = [getattr(tensor, "edge", None) for tensor in ([inputs] if isinstance(inputs, Tensor) else inputs)]
+    for position, edge in enumerate(edges):
+        if edge is None:
             raise GradientError(f"grad: input {position} is not a tensor that requires a gradient")
-    if output.edge is None and allow_unused:
-        return None if single else (None,) * len(wanted)
-    chain = _Pass("grad", output, grad_output, create_graph, retain_graph)
-    found = chain.run(wanted={tensor.edge for tensor in wanted})
-    results = []
-    for position, tensor in enumerate(wanted):
-        gradient = found.get(tensor.edge)
-        if gradient is None and not allow_unused:
-            raise GradientError(
-                f"grad: the output does not depend on input {position}, so its gradient is 0 everywhere; "
-                "pass allow_unused=True to get None for such an input"
-            )
-        results.append(gradient)
-    return results[0] if single else tuple(results)
+    found = {}
+    if output.edge is not None or not allow_unused:
+        found = _Pass("grad", create_graph, retain_graph).run(output, grad_output, wanted=set(edges))
+    for position, edge in enumerate(edges):
+        if edge not in found and not allow_unused:
+            raise GradientError.unused(position)
+    slopes = tuple([found.get(edge) for edge in edges])
+    return slopes[0] if isinstance(inputs, Tensor) else slopes
 
 
 def topological_order(root: Operation) -> list[Operation]:
     """Return every operation that `root` depends on, and `root`, each after all of its inputs."""
     order: list[Operation] = []
-    seen = {root}
-    stack: list[tuple[Operation, Any]] = [(root, iter(root.edges))]
+    seen: set[Operation] = set()
+    stack = [(root, False)]
     while stack:
-        operation, edges = stack[-1]
-        for edge in edges:
-            if isinstance(edge, Operation) and edge not in seen:
-                seen.add(edge)
-                stack.append((edge, iter(edge.edges)))
-                break
-        else:
+        operation, its_inputs_are_listed = stack.pop()
+        if its_inputs_are_listed:
             order.append(operation)
-            stack.pop()
+        elif operation not in seen:
+            seen.add(operation)
+            stack.append((operation, True))
+            stack += [(edge, False) for edge in reversed(operation.edges) if isinstance(edge, Operation)]
     return order
 
 
-class _Total:
-    """The gradient that an operation or a leaf has received so far.
+class _Pass:
+    """One backward pass.
 
-    The first term is borrowed: it may be the memory of another gradient, such as ``gy`` itself, which an addition
-    hands on to both of its inputs. So it is never written to. The second term makes a sum of its own, and later ones
-    are added to that in place.
+    `sums` holds the gradient that each operation and leaf has received so far, and whether its memory belongs to the
+    pass. The first term may be borrowed: an addition, for example, hands on its own gradient to both of its inputs. A
+    borrowed term is never written to; the sum of two terms belongs to the pass, and later terms are added in place.
     """
 
-    __slots__ = ("owned", "value")
-
-    def __init__(self, value: Any, owned: bool) -> None:
-        self.value = value
-        self.owned = owned
-
-    def add(self, term: Any) -> None:
-        backend = backend_of(self.value)
-        if backend is None:  # a tensor: the sum is recorded too
-            self.value, self.owned = self.value + term, True
-        elif self.owned:
-            self.value = backend.add_into(self.value, term)
-        else:
-            self.value, self.owned = backend.asarray(self.value + term), True
-
-    def as_tensor(self) -> Tensor:
-        """Return the total in memory that nobody else holds."""
-        if isinstance(self.value, Tensor):
-            return self.value if self.owned else self.value * 1
-        return Tensor(self.value if self.owned else self.value.copy())
-
-
-class _Pass:
-    """One backward pass."""
-
-    def __init__(
-        self, caller: str, output: Tensor, gradient: Any, create_graph: bool, retain_graph: bool | None
-    ) -> None:
-        if getattr(output, "edge", None) is None:
-            raise GradientError(
-                f"{caller}: the output does not depend on any tensor with requires_grad=True, so there is nothing to "
-                "differentiate. Was it computed under no_grad(), or by an earlier pass without create_graph=True? "
-                "If it is the gradient of a function made of straight pieces, such as relu, it is constant: its own "
-                "gradient is 0, and tg.grad(..., allow_unused=True) returns None"
-            )
-        self.caller = caller
-        self.create_graph = create_graph
+    def __init__(self, caller: str, create_graph: bool, retain_graph: bool | None) -> None:
+        self.caller, self.create_graph = caller, create_graph
         self.retain_graph = create_graph if retain_graph is None else retain_graph
-        self.root = output.edge
-        self.seed = _seed_gradient(caller, output, gradient, create_graph)
+        self.sums: dict[Any, tuple[Any, bool]] = {}
 
-    def run(self, wanted: set[Any] | None) -> dict[Any, Tensor]:
-        """Return the gradients of the `wanted` operations and leaves; of every leaf if that is None."""
-        order = topological_order(self.root) if isinstance(self.root, Operation) else []
-        useful = None if wanted is None else _leading_to(wanted, order)
-        totals: dict[Any, _Total] = {self.root: _Total(self.seed, owned=False)}
-        results: dict[Any, _Total] = {}
+    def run(self, output: Tensor, gradient: Any, wanted: set[Any] | None) -> dict[Any, Tensor]:
+        """Return the gradients with respect to the `wanted` operations and leaves; to every leaf if that is None."""
+        root = output.edge
+        if root is None:
+            raise GradientError.no_graph(self.caller)
+        self.sums[root] = self._seed(output, gradient), False
+        order = topological_order(root) if isinstance(root, Operation) else []
+        useful = set() if wanted is None else _leading_to(wanted, order)
+        found = {}
         with modes.Recording(self.create_graph):
             while order:
                 operation = order.pop()
-                total = totals.pop(operation, None)
-                if total is None:  # every path to it was cut by a rule that returned no gradient
+                if operation not in self.sums:  # every path to it was cut by a rule that returned no gradient
                     continue
-                if wanted is None:
-                    self._keep_if_retained(operation, total)
-                elif operation in wanted:
-                    results[operation] = total
-                needs = tuple([edge is not None and (useful is None or edge in useful) for edge in operation.edges])
+                gy, owned = self.sums.pop(operation)
+                if wanted is not None and operation in wanted:
+                    found[operation] = gy, owned
+                needs = tuple([edge is not None and (wanted is None or edge in useful) for edge in operation.edges])
                 if any(needs):
-                    self._apply_rule(operation, needs, total.value, totals)
-            results |= {edge: total for edge, total in totals.items() if isinstance(edge, Tensor)}
-            return {edge: total.as_tensor() for edge, total in results.items()}
+                    self._apply_rule(operation, needs, gy)
+            found |= self.sums  # now of leaves only
+            return {edge: _own_tensor(total, owned) for edge, (total, owned) in found.items()}
 
-    def _apply_rule(
-        self, operation: Operation, needs: tuple[bool, ...], gy: Any, totals: dict[Any, _Total]
-    ) -> None:
-        """Send the gradient of one operation on to what it was computed from."""
-        if operation.saved is None:
-            raise GradientError(
-                f"{self.caller}: the graph of '{operation.name}' has been freed by an earlier backward pass; "
-                "compute the forward pass again, or pass retain_graph=True to the first backward"
+    def _seed(self, output: Tensor, gradient: Any) -> Any:
+        """Return the gradient of `output` with respect to itself, or the one that is given, in its shape and dtype."""
+        if gradient is None:
+            if output.size != 1:
+                raise GradientError.many_numbers(self.caller, output.shape)
+            gradient = output.backend.xp.ones(output.shape, output.dtype)
+        if not isinstance(gradient, Tensor):
+            gradient = Tensor(output.backend.array(gradient, output.dtype))
+        if gradient.shape != output.shape:
+            raise ShapeError(
+                f"{self.caller}: the gradient must have the shape of the output, {output.shape}, not {gradient.shape}"
             )
-        operation.refuse_changed()
+        if gradient.dtype != output.dtype:
+            gradient = gradient.astype(output.dtype)
+        return gradient if self.create_graph else gradient.data
+
+    def _apply_rule(self, operation: Operation, needs: tuple[bool, ...], gy: Any) -> None:
+        """Send the gradient of one operation on to what it was computed from."""
+        B, saved = operation.backend, operation.recall(self.caller)
         if self.create_graph:
-            assert differentiable is not None, "tinygan.functional sets this when it is imported"
-            B, saved = differentiable(operation.backend), operation.saved_as_tensors()
-        else:
-            B, saved = operation.backend, operation.saved
+            B, saved = differentiable(B), operation.as_tensors(saved)
         if not self.retain_graph:
             operation.saved = None
+
+        observer = modes.observer()
+        observer.before_backward(operation, gy, saved)
         gradients = operation.needing(needs).backward(B, gy, *saved)
+        del saved  # freed before the sums below are made
         if not isinstance(gradients, (tuple, list)):
             gradients = (gradients,)
-        # of what goes to leaves only: in between, a gradient with one term is never written to
-        reaches_leaf = any(isinstance(edge, Tensor) for edge in operation.edges)
-        shared = _shared_memory((gy, *saved, *vars(operation).values(), *gradients)) if reaches_leaf else set()
-        del saved
-        if len(gradients) != len(operation.edges):
+        if len(gradients) != len(needs):
             raise GradientError(
-                f"{operation.name}: its backward returned {len(gradients)} gradients for "
-                f"{len(operation.edges)} inputs"
+                f"{operation.name}: its backward returned {len(gradients)} gradients for {len(needs)} inputs"
             )
-        if (observer := modes.observer()) is not None:
-            observer.backward(operation, gy, gradients)
-        for position, (edge, gradient) in enumerate(zip(operation.edges, gradients, strict=True)):
-            if not needs[position] or gradient is None:
-                continue
-            term = self._fitted(gradient, edge, operation, position, B)
-            if edge in totals:
-                totals[edge].add(term)
-            else:
-                owned = (
-                    isinstance(edge, Tensor)
-                    and id(gradient) not in shared
-                    and operation.backend.owns_memory(term.data if self.create_graph else term)
-                )
-                totals[edge] = _Total(term, owned)
+        observer.backward(operation, gy, gradients)
+        for position, gradient in enumerate(gradients):
+            if needs[position] and gradient is not None:
+                self._add(operation, position, gradient, B)
 
-    def _fitted(self, gradient: Any, edge: Any, operation: Operation, position: int, B: Backend) -> Any:
-        """Give a gradient the form, shape and dtype of what it is the gradient of."""
-        if isinstance(gradient, Tensor) and not self.create_graph:
-            gradient = gradient.data
-        if not isinstance(gradient, Tensor):  # a scalar; or, in a pass that is recorded, a constant such as zeros
-            gradient = operation.backend.asarray(gradient)
-            gradient = Tensor(gradient) if self.create_graph else gradient
-        if gradient.shape != edge.shape:
-            if not _broadcasts_to(edge.shape, gradient.shape):
+    def _add(self, operation: Operation, position: int, term: Any, B: Backend) -> None:
+        """Add a gradient to what an input of `operation` has received, in the shape and dtype of that input."""
+        edge, fresh = operation.edges[position], operation.fresh
+        if isinstance(term, Tensor) and not self.create_graph:
+            term = term.data
+        term = B.asarray(term)  # it may be a number, or, in a pass that is recorded, an array
+        if term.shape != edge.shape:
+            if not broadcasts_to(edge.shape, term.shape):
                 raise GradientError(
-                    f"{operation.name}: its backward returned a gradient of shape {gradient.shape} "
+                    f"{operation.name}: its backward returned a gradient of shape {term.shape} "
                     f"for input {position} of shape {edge.shape}"
                 )
-            gradient = B.unbroadcast(gradient, edge.shape)
-        return gradient if gradient.dtype == edge.dtype else gradient.astype(edge.dtype)
+            size, term = term.size, B.unbroadcast(term, edge.shape)
+            fresh = fresh or term.size != size  # a sum is new, a reshaped array is not
+        if term.dtype != edge.dtype:
+            term, fresh = term.astype(edge.dtype), True
 
-    def _keep_if_retained(self, operation: Operation, total: _Total) -> None:
-        tensor = None if operation._retained is None else operation._retained()
-        if tensor is not None:
-            _accumulate_into(tensor, _Total(total.value, owned=False).as_tensor())
+        total, owned = self.sums.get(edge, (None, False))
+        if total is None:
+            self.sums[edge] = term, fresh
+        elif owned:
+            self.sums[edge] = B.add_into(total, term), True
+        else:
+            self.sums[edge] = B.asarray(total + term), True
 
 
-def _seed_gradient(caller: str, output: Tensor, gradient: Any, create_graph: bool) -> Any:
-    """Return the gradient to start from, as an array, or as a tensor when the pass is to be recorded."""
-    if gradient is None:
-        if output.size != 1:
-            raise GradientError(
-                f"{caller}: the output has shape {output.shape}, and only one number has a gradient. "
-                "Reduce it first, as in .sum() or .mean(), or pass the gradient of a number by it, of the same shape"
-            )
-        gradient = output.backend.xp.ones(output.shape, output.dtype)
-    elif not isinstance(gradient, Tensor):
-        gradient = output.backend.array(gradient, output.dtype)
-    if gradient.shape != output.shape:
-        raise ShapeError(
-            f"{caller}: the gradient must have the shape of the output, {output.shape}, not {gradient.shape}"
-        )
-    if gradient.dtype != output.dtype:
-        gradient = gradient.astype(output.dtype)
-    if create_graph:
-        return gradient if isinstance(gradient, Tensor) else Tensor(gradient)
-    return gradient.data if isinstance(gradient, Tensor) else gradient
+def _own_tensor(total: Any, owned: bool) -> Tensor:
+    """Return a sum of gradients as a tensor whose memory nothing else holds."""
+    if isinstance(total, Tensor):
+        return total if owned else total * 1
+    return Tensor(total if owned else total.copy())
 
 
 def _leading_to(wanted: set[Any], order: Iterable[Operation]) -> set[Any]:
@@ -302,28 +235,3 @@ def _leading_to(wanted: set[Any], order: Iterable[Operation]) -> set[Any]:
         if any(edge in useful for edge in operation.edges if edge is not None):
             useful.add(operation)
     return useful
-
-
-def _broadcasts_to(shape: Shape, larger: Shape) -> bool:
-    added = len(larger) - len(shape)
-    return added >= 0 and all(size in (1, other) for size, other in zip(shape, larger[added:], strict=True))
-
-
-def _shared_memory(values: Iterable[Any]) -> set[int]:
-    """Return the identities of the arrays whose memory more than one of `values` uses.
-
-    A gradient is written to only if it is not among them: a rule may return one array twice, a view of another
-    gradient, or an array that it saved, which may be the user's own data.
-    """
-    once: set[int] = set()
-    again: set[int] = set()
-    for value in values:
-        base = getattr(value, "base", None)
-        owner = id(value if base is None else base)
-        (again if owner in once else once).add(owner)
-    return again
-
-
-def _accumulate_into(tensor: Tensor, gradient: Tensor) -> None:
-    with _adding:
-        tensor.grad = gradient if tensor.grad is None else tensor.grad + gradient

@@ -1,4 +1,4 @@
-"""Modes that hold for a block of code: recording on or off, and who is looking on.
+"""Modes that hold for a block of code: whether operations are recorded, and who observes them.
 
 A mode is a context variable, so it nests, survives exceptions, and belongs to one thread or task.
 """
@@ -9,10 +9,9 @@ import inspect
 from collections.abc import Callable
 from contextvars import ContextVar, Token
 from functools import wraps
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, TypeVar, cast
 
-P = ParamSpec("P")
-R = TypeVar("R")
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 _recording: ContextVar[bool] = ContextVar("tinygan_recording", default=True)
 
@@ -31,23 +30,23 @@ class Recording:
     def __exit__(self, *error: Any) -> None:
         _recording.set(self._before.pop())
 
-    def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
+    def __call__(self, function: Function) -> Function:
         if inspect.isgeneratorfunction(function) or inspect.iscoroutinefunction(function):
             raise TypeError(
-                f"{function.__name__} runs only after the call of it has returned, when this decorator has no effect "
-                "any more; put the ``with`` block inside it, around the computation"
+                f"{function.__name__} runs after the call of it has returned, when this decorator has no effect any "
+                "more; put the ``with`` block inside it, around the computation"
             )
 
         @wraps(function)
-        def inside(*args: P.args, **kwargs: P.kwargs) -> R:
+        def inside(*args: Any, **kwargs: Any) -> Any:
             with Recording(self._value):
                 return function(*args, **kwargs)
 
-        return inside
+        return cast(Function, inside)
 
 
 def is_grad_enabled() -> bool:
-    """Say whether operations are being recorded for a backward pass."""
+    """Return whether operations are being recorded for a backward pass."""
     return _recording.get()
 
 
@@ -74,25 +73,35 @@ def enable_grad() -> Recording:
 
 
 class Observer:
-    """Somebody who looks on at every operation: anomaly detection, a trace. Holds inside ``with observer:``."""
+    """Is told of every operation inside ``with observer:``; anomaly detection and the gradient checker derive from it.
+
+    Each method does nothing unless a subclass writes it.
+    """
+
+    def before_forward(self, operation: Any, inputs: Any) -> None:
+        """Take note that `operation` is about to be applied to `inputs`: tensors, arrays, numbers or None."""
 
     def forward(self, operation: Any, inputs: Any, result: Any) -> None:
-        """The `operation` computed the array `result` from the operands `inputs`."""
+        """Take note that `operation` has turned `inputs` into the tensor `result`."""
+
+    def before_backward(self, operation: Any, gy: Any, saved: Any) -> None:
+        """Take note that the rule of `operation` is about to be applied to the gradient `gy` and to what it `saved`."""
 
     def backward(self, operation: Any, gy: Any, gradients: Any) -> None:
-        """The rule of `operation` turned the gradient `gy` into `gradients`, one an input (None: not wanted)."""
+        """Take note that the rule has turned `gy` into `gradients`, one for each input (None: not needed)."""
 
     def __enter__(self) -> Any:
-        self._tokens: list[Token[Observer | None]] = [*getattr(self, "_tokens", ()), _observer.set(self)]
+        self._tokens: list[Token[Observer]] = [*getattr(self, "_tokens", ()), _observer.set(self)]
         return self
 
     def __exit__(self, *error: Any) -> None:
         _observer.reset(self._tokens.pop())
 
 
-_observer: ContextVar[Observer | None] = ContextVar("tinygan_observer", default=None)
+UNOBSERVED = Observer()  # outside of all blocks
+_observer: ContextVar[Observer] = ContextVar("tinygan_observer", default=UNOBSERVED)
 
 
-def observer() -> Observer | None:
-    """Return who is looking on, if anybody."""
+def observer() -> Observer:
+    """Return the observer of this block, or `UNOBSERVED`, which does nothing."""
     return _observer.get()

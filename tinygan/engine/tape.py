@@ -17,32 +17,30 @@ import re
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from tinygan.backend import Array, Backend, Shape, backend_of, get_backend
+from tinygan.backend import Array, Backend, Shape, operands
 from tinygan.engine import modes
-from tinygan.engine.tensor import DEFAULT_DTYPE, Tensor, as_operand, tensor
-from tinygan.errors import DeviceError, DtypeError, GradientError, ShapeError, TinyganError
-
-Edge = "Operation | Tensor"  # what an input came from: an operation, or the tensor itself when it is a leaf
-
-_OUTPUT = -1  # origin of a saved array: the result of the operation itself
-_CONSTANT = -2  # origin of a saved array: neither an input nor the result, so no gradient flows through it
+from tinygan.engine.tensor import Tensor
+from tinygan.errors import DtypeError, GradientError, ShapeError, TinyganError
 
 
 class Operation:
     """One call of a differentiable function: its forward formula, its backward formula, and what they share.
 
     A subclass writes two methods. ``forward(B, *inputs)`` computes the result from arrays with the backend `B`, and
-    hands what the backward formula will need to `save`. ``backward(B, gy, *saved)`` gets the gradient of the loss by
-    the result and returns the gradients by each input (None for an input that has none; a lone gradient needs no
-    tuple). Options, such as an axis, are arguments of the constructor.
+    hands what the backward formula will need to `save`. ``backward(B, gy, *saved)`` gets the gradient of the loss
+    with respect to the result, and returns the gradients with respect to each input (None for an input that has no
+    gradient; one alone needs no tuple). Options, such as an axis, are arguments of the constructor.
 
-    Nothing else is the subclass's business. The engine checks devices, dtypes and shapes, sums gradients over
+    The subclass does nothing else. The engine checks devices, dtypes and shapes, sums gradients over
     broadcast axes, casts them to the dtype of the input, adds up those of a value used twice, and frees what was
     saved. It runs `backward` on arrays, or, with ``create_graph=True``, on tensors: then `B` is a backend whose arrays
     are tensors, and the same formula records a graph of the gradient.
 
     Attributes
     ----------
+    fresh : bool
+        Whether each gradient that `backward` returns is a new array, which nothing else refers to. Then the engine may
+        write into it. False, the default, is always right, and costs a copy of what a leaf gets.
     needs : tuple of bool
         One entry an input: whether its gradient is needed. A rule may skip the work when not.
     mixed : slice
@@ -65,6 +63,7 @@ class Operation:
     """
 
     name: ClassVar[str] = "operation"
+    fresh: ClassVar[bool] = False
     mixed: ClassVar[slice] = slice(None)
 
     needs: tuple[bool, ...] = ()
@@ -73,9 +72,7 @@ class Operation:
     backend: Backend
     shape: Shape
     dtype: Any
-    _origins: tuple[int, ...] = ()
-    _versions: tuple[tuple[list[int], int, int], ...] = ()  # of saved arrays: count, its value then, and origin
-    _retained: Any = None  # weak reference to the result, when somebody asked to keep its gradient
+    _notes: tuple[tuple[int | None, list[int], int], ...] = ()  # on what was saved: see `_record`
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -92,7 +89,7 @@ class Operation:
         raise NotImplementedError(f"{type(self).__name__}.forward is not written")
 
     def backward(self, B: Backend, gy: Any, *saved: Any) -> Any:
-        """Compute the gradients by the inputs from `gy`, the gradient by the result."""
+        """Compute the gradients with respect to the inputs from `gy`, the gradient with respect to the result."""
         raise NotImplementedError(f"{type(self).__name__}.backward is not written")
 
     def save(self, *arrays: Any) -> None:
@@ -108,118 +105,107 @@ class Operation:
     def __call__(self, *inputs: Any) -> Tensor:
         """Apply the operation to tensors, arrays and numbers, and record the call if a gradient is wanted."""
         if self.edges:
-            raise GradientError(
-                f"{self.name}: this object has recorded a call already, and it holds the state of one call only; "
-                f"make a new one for each, as in {type(self).__name__}(...)(x)"
-            )
-        if not any(isinstance(value, Tensor) or getattr(value, "ndim", 0) for value in inputs):
-            inputs = tuple(value if value is None else tensor(value) for value in inputs)  # nothing but numbers
-        backend = self._common_backend(inputs)
-        arrays, edges = [], []
-        for value in inputs:
-            is_tensor = isinstance(value, Tensor)
-            arrays.append(value.data if is_tensor else as_operand(value, backend, self.name))
-            edges.append(value.edge if is_tensor else None)
-        if len(arrays) > 1:
-            arrays[self.mixed] = in_one_dtype(arrays[self.mixed], backend)
-        # by identity, by which _record tells saved arrays apart: an array that was given twice becomes two
-        positions = {id(array): position for position, array in enumerate(arrays)}
-        if len(positions) < len(arrays):
-            arrays = [array[...] if backend.is_array(array) else array for array in arrays]
-            positions = {id(array): position for position, array in enumerate(arrays)}
+            raise GradientError.called_twice(self.name, type(self).__name__)
+        tensors = [value.data if isinstance(value, Tensor) else None for value in inputs]
+        backend, arrays = operands.prepare(inputs, tensors, self.mixed, self.name)
+        edges = [value.edge if isinstance(value, Tensor) else None for value in inputs]
         recording = modes.is_grad_enabled()
         self.needs = tuple([recording and edge is not None for edge in edges])
-        self.check(*arrays)
-        try:
-            result = self.forward(backend, *arrays)
-        except TinyganError:
-            raise
-        except ValueError as error:
-            raise ShapeError(f"{self.name}: {error} (inputs: {describe(arrays)})") from error
-        except TypeError as error:
-            raise TypeError(f"{self.name}: {error} (inputs: {describe(arrays)})") from error
-        array = backend.asarray(result) if backend_of(result) in (None, backend) else result  # on another device
-        output = Tensor(array[...] if id(array) in positions else array)
-        if output.data.base is not None:
-            self._share_version(output, arrays, inputs)
-        if (observer := modes.observer()) is not None:
-            observer.forward(self, [as_operand(value, backend, self.name) for value in inputs], output.data)
+
+        observer = modes.observer()
+        observer.before_forward(self, inputs)
+        result = self._compute(backend, arrays)
+        output = Tensor(operands.result_array(result, arrays, backend))
+        observer.forward(self, inputs, output)
+
+        source = operands.viewed(output.data, arrays)
+        if source is not None and isinstance(inputs[source], Tensor):
+            output._version = inputs[source]._version  # a view changes when its base does
+
         if any(self.needs):
             if output.dtype.kind == "c":
                 raise DtypeError(f"{self.name}: the result is {output.dtype}, and gradients are of real numbers only")
-            if output.is_floating_point:
-                self.edges = tuple(edges)
-                self._record(backend, positions, arrays, result, inputs, output)
+            if output.dtype.kind == "f":  # integers have no gradient
+                self.backend, self.edges = backend, tuple(edges)
+                self._record(inputs, arrays, result, output)
         return output
 
-    def _record(
-        self,
-        backend: Backend,
-        positions: dict[int, int],
-        arrays: Sequence[Any],
-        result: Any,
-        inputs: Sequence[Any],
-        output: Tensor,
-    ) -> None:
-        self.backend = backend
+    def _compute(self, backend: Backend, arrays: Sequence[Any]) -> Any:
+        """Check the operands and apply the formula; an error of the array library becomes one that names the call."""
+        self.check(*arrays)
+        try:
+            return self.forward(backend, *arrays)
+        except TinyganError:
+            raise
+        except (TypeError, ValueError) as error:
+            kind = ShapeError if isinstance(error, ValueError) else DtypeError
+            raise kind(f"{self.name}: {error} (inputs: {operands.describe(arrays)})") from error
+
+    def _record(self, inputs: Sequence[Any], arrays: Sequence[Any], result: Any, output: Tensor) -> None:
+        """Make this call the origin of `output`, and take a note of each saved value.
+
+        A note says which operand the value is, counting the result as the last (None: a constant, through which no
+        gradient flows), and how many changes its memory had seen: the count, which goes on, and its value now.
+        """
         self.shape, self.dtype = output.shape, output.dtype
-        origins, saved, versions = [], [], []
+        owners, arrays = [*inputs, output], [*arrays, result]
+        positions = {id(array): position for position, array in enumerate(arrays)}
+        saved, notes = [], []
         for value in self.saved or ():
-            origin = positions.get(id(value), _OUTPUT if value is result else _CONSTANT)
-            owner: Any = None  # the tensor whose values are saved
-            if origin == _OUTPUT:
-                # a reduction to one number returns a scalar; keep it as the 0-d array it stands for
-                value, owner = output.data, output
-            elif value is not None and backend.is_array(value):
-                source = origin if origin >= 0 else _source(value, arrays)
-                if source is not None:
-                    owner = inputs[source]
-                    if not isinstance(owner, Tensor):
-                        value, owner = value.copy(), None  # the user may write into it before the backward pass
-            if owner is not None:
-                versions.append((owner._version, owner._version[0], origin))
-            origins.append(origin)
+            origin = positions.get(id(value))
+            source = operands.viewed(value, arrays) if origin is None else origin
+            changes = [0]
+            if value is result:
+                value = output.data  # a sum to one number was a scalar, and is a 0-d array now
+            if source is not None and isinstance(owners[source], Tensor):
+                changes = owners[source]._version
+            elif source is not None and self.backend.is_array(value):
+                value = value.copy()  # an array of the user's, who may write into it before the backward pass
             saved.append(value)
-        self._origins, self.saved, self._versions = tuple(origins), tuple(saved), tuple(versions)
-        output._operation = self
-        output._requires_grad = True
-
-    def _share_version(self, output: Tensor, arrays: Sequence[Any], inputs: Sequence[Any]) -> None:
-        """Let a view have the version of the tensor whose memory it is a view of."""
-        source = _source(output.data, arrays)
-        if source is not None and isinstance(inputs[source], Tensor):
-            output._version = inputs[source]._version
-
-    def _common_backend(self, inputs: Sequence[Any]) -> Backend:
-        found: Backend | None = None
-        for value in inputs:
-            if not isinstance(value, Tensor):
-                continue
-            backend = value.backend
-            if found is not None and backend is not found:
-                raise DeviceError(
-                    f"{self.name}: inputs are on different devices "
-                    f"({' and '.join(sorted((found.device, backend.device)))}); move them to one with .to(device)"
-                )
-            found = backend
-        return found or get_backend("cpu")
+            notes.append((origin, changes, changes[0]))
+        self.saved, self._notes = tuple(saved), tuple(notes)
+        output._operation, output._requires_grad = self, True
 
     # ------------------------------------------------------------------ what the backward pass reads
 
-    def refuse_changed(self) -> None:
-        """Raise if values that were saved have been changed in place since."""
-        for count, before, origin in self._versions:
-            if count[0] != before:
-                what = "its result" if origin == _OUTPUT else "one of its inputs"
-                if origin >= 0:
-                    edge, array = self.edges[origin], self.saved[self._origins.index(origin)]  # type: ignore[index]
-                    name = f" ({edge.name})" if isinstance(edge, Tensor) and edge.name else ""
-                    what = f"its input {origin}{name}, of shape {array.shape},"
-                raise GradientError(
-                    f"{self.name}: {what} has been changed in place since the forward pass, by an optimiser's step "
-                    "for example, and the gradient needs the values that were there; call backward before the "
-                    "step, or compute the forward pass again"
-                )
+    def recall(self, caller: str) -> tuple[Any, ...]:
+        """Return what was saved.
+
+        Raises
+        ------
+        GradientError
+            It has been freed, or values have been changed in place since.
+        """
+        saved = self.saved
+        if saved is None:
+            raise GradientError.graph_freed(caller, self.name)
+        for value, (origin, changes, before) in zip(saved, self._notes, strict=True):
+            if changes[0] != before:
+                raise GradientError.changed_in_place(self.name, self._called(value, origin))
+        return saved
+
+    def _called(self, value: Any, origin: int | None) -> str:
+        """Return what a message calls a saved value."""
+        if origin is None:
+            return "one of its inputs"
+        if origin == len(self.edges):
+            return "its result"
+        edge = self.edges[origin]
+        name = f" ({edge.name})" if isinstance(edge, Tensor) and edge.name else ""
+        return f"its input {origin}{name}, of shape {value.shape},"
+
+    def as_tensors(self, saved: Sequence[Any]) -> tuple[Any, ...]:
+        """Return what was saved as tensors with their place in the graph, for a backward pass that is recorded."""
+        places = (*self.edges, self)
+        tensors = []
+        for value, (origin, *_) in zip(saved, self._notes, strict=True):
+            if self.backend.is_array(value):
+                edge = None if origin is None else places[origin]
+                value = edge if isinstance(edge, Tensor) else Tensor(value)
+                if isinstance(edge, Operation):
+                    value._operation, value._requires_grad = edge, True
+            tensors.append(value)
+        return tuple(tensors)
 
     def needing(self, needs: tuple[bool, ...]) -> Operation:
         """Return this operation, or a copy for a pass that needs fewer gradients: passes may run at the same time."""
@@ -229,86 +215,10 @@ class Operation:
         vars(narrowed).update(vars(self), needs=needs)
         return narrowed
 
-    def saved_as_tensors(self) -> tuple[Any, ...]:
-        """Return what was saved as tensors with their place in the graph, for a backward pass that is recorded."""
-        assert self.saved is not None
-        return tuple(
-            self._as_tensor(value, origin) for value, origin in zip(self.saved, self._origins, strict=True)
-        )
-
-    def _as_tensor(self, value: Any, origin: int) -> Any:
-        if not self.backend.is_array(value):
-            return value
-        edge = self if origin == _OUTPUT else None if origin == _CONSTANT else self.edges[origin]
-        if isinstance(edge, Tensor):
-            return edge
-        tensor = Tensor(value)
-        if edge is not None:
-            tensor._operation, tensor._requires_grad = edge, True
-        return tensor
-
-
-def _source(array: Array, operands: Sequence[Any]) -> int | None:
-    """Return the position of the operand whose memory `array` is a view of, or None."""
-    owner = array.base
-    if owner is not None:
-        for position, operand in enumerate(operands):
-            if operand is owner or getattr(operand, "base", None) is owner:
-                return position
-    return None
-
-
-def in_one_dtype(operands: list[Any], backend: Backend) -> list[Any]:
-    """Return operands in the dtype that PyTorch would compute in.
-
-    Arrays of floats decide among themselves. A 0-d operand does not promote them, nor does an integer or a boolean.
-    Where there are floats without axes only, they decide; where there are integers and Python's floats only, the result
-    is float32.
-    """
-    first, mixed, integers, real_number = None, False, False, False
-    for operand in operands:
-        dtype = getattr(operand, "dtype", None)
-        if dtype is None:
-            real_number = real_number or type(operand) is float
-        elif first is None:
-            first, integers = dtype, dtype.kind in "iub"
-        elif dtype is not first:
-            mixed = True
-    if not mixed and not (integers and real_number):
-        return operands
-    floats = [operand for operand in operands if hasattr(operand, "dtype") and operand.dtype.kind == "f"]
-    deciding = [operand.dtype for operand in floats if operand.ndim] or [operand.dtype for operand in floats]
-    if not deciding and real_number:
-        deciding = [backend.xp.dtype(DEFAULT_DTYPE)]
-    if not deciding:
-        return operands  # integers and booleans, or complex numbers: as in NumPy
-    dtype = backend.xp.result_type(*deciding)
-    return [
-        operand.astype(dtype) if hasattr(operand, "dtype") and operand.dtype.kind in "fiub" else operand
-        for operand in operands
-    ]
-
-
-def describe(arrays: Sequence[Any]) -> str:
-    """Return shapes and dtypes of operands, for an error message."""
-    return ", ".join(
-        f"{array.dtype}{list(array.shape)}" if hasattr(array, "shape") else repr(array) for array in arrays
-    )
-
 
 class Elementwise(Operation):
     """An operation on operands that broadcast against each other."""
 
     def check(self, *inputs: Any) -> None:
         """Refuse shapes that do not broadcast, naming both."""
-        shapes = [array.shape for array in inputs if hasattr(array, "shape")]
-        if not shapes or shapes.count(shapes[0]) == len(shapes):
-            return
-        for axis in range(-max(map(len, shapes), default=0), 0):
-            sizes = {shape[axis] for shape in shapes if len(shape) >= -axis} - {1}
-            if len(sizes) > 1:
-                raise ShapeError(
-                    f"{self.name}: shapes {' and '.join(map(str, shapes))} do not broadcast: "
-                    f"axis {axis} has sizes {' and '.join(map(str, sorted(sizes)))} "
-                    "(sizes must be equal, or one of them 1)"
-                )
+        operands.check_broadcast([array.shape for array in inputs if hasattr(array, "shape")], self.name)

@@ -1,24 +1,22 @@
 """`Tensor`: an array, whether its gradient is wanted, and the operation it came from.
 
 The operators (``+``, ``@``, ``.sum()``, ...) are declared here and attached by `tinygan.functional`, where each has
-its forward and backward formula side by side; so is what Python asks of an object (``len``, ``repr``, ``bool``, ...).
+its forward and backward formula side by side.
 """
 
 from __future__ import annotations
 
-import numbers
-import weakref
 from collections.abc import Iterator
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
-from tinygan.backend import PLAIN_ARRAYS, Array, Backend, Shape, backend_of, get_backend, plain_array
-from tinygan.errors import DeviceError, DtypeError, GradientError, ShapeError
+from tinygan.backend import Array, Backend, Shape, backend_of, get_backend
+from tinygan.backend.operands import check_alike, new_array, numeric_array
+from tinygan.engine import modes
+from tinygan.errors import DtypeError, GradientError, NoAxisError, ShapeError
 
 if TYPE_CHECKING:
     from tinygan.engine.tape import Operation
-
-DEFAULT_DTYPE = "float32"  # of a tensor made from Python floats; arrays keep the dtype they have
 
 
 class Tensor:
@@ -40,8 +38,12 @@ class Tensor:
     data : array
         The values. After writing into them, call `mark_changed`: the tape cannot see it. Assigning to `data` does so.
     grad : Tensor or None
-        The gradient, summed over backward passes until `zero_grad`; only on leaves, and where `retain_grad` asked.
-        What is assigned must be a tensor of the same shape, dtype and device.
+        The gradient, summed over backward passes until it is set to None; only on leaves. What is assigned must be a
+        tensor of the same shape, dtype and device.
+    requires_grad : bool
+        Whether a gradient will flow to this tensor. It can be set on leaves.
+    operation : Operation or None
+        The operation this tensor is the result of, if that was recorded.
     version : int
         How many times the values have been changed. Tensors that share memory share it.
 
@@ -57,7 +59,7 @@ class Tensor:
     __slots__ = ("__weakref__", "_array", "_grad", "_operation", "_requires_grad", "_version", "name")
 
     def __init__(self, data: Array, requires_grad: bool = False, name: str | None = None) -> None:
-        self._array: Array = data if type(data) in PLAIN_ARRAYS and data.dtype.kind in "fiubc" else _values(data)
+        self._array: Array = numeric_array(data)
         self._grad: Tensor | None = None
         self._version = [0]  # in a list, so that a view can share it
         self.name = name
@@ -69,25 +71,38 @@ class Tensor:
     # ------------------------------------------------------------------ values and gradient
 
     def _set_data(self, array: Array) -> None:
-        array = _values(array)
+        array = numeric_array(array)
         if self._requires_grad and array.dtype.kind != "f":
             raise DtypeError(f"data: a tensor that requires a gradient must stay floating point, got {array.dtype}")
         self._array = array
         self.mark_changed()
 
-    # every operation reads it, and an attrgetter takes half the time of a function of Python
-    data: Array = property(attrgetter("_array"), _set_data)
-
-    @property
-    def grad(self) -> Tensor | None:
-        """The gradient, or None."""
-        return self._grad
-
-    @grad.setter
-    def grad(self, gradient: Tensor | None) -> None:
+    def _set_grad(self, gradient: Tensor | None) -> None:
         if gradient is not None:
-            check_gradient(self, gradient)
+            if not isinstance(gradient, Tensor):
+                raise DtypeError(f"grad: expected a Tensor, got {type(gradient).__name__}; use tg.tensor(gradient)")
+            check_alike(f"grad of {self.name}" if self.name else "grad", gradient.data, self.data)
         self._grad = gradient
+
+    def _set_requires_grad(self, value: bool) -> None:
+        if self._operation is not None:
+            raise GradientError.no_leaf(self._operation.name)
+        if value and self.dtype.kind != "f":
+            raise DtypeError(
+                f"requires_grad: a tensor of {self.dtype} has no gradient, since it cannot be changed by a little; "
+                "make it floating point, as in tg.tensor(data, dtype='float32', requires_grad=True)"
+            )
+        self._requires_grad = bool(value)
+
+    # every operation reads these, and an attrgetter takes half the time of a function of Python
+    data: Array = property(attrgetter("_array"), _set_data, doc="The values.")
+    grad = property(attrgetter("_grad"), _set_grad)
+    requires_grad = property(attrgetter("_requires_grad"), _set_requires_grad)
+    operation: Operation | None = property(attrgetter("_operation"))  # type: ignore[assignment]
+    shape: Shape = property(attrgetter("_array.shape"), doc="Sizes of the axes.")  # type: ignore[assignment]
+    ndim: int = property(attrgetter("_array.ndim"), doc="Number of axes.")  # type: ignore[assignment]
+    size: int = property(attrgetter("_array.size"), doc="Number of elements.")  # type: ignore[assignment]
+    dtype: Any = property(attrgetter("_array.dtype"), doc="Type of the elements.")
 
     @property
     def version(self) -> int:
@@ -120,31 +135,9 @@ class Tensor:
     # ------------------------------------------------------------------ what it is
 
     @property
-    def shape(self) -> Shape:
-        """Sizes of the axes."""
-        return self._array.shape
-
-    @property
-    def ndim(self) -> int:
-        """Number of axes."""
-        return self._array.ndim
-
-    @property
-    def size(self) -> int:
-        """Number of elements."""
-        return self._array.size
-
-    @property
-    def dtype(self) -> Any:
-        """Type of the elements."""
-        return self._array.dtype
-
-    @property
     def backend(self) -> Backend:
         """The backend that computes with this tensor's array."""
-        backend = backend_of(self._array)
-        assert backend is not None, "a tensor's data is an array"
-        return backend
+        return backend_of(self._array)  # type: ignore[return-value]
 
     @property
     def device(self) -> str:
@@ -152,45 +145,14 @@ class Tensor:
         return self.backend.device
 
     @property
-    def is_floating_point(self) -> bool:
-        """Whether the elements are real floating-point numbers: only these have gradients."""
-        return self.dtype.kind == "f"
-
-    @property
     def is_leaf(self) -> bool:
         """Whether this tensor was made by the user rather than by a recorded operation."""
         return self._operation is None
 
     @property
-    def operation(self) -> Operation | None:
-        """The operation this tensor is the result of, if that was recorded."""
-        return self._operation
-
-    @property
     def edge(self) -> Operation | Tensor | None:
         """Where the gradient of this tensor goes: its operation, itself if it is a leaf, or nowhere."""
-        if not self._requires_grad:
-            return None
-        return self if self._operation is None else self._operation
-
-    @property
-    def requires_grad(self) -> bool:
-        """Whether a gradient will flow to this tensor. Can be set on leaves."""
-        return self._requires_grad
-
-    @requires_grad.setter
-    def requires_grad(self, value: bool) -> None:
-        if self._operation is not None:
-            raise GradientError(
-                f"requires_grad can be set on leaf tensors only, and this is the result of "
-                f"'{self._operation.name}'; call .detach() first to cut it off the graph"
-            )
-        if value and not self.is_floating_point:
-            raise DtypeError(
-                f"requires_grad: a tensor of {self.dtype} has no gradient, since it cannot be changed by a little; "
-                "make it floating point, as in tg.tensor(data, dtype='float32', requires_grad=True)"
-            )
-        self._requires_grad = bool(value)
+        return (self._operation or self) if self._requires_grad else None
 
     # ------------------------------------------------------------------ out of the tape
 
@@ -215,18 +177,15 @@ class Tensor:
     # ------------------------------------------------------------------ gradients
 
     def backward(
-        self,
-        gradient: Tensor | Array | None = None,
-        create_graph: bool = False,
-        retain_graph: bool | None = None,
+        self, gradient: Tensor | Array | None = None, create_graph: bool = False, retain_graph: bool | None = None
     ) -> None:
-        """Compute the gradient of this tensor by every leaf it depends on, and add it to each leaf's `grad`.
+        """Compute the gradient with respect to every leaf that this tensor depends on; add it to the leaf's `grad`.
 
         Parameters
         ----------
         gradient : Tensor or array, optional
-            The gradient of some scalar by this tensor, of the same shape: the vector v of the product v'J. May be
-            left out for a tensor of one element, where it is 1.
+            The gradient of some scalar with respect to this tensor, of the same shape: the vector v of the product
+            v'J. May be left out for a tensor of one element, where it is 1.
         create_graph : bool
             Record the backward pass, so that the gradients can be differentiated again.
         retain_graph : bool, optional
@@ -240,70 +199,77 @@ class Tensor:
         """
         from tinygan.engine.chain_rule import backward
 
-        backward(self, gradient, create_graph=create_graph, retain_graph=retain_graph)
+        backward(self, gradient, create_graph, retain_graph)
 
-    def retain_grad(self) -> Tensor:
-        """Ask `backward` to leave the gradient in `grad` although this is no leaf; returns the tensor itself."""
-        if not self._requires_grad:
-            raise GradientError("retain_grad: this tensor requires no gradient, so backward will leave none")
+    # ------------------------------------------------------------------ what Python and NumPy ask of an object
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
+        if self._requires_grad:
+            raise GradientError.leaves_tape("a NumPy array", "or say so with .detach().numpy()")
+        if self.device != "cpu":
+            raise GradientError(f"this tensor is on {self.device!r}: copy it to host memory with .numpy()")
+        array = self._array if dtype is None else self._array.astype(dtype)
+        return array.copy() if copy else array
+
+    def __float__(self) -> float:
+        return float(self._number())
+
+    def __int__(self) -> int:
+        return int(self._number())
+
+    def _number(self) -> Any:
+        if self._requires_grad and modes.is_grad_enabled():
+            raise GradientError.leaves_tape("a number", "such as F.exp for math.exp, or say so with .item()")
+        return self.item()
+
+    def __bool__(self) -> bool:
+        if self.size != 1:
+            raise ShapeError(
+                f"the truth value of a tensor of shape {self.shape} is ambiguous: is it that of all elements or of "
+                "any? Reduce it to one element first, or choose elementwise with F.where"
+            )
+        return bool(self.item())
+
+    def __len__(self) -> int:
+        if self.ndim == 0:
+            raise NoAxisError("len: a 0-d tensor is one number and has no length or rows; use .item()")
+        return self.shape[0]
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return map(self.__getitem__, range(len(self)))
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        raise GradientError.assigned_into()
+
+    def __repr__(self) -> str:
+        facts = [f"device={self.device!r}"] if self.device != "cpu" else []
+        facts += [f"name={self.name!r}"] if self.name is not None else []
+        facts += [f"operation={self._operation.name}"] if self._operation is not None else []
+        facts += ["requires_grad=True"] if self._requires_grad and self._operation is None else []
+        values = repr(self.numpy()).removeprefix("array").replace("\n", "\n ")[:-1]
+        return f"tensor{', '.join([values, *facts])})"
+
+    def __format__(self, spec: str) -> str:
+        return format(self.item(), spec) if spec else repr(self)
+
+    def __getstate__(self) -> Any:  # for copy.copy, copy.deepcopy and pickle
         if self._operation is not None:
-            self._operation._retained = weakref.ref(self)  # weak: results point to operations, never the other way
-        return self
+            raise GradientError.copied(self._operation.name)
+        return object.__getstate__(self)
 
-    def zero_grad(self) -> None:
-        """Forget the gradient."""
-        self.grad = None
+    if TYPE_CHECKING:  # attached by tinygan.functional
 
-    # ------------------------------------------------------------------ attached by tinygan.functional
+        def _attached(self, *operands: Any, axis: Any = None, keepdims: bool = False) -> Tensor: ...
 
-    if TYPE_CHECKING:
-
-        def __add__(self, other: Any) -> Tensor: ...
-        def __radd__(self, other: Any) -> Tensor: ...
-        def __sub__(self, other: Any) -> Tensor: ...
-        def __rsub__(self, other: Any) -> Tensor: ...
-        def __mul__(self, other: Any) -> Tensor: ...
-        def __rmul__(self, other: Any) -> Tensor: ...
-        def __truediv__(self, other: Any) -> Tensor: ...
-        def __rtruediv__(self, other: Any) -> Tensor: ...
-        def __pow__(self, other: Any) -> Tensor: ...
-        def __rpow__(self, other: Any) -> Tensor: ...
-        def __matmul__(self, other: Any) -> Tensor: ...
-        def __rmatmul__(self, other: Any) -> Tensor: ...
-        def __neg__(self) -> Tensor: ...
-        def __pos__(self) -> Tensor: ...
-        def __abs__(self) -> Tensor: ...
-        def __eq__(self, other: Any) -> Tensor: ...  # type: ignore[override]
-        def __ne__(self, other: Any) -> Tensor: ...  # type: ignore[override]
-        def __lt__(self, other: Any) -> Tensor: ...
-        def __le__(self, other: Any) -> Tensor: ...
-        def __gt__(self, other: Any) -> Tensor: ...
-        def __ge__(self, other: Any) -> Tensor: ...
-        def __getitem__(self, index: Any) -> Tensor: ...
-        def sum(self, axis: Any = None, keepdims: bool = False) -> Tensor: ...
-        def mean(self, axis: Any = None, keepdims: bool = False) -> Tensor: ...
-        def max(self, axis: Any = None, keepdims: bool = False) -> Tensor: ...
-        def min(self, axis: Any = None, keepdims: bool = False) -> Tensor: ...
-        def reshape(self, *shape: Any) -> Tensor: ...
-        def transpose(self, *axes: Any) -> Tensor: ...
-        @property
-        def T(self) -> Tensor: ...
-        def exp(self) -> Tensor: ...
-        def log(self) -> Tensor: ...
-        def astype(self, dtype: Any) -> Tensor: ...
-        def __len__(self) -> int: ...
-        def __iter__(self) -> Iterator[Tensor]: ...
-        def __float__(self) -> float: ...
-        def __int__(self) -> int: ...
-        def to(self, device: str) -> Tensor: ...
+        __neg__ = __pos__ = __abs__ = exp = log = sum = mean = max = min = reshape = transpose = astype = to = _attached
+        __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = _attached
+        __pow__ = __rpow__ = __matmul__ = __rmatmul__ = __getitem__ = __lt__ = __le__ = __gt__ = __ge__ = _attached
+        __eq__ = __ne__ = _attached  # type: ignore[assignment]
+        T: Tensor
 
 
 def tensor(
-    data: Any,
-    dtype: Any = None,
-    device: str = "cpu",
-    requires_grad: bool = False,
-    name: str | None = None,
+    data: Any, dtype: Any = None, device: str = "cpu", requires_grad: bool = False, name: str | None = None
 ) -> Tensor:
     """Make a tensor by copying numbers, nested lists, an array or a tensor.
 
@@ -337,80 +303,5 @@ def tensor(
     >>> tg.tensor(0.5, requires_grad=True)
     tensor(0.5, dtype=float32, requires_grad=True)
     """
-    backend = get_backend(device)
-    if isinstance(data, Tensor):
-        data = data.data
-    source = backend_of(data)
-    if source is not None:
-        data = plain_array(data, "tensor")
-        data = data if source is backend else source.to_numpy(data)
-    try:
-        array = backend.array(data, dtype)
-        if dtype is None and source is None and not hasattr(data, "dtype") and array.dtype.kind == "f":
-            array = array.astype(DEFAULT_DTYPE)
-    except (TypeError, ValueError) as error:
-        raise DtypeError(f"tensor: cannot make an array of {type(data).__name__}: {error}") from error
-    return Tensor(array, requires_grad, name)
-
-
-def as_operand(value: Any, backend: Backend, caller: str) -> Any:
-    """Return what an operation's `forward` gets for one of its inputs: an array, a Python number or None.
-
-    NumPy's scalars and 0-d arrays become Python numbers, which never promote: float32 stays float32 when it is
-    multiplied by a ``np.float64``.
-    """
-    if isinstance(value, Tensor):
-        return value._array
-    if value is None or type(value) in (int, float, bool):
-        return value
-    owner = backend_of(value)
-    if owner is not None and owner is not backend:
-        raise DeviceError(
-            f"{caller}: an array of device {owner.device!r} met tensors on {backend.device!r}; "
-            f"move it with tg.tensor(array, device={backend.device!r})"
-        )
-    if owner is not None and value.ndim:
-        return plain_array(value, caller)
-    number = value.item() if hasattr(value, "item") else value
-    if isinstance(number, (int, float, complex)):
-        return number
-    if isinstance(number, numbers.Number):  # a Fraction, a Decimal, NumPy's long double
-        return float(number)  # type: ignore[arg-type]
-    raise DtypeError(
-        f"{caller}: expected a tensor, an array or a number, got {type(value).__name__}; use tg.tensor(...)"
-    )
-
-
-def check_gradient(tensor: Tensor, gradient: Any) -> None:
-    """Raise unless `gradient` is a tensor that can be the gradient of `tensor`: of its shape, dtype and device.
-
-    Raises
-    ------
-    DtypeError, ShapeError, DeviceError
-    """
-    what = "grad" if tensor.name is None else f"grad of {tensor.name}"
-    if not isinstance(gradient, Tensor):
-        raise DtypeError(f"{what}: expected a Tensor or None, got {type(gradient).__name__}; use tg.tensor(gradient)")
-    if gradient.shape != tensor.shape:
-        raise ShapeError(
-            f"{what}: a gradient has the shape of its tensor, which is {tensor.shape}; got {gradient.shape}"
-        )
-    if gradient.backend is not tensor.backend:
-        raise DeviceError(
-            f"{what}: the tensor is on {tensor.device!r} and the gradient on {gradient.device!r}; "
-            f"move it with .to({tensor.device!r})"
-        )
-    if gradient.dtype != tensor.dtype:
-        raise DtypeError(
-            f"{what}: a gradient has the dtype of its tensor, which is {tensor.dtype}; got {gradient.dtype}; "
-            f"convert it with .astype({str(tensor.dtype)!r})"
-        )
-
-
-def _values(array: Any) -> Array:
-    """Return what a tensor may hold: an array of numbers."""
-    if backend_of(array) is None:
-        raise DtypeError(f"Tensor: expected an array, got {type(array).__name__}; use tg.tensor(data)")
-    if array.dtype.kind not in "fiubc":
-        raise DtypeError(f"tensor: expected numbers, got an array of dtype {array.dtype}")
-    return plain_array(array, "tensor")
+    data = data.data if isinstance(data, Tensor) else data
+    return Tensor(new_array(data, dtype, get_backend(device)), requires_grad, name)

@@ -50,7 +50,7 @@ class CapturedSteps:
 
     def step(self) -> gan.Step:
         """Make one iteration."""
-        if self._given_up or modes.observer() is not None:
+        if self._given_up or modes.observer() is not modes.UNOBSERVED:
             return self.training.iterate()
         self._made += 1
         if self._result is None:

@@ -6,7 +6,6 @@ users call. Importing this package also gives `Tensor` its operators.
 
 from tinygan.engine import chain_rule
 from tinygan.functional import operators as _operators  # noqa: F401  (attaches the operators to Tensor)
-from tinygan.functional import protocols as _protocols  # noqa: F401  (and what Python asks of an object)
 from tinygan.functional.activations import (
     dropout,
     leaky_relu,

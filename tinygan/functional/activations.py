@@ -13,6 +13,7 @@ from tinygan.functional.arguments import integer, number, real
 class ReLU(Elementwise):
     """y = max(x, 0);  gx = gy where y is not 0, else 0."""
 
+    fresh = True
     name = "relu"
 
     def forward(self, B: Backend, x: Array) -> Array:
@@ -27,6 +28,7 @@ class ReLU(Elementwise):
 class LeakyReLU(Elementwise):
     """y = x where x > 0, else s x;  gx = gy where x > 0, else s gy;  gs = 0 where x > 0, else gy x."""
 
+    fresh = True
     name = "leaky_relu"
 
     def forward(self, B: Backend, x: Array, s: Array) -> Array:
@@ -42,6 +44,8 @@ class LeakyReLU(Elementwise):
 class Sigmoid(Elementwise):
     """y = 1 / (1 + e^-x);  gx = gy y (1 - y)."""
 
+    fresh = True
+
     def forward(self, B: Backend, x: Array) -> Array:
         y = B.sigmoid(real(x))
         self.save(y)
@@ -53,6 +57,8 @@ class Sigmoid(Elementwise):
 
 class Tanh(Elementwise):
     """y = tanh x;  gx = gy (1 - y^2)."""
+
+    fresh = True
 
     def forward(self, B: Backend, x: Array) -> Array:
         y = B.xp.tanh(real(x))
@@ -66,6 +72,8 @@ class Tanh(Elementwise):
 class Softplus(Elementwise):
     """y = log(1 + e^x);  gx = gy sigmoid(x)."""
 
+    fresh = True
+
     def forward(self, B: Backend, x: Array) -> Array:
         self.save(x)
         return B.softplus(real(x))
@@ -76,6 +84,8 @@ class Softplus(Elementwise):
 
 class LogSigmoid(Elementwise):
     """y = log sigmoid(x) = -softplus(-x);  gx = gy sigmoid(-x)."""
+
+    fresh = True
 
     def forward(self, B: Backend, x: Array) -> Array:
         self.save(x)
@@ -90,6 +100,8 @@ class Maxout(Operation):
 
     The pieces of a unit lie side by side (``piece_major=False``), or the units of a piece do.
     """
+
+    fresh = True
 
     def __init__(self, pieces: int, axis: int, piece_major: bool) -> None:
         self.pieces = pieces
@@ -121,6 +133,8 @@ class Maxout(Operation):
 
 class Dropout(Elementwise):
     """y = x m, with m = 1 / (1 - p) with probability 1 - p, else 0;  gx = gy m (Srivastava et al., 2014)."""
+
+    fresh = True
 
     def __init__(self, p: float, stream: Stream) -> None:
         self.p = p

@@ -12,9 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from tinygan.backend import Array, Shape
+from tinygan.backend import DEFAULT_DTYPE, Array, Shape
 from tinygan.engine import Tensor, is_grad_enabled
-from tinygan.engine.tensor import DEFAULT_DTYPE
 from tinygan.errors import DtypeError, GradientError, ShapeError
 
 Axis = int | tuple[int, ...] | list[int] | None

@@ -42,6 +42,8 @@ class Subtract(Elementwise):
 class Negative(Elementwise):
     """y = -x;  gx = -gy."""
 
+    fresh = True
+
     def forward(self, B: Backend, x: Array) -> Array:
         return -x
 
@@ -51,6 +53,8 @@ class Negative(Elementwise):
 
 class Multiply(Elementwise):
     """y = a b;  ga = gy b,  gb = gy a."""
+
+    fresh = True
 
     def forward(self, B: Backend, a: Array, b: Array) -> Array:
         self.save(a if self.needs[1] else None, b if self.needs[0] else None)
@@ -62,6 +66,8 @@ class Multiply(Elementwise):
 
 class Divide(Elementwise):
     """y = a / b;  ga = gy / b,  gb = -gy y / b, since b^2 may overflow where a / b / b does not."""
+
+    fresh = True
 
     def forward(self, B: Backend, a: Array, b: Array) -> Array:
         y = a / b
@@ -78,6 +84,8 @@ class Power(Elementwise):
     Where b = 0 the first is 0 whatever a is. The second is 0 where y log a has the limit 0, at a = 0 with b > 0 and at
     a = inf with b < 0; and at 0^0, as in PyTorch. gy is multiplied by the whole slope: gy b alone may overflow.
     """
+
+    fresh = True
 
     def forward(self, B: Backend, a: Array, b: Array) -> Array:
         y = a**b
@@ -102,6 +110,8 @@ class Power(Elementwise):
 
 class Matmul(Operation):
     """Y = A B for stacks of matrices;  gA = gY B',  gB = A' gY."""
+
+    fresh = True
 
     def check(self, a: Array, b: Array) -> None:
         if a.shape[-1] != b.shape[-2]:

@@ -27,6 +27,15 @@ class DifferentiableBackend(Backend):
 
     def __init__(self, arrays: Backend) -> None:
         super().__init__(_array_module(arrays), arrays.device)
+        self._arrays = arrays
+
+    def asarray(self, data: Any) -> Tensor:
+        """A tensor as it is; a number or an array as a constant."""
+        return data if isinstance(data, Tensor) else Tensor(self._arrays.asarray(data))
+
+    def add_into(self, total: Tensor, term: Tensor) -> Tensor:
+        """A new tensor: a sum that is recorded may be needed as it is."""
+        return total + term
 
     def scatter(self, gradient: Tensor, index: Any, shape_: Shape) -> Tensor:
         """Zeros with `gradient` added at `index`."""

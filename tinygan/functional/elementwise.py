@@ -15,6 +15,8 @@ from tinygan.functional.arguments import real, real_result
 class Exp(Elementwise):
     """y = e^x;  gx = gy y."""
 
+    fresh = True
+
     def forward(self, B: Backend, x: Array) -> Array:
         y = B.xp.exp(real(x))
         self.save(y)
@@ -27,6 +29,8 @@ class Exp(Elementwise):
 class Log(Elementwise):
     """y = log x;  gx = gy / x."""
 
+    fresh = True
+
     def forward(self, B: Backend, x: Array) -> Array:
         self.save(x)
         return B.xp.log(real(x))
@@ -37,6 +41,8 @@ class Log(Elementwise):
 
 class Sqrt(Elementwise):
     """y = x^(1/2);  gx = gy / (2 y), infinite at 0."""
+
+    fresh = True
 
     def forward(self, B: Backend, x: Array) -> Array:
         y = B.xp.sqrt(real(x))
@@ -50,6 +56,8 @@ class Sqrt(Elementwise):
 class Abs(Elementwise):
     """y = |x|;  gx = gy sign x, which is 0 at 0."""
 
+    fresh = True
+
     def forward(self, B: Backend, x: Array) -> Array:
         self.save(B.xp.sign(x) if self.needs[0] else None)
         return B.xp.abs(x)  # abs is the function below
@@ -60,6 +68,8 @@ class Abs(Elementwise):
 
 class Maximum(Elementwise):
     """y = max(a, b);  gy goes to the larger one, or the only nan, and half of it to each at a tie."""
+
+    fresh = True
 
     def forward(self, B: Backend, a: Array, b: Array) -> Array:
         if any(self.needs):
@@ -72,6 +82,8 @@ class Maximum(Elementwise):
 
 class Minimum(Elementwise):
     """y = min(a, b);  gy goes to the smaller one, or the only nan, and half of it to each at a tie."""
+
+    fresh = True
 
     def forward(self, B: Backend, a: Array, b: Array) -> Array:
         if any(self.needs):
@@ -99,6 +111,7 @@ def _to_winner(B: Backend, gy: Any, a_wins: Any, b_wins: Any, needs: tuple[bool,
 class Where(Elementwise):
     """y = a where c, else b;  ga = gy where c, else 0,  gb = 0 where c, else gy."""
 
+    fresh = True
     mixed = slice(1, None)  # the condition keeps its own dtype
 
     def forward(self, B: Backend, c: Array, a: Array, b: Array) -> Array:
@@ -115,6 +128,8 @@ class Clip(Elementwise):
 
     A limit does not act on an x that equals it, unless low = high: then y is high whatever x is.
     """
+
+    fresh = True
 
     def forward(self, B: Backend, x: Array, low: Array | None, high: Array | None) -> Array:
         if hasattr(x, "dtype") and x.dtype.kind in "iu":  # a limit beyond what the dtype holds never acts

@@ -16,6 +16,8 @@ _IMAGES = {64: "8x8", 784: "28x28", 2304: "48x48", 3072: "32x32x3"}  # sizes a r
 class Linear(Operation):
     """Y = X W + b;  gX = gY W',  gW = X' gY,  gb = the sum of gY over the rows."""
 
+    fresh = True
+
     def check(self, x: Array, weight: Array, bias: Array | None) -> None:
         if weight.ndim != 2:
             raise ShapeError(f"linear: weight must have 2 axes (input columns, units), but has shape {weight.shape}")

@@ -17,6 +17,8 @@ class BinaryCrossEntropyWithLogits(Operation):
     With D = sigmoid(a), softplus(-a) = -log D and softplus(a) = -log(1 - D).
     """
 
+    fresh = True
+
     def check(self, a: Array, t: Array) -> None:
         shape = getattr(t, "shape", ())
         if shape not in ((), a.shape):
@@ -53,12 +55,14 @@ class BinaryCrossEntropyWithLogits(Operation):
 
 
 def _is_certain(target: Any) -> bool:
-    """Say whether every target is the number 0, or every one the number 1, as in the losses of the game."""
+    """Return whether every target is the number 0, or every one the number 1, as in the losses of the game."""
     return isinstance(target, (int, float)) and target in (0, 1)
 
 
 class SoftmaxCrossEntropy(Operation):
     """L = -mean of log softmax(A)[label];  gA = gL (softmax(A) - onehot) / m."""
+
+    fresh = True
 
     def __init__(self, labels: Array) -> None:
         self.labels = labels
@@ -99,7 +103,7 @@ def _real_tensor(logits: Any) -> Tensor:
     """Return the logits as a tensor of floating-point numbers."""
     if not isinstance(logits, Tensor):
         logits = tensor(logits)
-    return logits if logits.is_floating_point else Tensor(real(logits.data))
+    return logits if logits.dtype.kind == "f" else Tensor(real(logits.data))
 
 
 def binary_cross_entropy_with_logits(logits: Any, targets: Any) -> Tensor:
@@ -132,7 +136,7 @@ def binary_cross_entropy_with_logits(logits: Any, targets: Any) -> Tensor:
     tensor(0.6931472, dtype=float32)
     """
     logits = _real_tensor(logits)
-    if getattr(targets, "ndim", 0) and not (isinstance(targets, Tensor) and targets.is_floating_point):
+    if getattr(targets, "ndim", 0) and not (isinstance(targets, Tensor) and targets.dtype.kind == "f"):
         targets = targets.astype(logits.dtype)
     return BinaryCrossEntropyWithLogits()(logits, targets)
 

@@ -8,11 +8,15 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from tinygan.backend import Backend
+from tinygan.backend.operands import describe, operand
 from tinygan.engine import Tensor, is_grad_enabled
-from tinygan.engine.tape import describe
-from tinygan.engine.tensor import as_operand
 from tinygan.errors import DtypeError, GradientError, ShapeError
 from tinygan.functional import activations, arithmetic, elementwise, reductions, shape
+
+
+def _values(other: Any, backend: Backend, caller: str) -> Any:
+    return other.data if isinstance(other, Tensor) else operand(other, backend, caller)
 
 
 def _reflected(function: Callable[[Any, Any], Tensor]) -> Callable[[Any, Any], Tensor]:
@@ -28,7 +32,7 @@ def _comparison(name: str) -> Callable[[Tensor, Any], Tensor]:
 
     def method(self: Tensor, other: Any) -> Tensor:
         backend = self.backend
-        right = as_operand(other, backend, name)
+        right = _values(other, backend, name)
         try:
             return Tensor(backend.asarray(compare(self.data, right)))
         except ValueError as error:
@@ -49,7 +53,7 @@ def _in_place(name: str) -> Callable[[Tensor, Any], Tensor]:
                 f"{name}: this tensor is a leaf that requires a gradient, and the tape may need its values; "
                 "write y = x + ... for a new tensor, or change it by an optimiser, or under tg.no_grad()"
             )
-        value = as_operand(other, self.backend, name)
+        value = _values(other, self.backend, name)
         try:
             change(self.data, value)
         except ValueError as error:
@@ -67,7 +71,7 @@ def _logical(name: str) -> Callable[[Tensor, Any], Tensor]:
     combine = getattr(operator, name)
 
     def method(self: Tensor, other: Any) -> Tensor:
-        return Tensor(self.backend.asarray(combine(self.data, as_operand(other, self.backend, name.rstrip("_")))))
+        return Tensor(self.backend.asarray(combine(self.data, _values(other, self.backend, name.rstrip("_")))))
 
     return method
 
@@ -106,7 +110,7 @@ for _name, _function in {
     "to": shape.to,
 }.items():
     setattr(Tensor, _name, _function)
-Tensor.T = property(shape.transpose)  # type: ignore[assignment, method-assign]
+Tensor.T = property(shape.transpose)  # type: ignore[assignment]
 
 
 # ---------------------------------------------------------------------- NumPy's functions, applied to a tensor

@@ -49,6 +49,8 @@ class Mean(_Reduction):
 class _Extremum(_Reduction):
     """Shared by the maximum and the minimum: gy goes to the winner, in equal shares to all that tie."""
 
+    fresh = True
+
     def share(self, x: Array, y: Array) -> Array:
         """Save who wins and what share each gets; return `y`, which has the reduced axes, as the result."""
         if self.needs[0]:
@@ -77,6 +79,7 @@ class Min(_Extremum):
 class LogSumExp(_Reduction):
     """y = log sum e^x;  gx = gy e^(x - y), the softmax."""
 
+    fresh = True
     name = "logsumexp"
 
     def forward(self, B: Backend, x: Array) -> Array:

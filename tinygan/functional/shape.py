@@ -59,6 +59,8 @@ class BroadcastTo(Operation):
 class GetItem(Operation):
     """Y = x[index];  gx is 0 except that gy is added at the index, once for each time it names an element."""
 
+    fresh = True
+
     def __init__(self, index: Any) -> None:
         self.index = index
 

@@ -329,7 +329,7 @@ class Algorithm1:
         for position, minibatch in enumerate(minibatches):
             if minibatch.size == 0:
                 raise ShapeError(f"Algorithm1.step: minibatch {position} is empty, of shape {minibatch.shape}")
-            if not minibatch.is_floating_point:
+            if minibatch.dtype.kind != "f":
                 raise DtypeError(
                     f"Algorithm1.step: minibatch {position} holds {minibatch.dtype}; expected floats, on the scale of "
                     "the samples: divide pixels by 255"

@@ -68,7 +68,7 @@ def leaves(who: str, params: Iterable[Any], verb: str, done: str) -> list[Tensor
         raise ArgumentError(f"{who}: got no parameters to {verb}")
     first: dict[int, int] = {}
     for position, parameter in enumerate(found):
-        if not isinstance(parameter, Tensor) or not parameter.is_leaf or not parameter.is_floating_point:
+        if not isinstance(parameter, Tensor) or not parameter.is_leaf or parameter.dtype.kind != "f":
             raise ArgumentError(f"{who}: parameter {position} is not a leaf tensor with requires_grad=True")
         if first.setdefault(id(parameter), position) != position:
             raise ArgumentError(

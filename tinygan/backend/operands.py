@@ -1,0 +1,261 @@
+"""What may be an operand of an operation, and in which dtype operands meet."""
+
+from __future__ import annotations
+
+import numbers
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from tinygan.backend.base import Array, Backend, Shape
+from tinygan.backend.registry import backend_of, get_backend
+from tinygan.errors import DeviceError, DtypeError, ShapeError
+
+DEFAULT_DTYPE = "float32"  # of what is made from Python floats; arrays keep the dtype they have
+PLAIN_ARRAYS = {np.ndarray}  # classes whose arrays are nothing but arrays
+
+
+def plain_array(array: Array, caller: str) -> Array:
+    """Return an array as one that has only the arithmetic of arrays.
+
+    A subclass of ``numpy.ndarray`` may mean something else by ``*``, or hold more than its numbers, and neither would
+    reach the gradient. So each is refused but ``numpy.memmap``, which differs only in where its memory lies.
+
+    Raises
+    ------
+    DtypeError
+        The array is a matrix, a masked array or of another such class.
+
+    Examples
+    --------
+    >>> plain_array(np.ma.array([1.0, 2.0], mask=[False, True]), "multiply")
+    Traceback (most recent call last):
+    tinygan.errors.DtypeError: multiply: got a masked array, and a tensor has no mask; ...
+    """
+    if type(array) in PLAIN_ARRAYS or not isinstance(array, np.ndarray):
+        return array
+    if isinstance(array, np.memmap):
+        return array.view(np.ndarray)
+    if isinstance(array, np.ma.MaskedArray):
+        raise DtypeError(
+            f"{caller}: got a masked array, and a tensor has no mask; fill it first, as in array.filled(0), "
+            "and choose by the mask with F.where"
+        )
+    raise DtypeError(
+        f"{caller}: got a {type(array).__name__}, whose operators are not those of an array; "
+        "use np.asarray(array) if its plain values are meant"
+    )
+
+
+def numeric_array(array: Any) -> Array:
+    """Return an array that a tensor may hold: of numbers, and a plain one.
+
+    Raises
+    ------
+    DtypeError
+        It is not an array, it holds something else than numbers, or `plain_array` refuses it.
+    """
+    if type(array) not in PLAIN_ARRAYS:
+        if backend_of(array) is None:
+            raise DtypeError(f"Tensor: expected an array, got {type(array).__name__}; use tg.tensor(data)")
+        array = plain_array(array, "tensor")
+    if array.dtype.kind not in "fiubc":
+        raise DtypeError(f"tensor: expected numbers, got an array of dtype {array.dtype}")
+    return array
+
+
+def new_array(data: Any, dtype: Any, backend: Backend) -> Array:
+    """Return a new array of numbers, nested lists or an array; Python's floats become float32.
+
+    Raises
+    ------
+    DtypeError
+        The data are not numbers, or lists of unequal lengths.
+    """
+    source = backend_of(data)
+    if source is not None:
+        data = plain_array(data, "tensor")
+        data = data if source is backend else source.to_numpy(data)
+    try:
+        array = backend.array(data, dtype)
+        if dtype is None and source is None and not hasattr(data, "dtype") and array.dtype.kind == "f":
+            array = array.astype(DEFAULT_DTYPE)
+    except (TypeError, ValueError) as error:
+        raise DtypeError(f"tensor: cannot make an array of {type(data).__name__}: {error}") from error
+    return array
+
+
+def check_alike(what: str, array: Array, expected: Array) -> None:
+    """Raise unless `array` has the shape, the device and the dtype of `expected`.
+
+    Raises
+    ------
+    ShapeError, DeviceError, DtypeError
+    """
+    there, here = backend_of(array), backend_of(expected)
+    if array.shape != expected.shape:
+        raise ShapeError(f"{what}: its tensor has the shape {expected.shape}, so it must have; got {array.shape}")
+    if there is not here and there is not None and here is not None:
+        raise DeviceError(
+            f"{what}: its tensor is on {here.device!r}, and this is on {there.device!r}; "
+            f"move it with .to({here.device!r})"
+        )
+    if array.dtype != expected.dtype:
+        raise DtypeError(
+            f"{what}: its tensor has the dtype {expected.dtype}, so it must have; got {array.dtype}; "
+            f"convert it with .astype({str(expected.dtype)!r})"
+        )
+
+
+def operand(value: Any, backend: Backend, caller: str) -> Any:
+    """Return what an operation's `forward` gets for an input that is not a tensor: an array, a number or None.
+
+    NumPy's scalars and 0-d arrays become Python numbers, which never promote: float32 stays float32 when it is
+    multiplied by a ``np.float64``.
+    """
+    if value is None or type(value) in (int, float, bool):
+        return value
+    owner = backend_of(value)
+    if owner is not None and owner is not backend:
+        raise DeviceError(
+            f"{caller}: an array of device {owner.device!r} met tensors on {backend.device!r}; "
+            f"move it with tg.tensor(array, device={backend.device!r})"
+        )
+    if owner is not None and value.ndim:
+        return plain_array(value, caller)
+    number = value.item() if hasattr(value, "item") else value
+    if isinstance(number, (int, float, complex)):
+        return number
+    if isinstance(number, numbers.Number):  # a Fraction, a Decimal, NumPy's long double
+        return float(number)  # type: ignore[arg-type]
+    raise DtypeError(
+        f"{caller}: expected a tensor, an array or a number, got {type(value).__name__}; use tg.tensor(...)"
+    )
+
+
+def in_one_dtype(operands: Sequence[Any]) -> Sequence[Any]:
+    """Return operands in the dtype that PyTorch would compute in.
+
+    Arrays of floats decide among themselves. A 0-d operand does not promote them, nor does an integer or a boolean.
+    Where there are floats without axes only, they decide; where there are integers and Python's floats only, the result
+    is float32.
+    """
+    first, mixed, integers, real_number = None, False, False, False
+    for value in operands:
+        dtype = getattr(value, "dtype", None)
+        if dtype is None:
+            real_number = real_number or type(value) is float
+        elif first is None:
+            first, integers = dtype, dtype.kind in "iub"
+        elif dtype is not first:
+            mixed = True
+    if not mixed and not (integers and real_number):
+        return operands
+    floats = [value for value in operands if hasattr(value, "dtype") and value.dtype.kind == "f"]
+    deciding = [array.dtype for array in floats if array.ndim] or [array.dtype for array in floats]
+    if not deciding and real_number:
+        deciding = [np.dtype(DEFAULT_DTYPE)]
+    if not deciding:
+        return operands  # integers and booleans, or complex numbers: as in NumPy
+    dtype = np.result_type(*deciding)
+    return [
+        value.astype(dtype) if hasattr(value, "dtype") and value.dtype.kind in "fiub" else value
+        for value in operands
+    ]
+
+
+def prepare(
+    inputs: Sequence[Any], tensors: Sequence[Array | None], mixed: slice, caller: str
+) -> tuple[Backend, list[Any]]:
+    """Return the backend that all inputs of an operation share, and what its `forward` gets for them.
+
+    Parameters
+    ----------
+    inputs : sequence
+        Tensors, arrays, numbers and None.
+    tensors : sequence of array or None
+        The array of each input that is a tensor; None for the others.
+    mixed : slice
+        Which inputs are brought to one dtype.
+    caller : str
+        The operation, for messages.
+
+    Returns
+    -------
+    backend : Backend
+        That of the tensors; of the CPU if there are none.
+    operands : list
+        Arrays, numbers and None. No array is in it twice: the tape tells what is saved apart by identity.
+
+    Raises
+    ------
+    DeviceError, DtypeError
+    """
+    backend = None
+    for array in tensors:
+        if array is not None:
+            other = backend_of(array)
+            if backend is not None and other is not backend:
+                devices = " and ".join(sorted([backend.device, other.device if other is not None else "?"]))
+                raise DeviceError(f"{caller}: inputs are on different devices ({devices}); move them with .to(device)")
+            backend = other
+    if backend is None:
+        backend = get_backend("cpu")
+        if not any(getattr(value, "ndim", 0) for value in inputs):  # nothing but numbers
+            return backend, [value if value is None else new_array(value, None, backend) for value in inputs]
+    operands = [
+        operand(inputs[position], backend, caller) if array is None else array
+        for position, array in enumerate(tensors)
+    ]
+    if len(operands) > 1:
+        operands[mixed] = in_one_dtype(operands[mixed])
+        if len({*map(id, operands)}) < len(operands):
+            operands = [value[...] if backend.is_array(value) else value for value in operands]
+    return backend, operands
+
+
+def result_array(result: Any, operands: Sequence[Any], backend: Backend) -> Array:
+    """Return what `forward` computed as an array which is not itself one of the operands."""
+    array = result if backend_of(result) is not None else backend.asarray(result)  # NumPy's sums are scalars
+    for other in operands:
+        if other is array:
+            return array[...]
+    return array
+
+
+def viewed(array: Array, operands: Sequence[Any]) -> int | None:
+    """Return the position of the operand whose memory `array` is a view of, or None."""
+    owner = getattr(array, "base", None)
+    if owner is not None:
+        for position, other in enumerate(operands):
+            if other is owner or getattr(other, "base", None) is owner:
+                return position
+    return None
+
+
+def describe(arrays: Sequence[Any]) -> str:
+    """Return shapes and dtypes of operands, for an error message."""
+    return ", ".join(
+        f"{array.dtype}{list(array.shape)}" if hasattr(array, "shape") else repr(array) for array in arrays
+    )
+
+
+def check_broadcast(shapes: Sequence[Shape], caller: str) -> None:
+    """Raise `ShapeError` unless arrays of these shapes broadcast, naming all of them."""
+    if not shapes or shapes.count(shapes[0]) == len(shapes):
+        return
+    for axis in range(-max(map(len, shapes)), 0):
+        sizes = {shape[axis] for shape in shapes if len(shape) >= -axis} - {1}
+        if len(sizes) > 1:
+            raise ShapeError(
+                f"{caller}: shapes {' and '.join(map(str, shapes))} do not broadcast: "
+                f"axis {axis} has sizes {' and '.join(map(str, sorted(sizes)))} "
+                "(sizes must be equal, or one of them 1)"
+            )
+
+
+def broadcasts_to(shape: Shape, larger: Shape) -> bool:
+    """Return whether an array of `shape` broadcasts to the shape `larger`."""
+    added = len(larger) - len(shape)
+    return added >= 0 and all(size in (1, other) for size, other in zip(shape, larger[added:], strict=True))

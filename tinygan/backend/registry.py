@@ -1,0 +1,54 @@
+"""Which backend a device, or an array, belongs to."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from tinygan.backend.base import Backend
+from tinygan.backend.cupy import CupyBackend
+from tinygan.backend.numpy import NumpyBackend
+from tinygan.errors import DeviceError
+
+_numpy = NumpyBackend()
+
+
+@cache
+def _cupy() -> CupyBackend:
+    return CupyBackend()
+
+
+def get_backend(device: str) -> Backend:
+    """Return the backend of a device.
+
+    Parameters
+    ----------
+    device : {"cpu", "cuda"}
+
+    Raises
+    ------
+    DeviceError
+        The device is unknown, or it is ``"cuda"`` and CuPy or the GPU is missing; the message says which, and how
+        to get it.
+
+    Examples
+    --------
+    >>> get_backend("cpu")
+    NumpyBackend(device='cpu')
+    """
+    if device == "cpu":
+        return _numpy
+    if device == "cuda":
+        return _cupy()
+    raise DeviceError(f"unknown device {device!r}: expected 'cpu' or 'cuda'")
+
+
+def backend_of(array: Any) -> Backend | None:
+    """Return the backend that `array` belongs to, or None when it is no array."""
+    if isinstance(array, np.ndarray):
+        return _numpy
+    if type(array).__module__.partition(".")[0] == "cupy":
+        return _cupy()
+    return None
