@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tinygan.config.refusals import Place, did_you_mean, dotted, either, key_text, quote, show
 
 
-def test_a_path_is_written_with_dots_brackets_and_quotes_where_needed():
+def test_a_path_has_dots_brackets_and_quotes():
     assert dotted(("generator", "layers", 2, "units")) == "generator.layers[2].units"
     assert dotted(("a b", "c.d")) == '"a b"."c.d"'
     assert dotted(()) == ""
@@ -24,7 +24,7 @@ def test_a_refusal_names_the_file_the_key_and_the_reason():
     assert str(place.out_of_range("x", 0, "; y")) == "my.toml: training.batch: expected x, got 0; y"
 
 
-def test_the_nearest_override_is_blamed_and_only_for_what_it_set():
+def test_a_refusal_names_the_override_that_set_the_value():
     place = Place("my.toml", {("data",): "data={}", ("data", "set"): "data.set=x", ("seed",): "seed=x"})
     assert str(place.at("data", "set").refuse("no")) == 'override "data.set=x": data.set: no'
     assert str(place.at("data", "sets").refuse("no")) == 'override "data={}": data.sets: no'
@@ -54,11 +54,11 @@ def test_values_are_shown_short_and_as_typed(value, shown):
     assert show(value) == shown
 
 
-def test_an_integer_that_python_will_not_print_is_shown_by_its_length():
+def test_a_very_long_integer_is_shown_by_its_length():
     assert show(int("f" * 5000, 16)) == "an integer of 20000 bits"
 
 
-def test_suggestions_ignore_case_and_stay_silent_when_nothing_is_near():
+def test_suggestions_ignore_case_and_need_a_near_word():
     assert did_you_mean("LR", ["units", "lr"]) == '; did you mean "lr"?'
     assert did_you_mean("lx", ["units", "lr"]) == '; did you mean "lr"?'
     assert did_you_mean("beta", ["beta2", "beta1"]) == '; did you mean "beta2"?'

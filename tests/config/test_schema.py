@@ -85,7 +85,7 @@ def test_each_kind_refuses_the_types_it_is_not():
 
 
 @given(st.integers(-(2**70), 2**70), st.integers(-5, 5))
-def test_integers_are_accepted_exactly_from_the_minimum_to_64_bits(value, minimum):
+def test_integers_from_the_minimum_to_64_bits_are_accepted(value, minimum):
     if minimum <= value < 2**63:
         assert Integer(at_least=minimum).read(value, PLACE) == value
     else:

@@ -142,7 +142,7 @@ def test_memory_is_at_most_twice_the_arrays(tmp_path):
     assert found.arrays["b"].nbytes == array.nbytes
 
 
-def test_a_large_damaged_file_is_refused_without_spending_memory(tmp_path):
+def test_a_large_damaged_file_takes_no_memory(tmp_path):
     write_checkpoint(tmp_path / "a.safetensors", {"a": np.zeros(1 << 24, np.uint8)}, {})
     os.truncate(tmp_path / "a.safetensors", 1 << 24)
     tracemalloc.start()
@@ -163,7 +163,7 @@ def test_a_large_damaged_file_is_refused_without_spending_memory(tmp_path):
         ({}, {"n": 10**5000}, "cannot be written as JSON: Exceeds the limit"),
     ],
 )
-def test_what_cannot_be_stored_is_refused_before_anything_is_written(tmp_path, arrays, state, message):
+def test_what_cannot_be_stored_is_refused_before_writing(tmp_path, arrays, state, message):
     with pytest.raises(DtypeError, match=message):
         write_checkpoint(tmp_path / "a.safetensors", arrays, state)
     assert os.listdir(tmp_path) == []
@@ -326,7 +326,7 @@ def test_a_missing_folder_is_named(tmp_path):
         write_checkpoint(tmp_path / "missing" / "a.safetensors", {}, {})
 
 
-def test_a_state_that_would_fill_the_memory_is_neither_written_nor_read(tmp_path, monkeypatch):
+def test_a_state_that_would_fill_the_memory_is_refused(tmp_path, monkeypatch):
     """JSON of many small values takes thirty times its size."""
     path, state = tmp_path / "a.safetensors", {"x": [[]] * 1000}
     write_checkpoint(path, {}, state)
@@ -413,7 +413,7 @@ def test_other_files_are_neither_read_nor_removed(checkpoints):
     assert names(checkpoints) == sorted([*others, "step-000000002.safetensors", "step-000000003.safetensors"])
 
 
-def test_a_damaged_newest_falls_back_to_the_previous_and_says_so(checkpoints):
+def test_a_damaged_newest_falls_back_with_a_warning(checkpoints):
     save(checkpoints, 1, 2)
     damage(checkpoints.path / "step-000000002.safetensors")
     expected = (

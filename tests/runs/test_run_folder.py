@@ -87,7 +87,7 @@ def populate(folder, names):
         ["run.lock", "samples/", "checkpoints/", "environment.json", ".config.toml.0123abcd.tmp"],
     ],
 )
-def test_what_a_process_had_begun_when_it_was_killed_is_made_whole(tmp_path, run, left):
+def test_what_a_killed_process_had_begun_is_completed(tmp_path, run, left):
     (tmp_path / "begun").mkdir()
     populate(tmp_path / "begun", left)
     begun = RunFolder.create(tmp_path / "begun", "seed = 1\n", {"python": "3.11", "cpus": 2})
@@ -128,7 +128,7 @@ def test_a_file_in_the_way_is_named(tmp_path):
         RunFolder.create(tmp_path / "file" / "below", "", {})
 
 
-def test_an_environment_that_is_not_json_is_refused_before_a_folder_is_made(tmp_path):
+def test_an_environment_that_is_not_json_makes_no_folder(tmp_path):
     with pytest.raises(DtypeError, match=r"environment\['cpus'\] is a set"):
         RunFolder.create(tmp_path / "run", "", {"cpus": {1}})
     assert os.listdir(tmp_path) == []
@@ -209,7 +209,7 @@ def test_the_best_has_the_same_bytes(run):
     assert files[0] == files[1]
 
 
-def test_a_resumed_run_leaves_the_same_bytes_as_an_undisturbed_one(run, tmp_path):
+def test_a_resumed_run_has_the_bytes_of_an_undisturbed_one(run, tmp_path):
     undisturbed = RunFolder.create(tmp_path / "undisturbed", "", {})
     train(undisturbed, range(1, 9), best=[3, 6])
 
@@ -259,7 +259,7 @@ def test_the_clock_leaves_no_trace_in_a_checkpoint(run, tmp_path):
     assert run.latest_checkpoint().path.read_bytes() == slow.latest_checkpoint().path.read_bytes()
 
 
-def test_records_are_on_the_disk_before_the_checkpoint_that_counts_them(run, monkeypatch):
+def test_records_are_on_the_disk_before_the_checkpoint(run, monkeypatch):
     run.append_metrics({"step": 1})
     run.append_timing({"step": 1})
     done = []
@@ -291,7 +291,7 @@ def test_a_checkpoint_folder_that_a_copy_dropped_is_made_again(run):
 # --- one writer ------------------------------------------------------------------------------------------
 
 
-def test_a_writer_clears_what_a_killed_one_left_and_a_reader_does_not(run):
+def test_a_writer_clears_leftovers_and_a_reader_does_not(run):
     train(run, [1])
     leftovers = [
         run.path / ".config.toml.01234567.tmp",
@@ -337,7 +337,7 @@ def test_a_folder_taken_while_it_is_made_is_refused(tmp_path):
     RunFolder.create(tmp_path, "", {})  # a lock file alone is no obstacle
 
 
-def test_a_run_that_another_process_made_a_moment_ago_is_not_overwritten(tmp_path, monkeypatch):
+def test_a_run_made_a_moment_ago_is_not_overwritten(tmp_path, monkeypatch):
     lock = RunFolder.lock
 
     def late_lock(run):
@@ -407,7 +407,7 @@ FILES = ("config.toml", "environment.json", "metrics.jsonl", "timing.jsonl", "re
 
 
 @pytest.mark.parametrize("name", ["run.lock", "samples", "checkpoints", *FILES])
-def test_a_link_inside_is_refused_and_nothing_is_written_through_it(run, tmp_path, name):
+def test_nothing_is_written_through_a_link(run, tmp_path, name):
     train(run, [1, 2])
     place, outside = run.path / name, tmp_path / "outside"
     if place.is_dir():

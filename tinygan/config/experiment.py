@@ -1,7 +1,7 @@
 """Experiments as TOML files: find one, read it strictly, write the resolved one.
 
-The shipped experiments lie beside this file. Each is a text to be read: its comments say which section of the
-paper, or which habit of the released code, every number comes from.
+The shipped experiments are in `tinygan.experiments`. Their comments name the source of every number: a section of the
+paper, or the released code.
 """
 
 from __future__ import annotations
@@ -146,9 +146,9 @@ def shipped_experiments() -> list[ExperimentConfig]:
 
 
 def to_toml(config: ExperimentConfig) -> str:
-    """Write the resolved configuration: every default spelled out, and nothing left to look up.
+    """Write the resolved configuration, with every default.
 
-    Keys that are absent because they switch something off (such as ``max_col_norm``) stay absent.
+    Keys that are None (such as ``max_col_norm``) are absent.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""How a refusal reads: which source, which key, what was expected and what came.
+"""The text of a refusal: the source, the key, what was expected and what came.
 
 Every error about an experiment begins with the file (or the override) and the full dotted key, as in
 ``mnist.toml: training.batch: expected an integer of at least 1, got "100" (a string)``.

@@ -1,4 +1,4 @@
-"""A strict reader: from parsed TOML to frozen dataclasses, with refusals worth reading.
+"""Read parsed TOML strictly into frozen dataclasses.
 
 A section of an experiment is a dataclass whose annotations say what each key may hold::
 
@@ -108,7 +108,7 @@ class Choice(Kind):
 
 
 class Integer(Kind):
-    """A whole number; true and 1.0 are none. `because` says why there is an `at_most`."""
+    """An integer; true and 1.0 are refused. `because` gives the reason for `at_most`."""
 
     def __init__(self, *, at_least: int, at_most: int = LARGEST_INTEGER, because: str = "") -> None:
         self.at_least, self.at_most = at_least, at_most
@@ -129,7 +129,7 @@ class Integer(Kind):
 
 
 class Number(Kind):
-    """A finite real number; integers are welcome. `word` is a text allowed instead.
+    """A finite real number, or an integer. `word` is a text that is allowed instead.
 
     What is `single` is used in single precision, and must be finite and within the limits there, too: 1e-50 is 0, and
     1e39 is infinite.

@@ -1,8 +1,8 @@
-r"""Records that grow line by line: ``metrics.jsonl`` and ``timing.jsonl``.
+r"""Append records to ``metrics.jsonl`` and ``timing.jsonl``, read them, and cut them back to an epoch.
 
 One record is one line of JSON. A process that is killed while it appends can leave the last line torn, and
-nothing else: a line counts only once its newline is there. Numbers that are nan or infinite are written as
-``null``, because JSON has no word for them and other programs read these files; keys keep the order given.
+nothing else: a line counts only if its newline is there. Numbers that are nan or infinite are written as
+``null``, because JSON cannot express them and other programs read these files. Keys keep their order.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def append_record(path: Path, record: Mapping[str, Any]) -> None:
     Raises
     ------
     DtypeError
-        When a value has no place in JSON.
+        When JSON cannot hold a value.
     RunError
         When the system refuses to write. The file ends where it ended before.
 
@@ -92,7 +92,7 @@ def sync_records(path: Path) -> None:
 def length_until(path: Path, epoch: int) -> int:
     r"""Count the bytes of the records of the epochs from 1 to `epoch`: one each, in this order.
 
-    What follows them, whole or torn, is not looked at.
+    What follows them, whole or torn, is not read.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""A run folder: everything that one training run leaves behind, in a form that a kill cannot spoil.
+"""A run folder: all files of one training run, which a kill at any moment cannot damage.
 
 ::
 
@@ -179,7 +179,7 @@ class RunFolder:
     def lock(self) -> Iterator[None]:
         """Keep every other process from writing here, and clear away what a killed one left half-written.
 
-        Inside, the same thread may take it again, by the same object: whoever reads in order to write takes it first.
+        Inside, the same thread may take it again through the same object. Take it before reading what decides a write.
 
         Raises
         ------
@@ -203,7 +203,7 @@ class RunFolder:
                 self._lock = self._holder = None
 
     def check(self) -> None:
-        """Refuse to write where this process may not any longer; every writer below asks first.
+        """Refuse to write where this process no longer may; every method that writes calls this first.
 
         Raises
         ------
@@ -225,11 +225,11 @@ class RunFolder:
                 raise RunError(f"{path}: {reason}. (The run folder itself may be a link.)")
 
     def remember(self) -> None:
-        """Take note of what stands here, for `refuse_if_changed`; hold `lock`."""
+        """Store what is in the folder, for `refuse_if_changed`; hold `lock`."""
         self._seen = self._now()
 
     def refuse_if_changed(self) -> None:
-        """Refuse to go on from what was read earlier when another process has written since; hold `lock`.
+        """Refuse to continue when another process has written since the folder was read; hold `lock`.
 
         Raises
         ------
@@ -352,7 +352,7 @@ class RunFolder:
         return self._checkpoints.latest()
 
     def best_checkpoint(self) -> Checkpoint | None:
-        """Read ``best.safetensors``; None when there is none, `CheckpointError` when it is damaged."""
+        """Read ``best.safetensors``; return None if it is missing, raise `CheckpointError` if it is damaged."""
         return self._checkpoints.best()
 
     def rewind(self, epoch: int) -> None:

@@ -1,4 +1,4 @@
-"""A safetensors file with a checksum: arrays by name, and what the file says of itself.
+"""A safetensors file with a checksum: arrays by name, and JSON about them.
 
 Every reader of safetensors can open it. Its metadata have one entry, "tinygan", which is JSON. It holds the SHA-256 of
 the whole file, computed with zeros in the place of its 64 digits: without it, most flipped bits would go unnoticed.
