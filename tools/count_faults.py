@@ -2,8 +2,8 @@
 
 Usage: python tools/count_faults.py [--kills N] [--seed N] [--only KIND ...] [--every N] [--json]
 
-A run of 50 steps on the embedded digits, with small networks, is disturbed, then gone on with, and compared byte for
-byte with one that nobody disturbed. The whole takes fifteen minutes; the exit status is 1 if anything was lost. It
+A run of 50 steps on the embedded digits, with small networks, is disturbed, then resumed, and compared byte for byte
+with an undisturbed run. The whole takes fifteen minutes; the exit status is 1 if anything was lost. It
 forks, which is quick, and safe here because nothing has started a thread; so it needs a Unix.
 """
 
@@ -134,7 +134,7 @@ def saved_steps(path: Path) -> int:
 
 
 class Undisturbed:
-    """A run that nobody disturbed, to compare with."""
+    """An undisturbed run, to compare with."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -142,7 +142,7 @@ class Undisturbed:
         self.content = content(self.path)
 
     def equals(self, path: Path) -> bool:
-        """Go on with the run at `path` to its end; say whether its files are the same."""
+        """Resume the run at `path` to its end; return whether its files are the same."""
         child = in_child(lambda: train(path))
         _, status = os.waitpid(child, 0)
         return status == 0 and content(path) == self.content
@@ -364,11 +364,11 @@ def bit_flips(folder: Path, undisturbed: Undisturbed, options: Options) -> Count
 
 
 def _newest(undisturbed: Undisturbed) -> bytes:
-    return next(bytes for name, bytes in undisturbed.content.items() if name.endswith(f"{STEPS:09d}.tgn"))
+    return next(bytes for name, bytes in undisturbed.content.items() if name.endswith(f"{STEPS:09d}.safetensors"))
 
 
 def _damaged(folder: Path, options: Options, count: Count, contents: Iterator[bytes]) -> Count:
-    path = folder / "damaged.tgn"
+    path = folder / "damaged.safetensors"
     for damaged in progress(contents, count, options):
         path.write_bytes(damaged)
         count.made += 1

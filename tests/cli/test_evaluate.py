@@ -75,8 +75,8 @@ def test_all_measures(tinygan, trained):
 
 def test_the_best_checkpoint_is_named(tinygan, trained):
     checkpoints = trained / "checkpoints"
-    (newest,) = checkpoints.glob("step-*.tgn")
-    shutil.copy(newest, checkpoints / "best.tgn")
+    (newest,) = checkpoints.glob("step-*.safetensors")
+    shutil.copy(newest, checkpoints / "best.safetensors")
     assert "checkpoint  the best on validation: epoch 1," in tinygan("evaluate", "run", "--samples", "9").out
     assert "checkpoint  the last: " in tinygan("evaluate", "run", "--samples", "9", "--checkpoint", "last").out
 
@@ -132,7 +132,7 @@ def test_a_fold_of_data_without_folds_is_refused(tinygan, trained):
 
 
 def test_a_damaged_checkpoint_is_refused(tinygan, trained):
-    (newest,) = (trained / "checkpoints").glob("step-*.tgn")
+    (newest,) = (trained / "checkpoints").glob("step-*.safetensors")
     newest.write_bytes(newest.read_bytes()[:-1])
     answer = tinygan("evaluate", "run")
     assert answer.status == 1

@@ -38,7 +38,7 @@ def test_two_epochs_of_the_digits(tinygan, tmp_path, real_report):
         "timing.jsonl",
     ]  # fmt: skip
     assert sorted(os.listdir(run / "samples")) == ["epoch-000000.png", "epoch-000002.png"]
-    assert os.listdir(run / "checkpoints") == ["step-000000042.tgn"]
+    assert os.listdir(run / "checkpoints") == ["step-000000042.safetensors"]
     assert [record["steps"] for record in RunFolder.open(run).metrics()] == [STEPS, 2 * STEPS]
     assert load_experiment(run / "config.toml") == load_experiment(
         "digits", ["training.epochs=2", "output.samples=9"]

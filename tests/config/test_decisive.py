@@ -65,7 +65,7 @@ def test_every_change_that_matters_is_named_and_no_other(decisive, free):
 
 
 def test_every_key_of_an_experiment_was_tried():
-    """A key added to the files is one somebody has to decide about."""
+    """For each new key, decide whether it belongs here."""
     tried = {override.split("=")[0] for override in (*FREE, *DECISIVE)}
     kinds = {name.rsplit(".", 1)[-1] for name in tried}
     table = tomllib.loads(decisive_toml(mnist()))
@@ -106,7 +106,7 @@ def test_layers_that_came_or_went_are_named():
     assert 'generator.layers.6.type was "relu" and is now absent' in changes(decisive_toml(with_one_more), without)
 
 
-def test_a_key_that_an_earlier_version_did_not_know_has_its_default():
+def test_an_absent_key_has_its_default():
     recorded = decisive_toml(mnist()).replace("k = 1\n", "")
     assert changes(recorded, mnist()) == []
     assert changes(recorded, mnist("training.k=2")) == ["training.k was 1 and is now 2"]

@@ -122,7 +122,7 @@ def test_a_written_configuration_reads_back_equal(config):
 def test_what_cannot_be_read_back_is_not_written():
     config = load_experiment("mnist")
     endless = dataclasses.replace(config, noise=NoiseConfig(kind="uniform", size=math.inf))
-    with pytest.raises(ConfigError, match=r"finite floats.*got inf"):
+    with pytest.raises(ConfigError, match="finite numbers; got inf"):
         to_toml(endless)
 
 

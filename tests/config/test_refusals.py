@@ -1,13 +1,16 @@
 from __future__ import annotations
 
 import datetime
+import tomllib
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from tinygan.config.refusals import Place, dotted, either, show
+from tinygan.config.refusals import Place, dotted, either, key_text, quote, show
 
 
-def test_a_path_is_written_with_dots_brackets_and_quotes_where_needed():
+def test_a_path_has_dots_brackets_and_quotes():
     assert dotted(("generator", "layers", 2, "units")) == "generator.layers[2].units"
     assert dotted(("a b", "c.d")) == '"a b"."c.d"'
     assert dotted(()) == ""
@@ -21,7 +24,7 @@ def test_a_refusal_names_the_file_the_key_and_the_reason():
     assert str(place.out_of_range("x", 0, "; y")) == "my.toml: training.batch: expected x, got 0; y"
 
 
-def test_the_nearest_override_is_blamed_and_only_for_what_it_set():
+def test_a_refusal_names_the_override_that_set_the_value():
     place = Place("my.toml", {("data",): "data={}", ("data", "set"): "data.set=x", ("seed",): "seed=x"})
     assert str(place.at("data", "set").refuse("no")) == 'override "data.set=x": data.set: no'
     assert str(place.at("data", "sets").refuse("no")) == 'override "data={}": data.sets: no'
@@ -51,7 +54,7 @@ def test_values_are_shown_short_and_as_typed(value, shown):
     assert show(value) == shown
 
 
-def test_an_integer_that_python_will_not_print_is_shown_by_its_length():
+def test_a_very_long_integer_is_shown_by_its_length():
     assert show(int("f" * 5000, 16)) == "an integer of 20000 bits"
 
 
@@ -59,3 +62,15 @@ def test_alternatives_read_as_english():
     assert either(["a"]) == '"a"'
     assert either(["a", "b"]) == '"a" or "b"'
     assert either(["a", "b", "c"]) == '"a", "b" or "c"'
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x7f")))
+def test_a_quoted_text_is_one_line_of_toml(text):
+    assert "\n" not in quote(text)
+    assert "\r" not in quote(text)
+    assert tomllib.loads(f"a = {quote(text)}")["a"] == text
+
+
+def test_keys_are_bare_where_toml_allows_it():
+    keys = ["lr_min", "a-1", "", "a.b", "é", 'a"']
+    assert [key_text(key) for key in keys] == ["lr_min", "a-1", '""', '"a.b"', '"é"', '"a\\""']

@@ -267,7 +267,7 @@ def test_shared_noise_belongs_to_the_simultaneous_schedule():
         )
 
 
-def test_an_unknown_layer_type_is_answered_with_all_types_and_the_nearest():
+def test_an_unknown_layer_type_lists_all_and_the_nearest():
     with pytest.raises(ConfigError) as caught:
         LAYERS.read({"type": "liner", "units": 3}, Place("f").at("layers", 0))
     assert str(caught.value) == (

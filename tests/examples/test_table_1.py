@@ -96,7 +96,7 @@ def test_a_run_that_was_stopped_goes_on(example: Any, tmp_path: Path) -> None:
     overrides = [word for word in SMALL[4:] if word != "--set"]
     tinygan([*words, *(word for value in ("training.epochs=2", *overrides) for word in ("--set", value))])
     assert example["main"]([*SMALL, "--out", str(tmp_path / "stopped")]) == 0
-    for name in ("metrics.jsonl", "checkpoints/best.tgn"):
+    for name in ("metrics.jsonl", "checkpoints/best.safetensors"):
         assert (folder / name).read_bytes() == (tmp_path / "whole" / "seed-2014" / name).read_bytes()
 
 

@@ -115,7 +115,6 @@ def test_a_run_killed_before_its_first_checkpoint_copies_again(second, tiny_data
 def test_the_search_for_an_anomaly_starts_with_the_copy(second, first, tiny_data, tmp_path):
     checkpoint = first.latest_checkpoint()
     checkpoint.arrays["generator.2.weight"][:] = math.inf
-    del checkpoint.state["run_folder"]
     with first.lock():
         first.save_checkpoint(99, checkpoint.arrays, checkpoint.state)
     folder, training = start(second(), tiny_data(), tmp_path / "second")

@@ -149,8 +149,8 @@ def test_a_wrong_state_in_a_valid_file_is_refused(tiny_experiment, tiny_data, tm
     advance(training, 3)
     arrays, plain = training.state()
     plain["streams"]["streams"]["noise"]["buffer_pos"] = 5
-    write_checkpoint(tmp_path / "a.tgn", arrays, plain)
-    checkpoint = read_checkpoint(tmp_path / "a.tgn")
+    write_checkpoint(tmp_path / "a.safetensors", arrays, plain)
+    checkpoint = read_checkpoint(tmp_path / "a.safetensors")
     with pytest.raises(CheckpointError, match=r"says 5 for streams\.noise\.buffer_pos; expected"):
         training.load_state(checkpoint.arrays, checkpoint.state)
 
@@ -177,7 +177,7 @@ def test_unknown_settings_in_a_state_are_refused(tiny_experiment, tiny_data):
 
 def test_other_readers_of_a_checkpoint_refuse_it_too(tmp_path):
     good = {"image_shape": [28, 28], "epoch": 2, "steps": 30}
-    path = tmp_path / "a.tgn"
+    path = tmp_path / "a.safetensors"
     assert image_shape(Checkpoint({}, good, path)) == (28, 28)
     assert moment(Checkpoint({}, good, path)) == (2, 30)
     for key, read in (("image_shape", image_shape), ("epoch", moment), ("steps", moment)):

@@ -30,7 +30,7 @@ def test_the_file_is_its_chunks_joined(tmp_path_factory, chunks):
     assert os.listdir(path.parent) == ["a"]
 
 
-def test_views_of_wider_items_and_several_dimensions_are_written_as_bytes(tmp_path):
+def test_views_of_any_items_are_written_as_bytes(tmp_path):
     array = np.arange(6, dtype=np.float64).reshape(2, 3)
     atomic_write(tmp_path / "a", [array.data, memoryview(np.empty((0, 3)))])
     assert (tmp_path / "a").read_bytes() == array.tobytes()
@@ -119,7 +119,7 @@ def test_a_failing_source_of_chunks_leaves_what_was_there(tmp_path):
     assert os.listdir(tmp_path) == ["a"]
 
 
-def test_bytes_reach_the_disk_before_the_name_and_the_name_before_the_return(tmp_path, monkeypatch):
+def test_bytes_then_the_name_reach_the_disk(tmp_path, monkeypatch):
     # No test can cut the power; the order of the calls is what a file system's promises rest on.
     calls = []
     for name in ("write", "fsync", "replace"):
@@ -129,7 +129,7 @@ def test_bytes_reach_the_disk_before_the_name_and_the_name_before_the_return(tmp
     assert calls == ["write", "fsync", "replace", "fsync"]
 
 
-def test_a_folder_that_cannot_be_synced_is_an_error_unless_no_folder_there_can(tmp_path, monkeypatch):
+def test_a_folder_that_cannot_be_synced_is_an_error(tmp_path, monkeypatch):
     def fail_with(code):
         def fail(_descriptor):
             raise OSError(code, os.strerror(code))

@@ -1,4 +1,4 @@
-"""The environment names what changes bits, and nobody's name or folder."""
+"""The environment records what changes bits, and no name of a user or folder."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def test_the_commit_is_the_checkouts(checkout, monkeypatch, tmp_path):
     assert describe_environment()["commit"] == head + "-dirty"
 
 
-def test_a_package_that_the_checkout_does_not_have_has_no_commit(checkout):
+def test_a_package_outside_the_checkout_has_no_commit(checkout):
     """As after `pip install --target .` in the folder of some other project."""
     package, git = checkout
     git("rm", "-q", "-r", "--cached", "tinygan")
@@ -159,7 +159,7 @@ def test_a_checkout_is_neither_written_nor_obeyed(checkout, tmp_path):
     assert {path for path in after if after[path] != before.get(path)} <= {tmp_path / ".git"}  # of the lock above
 
 
-def test_a_package_installed_inside_another_checkout_has_no_commit(checkout, monkeypatch):
+def test_a_package_in_another_checkout_has_no_commit(checkout, monkeypatch):
     package, _ = checkout
     inside = package / "site-packages" / "tinygan" / "experiments"
     inside.mkdir(parents=True)
@@ -167,7 +167,7 @@ def test_a_package_installed_inside_another_checkout_has_no_commit(checkout, mon
     assert describe_environment()["commit"] is None
 
 
-def test_a_package_that_is_not_installed_gives_its_own_version_or_none(monkeypatch):
+def test_the_version_of_a_package_that_is_not_installed(monkeypatch):
     class Module:
         __version__ = "1.2.3"
 
@@ -209,5 +209,5 @@ def test_other_differences_are_not_mentioned():
     assert differences(described, other) == []
 
 
-def test_a_description_without_anything_differs_in_everything_known():
+def test_an_empty_description_differs_in_everything():
     assert len(differences({}, dict.fromkeys(environment._DECISIVE, "x"))) == len(environment._DECISIVE)

@@ -47,7 +47,7 @@ def test_numpy_scalars_and_tuples_become_plain(value, expected):
     assert type(result) is type(expected)
 
 
-def test_numbers_that_are_not_finite_become_null_only_on_request():
+def test_non_finite_numbers_become_null_only_on_request():
     values = [float("nan"), np.float32("inf"), -float("inf"), 1.0]
     assert json_value(values, "value", non_finite_as_null=True) == [None, None, None, 1.0]
     assert repr(json_value(values, "value")) == "[nan, inf, -inf, 1.0]"

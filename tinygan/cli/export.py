@@ -14,7 +14,7 @@ from tinygan.cli.arguments import open_run, path
 from tinygan.config.experiment import load_experiment
 from tinygan.experiments.build import build_discriminator, build_generator
 from tinygan.experiments.protocol import BEST, LAST, choose_checkpoint
-from tinygan.experiments.saved_state import AVERAGE, arrays_under
+from tinygan.experiments.saved_state import weights_of
 from tinygan.experiments.weights import LAYOUTS, PYTORCH, TINYGAN, save_weights
 from tinygan.runs.checkpoint import Checkpoint
 from tinygan.runs.run_folder import RunFolder
@@ -83,5 +83,5 @@ def _network(name: str, folder: RunFolder, checkpoint: Checkpoint) -> nn.Module:
 
 def _arrays_of(network: str, arrays: Mapping[str, Any]) -> dict[str, Any]:
     """Return the weights of a network by name; for the generator, the weights for samples."""
-    averages = arrays_under(AVERAGE, arrays) if network == "generator" else {}
-    return averages or arrays_under(f"{network}.", arrays)
+    averages = weights_of(network, arrays, averaged=True) if network == "generator" else {}
+    return averages or weights_of(network, arrays)

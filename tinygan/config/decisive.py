@@ -1,7 +1,7 @@
 """Which settings of an experiment decide its bits, and which may change while it runs.
 
-A run can be made longer, be given another name, or show more of itself, and is still the same run. With another
-learning rate it is not: what it has learnt so far was learnt under the old one, and no file would say so.
+A run can get a later end, another name or other outputs, and is still the same run. With another learning rate it is
+not: it was trained with the old one so far, and no file would record that.
 """
 
 from __future__ import annotations
@@ -52,24 +52,24 @@ def decisive_toml(config: ExperimentConfig) -> str:
 
 
 def changes(recorded: str, config: ExperimentConfig) -> list[str]:
-    """Say which decisive settings have changed.
+    """List the decisive settings that have changed.
 
     Parameters
     ----------
     recorded : str
-        What `decisive_toml` wrote, this version's or an earlier one's: a key it did not know yet has its default.
+        The result of `decisive_toml`, of this version or an earlier one; a key that is absent has its default.
     config : ExperimentConfig
         The settings now.
 
     Returns
     -------
     list of str
-        One part of a sentence a setting, by its dotted name; empty when it is the same run.
+        For each setting a part of a sentence with its dotted name; empty when it is the same run.
 
     Raises
     ------
     ConfigError
-        `recorded` is no experiment for this version.
+        This version cannot read `recorded`.
 
     Examples
     --------

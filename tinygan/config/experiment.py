@@ -1,13 +1,14 @@
 """Experiments as TOML files: find one, read it strictly, write the resolved one.
 
-The shipped experiments lie beside this file. Each is a text to be read: its comments say which section of the
-paper, or which habit of the released code, every number comes from.
+The shipped experiments are in `tinygan.experiments`. Their comments name the source of every number: a section of the
+paper, or the released code.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import errno
+import math
 import os
 import re
 import tomllib
@@ -16,6 +17,8 @@ from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any
+
+import tomli_w
 
 from tinygan.config.overrides import apply_overrides
 from tinygan.config.refusals import Place, show
@@ -28,7 +31,6 @@ from tinygan.config.sections import (
     OutputConfig,
     TrainingConfig,
 )
-from tinygan.config.toml_writer import dumps
 from tinygan.errors import ConfigError, did_you_mean
 from tinygan.runs.plain_files import read_plain
 from tinygan.runs.run_folder import RunFolder
@@ -144,9 +146,9 @@ def shipped_experiments() -> list[ExperimentConfig]:
 
 
 def to_toml(config: ExperimentConfig) -> str:
-    """Write the resolved configuration: every default spelled out, and nothing left to look up.
+    """Write the resolved configuration, with every default.
 
-    Keys that are absent because they switch something off (such as ``max_col_norm``) stay absent.
+    Keys that are None (such as ``max_col_norm``) are absent.
 
     Parameters
     ----------
@@ -169,10 +171,16 @@ def to_toml(config: ExperimentConfig) -> str:
     >>> parse_experiment(to_toml(config), "config.toml") == config
     True
     """
-    return dumps(dataclasses.asdict(config, dict_factory=_without_none))
+    try:
+        return tomli_w.dumps(dataclasses.asdict(config, dict_factory=_writable), indent=2)
+    except TypeError as error:
+        raise ConfigError(f"{config.name}: cannot be written as TOML: {error}") from error
 
 
-def _without_none(items: list[tuple[str, Any]]) -> dict[str, Any]:
+def _writable(items: list[tuple[str, Any]]) -> dict[str, Any]:
+    for key, value in items:
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ConfigError(f"{key}: an experiment holds finite numbers; got {value}")
     return {key: value for key, value in items if value is not None}  # TOML has no null
 
 

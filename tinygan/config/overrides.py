@@ -1,7 +1,7 @@
 """Change single values of an experiment before it is checked: ``training.epochs=5``.
 
-This works on what `tomllib` returns, so an override obeys exactly the rules that the file obeys, and a
-refusal quotes the override that caused it.
+Overrides change the result of `tomllib`, so they follow the same rules as the file. A refusal quotes the override that
+caused it.
 """
 
 from __future__ import annotations

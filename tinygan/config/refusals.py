@@ -1,4 +1,4 @@
-"""How a refusal reads: which source, which key, what was expected and what came.
+"""The text of a refusal: the source, the key, what was expected and what came.
 
 Every error about an experiment begins with the file (or the override) and the full dotted key, as in
 ``mnist.toml: training.batch: expected an integer of at least 1, got "100" (a string)``.
@@ -7,10 +7,11 @@ Every error about an experiment begins with the file (or the override) and the f
 from __future__ import annotations
 
 import dataclasses
+import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from tinygan.config.toml_writer import key_text, quote
 from tinygan.errors import ConfigError
 
 KeyPath = tuple[str | int, ...]
@@ -66,6 +67,28 @@ def dotted(path: KeyPath) -> str:
     """Write a path as an error shows it: ``generator.layers[2].units``."""
     steps = (f"[{step}]" if isinstance(step, int) else f".{key_text(step)}" for step in path)
     return "".join(steps).removeprefix(".")
+
+
+def quote(text: str) -> str:
+    r"""Write a text as TOML does: in double quotes, with control characters escaped.
+
+    Examples
+    --------
+    >>> print(quote('say "hi"\n'))
+    "say \"hi\"\n"
+    """
+    return json.dumps(text, ensure_ascii=False)
+
+
+def key_text(key: str) -> str:
+    """Write a key as TOML does: with quotes only where it needs them.
+
+    Examples
+    --------
+    >>> print(key_text("lr_min"), key_text("learning rate"))
+    lr_min "learning rate"
+    """
+    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else quote(key)
 
 
 def show(value: object) -> str:

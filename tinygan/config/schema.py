@@ -1,4 +1,4 @@
-"""A strict reader: from parsed TOML to frozen dataclasses, with refusals worth reading.
+"""Read parsed TOML strictly into frozen dataclasses.
 
 A section of an experiment is a dataclass whose annotations say what each key may hold::
 
@@ -6,10 +6,11 @@ A section of an experiment is a dataclass whose annotations say what each key ma
     class Training(Section):
         epochs: Annotated[int, Integer(at_least=1)]
         k: Annotated[int, Integer(at_least=1)] = 1
+        schedule: Literal["alternating", "simultaneous"] = "alternating"
 
-A field without a default is a required key. `read_section` refuses everything else, because a misspelled key
-that is silently ignored is a day of training with the wrong settings. Every refusal is a `ConfigError` that
-begins with the file (or the override) and the full dotted key.
+A `Literal`, a bool and another `Section` need no more than their type. A field without a default is a required key.
+`read_section` refuses everything else: a run whose misspelled key is ignored trains with the wrong settings. Every
+refusal is a `ConfigError` that begins with the file (or the override) and the full dotted key.
 """
 
 from __future__ import annotations
@@ -21,10 +22,9 @@ import re
 import struct
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
-from tinygan.config.refusals import LARGEST_INTEGER, Place, either
-from tinygan.config.toml_writer import quote
+from tinygan.config.refusals import LARGEST_INTEGER, Place, either, quote
 from tinygan.errors import did_you_mean, nearest
 
 
@@ -108,7 +108,7 @@ class Choice(Kind):
 
 
 class Integer(Kind):
-    """A whole number; true and 1.0 are none. `because` says why there is an `at_most`."""
+    """An integer; true and 1.0 are refused. `because` gives the reason for `at_most`."""
 
     def __init__(self, *, at_least: int, at_most: int = LARGEST_INTEGER, because: str = "") -> None:
         self.at_least, self.at_most = at_least, at_most
@@ -129,7 +129,7 @@ class Integer(Kind):
 
 
 class Number(Kind):
-    """A finite real number; integers are welcome. `word` is a text allowed instead.
+    """A finite real number, or an integer. `word` is a text that is allowed instead.
 
     What is `single` is used in single precision, and must be finite and within the limits there, too: 1e-50 is 0, and
     1e39 is infinite.
@@ -317,10 +317,17 @@ def kinds(section: type[Section]) -> dict[str, Kind]:
 def _kinds(section: type[Section]) -> dict[str, Kind]:
     hints = get_type_hints(section, include_extras=True)
     names = [field.name for field in dataclasses.fields(section)]  # type: ignore[arg-type]
-    return {
-        name: hints[name].__metadata__[0] if hasattr(hints[name], "__metadata__") else Table(hints[name])
-        for name in names
-    }
+    return {name: _kind(hints[name]) for name in names}
+
+
+def _kind(hint: Any) -> Kind:
+    """Return the kind that an annotation names: a type without `Annotated` is its own kind."""
+    if hasattr(hint, "__metadata__"):
+        kind: Kind = hint.__metadata__[0]
+        return kind
+    if get_origin(hint) is Literal:
+        return Choice(*get_args(hint))
+    return Flag() if hint is bool else Table(hint)
 
 
 def _default(section: type[Section], name: str) -> Any:

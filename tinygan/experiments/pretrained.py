@@ -9,7 +9,7 @@ from tinygan import nn
 from tinygan.config.experiment import ExperimentConfig, load_experiment
 from tinygan.config.layers import LayerConfig
 from tinygan.errors import CheckpointError, ConfigError, RunError
-from tinygan.experiments.saved_state import arrays_under
+from tinygan.experiments.saved_state import weights_of
 from tinygan.experiments.training import Training
 from tinygan.runs.run_folder import RunFolder
 
@@ -50,7 +50,7 @@ def load_pretrained(training: Training) -> None:
     assert isinstance(generator, nn.Sequential)
     top = nn.Sequential(*list(generator)[-len(earlier.generator.layers) :])
     try:
-        top.load_state_dict(arrays_under("generator.", checkpoint.arrays))
+        top.load_state_dict(weights_of("generator", checkpoint.arrays))
     except CheckpointError as error:
         raise ConfigError(f"{place}: {checkpoint.path}: {error}; train that run again") from error
     training.restart_average()

@@ -15,7 +15,7 @@ from tinygan.config.experiment import ExperimentConfig, load_experiment
 from tinygan.data.dataset import Dataset
 from tinygan.errors import CheckpointError, ConfigError
 from tinygan.experiments.build import build_generator
-from tinygan.experiments.saved_state import AVERAGE, arrays_under, image_shape, moment
+from tinygan.experiments.saved_state import image_shape, moment, weights_of
 from tinygan.experiments.selection import IMAGES, SAMPLES, score_samples
 from tinygan.nn import Sequential
 from tinygan.runs.checkpoint import Checkpoint
@@ -299,10 +299,10 @@ def generator_of(checkpoint: Checkpoint, config: ExperimentConfig, averaged: boo
         The checkpoint does not belong to the configuration.
     """
     pixels = math.prod(image_shape(checkpoint))
-    prefix = AVERAGE if averaged and config.generator.average_decay is not None else "generator."
+    averaged = averaged and config.generator.average_decay is not None
     try:
         generator = build_generator(config, pixels, Stream(config.seed, "weights"))
-        generator.load_state_dict(arrays_under(prefix, checkpoint.arrays))
+        generator.load_state_dict(weights_of("generator", checkpoint.arrays, averaged))
     except (ConfigError, CheckpointError) as error:
         raise CheckpointError(
             f"{checkpoint.path}: does not belong to the config.toml of its run: {error}; put that back from a copy"

@@ -31,7 +31,6 @@ from tinygan.experiments.training import Training
 from tinygan.gan.learned import answers
 from tinygan.pictures.line import axis_of, save_line_sheet
 from tinygan.pictures.sheets import save_sheet, sheet_path
-from tinygan.runs.checkpoint import Checkpoint
 from tinygan.runs.environment import describe_environment, differences
 from tinygan.runs.run_folder import RunFolder
 
@@ -172,7 +171,7 @@ def reopen(
                 training.load_state(checkpoint.arrays, checkpoint.state)
             except CheckpointError as error:
                 raise CheckpointError(f"{checkpoint.path}: {error}") from error
-        _check_records(folder, checkpoint, training)
+        folder.check_records(_epochs_done(training))
         if config != recorded and is_done(training):
             raise RunError(
                 f"{folder.path}: {_epochs_done(training)} epochs are done, and the run would end at "
@@ -191,17 +190,6 @@ def _built(config: ExperimentConfig, dataset: Dataset, device: str) -> Training:
             f"{config.name}: the networks and the data do not fit into the memory ({error}): choose fewer units, or "
             "end other programs"
         ) from error
-
-
-def _check_records(folder: RunFolder, checkpoint: Checkpoint | None, training: Training) -> None:
-    """Refuse to continue if a record is missing: each file has one for each epoch that is done."""
-    done, counted = _epochs_done(training), folder.records_at(checkpoint)
-    if counted != (done, done):
-        where = folder.path if checkpoint is None else checkpoint.path
-        raise CheckpointError(
-            f"{where}: {done} epochs are done, but metrics.jsonl and timing.jsonl had {counted[0]} and {counted[1]} "
-            "records then: expected one for each epoch; open the run again, or take the checkpoint before this one"
-        )
 
 
 def _epochs_done(training: Training) -> int:
@@ -270,13 +258,13 @@ def run(folder: RunFolder, training: Training, limits: Limits | None = None, wat
     keep_freed_memory()
     with folder.lock(), blas_threads(training.config.training.threads):
         folder.refuse_if_changed()
-        newest = folder.latest_checkpoint()
-        _check_records(folder, newest, training)
+        done = _epochs_done(training)
+        folder.check_records(done)
         # Every check has passed; only now is the folder changed.
         try:
             if load_experiment(folder.config_path) != training.config:  # `reopen` was given overrides
                 folder.write_config(to_toml(training.config))
-            folder.rewind(newest)
+            folder.rewind(done)
             side_outputs = SideOutputs()
             epoch = 0 if training.steps == 0 else training.epoch
             if epoch == 0 or (_sheet_is_due(training) and not sheet_path(folder, epoch).exists()):  # not yet drawn
@@ -377,7 +365,7 @@ def _explained(error: AnomalyError, folder: RunFolder, failed: Training) -> Anom
 
 
 def save(folder: RunFolder, training: Training, best: bool = False) -> None:
-    """Write a checkpoint of the whole state; with `best`, also as ``best.tgn``."""
+    """Write a checkpoint of the whole state; if it is the best so far, also as ``best.safetensors``."""
     arrays, plain = training.state()
     folder.save_checkpoint(training.steps, arrays, plain, best=best)
 

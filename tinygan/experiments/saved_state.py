@@ -20,17 +20,22 @@ from tinygan.errors import CheckpointError
 from tinygan.gan.monitors import WATCHED
 from tinygan.nn import Dropout, Module
 from tinygan.optim import Optimizer
-from tinygan.runs.checkpoint import Checkpoint
-from tinygan.runs.checkpoint_layout import shown
-from tinygan.runs.run_folder import POSITION
+from tinygan.runs.checkpoint import Checkpoint, shown
 
 if TYPE_CHECKING:
     from tinygan.experiments.training import Training
 
-AVERAGE = "average."  # before the names of the generator's averaged weights in a checkpoint
+# The names of arrays in a checkpoint are made and taken apart in this file only:
+#   order                           the permutation of the training images
+#   generator.*, discriminator.*    the weights, under the names of `Module.state_dict`
+#   average.*                       the averages of the generator's weights, under the same names
+#   generator_optimizer.* etc.      what an optimizer keeps, under the names of its ``state_dict``
+_AVERAGE = "average."
 
-_NEEDED = {"epoch", "position", "steps", "image_shape", "streams", "monitor"}
-_OPTIONAL = {"configuration", "images_sha256", "best_validation", POSITION}  # not in every earlier version
+_NEEDED = {
+    "epoch", "position", "steps", "image_shape", "configuration", "images_sha256", "streams", "monitor",
+    "best_validation",
+}  # fmt: skip
 _LARGEST_SIDE = 1 << 16  # pixels; no data set has larger images
 _ENDS = {"buffer_pos": 5, "has_uint32": 2, "uinteger": 1 << 32}  # the small numbers of a stream are below these
 
@@ -49,12 +54,11 @@ def check_state(training: Training, arrays: Mapping[str, Any], plain: Mapping[st
     CheckpointError
         A name is missing or unknown, or an entry does not fit; the message names it.
     """
-    players = {"generator": training.game.generator, "discriminator": training.game.discriminator}
     rules = {
         "generator_optimizer": (training.game.generator_optimizer, 1),
         "discriminator_optimizer": (training.game.discriminator_optimizer, training.game.k),
     }
-    _check_names("state", plain, _NEEDED | set(rules), _OPTIONAL)
+    _check_names("state", plain, _NEEDED | set(rules))
     epoch, position, steps = (_counter(name, plain[name]) for name in ("epoch", "position", "steps"))
     if epoch < 1 or position > training.steps_per_epoch or steps != (epoch - 1) * training.steps_per_epoch + position:
         found = f"epoch {shown(epoch)}, position {shown(position)}, steps {shown(steps)}"
@@ -62,19 +66,74 @@ def check_state(training: Training, arrays: Mapping[str, Any], plain: Mapping[st
     shape = list(training.image_shape)
     if _image_shape(plain["image_shape"]) != tuple(shape):
         raise _misfit("image_shape", plain["image_shape"], shown(shape))
-    best = plain.get("best_validation")
+    best = plain["best_validation"]
     if best is not None and not _is_finite(best):
         raise _misfit("best_validation", best, "a finite number or null")
     _check_monitor(plain["monitor"], position)
     _check_streams(plain["streams"], training, steps)
     _check_order(arrays.get("order"), training.order)
-    _check_arrays(arrays, training, players, steps)
+    _check_arrays(arrays, training, steps)
     for name, (rule, updates) in rules.items():
-        _check_rule(name, rule, plain[name], arrays_under(f"{name}.", arrays), updates * steps, epoch)
+        _check_rule(name, rule, plain[name], _under(f"{name}.", arrays), updates * steps, epoch)
 
 
-def arrays_under(prefix: str, arrays: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the arrays whose names begin with `prefix`, by the rest of their names."""
+def collect_arrays(training: Training) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return all arrays of a training by their names in a checkpoint, and the other values of its optimizers."""
+    arrays, rules = {"order": np.asarray(training.order)}, {}
+    for player, network, optimizer in _players(training):
+        rule = optimizer.state_dict()
+        arrays |= _named(f"{player}.", network.state_dict()) | _named(f"{player}_optimizer.", rule.pop("arrays"))
+        rules[f"{player}_optimizer"] = rule
+    if training.average is not None:
+        names = (name for name, _ in training.game.generator.named_parameters())
+        arrays |= _named(_AVERAGE, dict(zip(names, training.average.arrays(), strict=True)))
+    return arrays, rules
+
+
+def load_arrays(training: Training, arrays: Mapping[str, Any], plain: Mapping[str, Any]) -> None:
+    """Put what `collect_arrays` returned back, after `check_state`; but for the order."""
+    for player, network, optimizer in _players(training):
+        network.load_state_dict(weights_of(player, arrays))
+        rule = f"{player}_optimizer"
+        optimizer.load_state_dict({**plain[rule], "arrays": _under(f"{rule}.", arrays)})
+    if training.average is not None:
+        averages = weights_of("generator", arrays, averaged=True)
+        ordered = [averages[name] for name, _ in training.game.generator.named_parameters()]
+        training.average.load_arrays(ordered, updates=plain["steps"])  # it begins with the run
+
+
+def weights_of(player: str, arrays: Mapping[str, Any], averaged: bool = False) -> dict[str, Any]:
+    """Return the weights of a network of a checkpoint under the names of `Module.state_dict`.
+
+    Parameters
+    ----------
+    player : {"generator", "discriminator"}
+    arrays : mapping of str to ndarray
+        Of a checkpoint.
+    averaged : bool
+        Return the averages of the generator's weights: none if the run averages none.
+
+    Examples
+    --------
+    >>> weights_of("generator", {"generator.0.bias": 1, "discriminator.0.bias": 2, "average.0.bias": 3}, averaged=True)
+    {'0.bias': 3}
+    """
+    return _under(_AVERAGE if averaged else f"{player}.", arrays)
+
+
+def _players(training: Training) -> list[tuple[str, Module, Optimizer]]:
+    game = training.game
+    return [
+        ("generator", game.generator, game.generator_optimizer),
+        ("discriminator", game.discriminator, game.discriminator_optimizer),
+    ]
+
+
+def _named(prefix: str, arrays: Mapping[str, Any]) -> dict[str, Any]:
+    return {prefix + name: array for name, array in arrays.items()}
+
+
+def _under(prefix: str, arrays: Mapping[str, Any]) -> dict[str, Any]:
     return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
 
 
@@ -199,23 +258,19 @@ def _check_order(found: Any, own: Any) -> None:
         raise _misfit("order", "some images twice or never", f"each number from 0 to {len(own) - 1} once")
 
 
-def _check_arrays(
-    arrays: Mapping[str, Any], training: Training, players: Mapping[str, Module], steps: int
-) -> None:
-    """Compare the names, shapes and dtypes of all arrays, except the order, with those of the training."""
-    game = training.game
-    expected = {
-        f"{player}.{name}": array for player, network in players.items() for name, array in network.state_dict().items()
-    }
-    if training.average is not None:
-        expected |= {AVERAGE + name: parameter for name, parameter in game.generator.named_parameters()}
-    for player, rule in (("generator", game.generator_optimizer), ("discriminator", game.discriminator_optimizer)):
-        if steps:  # by then each parameter has had a gradient
+def _check_arrays(arrays: Mapping[str, Any], training: Training, steps: int) -> None:
+    """Compare the names, shapes and dtypes of all arrays with the training's own, but for the order."""
+    expected: dict[str, Any] = {}
+    for player, network, rule in _players(training):
+        expected |= _named(f"{player}.", network.state_dict())
+        if steps:  # then each parameter has had a gradient
             expected |= {
                 f"{player}_optimizer.{slot}.{position}": parameter
                 for position, parameter in enumerate(rule.params)
                 for slot in rule.slots
             }
+    if training.average is not None:
+        expected |= _named(_AVERAGE, dict(training.game.generator.named_parameters()))
     lacking = [name for name in expected if name not in arrays]
     if lacking:
         more = f", and {len(lacking) - 1} more are" if len(lacking) > 1 else ""
@@ -246,13 +301,13 @@ def not_finite(arrays: Mapping[str, Any]) -> str | None:
 
 
 def _check_rule(name: str, rule: Optimizer, found: object, arrays: dict[str, Any], updates: int, epoch: int) -> None:
-    """Compare the counters of a rule, then load the state into a copy of it."""
-    _check_names(name, found, {"updates", "epoch"}, set(found) if isinstance(found, Mapping) else None)
+    """Ask a copy of the rule whether it takes the state, after what every rule counts has been compared."""
+    counters = {"updates", "epoch", "parameter_updates"}
+    _check_names(name, found, counters, set(found) if isinstance(found, Mapping) else None)
     assert isinstance(found, Mapping)
     if type(found["updates"]) is not int or found["updates"] != updates:
         raise _misfit(f"{name}.updates", found["updates"], f"{updates}, as the steps say")
-    counts = [updates] * len(rule.params)  # earlier versions had one count for all parameters
-    if found.get("parameter_updates", counts) != counts:
+    if found["parameter_updates"] != [updates] * len(rule.params):
         raise _misfit(f"{name}.parameter_updates", found["parameter_updates"], f"{updates} for each, as the steps say")
     if type(found["epoch"]) is not int or not 1 <= found["epoch"] <= epoch:
         raise _misfit(f"{name}.epoch", found["epoch"], f"a whole number from 1 to {epoch}")

@@ -2,7 +2,7 @@
 
 The losses of the game do not show when to stop: at the equilibrium they are constant, and before it they rise and fall
 together. The paper does not treat the question; its successor on conditional nets (Mirza and Osindero, 2014) stops at
-the best validation log-likelihood, and so ``checkpoints/best.tgn`` keeps that epoch.
+the best validation log-likelihood, and so ``checkpoints/best.safetensors`` keeps that epoch.
 """
 
 from __future__ import annotations

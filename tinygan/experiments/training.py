@@ -7,13 +7,10 @@ from __future__ import annotations
 
 import hashlib
 import math
-import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from functools import cached_property
 from typing import Any
-
-import numpy as np
 
 from tinygan import gan, optim
 from tinygan.backend import Streams
@@ -24,7 +21,7 @@ from tinygan.engine import Tensor
 from tinygan.errors import AnomalyError, CheckpointError, ConfigError
 from tinygan.experiments.build import build_game
 from tinygan.experiments.captured import CapturedSteps
-from tinygan.experiments.saved_state import AVERAGE, arrays_under, check_state, not_finite
+from tinygan.experiments.saved_state import check_state, collect_arrays, load_arrays, not_finite
 from tinygan.nn import Module
 
 LOOK_EVERY = 100  # steps between two checks of a device that runs ahead
@@ -234,8 +231,7 @@ class Training:
         """
         if self.backend.runs_ahead:
             self._look_back()
-        game = self.game
-        arrays: dict[str, Any] = {"order": np.asarray(self.order)}
+        arrays, rules = collect_arrays(self)
         plain: dict[str, Any] = {
             "epoch": self.epoch,
             "position": self.position,
@@ -246,25 +242,15 @@ class Training:
             "streams": self.streams.state_dict(),
             "monitor": self.monitor.state_dict(),
             "best_validation": None if math.isinf(self.best_validation) else self.best_validation,
+            **rules,
         }
-        for player, network, optimizer in (
-            ("generator", game.generator, game.generator_optimizer),
-            ("discriminator", game.discriminator, game.discriminator_optimizer),
-        ):
-            arrays |= {f"{player}.{name}": array for name, array in network.state_dict().items()}
-            rule = optimizer.state_dict()
-            arrays |= {f"{player}_optimizer.{name}": array for name, array in rule.pop("arrays").items()}
-            plain[f"{player}_optimizer"] = rule
-        if self.average is not None:
-            names = (name for name, _ in game.generator.named_parameters())
-            arrays |= {f"{AVERAGE}{name}": array for name, array in zip(names, self.average.arrays(), strict=True)}
         broken = not_finite(arrays)
         if broken is not None:
             raise AnomalyError(f"step {self.steps}, epoch {self.epoch}: a number in {broken} is nan or infinite")
         return arrays, plain
 
     def load_state(self, arrays: Mapping[str, Any], plain: Mapping[str, Any]) -> None:
-        """Continue from a state of `state`; warn if it is too old to name its settings or images.
+        """Continue from a state that `state` returned.
 
         Raises
         ------
@@ -284,42 +270,15 @@ class Training:
         if "images_sha256" in plain:
             self._refuse_other_images(plain["images_sha256"])
         check_state(self, arrays, plain)
-        self._warn_of_age(plain)
-        game = self.game
-        for player, network, optimizer in (
-            ("generator", game.generator, game.generator_optimizer),
-            ("discriminator", game.discriminator, game.discriminator_optimizer),
-        ):
-            network.load_state_dict(arrays_under(f"{player}.", arrays))
-            optimizer.load_state_dict(
-                {**plain[f"{player}_optimizer"], "arrays": arrays_under(f"{player}_optimizer.", arrays)}
-            )
-        if self.average is not None:
-            averages = [arrays[AVERAGE + name] for name, _ in game.generator.named_parameters()]
-            self.average.load_arrays(averages, updates=plain["steps"])  # it starts with the run
+        load_arrays(self, arrays, plain)
         self._set_order(order)
         self._last = None
         self._captured = CapturedSteps(self)  # the state of the rules is in other memory now
         self.epoch, self.position, self.steps = plain["epoch"], plain["position"], plain["steps"]
         self.streams.load_state_dict(plain["streams"])
         self.monitor.load_state_dict(plain["monitor"])
-        best = plain.get("best_validation")
+        best = plain["best_validation"]
         self.best_validation = -math.inf if best is None else float(best)
-
-    def _warn_of_age(self, plain: Mapping[str, Any]) -> None:
-        """Warn of what an earlier tinygan did not record, and is assumed."""
-        if "configuration" not in plain:
-            warnings.warn(
-                "an earlier tinygan wrote the checkpoint and did not record its settings; they are assumed to be the "
-                "present ones",
-                stacklevel=3,
-            )
-        if "images_sha256" not in plain:
-            warnings.warn(
-                f"an earlier tinygan wrote the checkpoint and did not record its images; they are assumed to be the "
-                f"present ones of {self.config.data.set!r}",
-                stacklevel=3,
-            )
 
     def _refuse_other_settings(self, recorded: object) -> None:
         try:

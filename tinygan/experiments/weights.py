@@ -33,9 +33,9 @@ from numpy.lib import format as npy
 from tinygan import nn
 from tinygan.errors import CheckpointError, DtypeError
 from tinygan.runs.atomic import atomic_write
-from tinygan.runs.checkpoint import LARGEST_HEADER
-from tinygan.runs.checkpoint_layout import STORED_DTYPES, Array, shown
-from tinygan.runs.plain_files import opened_to_read
+from tinygan.runs.checkpoint import shown
+from tinygan.runs.plain_files import opened_to_read, refused
+from tinygan.runs.safetensors_file import Array, decode, encode, storable, usable
 
 TINYGAN, PYTORCH = "tinygan", "pytorch"
 LAYOUTS = (TINYGAN, PYTORCH)
@@ -81,18 +81,15 @@ def save_weights(
     True
     """
     path = Path(path)
-    encode, _ = _format_of(path)
+    encode_as, _ = _format_of(path)
     transposed = sorted(_transposed("save_weights", layout, network) & weights.keys())
-    arrays = {name: _storable(name, array) for name, array in sorted(weights.items())}
+    arrays = storable("save_weights", weights)
     for name in transposed:
         arrays[name] = np.ascontiguousarray(arrays[name].T)
-    try:
-        atomic_write(path, [encode(arrays, layout, transposed)])
-    except OSError as error:
-        raise CheckpointError(
-            f"{path}: cannot be written: {error.strerror or error}; free space, correct the permissions, or choose "
-            "another name"
-        ) from error
+    chunks = encode_as(arrays, layout, transposed)
+    advice = "free space, correct the permissions, or choose another name"
+    with refused(CheckpointError, f"{path}: cannot be written", advice):
+        atomic_write(path, chunks)
 
 
 def load_weights(
@@ -120,7 +117,7 @@ def load_weights(
     ------
     CheckpointError
         The file is missing or damaged, has another format or layout, or holds something else than arrays of numbers. A
-        safetensors file has no checksum: changed numbers inside it are not detected.
+        safetensors file of another program has no checksum: changed numbers in it are not detected.
 
     Examples
     --------
@@ -131,14 +128,10 @@ def load_weights(
     {'bias': array([0., 0.], dtype=float32)}
     """
     path = Path(path)
-    _, decode = _format_of(path)
-    try:
-        with opened_to_read(path) as (file, size):
-            arrays, said, transposed = _decoded(path, decode, file, size)
-    except CheckpointError:
-        raise
-    except OSError as error:
-        raise CheckpointError(f"{path}: cannot be read: {error.strerror or error}; give the file of weights") from error
+    _, decode_as = _format_of(path)
+    cannot_be_read = refused(CheckpointError, f"{path}: cannot be read", "give the file of weights")
+    with cannot_be_read, opened_to_read(path) as (file, size):
+        arrays, said, transposed = _decoded(path, decode_as, file, size)
     if said == _FROM_PYTORCH and layout is None:
         raise CheckpointError(
             f"{path}: PyTorch has written it (its format is 'pt'), so weights of Linear are (out, in): give "
@@ -197,73 +190,31 @@ def _names_said(said: Said, arrays: Mapping[str, Array]) -> set[str]:
     return set(names)
 
 
-def _storable(name: str, array: Array) -> Array:
-    """Return the array as it is stored, or refuse it."""
-    if not isinstance(name, str) or not name.isprintable() or name in ("", "__metadata__"):
-        raise DtypeError(f"save_weights: an array is named {name!r}; expected printable text, not '__metadata__'")
-    if not isinstance(array, np.ndarray | np.generic) or array.dtype.name not in STORED_DTYPES:
-        found = array.dtype if hasattr(array, "dtype") else type(array).__name__
-        raise DtypeError(
-            f"save_weights: {name} is of type {found}; expected a NumPy array of {', '.join(STORED_DTYPES)}: convert it"
-        )
-    return np.require(array, STORED_DTYPES[array.dtype.name], "C")
-
-
-def _loaded(name: str, array: Array) -> Array:
-    """Return a loaded array in native byte order and C order; refuse anything but an array of numbers."""
-    if array.dtype.name not in STORED_DTYPES:
-        raise CheckpointError(f"{name} has dtype {array.dtype}; expected {', '.join(STORED_DTYPES)}")
-    return np.array(array, array.dtype.newbyteorder("="), order="C")
-
-
 # ---------------------------------------------------------------------- the formats
 
 
 # What a file records: its layout, and the list of the transposed arrays.
 Said = tuple[Any, Any]
+Chunks = list[bytes | memoryview]
 _NOTHING: Said = (None, None)
-_KEY, _CHECKSUM = "tinygan", b" crc32 "
+_CHECKSUM = b" crc32 "
 _FROM_PYTORCH: Said = ("pt", None)  # of other programs; it does not say which arrays are weights of Linear
 
 
-def _text_of(layout: str, transposed: list[str]) -> str:
-    return json.dumps({"layout": layout, "transposed": transposed})
-
-
-def _said_in(text: str | bytes) -> Said:
-    said = json.loads(text)
-    return said["layout"], said["transposed"]
-
-
-def _encode_safetensors(arrays: dict[str, Array], layout: str, transposed: list[str]) -> bytes:
-    from safetensors.numpy import save
-
-    return save(arrays, {_KEY: _text_of(layout, transposed)})
+def _encode_safetensors(arrays: dict[str, Array], layout: str, transposed: list[str]) -> Chunks:
+    return encode("save_weights", arrays, {"layout": layout, "transposed": transposed})
 
 
 def _decode_safetensors(file: BinaryIO, size: int) -> tuple[dict[str, Array], Said]:
-    from safetensors.numpy import load
-
-    beginning = file.read(8)
-    length = int.from_bytes(beginning, "little")
-    if len(beginning) < 8 or not 2 <= length <= min(size - 8, LARGEST_HEADER):
-        raise CheckpointError(f"its header would have {length} bytes")
-    beginning += file.read(length)
-    header = json.loads(beginning[8:])
-    # Only the bytes that the header names are read: a sparse file can have a large size without content.
-    ends = (entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__")
-    if 8 + length + max(ends, default=0) != size:
-        raise CheckpointError("its header accounts for another size")
-    arrays = {name: _loaded(name, array) for name, array in load(beginning + file.read(size)).items()}
-    metadata = header.get("__metadata__") or {}
-    if _KEY in metadata:
-        return arrays, _said_in(metadata[_KEY])
+    arrays, metadata, said = decode(file, size)
+    if said is not None:
+        return arrays, (said["layout"], said["transposed"])
     return arrays, _FROM_PYTORCH if metadata.get("format") == "pt" else _NOTHING
 
 
-def _encode_npz(arrays: dict[str, Array], layout: str, transposed: list[str]) -> memoryview:
-    """Encode as `numpy.savez`, which cannot store arrays with the names of its arguments."""
-    text = _text_of(layout, transposed).encode()
+def _encode_npz(arrays: dict[str, Array], layout: str, transposed: list[str]) -> Chunks:
+    """Do what `numpy.savez` does, also for arrays that are named like one of its arguments."""
+    text = json.dumps({"layout": layout, "transposed": transposed}).encode()
     comment = text + _CHECKSUM + b"%08x" % zlib.crc32(text)
     if len(comment) > zipfile.ZIP_MAX_COMMENT:
         raise DtypeError("save_weights: the names of the transposed arrays do not fit an .npz file; use .safetensors")
@@ -273,7 +224,7 @@ def _encode_npz(arrays: dict[str, Array], layout: str, transposed: list[str]) ->
         for name, array in arrays.items():
             with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as file:
                 npy.write_array(file, array, allow_pickle=False)
-    return content.getbuffer()
+    return [content.getbuffer()]
 
 
 _LONGEST_END = 22 + zipfile.ZIP_MAX_COMMENT  # bytes of the record at the end of an archive
@@ -298,11 +249,12 @@ def _decode_npz(file: BinaryIO, size: int) -> tuple[dict[str, Array], Said]:
             if name in arrays or name == member.filename:
                 raise CheckpointError(f"its member {member.filename!r} is not an array, or occurs twice")
             with archive.open(member) as content:
-                arrays[name] = _loaded(name, _read_npy(content.read()))  # to the end, where the CRC is checked
+                arrays[name] = usable(name, _read_npy(content.read()))  # to the end, where the CRC is compared
     text, found, checksum = archive.comment.rpartition(_CHECKSUM)
     if archive.comment and not (found and checksum == b"%08x" % zlib.crc32(text)):
         raise CheckpointError("the comment of the archive, which names its layout, is damaged")
-    return arrays, _said_in(text) if found else _NOTHING
+    said = json.loads(text) if found else {"layout": None, "transposed": None}
+    return arrays, (said["layout"], said["transposed"])
 
 
 def _read_npy(content: bytes) -> Array:
@@ -318,7 +270,7 @@ def _read_npy(content: bytes) -> Array:
     return np.frombuffer(data, dtype).reshape(shape, order="F" if fortran_order else "C")
 
 
-Encode = Callable[[dict[str, Array], str, list[str]], "bytes | memoryview"]
+Encode = Callable[[dict[str, Array], str, list[str]], Chunks]
 Decode = Callable[[BinaryIO, int], tuple[dict[str, Array], Said]]
 
 FORMATS: dict[str, tuple[Encode, Decode]] = {

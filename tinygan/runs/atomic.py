@@ -1,12 +1,12 @@
-"""Files that are either whole or not there, whatever happens while they are written.
+"""Write files that are whole or absent, whatever happens during the writing.
 
 A program may be killed, or a disk may fill up, between any two system calls. So a file is never written
 under its own name: the bytes go to a temporary file in the same folder (a rename works only within one
 file system), they are forced to the disk, and one rename, which POSIX promises to be atomic, puts them in
 place. At every moment the name stands for all of the old content or all of the new.
 
-A process that is killed leaves its temporary file behind. `remove_temporaries` deletes such files; only
-whoever has the folder for itself may call it, for it cannot tell a leftover from the file of a live writer.
+A process that is killed leaves its temporary file behind. `remove_temporaries` deletes such files. Call it only while
+no other process writes into the folder: it cannot distinguish a leftover from a file that is being written.
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ def sync_folder(folder: str | os.PathLike[str]) -> None:
 
 
 def final_name(name: str) -> str:
-    """Return what a file that `atomic_write` has begun would be called in the end; any other name as it is.
+    """Return the final name of a temporary file of `atomic_write`; return any other name unchanged.
 
     Examples
     --------

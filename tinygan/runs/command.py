@@ -1,4 +1,4 @@
-"""Commands that we print: each runs in a shell as it is printed.
+"""Write commands that run in a shell as they are printed.
 
 Every message, record and page that shows a command gets its text from `command`, so quoting is decided in one place.
 """
@@ -39,12 +39,12 @@ def command(*words: str | os.PathLike[str], program: str = "tinygan") -> str:
 
 
 def recorded_options(environment: Mapping[str, Any]) -> list[str | os.PathLike[str]]:
-    """Return the options under which a run was made and which its configuration does not hold.
+    """Return the options of a run that its configuration does not hold.
 
     Parameters
     ----------
     environment : mapping
-        What ``environment.json`` says: ``data_folder`` and ``device``, where they are there.
+        The content of ``environment.json``; ``data_folder`` and ``device`` are used if present.
 
     Examples
     --------

@@ -1,10 +1,10 @@
 """What the bits of a run depend on besides its configuration: versions, libraries, threads, the machine.
 
-The same configuration and seed give the same bytes only on the same arithmetic. A BLAS that splits a product
-among other threads, or a processor with other vector instructions, adds in another order and rounds
-otherwise. So each run records where it was made, and a resumed run says what has changed.
+The same configuration and seed give the same bytes only on the same arithmetic. A BLAS with another number of threads,
+or a processor with other vector instructions, adds in another order and rounds differently. So each run records its
+machine, and a resumed run reports what has changed.
 
-The description names no host, no user and no folder: run folders are meant to be shown around.
+The description contains no name of a host, a user or a folder: run folders can be shared.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def describe_environment() -> dict[str, Any]:
         (of the checkout that holds the package, with "-dirty" when files of the package differ from it; None
         when there is none), ``blas``, ``blas_version``, ``blas_threads`` (int: what the variables and the number
         of processors lead to; a limit set by a program at run time is not seen), ``thread_variables``.
-        What cannot be found out is None.
+        A value that cannot be determined is None.
 
     Examples
     --------
@@ -80,12 +80,12 @@ def describe_environment() -> dict[str, Any]:
 
 
 def differences(recorded: Mapping[str, Any], current: Mapping[str, Any]) -> list[str]:
-    """Say what differs between two environments and can change the bits of a run.
+    """List the differences between two environments that can change the bits of a run.
 
     Parameters
     ----------
     recorded, current : mapping
-        What `describe_environment` said when the run was made, and says now.
+        The results of `describe_environment` when the run was made, and now.
 
     Returns
     -------

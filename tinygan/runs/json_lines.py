@@ -1,15 +1,14 @@
-r"""Records that grow line by line: ``metrics.jsonl`` and ``timing.jsonl``.
+r"""Append records to ``metrics.jsonl`` and ``timing.jsonl``, read them, and cut them back to an epoch.
 
 One record is one line of JSON. A process that is killed while it appends can leave the last line torn, and
-nothing else: a line counts only once its newline is there. Numbers that are nan or infinite are written as
-``null``, because JSON has no word for them and other programs read these files; keys keep the order given.
+nothing else: a line counts only if its newline is there. Numbers that are nan or infinite are written as
+``null``, because JSON cannot express them and other programs read these files. Keys keep their order.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,18 +17,18 @@ from typing import Any
 from tinygan.errors import RunError
 from tinygan.runs.atomic import write_all
 from tinygan.runs.json_values import json_value
-from tinygan.runs.plain_files import open_to_write, read_plain
+from tinygan.runs.plain_files import open_to_write, read_plain, refused
 
 
 def append_record(path: Path, record: Mapping[str, Any]) -> None:
     r"""Add one record to the end of a file, which is created if need be; a torn last line is dropped.
 
-    The record reaches the system at once, and the disk with the next `synced_length`.
+    The record reaches the system at once, and the disk with the next `sync_records`.
 
     Raises
     ------
     DtypeError
-        When a value has no place in JSON.
+        When JSON cannot hold a value.
     RunError
         When the system refuses to write. The file ends where it ended before.
 
@@ -70,18 +69,11 @@ def read_records(path: Path) -> list[dict[str, Any]]:
     ...     read_records(Path(folder, "m.jsonl"))
     [{'step': 1}]
     """
-    try:
-        content = read_plain(path)
-    except FileNotFoundError:
-        return []
-    except OSError as error:
-        raise RunError(f"{path}: cannot be read: {error.strerror or error}; correct its permissions") from error
-    *lines, _torn = content.split(b"\n")
-    return [_record(path, number, line) for number, line in enumerate(lines, start=1)]
+    return [_record(path, number, line) for number, line in enumerate(_lines(path), start=1)]
 
 
-def synced_length(path: Path) -> int:
-    """Force the file to the disk and count the bytes of its whole lines; a missing file has none.
+def sync_records(path: Path) -> None:
+    """Force the file to the disk; a missing file has nothing to lose.
 
     Raises
     ------
@@ -90,118 +82,40 @@ def synced_length(path: Path) -> int:
 
     Examples
     --------
-    >>> synced_length(Path("no-such-file.jsonl"))
-    0
+    >>> sync_records(Path("no-such-file.jsonl"))
     """
-    if not os.path.lexists(path):
-        return 0
-    with _opened(path) as descriptor:
-        os.fsync(descriptor)
-        return _whole_lines(descriptor)
+    if os.path.lexists(path):
+        with _opened(path) as descriptor:
+            os.fsync(descriptor)
 
 
-def synced_count(path: Path) -> int:
-    """Force the file to the disk and count its whole lines; a missing file has none.
+def length_until(path: Path, epoch: int) -> int:
+    r"""Count the bytes of the records of the epochs from 1 to `epoch`: one each, in this order.
 
-    Unlike the length in bytes, this number is the same for two runs whose records differ in nothing but the clock.
+    What follows them, whole or torn, is not read.
 
     Raises
     ------
     RunError
-        When the disk reports an error.
-
-    Examples
-    --------
-    >>> synced_count(Path("no-such-file.jsonl"))
-    0
-    """
-    if not os.path.lexists(path):
-        return 0
-    with _opened(path) as descriptor:
-        os.fsync(descriptor)
-        return len(_line_ends(descriptor))
-
-
-def length_of(path: Path, count: int) -> int:
-    r"""Count the bytes of the first `count` lines.
-
-    Raises
-    ------
-    RunError
-        When the file has fewer whole lines.
+        When one of them is missing or damaged, or the file cannot be read.
 
     Examples
     --------
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     _ = Path(folder, "t.jsonl").write_bytes(b'{}\n{"epoch": 2}\n')
-    ...     length_of(Path(folder, "t.jsonl"), 1)
-    3
+    ...     _ = Path(folder, "m.jsonl").write_text('{"epoch": 1}\n{"epoch": 2}\n{"epo')
+    ...     length_until(Path(folder, "m.jsonl"), 1)
+    13
     """
-    if count == 0:
-        return 0
-    ends = []
-    if os.path.lexists(path):
-        with _opened(path) as descriptor:
-            ends = _line_ends(descriptor)
-    if len(ends) < count:
+    lines = _lines(path)[:epoch]
+    found = [_record(path, number, line).get("epoch") for number, line in enumerate(lines, start=1)]
+    if found != list(range(1, epoch + 1)):
         raise RunError(
-            f"{path}: expected at least the {count} records that the checkpoint counted, found {len(ends)}; "
-            "records were lost or removed: put the file back from a copy, or train again with another --out"
+            f"{path}: expected a record of each epoch from 1 to {epoch}, found {len(found)} that begin with "
+            f"{found[:3]!r:.60}; records were lost or removed: put the file back from a copy, or train again with "
+            "another --out"
         )
-    return ends[count - 1]
-
-
-def count_records(path: Path, length: int) -> int:
-    r"""Count the whole lines within the first `length` bytes; a missing file has none.
-
-    Raises
-    ------
-    RunError
-        When the file cannot be read.
-
-    Examples
-    --------
-    >>> count_records(Path("no-such-file.jsonl"), 0)
-    0
-    """
-    if not os.path.lexists(path):
-        return 0
-    with _opened(path) as descriptor:
-        return sum(end <= length for end in _line_ends(descriptor))
-
-
-def check_length(path: Path, length: int) -> None:
-    """Refuse a file that does not have, or cannot be cut at, the `length` in bytes a checkpoint recorded.
-
-    Raises
-    ------
-    RunError
-        When the file is shorter, or no line ends at `length`.
-
-    Examples
-    --------
-    >>> check_length(Path("no-such-file.jsonl"), 0)
-    """
-    size = 0
-    if os.path.lexists(path):
-        with _opened(path) as descriptor:
-            size = os.fstat(descriptor).st_size
-    if size < length:
-        raise RunError(
-            f"{path}: expected at least the {length} bytes that the checkpoint recorded, found {size}; "
-            "records were lost or removed: put the file back from a copy, or train again with another --out"
-        )
-    if length == 0:
-        return
-    with _opened(path) as descriptor:
-        os.lseek(descriptor, length - 1, os.SEEK_SET)
-        last = os.read(descriptor, 1)
-    if last != b"\n":
-        raise RunError(
-            f"{path}: expected the end of a line at byte {length}, which the checkpoint recorded, found "
-            f"{last!r}; the file was edited: put it back from a copy, or train again with another --out"
-        )
+    return sum(len(line) + 1 for line in lines)
 
 
 def cut(path: Path, length: int) -> None:
@@ -225,18 +139,14 @@ def cut(path: Path, length: int) -> None:
 
 @contextmanager
 def _opened(path: Path, *, create: bool = False) -> Iterator[int]:
-    """Open for reading and writing, without a buffer that a kill could lose; say what went wrong."""
-    try:
+    """Open for reading and writing, without a buffer that a kill could lose."""
+    advice = f"its earlier lines are whole. Free space or correct the permissions of {path.parent}, then resume the run"
+    with refused(RunError, f"{path}: cannot be written", advice):
         descriptor = open_to_write(path, create=create)
         try:
             yield descriptor
         finally:
             os.close(descriptor)
-    except OSError as error:
-        raise RunError(
-            f"{path}: cannot be written: {error.strerror or error}; its earlier lines are whole. Free space "
-            f"or correct the permissions of {path.parent}, then resume the run"
-        ) from error
 
 
 def _whole_lines(descriptor: int) -> int:
@@ -254,14 +164,12 @@ def _whole_lines(descriptor: int) -> int:
     return 0
 
 
-def _line_ends(descriptor: int) -> list[int]:
-    """Return where each whole line ends, newline included, in bytes from the start of the file."""
-    ends: list[int] = []
-    position = os.lseek(descriptor, 0, os.SEEK_SET)
-    while block := os.read(descriptor, 1 << 16):
-        ends += [position + newline.end() for newline in re.finditer(b"\n", block)]
-        position += len(block)
-    return ends
+def _lines(path: Path) -> list[bytes]:
+    """Read the whole lines; a torn last line is left out, and a missing file has none."""
+    if not os.path.lexists(path):
+        return []
+    with refused(RunError, f"{path}: cannot be read", "correct its permissions"):
+        return read_plain(path).split(b"\n")[:-1]
 
 
 def _record(path: Path, number: int, line: bytes) -> dict[str, Any]:

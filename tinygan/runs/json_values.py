@@ -1,7 +1,7 @@
-"""From the values a program holds to the values JSON knows, without a silent change of meaning.
+"""Convert values to those that JSON can hold, without a silent change of meaning.
 
-Python's encoder turns the key 1 into "1", refuses NumPy's numbers and writes sets not at all. Here NumPy
-scalars become Python numbers, tuples become lists, and whatever would not come back is refused by name.
+Python's encoder turns the key 1 into "1" and refuses NumPy's numbers. Here NumPy scalars become Python numbers, tuples
+become lists, and a value that JSON would change is refused by name.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 
 from tinygan.errors import DtypeError
 
-# Far deeper than any state or record, and shallow enough for every JSON parser; a cycle ends here too.
+# Deeper than any state or record, and shallow enough for every JSON parser. A cycle ends here, too.
 _DEEPEST = 100
 
 
@@ -25,14 +25,14 @@ def json_value(value: object, name: str, *, non_finite_as_null: bool = False, de
     Parameters
     ----------
     value : object
-        Mappings with text keys, lists, tuples, text, numbers, NumPy scalars and None, nested at will.
+        Mappings with text keys, lists, tuples, text, numbers, NumPy scalars and None, nested.
         Integers may have more than 64 bits.
     name : str
         What the value is called in an error.
     non_finite_as_null : bool
-        Write nan and the infinities, which JSON proper does not know, as null.
+        Write nan and the infinities, which are not part of JSON, as null.
     depth : int
-        How deep `value` lies inside the whole; callers leave it at 0.
+        How deep `value` is nested; used by the recursion only.
 
     Raises
     ------

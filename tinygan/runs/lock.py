@@ -1,8 +1,8 @@
-"""One writer at a time: an exclusive lock on a folder.
+"""An exclusive lock on a folder: one process writes at a time.
 
 Two processes that train into one run folder would each overwrite what the other wrote. The lock is the
-system's (``flock``), so it ends with the process that holds it, however that process ends; the file itself
-stays and means nothing. The number of the process stands in the file for the one who is refused.
+system's (``flock``), so it ends with the process that holds it, however that process ends. The file stays and has no
+meaning by itself. It contains the number of the process, for the message to a second process.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from pathlib import Path
 
 from tinygan.errors import RunError
 from tinygan.runs.atomic import write_all
-from tinygan.runs.plain_files import open_to_write
+from tinygan.runs.plain_files import open_to_write, refused
 
 try:
     import fcntl
-except ImportError:  # Windows: there is no flock, and two writers are the user's own care.
+except ImportError:  # Windows has no flock: there, the user must avoid a second writer.
     fcntl = None  # type: ignore[assignment]
 
 
@@ -37,19 +37,19 @@ class Lock:
         self.descriptor, self.path = descriptor, path
 
     def is_in_place(self) -> bool:
-        """Return whether the file that is locked still has its name: another process would lock what is there now."""
+        """Return whether the locked file still has its name; if not, another process could lock a new file."""
         try:
             return os.path.samestat(os.fstat(self.descriptor), os.lstat(self.path))
         except FileNotFoundError:
             return False
 
     def check(self) -> None:
-        """Refuse to go on when the lock file was removed or replaced: the lock keeps no other process out any longer.
+        """Refuse to continue when the lock file was removed or replaced: the lock excludes no other process any more.
 
         Raises
         ------
         RunError
-            It was.
+            It was removed or replaced.
         """
         if not self.is_in_place():
             raise RunError(
@@ -61,7 +61,7 @@ class Lock:
 
 @contextmanager
 def exclusive_lock(path: Path) -> Iterator[Lock]:
-    r"""Hold the lock file `path`, which is created if need be, for the time of the ``with`` block.
+    r"""Hold the lock file `path` during the ``with`` block; create the file if it is missing.
 
     Raises
     ------
@@ -86,12 +86,8 @@ def exclusive_lock(path: Path) -> Iterator[Lock]:
 
 def _locked(path: Path) -> Lock:
     while True:
-        try:
+        with refused(RunError, f"{path}: cannot open the lock file", f"correct the permissions of {path.parent}"):
             lock = Lock(open_to_write(path, create=True), path)
-        except OSError as error:
-            raise RunError(
-                f"{path}: cannot open the lock file: {error.strerror}; correct the permissions of {path.parent}"
-            ) from error
         try:
             _take(lock.descriptor, path)
             # Between opening and locking, the file may have been removed: then this is a lock on nothing.

@@ -1,8 +1,8 @@
-"""Files that are what their names promise: no link that leads elsewhere, no pipe that waits, no device without an end.
+"""Open plain files only: no symbolic link, no pipe, no device.
 
-A run writes inside its folder only. A symbolic link in the place of ``metrics.jsonl``, or a second (hard) link to it,
-would let a run shorten a file that lies anywhere; a FIFO would make it wait for ever; ``/dev/zero`` would fill the
-memory. So whatever is opened here is looked at before a byte of it is read or written.
+A run writes inside its folder only. Through a symbolic link in the place of ``metrics.jsonl``, or a second (hard) link
+to it, a run would shorten another file. A FIFO would make it wait for ever; ``/dev/zero`` would fill the memory. So
+each file is checked after it is opened, and before a byte of it is read or written.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from tinygan.errors import RunError
+from tinygan.errors import RunError, TinyganError
 from tinygan.runs.atomic import BINARY
 
 # Windows has neither; there, a link needs a privilege, and there are no FIFOs in folders.
@@ -28,7 +28,7 @@ NO_FILE = "it is no plain file but a folder, a pipe or a device: move it away"
 
 
 def open_to_write(path: str | os.PathLike[str], *, create: bool = False) -> int:
-    """Open a plain file for reading and writing in place, and return the descriptor; nothing is cut off.
+    """Open a plain file for reading and writing in place, and return the descriptor; its content stays.
 
     Raises
     ------
@@ -65,6 +65,34 @@ def open_to_write(path: str | os.PathLike[str], *, create: bool = False) -> int:
         os.close(descriptor)
         raise
     return descriptor
+
+
+@contextmanager
+def refused(error: type[TinyganError], what: str, advice: str) -> Iterator[None]:
+    """Turn what the operating system refuses inside the ``with`` block into an error that says what to do.
+
+    Parameters
+    ----------
+    error : type of TinyganError
+    what : str
+        The file, and what cannot be done with it.
+    advice : str
+        What is still whole, and what to do.
+
+    Examples
+    --------
+    >>> from tinygan.errors import RunError
+    >>> with refused(RunError, "a.txt: cannot be read", "correct its permissions"):
+    ...     raise PermissionError(errno.EACCES, "Permission denied")
+    Traceback (most recent call last):
+    tinygan.errors.RunError: a.txt: cannot be read: Permission denied; correct its permissions
+    """
+    try:
+        yield
+    except TinyganError:
+        raise  # some of them are an OSError, too
+    except OSError as refusal:
+        raise error(f"{what}: {refusal.strerror or refusal}; {advice}") from refusal
 
 
 @contextmanager
@@ -132,7 +160,7 @@ def why_not_in_place(path: Path, *, folder: bool = False, shared: bool = True) -
     folder : bool
         Expect a folder, not a file.
     shared : bool
-        Take a file that has a second name: it will be replaced as a whole, which leaves the other as it is.
+        Accept a file that has a second name: it will be replaced, and the other name keeps its content.
 
     Examples
     --------
@@ -142,7 +170,7 @@ def why_not_in_place(path: Path, *, folder: bool = False, shared: bool = True) -
     try:
         status = os.lstat(path)
     except OSError:
-        return None  # whoever writes will be told
+        return None  # the writer gets the system's error
     if stat.S_ISLNK(status.st_mode):
         return LINK
     if folder:

@@ -1,4 +1,4 @@
-"""A run folder: everything that one training run leaves behind, in a form that a kill cannot spoil.
+"""A run folder: all files of one training run, which a kill at any moment cannot damage.
 
 ::
 
@@ -7,14 +7,13 @@
     metrics.jsonl      one record a line, no wall-clock fields: two runs can be compared byte for byte
     timing.jsonl       one record a line: the wall clock
     samples/*.png      pictures drawn on the way
-    checkpoints/       step-000001200.tgn: the last two; best.tgn: the best by validation
+    checkpoints/       step-000001200.safetensors: the last two; best.safetensors: the best by validation
     report.html        the report
     run.lock           held by the process that is training
 
-Whatever must be whole is written by `atomic_write`. A checkpoint says how far the two record files had come
-at its moment; `RunFolder.rewind` cuts them back to it, so that a resumed run goes on as if it had never been
-interrupted. Of the metrics it names the bytes; of the timing, whose bytes are the clock's, the records: so the
-checkpoints of two equal runs are equal files.
+Whatever must be whole is written by `atomic_write`. Each of the two record files has one record an epoch.
+`RunFolder.rewind` keeps those of the epochs before a checkpoint, so that a resumed run goes on as if it had never been
+interrupted.
 """
 
 from __future__ import annotations
@@ -26,34 +25,21 @@ import operator
 import os
 import threading
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
 from tinygan.errors import CheckpointError, RunError
 from tinygan.runs.atomic import atomic_write, final_name, remove_temporaries, sync_folder
-from tinygan.runs.checkpoint import Checkpoint
-from tinygan.runs.checkpoint_folder import CheckpointFolder
-from tinygan.runs.checkpoint_layout import Array
+from tinygan.runs.checkpoint import Checkpoint, CheckpointFolder
 from tinygan.runs.command import command, recorded_options
-from tinygan.runs.json_lines import (
-    append_record,
-    check_length,
-    count_records,
-    cut,
-    length_of,
-    read_records,
-    synced_count,
-    synced_length,
-)
+from tinygan.runs.json_lines import append_record, cut, length_until, read_records, sync_records
 from tinygan.runs.json_values import json_value
 from tinygan.runs.lock import Lock, exclusive_lock
-from tinygan.runs.plain_files import read_plain, why_not_in_place
+from tinygan.runs.plain_files import read_plain, refused, why_not_in_place
+from tinygan.runs.safetensors_file import Array
 
 LARGEST_ENVIRONMENT = 1 << 20  # bytes of ``environment.json``, which has one or two thousand
-
-# Under this key a checkpoint's state says which step it is and how long the record files were.
-POSITION = "run_folder"
 
 
 class RunFolder:
@@ -76,13 +62,13 @@ class RunFolder:
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     run = RunFolder.create(Path(folder, "run"), "seed = 1\n", {"python": "3.11"})
     ...     with run.lock():
-    ...         run.append_metrics({"step": 1, "loss": 0.5})
-    ...         run.save_checkpoint(1, {"weight": np.zeros(2)}, {"seed": 1}, best=True)
-    ...         run.append_metrics({"step": 2, "loss": 0.25})
-    ...         checkpoint = run.latest_checkpoint()
-    ...         run.rewind(checkpoint)
-    ...     run.metrics(), checkpoint.path.name
-    ([{'step': 1, 'loss': 0.5}], 'step-000000001.tgn')
+    ...         for epoch, loss in ((1, 0.5), (2, 0.25)):
+    ...             run.append_metrics({"epoch": epoch, "loss": loss})
+    ...             run.append_timing({"epoch": epoch, "seconds": 3.5})
+    ...         run.save_checkpoint(20, {"weight": np.zeros(2)}, {"epoch": 2}, best=True)
+    ...         run.rewind(1)
+    ...     run.metrics(), run.latest_checkpoint().path.name
+    ([{'epoch': 1, 'loss': 0.5}], 'step-000000020.safetensors')
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -128,9 +114,12 @@ class RunFolder:
         """
         run = cls(path)
         described = json.dumps(json_value(environment, "environment"), indent=2) + "\n"
-        try:
+        advice = "free space, correct the permissions, or choose another --out"
+        with refused(RunError, f"{run.path}: cannot make the run folder", advice):
             if numbered:
                 run = cls(_new_folder(run.path))
+            elif run.path.exists() and not run.path.is_dir():
+                raise RunError(f"{run.path}: expected a folder, found a file; choose another --out")
             run.path.mkdir(parents=True, exist_ok=True)
             run._refuse_unless_empty()
             with run.lock():
@@ -141,15 +130,6 @@ class RunFolder:
                 atomic_write(run.config_path, [config_text.encode()])
                 sync_folder(run.path.parent)
                 run.remember()
-        except FileExistsError as error:
-            raise RunError(f"{run.path}: expected a folder, found a file; choose another --out") from error
-        except RunError:
-            raise
-        except OSError as error:
-            raise RunError(
-                f"{run.path}: cannot make the run folder: {error.strerror}; free space, correct the "
-                "permissions, or choose another --out"
-            ) from error
         return run
 
     @classmethod
@@ -199,7 +179,7 @@ class RunFolder:
     def lock(self) -> Iterator[None]:
         """Keep every other process from writing here, and clear away what a killed one left half-written.
 
-        Inside, the same thread may take it again, by the same object: whoever reads in order to write takes it first.
+        Inside, the same thread may take it again through the same object. Take it before reading what decides a write.
 
         Raises
         ------
@@ -213,11 +193,9 @@ class RunFolder:
         with exclusive_lock(self.path / "run.lock") as lock:
             self._refuse_links()
             # Only now is every temporary file known to be a leftover and not the work of a live writer.
-            try:
+            with _refused(self.path, "cannot be cleared of half-written files"):
                 for folder in (self.path, self.samples_path, self.checkpoints_path):
                     remove_temporaries(folder)
-            except OSError as error:
-                raise _refused(self.path, "cannot be cleared of half-written files", error) from error
             self._lock, self._holder = lock, threading.get_ident()
             try:
                 yield
@@ -225,7 +203,7 @@ class RunFolder:
                 self._lock = self._holder = None
 
     def check(self) -> None:
-        """Refuse to write where this process may not any longer; every writer below asks first.
+        """Refuse to write where this process no longer may; every method that writes calls this first.
 
         Raises
         ------
@@ -247,11 +225,11 @@ class RunFolder:
                 raise RunError(f"{path}: {reason}. (The run folder itself may be a link.)")
 
     def remember(self) -> None:
-        """Take note of what stands here, for `refuse_if_changed`; hold `lock`."""
+        """Store what is in the folder, for `refuse_if_changed`; hold `lock`."""
         self._seen = self._now()
 
     def refuse_if_changed(self) -> None:
-        """Refuse to go on from what was read earlier when another process has written since; hold `lock`.
+        """Refuse to continue when another process has written since the folder was read; hold `lock`.
 
         Raises
         ------
@@ -265,10 +243,8 @@ class RunFolder:
             )
 
     def _now(self) -> object:
-        try:
+        with _refused(self.path, "cannot be read"):
             return read_plain(self.config_path), self._checkpoints.names()
-        except OSError as error:
-            raise _refused(self.path, "cannot be read", error) from error
 
     def write_config(self, text: str) -> None:
         """Replace ``config.toml``; hold `lock`.
@@ -279,10 +255,8 @@ class RunFolder:
             When the system refuses; the old one is whole.
         """
         self.check()
-        try:
+        with _refused(self.config_path, "cannot be written"):
             atomic_write(self.config_path, [text.encode()])
-        except OSError as error:
-            raise _refused(self.config_path, "cannot be written", error) from error
 
     def environment(self) -> dict[str, Any]:
         """Read ``environment.json``.
@@ -345,90 +319,68 @@ class RunFolder:
     def save_checkpoint(
         self, step: int, arrays: Mapping[str, Array], state: Mapping[str, Any], best: bool = False
     ) -> None:
-        """Write ``checkpoints/step-….tgn`` and forget all but the last two; see `CheckpointFolder.save`.
+        """Write ``checkpoints/step-….safetensors`` and forget all but the last two; see `CheckpointFolder.save`.
 
         Parameters
         ----------
         step : int
             How many steps are done, 0 or more.
         arrays, state
-            See `tinygan.runs.checkpoint.write_checkpoint`. The key "run_folder" of the state is taken:
-            it gets the step, the bytes of ``metrics.jsonl`` and the number of records in ``timing.jsonl``.
+            See `tinygan.runs.checkpoint.write_checkpoint`.
         best : bool
-            Write ``checkpoints/best.tgn`` as well, with the same bytes.
+            Write ``checkpoints/best.safetensors`` as well, with the same bytes.
 
         Raises
         ------
         DtypeError
             When an array or a value cannot be stored.
         CheckpointError, RunError
-            When the step or the key does not fit, or the system refuses; earlier checkpoints are whole.
+            When the step is negative, or the system refuses; earlier checkpoints are whole.
         """
         step = operator.index(step)
         if step < 0:
             raise CheckpointError(f"save_checkpoint: step is {step}; expected 0 or more")
-        if POSITION in state:
-            raise CheckpointError(
-                f"save_checkpoint: the state has the key {POSITION!r}, which the run folder writes itself; "
-                "leave it out, or use another name"
-            )
         self.check()
-        # The records a checkpoint names must be on the disk before it is; their names in this folder are
+        # The records before a checkpoint must be on the disk before it is; their names in this folder are
         # forced there by `CheckpointFolder.save`.
-        position = {
-            "step": step,
-            "metrics_bytes": synced_length(self.metrics_path),
-            "timing_records": synced_count(self.timing_path),
-        }
-        self._checkpoints.save(step, arrays, {**state, POSITION: position}, best=best)
+        sync_records(self.metrics_path)
+        sync_records(self.timing_path)
+        self._checkpoints.save(step, arrays, state, best=best)
 
     def latest_checkpoint(self) -> Checkpoint | None:
         """Read the newest whole checkpoint; see `CheckpointFolder.latest` for what is done about damage."""
         return self._checkpoints.latest()
 
     def best_checkpoint(self) -> Checkpoint | None:
-        """Read ``best.tgn``; None when there is none, `CheckpointError` when it is damaged."""
+        """Read ``best.safetensors``; return None if it is missing, raise `CheckpointError` if it is damaged."""
         return self._checkpoints.best()
 
-    def rewind(self, checkpoint: Checkpoint | None) -> None:
-        """Cut ``metrics.jsonl`` and ``timing.jsonl`` back to where they were at a checkpoint of this run.
+    def rewind(self, epoch: int) -> None:
+        """Cut ``metrics.jsonl`` and ``timing.jsonl`` back to the records of the epochs from 1 to `epoch`.
 
-        None, which `latest_checkpoint` gives for a run killed before its first one, means the beginning.
         Nothing else is removed: the next steps overwrite their samples and checkpoints.
 
         Raises
         ------
-        CheckpointError
-            When the checkpoint was not saved by a run folder.
         RunError
-            When a file is shorter than it was or was edited; then neither is touched.
+            As `check_records`; then neither file is touched.
         """
         self.check()
-        for path, length in self._lengths_at(checkpoint).items():
+        for path, length in self._lengths_until(epoch).items():
             cut(path, length)
 
-    def records_at(self, checkpoint: Checkpoint | None) -> tuple[int, int]:
-        """Count the records of ``metrics.jsonl`` and of ``timing.jsonl`` at a checkpoint; nothing is changed.
+    def check_records(self, epoch: int) -> None:
+        """Refuse record files that lack a record of an epoch from 1 to `epoch`; nothing is changed.
 
         Raises
         ------
-        CheckpointError, RunError
-            As `rewind`, which keeps so many.
+        RunError
+            A record is missing or damaged.
         """
-        metrics, timing = (count_records(path, length) for path, length in self._lengths_at(checkpoint).items())
-        return metrics, timing
+        self._lengths_until(epoch)
 
-    def _lengths_at(self, checkpoint: Checkpoint | None) -> dict[Path, int]:
-        """Return how many bytes of each file there were at a checkpoint, and still are."""
-        metrics = _recorded(checkpoint, "metrics_bytes")
-        if _is_old(checkpoint):
-            timing = _recorded(checkpoint, "timing_bytes")
-        else:
-            timing = length_of(self.timing_path, _recorded(checkpoint, "timing_records"))
-        lengths = {self.metrics_path: metrics, self.timing_path: timing}
-        for path, length in lengths.items():
-            check_length(path, length)
-        return lengths
+    def _lengths_until(self, epoch: int) -> dict[Path, int]:
+        return {path: length_until(path, epoch) for path in (self.metrics_path, self.timing_path)}
 
 
 def _new_folder(path: Path) -> Path:
@@ -442,24 +394,5 @@ def _new_folder(path: Path) -> Path:
     raise AssertionError("numbers do not end")
 
 
-def _is_old(checkpoint: Checkpoint | None) -> bool:
-    """Return whether a checkpoint counts the bytes of ``timing.jsonl``, as those of the first runs did."""
-    position = checkpoint.state.get(POSITION) if checkpoint is not None else None
-    return isinstance(position, dict) and "timing_bytes" in position
-
-
-def _recorded(checkpoint: Checkpoint | None, key: str) -> int:
-    if checkpoint is None:
-        return 0
-    position = checkpoint.state.get(POSITION)
-    number = position.get(key) if isinstance(position, dict) else None
-    if type(number) is not int or number < 0:
-        raise CheckpointError(
-            f"{checkpoint.path}: expected {key} under {POSITION!r} in the state, found {number!r}; take a "
-            "checkpoint from the folder checkpoints/ of a run"
-        )
-    return number
-
-
-def _refused(path: Path, what: str, error: OSError) -> RunError:
-    return RunError(f"{path}: {what}: {error.strerror}; free space or correct the permissions, then resume")
+def _refused(path: Path, what: str) -> AbstractContextManager[None]:
+    return refused(RunError, f"{path}: {what}", "free space or correct the permissions, then resume")
