@@ -22,7 +22,7 @@ from tinygan.backend import Backend, Stream, get_backend
 from tinygan.backend.cupy import CupyBackend
 
 pytestmark = pytest.mark.skipif(
-    cuda_on_cpu.COMPILER is None, reason="no C++ compiler on this machine to run the kernels' source with"
+    cuda_on_cpu.COMPILER is None, reason="this machine has no C++ compiler for the source of the kernels"
 )
 PORTABLE = Backend(np, "cpu")
 EPS = float(np.finfo(np.float32).eps)

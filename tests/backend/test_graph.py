@@ -24,7 +24,7 @@ from tinygan.errors import CaptureError
 from tinygan.optim import ExponentialMovingAverage
 
 pytestmark = pytest.mark.skipif(
-    cuda_on_cpu.COMPILER is None, reason="no C++ compiler on this machine to run the kernels' source with"
+    cuda_on_cpu.COMPILER is None, reason="this machine has no C++ compiler for the source of the kernels"
 )
 
 

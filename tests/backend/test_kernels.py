@@ -19,7 +19,7 @@ needs_nvrtc = pytest.mark.skipif(
     nvrtc.library() is None, reason="no NVRTC on this machine: pip install nvidia-cuda-nvrtc-cu12"
 )
 needs_compiler = pytest.mark.skipif(
-    cuda_on_cpu.COMPILER is None, reason="no C++ compiler on this machine to run the kernels' source with"
+    cuda_on_cpu.COMPILER is None, reason="this machine has no C++ compiler for the source of the kernels"
 )
 
 

@@ -1,4 +1,4 @@
-"""Streams of random numbers: named, independent, resumable, and nobody's global state."""
+"""Streams of random numbers: named, independent, resumable, and without global state."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_one_seed_and_name_give_the_same_bits(draw: Callable[[Stream], Any]) -> 
 
 
 def test_the_bits_are_these_for_good() -> None:
-    """A change breaks every run that somebody wants to repeat; NumPy promises the bits of Philox, so only these."""
+    """A change breaks every recorded run; NumPy promises the bits of Philox, so only these."""
     drawn = Stream(0, "dropout").bernoulli((64,), 0.5)
     assert np.packbits(drawn).tobytes().hex() == "49f5f95ca9024fc8"
 
@@ -312,7 +312,7 @@ def test_the_state_is_taken_at_its_moment() -> None:
     assert bits(stream.normal((5,))) == first
 
 
-def test_whoever_holds_a_stream_goes_on_with_it() -> None:
+def test_a_held_stream_continues() -> None:
     streams = Streams(0)
     noise = streams["noise"]
     state = streams.state_dict()

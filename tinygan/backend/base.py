@@ -66,7 +66,7 @@ class Backend:
     # ------------------------------------------------------------------ arrays: making, moving, owning
 
     def is_array(self, value: Any) -> bool:
-        """Say whether `value` is an array of this backend."""
+        """Return whether `value` is an array of this backend."""
         return isinstance(value, self.xp.ndarray)
 
     def array(self, data: Any, dtype: Any = None) -> Array:
@@ -86,7 +86,7 @@ class Backend:
         return self.xp.asarray(array)
 
     def owns_memory(self, array: Array) -> bool:
-        """Say whether `array` is no view into another array."""
+        """Return whether `array` is not a view into another array."""
         return array.base is None
 
     def is_writable(self, array: Array) -> bool:

@@ -304,7 +304,7 @@ class CupyBackend(Backend):
     # ------------------------------------------------------------------ how
 
     def _alike(self, *arrays: Array) -> bool:
-        """Say whether one kernel can run over all arrays element by element."""
+        """Return whether one kernel can run over all arrays element by element."""
         return self.kernels.take(*arrays) and all(array.shape == arrays[0].shape for array in arrays)
 
     def _map(self, kernel: str, *inputs: Array) -> Array:

@@ -4,10 +4,10 @@ To launch a kernel costs the host some microseconds, many times what a small ker
 being captured writes its launches down instead of making them, and the graph that comes out launches them all at once.
 It repeats them to the letter: with the same arguments, in the same memory. So
 
-- memory comes from a pool of the capture's own, which nobody else will be given a piece of;
+- memory comes from a separate pool, which serves the capture only;
 - what changes from step to step is read from the device: `Capture.moved` says by how much a stream of random numbers,
   or the position in the data, has moved on, and `Capture.rates` holds the numbers of an update rule. The host sets them
-  by launching kernels whose arguments they are, so nothing is copied and nobody waits;
+  by launching kernels whose arguments they are, so nothing is copied and nothing waits;
 - CuPy refuses to call cuBLAS while a stream is captured, so `Blas` calls it directly.
 """
 

@@ -34,7 +34,7 @@ class Kernels:
         self._functions: dict[str, Callable[..., None]] = {}
 
     def take(self, *arrays: Array | None) -> bool:
-        """Say whether the kernels can work on these arrays: float32 in C order, some elements and not too many."""
+        """Return whether the kernels can work on these arrays: float32 in C order, some elements and not too many."""
         return all(
             array is None
             or (

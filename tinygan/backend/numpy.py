@@ -33,7 +33,7 @@ class NumpyBackend(Backend):
         super().__init__(np, "cpu")
 
     def is_array(self, value: Any) -> bool:
-        """Say whether `value` is a NumPy array."""
+        """Return whether `value` is a NumPy array."""
         return isinstance(value, np.ndarray)
 
     def scatter(self, gradient: Array, index: Any, shape: Shape) -> Array:

@@ -393,7 +393,7 @@ _current: ContextVar[Streams] = ContextVar("tinygan_streams")
 
 
 def current_streams() -> Streams:
-    """Return the streams of this context (thread or task); those of seed 0 until somebody chose others."""
+    """Return the streams of this context (thread or task); those of seed 0 until others are chosen."""
     streams = _current.get(None)
     if streams is None:
         streams = Streams(0)
