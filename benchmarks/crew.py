@@ -106,7 +106,7 @@ class Crew:
         Raises
         ------
         DisagreementError
-            Somebody plays another game than tinygan; a comparison of times would mean nothing.
+            A contestant plays another game than tinygan; a comparison of times would mean nothing.
         """
         config = self.task.config
         rng = np.random.default_rng(config.seed)
@@ -156,7 +156,7 @@ def crew_of(task: Task, names: Sequence[str]) -> Iterator[Crew]:
 
 
 def refuse_disagreement(plays: dict[str, Any]) -> None:
-    """Raise `DisagreementError` where somebody's losses, or velocities after the last update, are not tinygan's.
+    """Raise `DisagreementError` where the losses or the last velocities of a contestant are not tinygan's.
 
     Losses alone would not do: early in a game the generator's steps hardly show in them.
 
@@ -166,7 +166,7 @@ def refuse_disagreement(plays: dict[str, Any]) -> None:
         By contestant, what `TinyganStep.play` returns.
     """
     ours = plays["tinygan"]
-    # The gradients by data and by samples may cancel, as for the last bias; what is left of them is rounding. So a
+    # The gradients from data and from samples may cancel, as for the last bias; the rest is rounding error. So a
     # velocity is also judged by the largest of its player.
     largest: dict[str, float] = {}
     for parameter, x in ours["velocities"].items():

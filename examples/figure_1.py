@@ -1,21 +1,22 @@
 """Figure 1 of the paper, all four panels from one run, and the whole run as an animation.
 
-Usage: python examples/figure_1.py [--seed S] [--epochs N] [--out DIR]
+Usage: python examples/figure_1.py [--seed S] [--epochs N] [--out DIR] [--gif]
 
-One number z, uniform, becomes one number x = G(z); the data are N(0, 1). The run is the experiment `gaussian`, followed
-from its first step to its last:
+G turns one number z, drawn uniformly, into one number x = G(z). The data are N(0, 1). The run is the experiment
+`gaussian`, from its first step to its last:
 
 (a) Near convergence: p_g is similar to p_data, and D is a partially accurate classifier.
-(b) From (a), the inner loop of Algorithm 1, which trains D while G stands still, is taken to its end: D comes to
+(b) The inner loop of Algorithm 1 starts from (a). It trains D while G does not change, until D is close to
     D* = p_data / (p_data + p_g).
-(c) A few updates of G against that D: its gradient has led G(z) to where x is more likely to be data.
-(d) The end of the run: p_g is p_data, as nearly as this G can make it, and D(x) = 1/2.
+(c) A few updates of G against that D: the gradient of D has moved G(z) to where x is more likely to be data.
+(d) The end of the run: p_g is close to p_data, and D(x) is close to 1/2.
 
-(b) and (c) are an aside. The run itself, in which D makes one step for each of G, goes on from (a) as if nothing had
-been, so (d) is what `tinygan train gaussian` ends with, to the bit.
+After (b) and (c) the state of (a) is restored, and the run continues with one step of D for each step of G. So (d) is
+the end of `tinygan train gaussian`, bit for bit.
 
-Draws DIR/figure_1.png and writes DIR/figure_1.html, one page that plays the run and needs nothing beside it; by default
-in examples/pictures. Prints how far D is from 1/2 and p_g from p_data at the end, and fails if that is too far.
+Draws DIR/figure_1.png and writes DIR/figure_1.html, a page that plays the run and needs no other file. With --gif it
+also writes DIR/figure_1.gif, the same animation for pages that run no script. DIR is runs/examples by default. Prints
+the distance of D from 1/2 and of p_g from p_data at the end, and fails if one of them is too large.
 """
 
 from __future__ import annotations
@@ -30,7 +31,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from PIL import Image
 from scipy.stats import norm
 
 import tinygan as tg
@@ -44,14 +47,14 @@ from tinygan.experiments.training import Training
 from tinygan.gan.learned import answers, worst_error
 from tinygan.theory.pushforward import pushforward
 
-HERE = Path(__file__).parent
-PICTURES, TEMPLATE = HERE / "pictures", HERE / "figure_1.template.html"
+TEMPLATE = Path(__file__).parent / "figure_1.template.html"
+OUT = Path("runs/examples")
 
-# What the end of the run has to reach.
+# The end of the run must be below these.
 MOST_DOUBT, MOST_JSD = 0.05, 0.02  # |D - 1/2| where p_data is above 1 % of its peak; nats
 
-NEAR = 0.08  # nats: the JSD at which p_g counts as similar to p_data, panel (a)
-INNER_STEPS, INNER_BATCH = 3000, 1024  # of the inner loop that is taken to its end
+NEAR = 0.08  # nats: below this JSD p_g counts as similar to p_data, panel (a)
+INNER_STEPS, INNER_BATCH = 3000, 1024  # of the inner loop, panel (b)
 GENERATOR_STEPS = 4  # between (b) and (c)
 
 Z_END = 3**0.5
@@ -64,6 +67,7 @@ DATA_MASSES = np.diff(norm.cdf(ALL_EDGES, MEAN, STD))
 DATA_DENSITY = norm.pdf(MIDDLES, MEAN, STD)
 SHOWN = slice(40, 360)  # x between -4 and 4 standard deviations is drawn
 MOST_FRAMES = 60  # of Algorithm 1, in the animation
+GIF_DPI, COLOURS = 90, 48
 
 # ---------------------------------------------------------------------- the run
 
@@ -72,8 +76,8 @@ MOST_FRAMES = 60  # of Algorithm 1, in the animation
 class Frame:
     """The game at one moment."""
 
-    panel: str  # "a", "b", "c", "d", or none of them
-    phase: str  # in words, what is going on
+    panel: str  # "a", "b", "c", "d", or "" for a frame between the panels
+    phase: str  # a description in words
     p_g: Any  # density at MIDDLES
     d: Any  # D at MIDDLES
     x: Any  # G at ARROWS
@@ -81,7 +85,7 @@ class Frame:
 
     @property
     def d_star(self) -> Any:
-        """D* at MIDDLES, which are close enough together for densities to be held against densities."""
+        """D* at MIDDLES, from the two densities there."""
         return DATA_DENSITY / (DATA_DENSITY + self.p_g)
 
     @property
@@ -108,7 +112,7 @@ def look(game: gan.Algorithm1, phase: str, panel: str = "") -> Frame:
 
 
 def play(config: ExperimentConfig, inner_steps: int = INNER_STEPS) -> list[Frame]:
-    """Play one game and look at it again and again."""
+    """Play one game, and return frames of it."""
     training = Training(config, load("gaussian"))
     last = config.training.epochs * training.steps_per_epoch
     moments = set(np.unique(np.geomspace(1, last, MOST_FRAMES).round().astype(int)))
@@ -132,16 +136,16 @@ def play(config: ExperimentConfig, inner_steps: int = INNER_STEPS) -> list[Frame
 
 
 def step_aside(training: Training, inner_steps: int) -> list[Frame]:
-    """Play (b) and (c), then put everything back."""
+    """Play (b) and (c), then restore the state of the training."""
     arrays, plain = copy.deepcopy(training.state())
-    frames = take_inner_loop_to_its_end(training.game, training.config.seed, inner_steps)
+    frames = train_discriminator_alone(training.game, training.config.seed, inner_steps)
     frames += update_generator(training.game)
     training.load_state(arrays, plain)
     return frames
 
 
-def take_inner_loop_to_its_end(game: gan.Algorithm1, seed: int, steps: int) -> list[Frame]:
-    """Train D while G stands still, until it has nothing more to learn: Algorithm 1 with a large k."""
+def train_discriminator_alone(game: gan.Algorithm1, seed: int, steps: int) -> list[Frame]:
+    """Train D for many steps while G does not change: Algorithm 1 with a large k."""
     stream = Streams(seed)["inner loop"]
     adam = optim.Adam(game.discriminator.parameters(), optim.ExponentialDecay(0.01, 100 ** (1 / steps)))
     moments = set(np.unique(np.geomspace(1, steps, 25).round().astype(int)))
@@ -155,13 +159,13 @@ def take_inner_loop_to_its_end(game: gan.Algorithm1, seed: int, steps: int) -> l
             parameter.grad = gradient
         adam.step()
         if step in moments:
-            phase = f"aside: the inner loop, update {step:,} of D, while G stands still"
+            phase = f"aside: the inner loop, update {step:,} of D, while G does not change"
             frames.append(look(game, phase, "b" if step == steps else ""))
     return frames
 
 
 def update_generator(game: gan.Algorithm1) -> list[Frame]:
-    """Take the generator's half of a few steps of Algorithm 1."""
+    """Update G alone, as in the second half of a step of Algorithm 1."""
     frames = []
     for step in range(1, GENERATOR_STEPS + 1):
         z = tg.tensor(game.noise.draw(1000, game.streams["noise"]))
@@ -190,7 +194,7 @@ def panels(frames: list[Frame]) -> dict[str, Frame]:
 
 
 def draw(frames: list[Frame]) -> Figure:
-    """Four columns: above, the densities and D over x; below, where G takes each z."""
+    """Draw a column for each panel: above, the densities and D over x; below, an arrow from each z to G(z)."""
     figure = Figure(figsize=(15, 5.8), layout="constrained")
     axes = figure.subplots(2, 4, height_ratios=[3, 1], sharex=True, sharey="row")
     shown = panels(frames)
@@ -223,7 +227,7 @@ def draw_densities(axes: Any, frame: Frame, moved_from: Frame | None) -> Any:
 
 
 def draw_arrows(axes: Any, frame: Frame, moved_from: Frame | None) -> None:
-    """The domain of z below, that of x above, as in the paper; z is stretched to the same width."""
+    """Draw the line of z below and the line of x above, as in the paper; z is stretched to the same width."""
     left, right = MIDDLES[SHOWN][[0, -1]]
     z = np.linspace(left, right, len(ARROWS))
     for line, name in ((0, "z"), (1, "x")):
@@ -236,6 +240,40 @@ def draw_arrows(axes: Any, frame: Frame, moved_from: Frame | None) -> None:
     axes.set(ylim=(-0.1, 1.1), yticks=[])
     axes.spines[:].set_visible(False)
     axes.tick_params(axis="x", length=0)
+
+
+# ---------------------------------------------------------------------- the animation as a picture
+
+
+def moving(frames: list[Frame]) -> list[Image.Image]:
+    """Draw every frame for a GIF: all have the same few colours, so that only what changes takes bytes."""
+    drawn = [snapshot(frame) for frame in frames]
+    palette = drawn[-1].quantize(COLOURS)
+    return [picture.quantize(palette=palette, dither=Image.Dither.NONE) for picture in drawn]
+
+
+def snapshot(frame: Frame) -> Image.Image:
+    figure = Figure(figsize=(6.4, 4.4), dpi=GIF_DPI, layout="constrained")
+    above, below = figure.subplots(2, 1, height_ratios=[3, 1], sharex=True)
+    panel = f"({frame.panel}) " if frame.panel else ""
+    above.set_title(f"{panel}{frame.phase}", fontsize="medium")
+    right = draw_densities(above, frame, None)
+    right.tick_params(axis="y", colors="tab:blue")
+    above.set_ylabel("density")
+    right.set_ylabel("D(x)", color="tab:blue")
+    draw_arrows(below, frame, None)
+    below.set_xlabel(f"JSD = {frame.jsd:.3f} nats, mean |D − D*| = {frame.distance:.3f}")
+    handles = above.get_legend_handles_labels()[0] + right.get_legend_handles_labels()[0]
+    figure.legend(handles=handles, loc="outside lower center", ncols=4, frameon=False)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
+
+
+def write_gif(frames: list[Frame], path: Path) -> None:
+    first, *others = moving(frames)
+    durations = [2500 if frame.panel else 160 for frame in frames]  # milliseconds, as in the page
+    first.save(path, save_all=True, append_images=others, duration=durations, loop=0, optimize=False)
 
 
 # ---------------------------------------------------------------------- the page
@@ -276,7 +314,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Figure 1 of the paper, as a picture and as an animation.")
     parser.add_argument("--seed", type=int, metavar="S", help="0 or more (default: that of the experiment)")
     parser.add_argument("--epochs", type=int, metavar="N", help="1 or more (default: those of the experiment)")
-    parser.add_argument("--out", type=Path, default=PICTURES, metavar="DIR", help="where picture and page go")
+    parser.add_argument("--out", type=Path, default=OUT, metavar="DIR", help="where to write (default %(default)s)")
+    parser.add_argument("--gif", action="store_true", help="also write the animation as figure_1.gif")
     options = parser.parse_args(arguments)
     overrides = []
     for name, least, key in (("seed", 0, "seed"), ("epochs", 1, "training.epochs")):
@@ -286,7 +325,7 @@ def main(arguments: list[str] | None = None) -> None:
         overrides += [] if value is None else [f"{key}={value}"]
     config = load_experiment("gaussian", overrides)
     began = time.perf_counter()
-    with blas_threads(1):  # the products are small: threads would only get in each other's way
+    with blas_threads(1):  # on products this small, more threads are slower
         frames = play(config)
     for panel, frame in panels(frames).items():
         print(
@@ -297,6 +336,8 @@ def main(arguments: list[str] | None = None) -> None:
     picture, animation = options.out / "figure_1.png", options.out / "figure_1.html"
     draw(frames).savefig(picture, dpi=80, metadata={"Software": None})
     animation.write_text(page(frames, config.seed), encoding="utf-8")
+    if options.gif:
+        write_gif(frames, options.out / "figure_1.gif")
     mention(f"\nDrawn in {picture}\nPlayed in {animation}\n{time.perf_counter() - began:.0f} s")
     end = frames[-1]
     if not (end.doubt < MOST_DOUBT and end.jsd < MOST_JSD):

@@ -1,11 +1,11 @@
-"""A discriminator learnt from samples, held against D* = p_data / (p_data + p_g).
+"""A discriminator learnt from samples, compared with D* = p_data / (p_data + p_g).
 
 Usage: python examples/learned_discriminator.py [--out DIR] [--steps N] [--seed S]
 
-G is fixed: p_data and p_g are mixtures of Gaussians whose densities are known, in one dimension and in two. A network
-that has only samples of both learns D, for several numbers of samples and several widths. Prints a table of
-sup |D - D*| over the region where p_data or p_g is above 1 % of its peak, and writes DIR/learned_discriminator.png, by
-default examples/pictures/learned_discriminator.png.
+G is fixed: p_data and p_g are mixtures of Gaussians with known densities, in one dimension and in two. A network
+learns D from samples of both, for several numbers of samples and several widths. Prints a table of sup |D - D*| over
+the region where p_data or p_g is above 1 % of its peak, and writes DIR/learned_discriminator.png; DIR is runs/examples
+by default.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from tinygan.backend import Stream, blas_threads
 from tinygan.cli.output import mention
 from tinygan.gan.learned import answers, learn_discriminator, worst_error
 
-PICTURES = Path(__file__).parent / "pictures"
+OUT = Path("runs/examples")
 SAMPLES, WIDTH = 1_000_000, 64  # the default setting
 FEWER, NARROWER = (1_000, 30_000), (4, 16)
 
@@ -48,7 +48,7 @@ class Mixture:
         return centres + np.array(self.deviations)[which, None] * stream.normal(centres.shape, np.float64)
 
 
-# p_data and p_g: near each other, as in the middle of a training
+# p_data and p_g are close to each other, as in the middle of a training
 LINE = (
     Mixture(((-1.0,), (1.3,)), (0.6, 0.5), (0.5, 0.5)),
     Mixture(((-0.2,), (1.8,)), (0.7, 0.5), (0.7, 0.3)),
@@ -61,7 +61,7 @@ PLANE = (
 
 @dataclass(frozen=True)
 class Setting:
-    """One training: how many samples of each side, and how wide D is."""
+    """The number of samples of p_data and of p_g, and the width of D, of one training."""
 
     samples: int
     width: int
@@ -75,7 +75,7 @@ SETTINGS = [
 
 
 class Problem:
-    """Two known densities, and the points where D is held against D*."""
+    """Two known densities, and the points where D is compared with D*."""
 
     def __init__(self, p_data: Mixture, p_g: Mixture, points: int) -> None:
         self.p_data, self.p_g = p_data, p_g
@@ -110,7 +110,7 @@ def table(errors: dict[Setting, tuple[float, float]]) -> str:
 
 
 def draw(line: Problem, plane: Problem, learned: dict[Setting, tuple[Any, Any]]) -> Figure:
-    """Above, D on the line from the fewest samples, at the narrowest and at the default; below, D in the plane."""
+    """Draw D of the fewest samples, of the narrowest network and of the default: on the line and in the plane."""
     shown = [SETTINGS[0], SETTINGS[len(FEWER)], SETTINGS[-1]]
     figure = Figure(figsize=(14, 8), layout="constrained")
     above, below = figure.subplots(2, 4)
@@ -140,14 +140,14 @@ def _answers(axes: Any, problem: Problem, d: Any) -> None:
     p, q = problem.densities
     counted = (p > 0.01 * p.max()) | (q > 0.01 * q.max())
     low, high = problem.axis[counted][[0, -1]]
-    axes.axvspan(low, high, color="black", alpha=0.06, lw=0, label="where it is judged")
+    axes.axvspan(low, high, color="black", alpha=0.06, lw=0, label="where it is compared")
     axes.plot(problem.axis, problem.optimum, color="black", lw=1, label="D*")
     axes.plot(problem.axis, d, color="tab:blue", ls="--", lw=2, label="D, learnt")
     axes.set(xlabel="x", ylim=(-0.03, 1.03))
 
 
 def _surface(axes: Any, problem: Problem, d: Any) -> Any:
-    """D as colour; dotted and solid, where p_data and p_g are 1 %, 10 % and 50 % of their peaks."""
+    """Draw D as a colour, and contours of p_data (dotted) and p_g at 1 %, 10 % and 50 % of their peaks."""
     side = len(problem.axis)
     surface = axes.pcolormesh(
         problem.axis, problem.axis, d.reshape(side, side).T, cmap="RdBu_r", vmin=0, vmax=1, rasterized=True
@@ -160,8 +160,8 @@ def _surface(axes: Any, problem: Problem, d: Any) -> Any:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description="A learnt discriminator beside the optimal one.")
-    parser.add_argument("--out", type=Path, default=PICTURES, metavar="DIR", help="where the picture goes")
+    parser = argparse.ArgumentParser(description="Compare a learnt discriminator with the optimal one.")
+    parser.add_argument("--out", type=Path, default=OUT, metavar="DIR", help="where to write (default %(default)s)")
     parser.add_argument("--steps", type=int, default=3000, metavar="N", help="updates of each D (default 3000)")
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="the seed of every random number (default 0)")
     options = parser.parse_args(arguments)

@@ -1,10 +1,11 @@
-"""Proposition 2, and what becomes of it without each of its conditions.
+"""Proposition 2 of the paper, with and without each of its conditions.
 
 Usage: python examples/proposition_2.py [--out DIR] [--points N]
 
-The game is played in function space: p_g is a list of masses on a grid, not a network. Four games with the same data:
-as the proposition has it, with D frozen, with steps too large, and from a start that lacks support. Prints a table and
-writes DIR/proposition_2.png, by default examples/pictures/proposition_2.png.
+The game is played in function space: p_g is a list of masses on a grid, not a network. Four games have the same data:
+the first fulfils the conditions, the second has D frozen, the third has steps that are too large, and in the fourth
+p_g has no mass where some of the data lie. Prints a table and writes DIR/proposition_2.png; DIR is runs/examples by
+default.
 """
 
 from __future__ import annotations
@@ -21,9 +22,9 @@ from matplotlib.figure import Figure
 from tinygan import theory
 from tinygan.cli.output import mention
 
-PICTURES = Path(__file__).parent / "pictures"
+OUT = Path("runs/examples")
 MAX_STEPS = 1000
-SHOWN = 6  # p_g at so many moments between start and end
+SHOWN = 6  # how many p_g are drawn between the start and the end
 
 
 def bump(x: Any, centre: float, width: float) -> Any:
@@ -57,14 +58,14 @@ def table(games: dict[str, theory.Descent]) -> str:
 
 
 def draw(x: Any, data: Any, games: dict[str, theory.Descent]) -> Figure:
-    """Above, the distributions and D; below, how far the criterion is from its minimum."""
+    """Draw the distributions and D above, and the distance of the criterion from its minimum below."""
     figure = Figure(figsize=(14, 6.5), layout="constrained")
     axes = figure.subplots(2, len(games), height_ratios=[3, 2], sharey="row")
     for (name, game), above, below in zip(games.items(), axes[0], axes[1], strict=True):
         assert game.path is not None
         moments = np.unique(np.geomspace(1, game.steps, SHOWN).astype(int) - 1)
         for age, moment in enumerate(moments):
-            label, strength = "$p_g$ on the way" if moment == moments[-1] else None, 0.15 + 0.4 * age / len(moments)
+            label, strength = "$p_g$ before the end" if moment == moments[-1] else None, 0.15 + 0.4 * age / len(moments)
             above.plot(x, game.path[moment], color="tab:green", lw=1, alpha=strength, label=label)
         above.plot(x, game.p_g, color="tab:green", lw=2, label="$p_g$ at the end")
         above.plot(x, data, color="black", ls=":", lw=2, label="$p_{data}$")
@@ -86,7 +87,7 @@ def draw(x: Any, data: Any, games: dict[str, theory.Descent]) -> Figure:
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Proposition 2 of the paper, with and without its conditions.")
-    parser.add_argument("--out", type=Path, default=PICTURES, metavar="DIR", help="where the picture goes")
+    parser.add_argument("--out", type=Path, default=OUT, metavar="DIR", help="where to write (default %(default)s)")
     parser.add_argument("--points", type=int, default=81, metavar="N", help="points of the grid (default 81)")
     options = parser.parse_args(arguments)
     if options.points < 9:

@@ -2,8 +2,8 @@
 
 Usage: python examples/section_4.py [--pairs N] [--seed S]
 
-Draws N pairs of distributions over up to 30 points, from even ones to such with nearly all mass on one point, and holds
-each statement against another way to compute the same. Prints a table.
+Draws N pairs of distributions over up to 30 points. Some are nearly uniform, some have nearly all mass on one point.
+Computes each statement in two ways, and prints a table of the largest differences.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ LOG_4 = math.log(4)
 
 
 def worst_errors(pairs: int, seed: int) -> dict[str, float]:
-    """Return the largest deviation from each statement; of an inequality, by how much it was ever broken."""
+    """Return the largest deviation from each statement; for an inequality, the largest amount by which it fails."""
     rng = np.random.default_rng(seed)
     worst: dict[str, float] = {}
     for _ in range(pairs):

@@ -3,10 +3,11 @@
 Usage: python examples/table_1.py [--data DIR] [--seeds S ...] [--epochs N] [--device cuda] [--jobs N] [--out DIR]
        [--results FILE] [--experiment NAME] [--set KEY=VALUE ...]
 
-Trains the experiment once for each seed, keeps the checkpoint that the validation images like best, and evaluates it,
-and the last one, on the test images. Prints the table beside the paper's rows, which are quoted, and writes
-OUT/table_1.md, OUT/table_1.png (validation log-likelihood by epoch) and the results with configuration, commit, machine
-and time as JSON. Stop it whenever you like: the same command goes on where it stopped, and ends with the same bytes.
+Trains the experiment once for each seed. Keeps the checkpoint with the highest log-likelihood of the validation images,
+and evaluates it and the last checkpoint on the test images. Prints the table with the quoted rows of the paper, and
+writes DIR/table_1.md, DIR/table_1.png (validation log-likelihood by epoch) and DIR/table_1.json (the results with
+configuration, commit, machine and time). DIR is runs/examples/table_1-NAME by default. You can stop it at any time: the
+same command continues the training, and the results are the same bytes as without the stop.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from tinygan import data
 from tinygan.cli.output import mention
 from tinygan.config.decisive import changes, decisive_toml
 from tinygan.config.experiment import ExperimentConfig, load_experiment
-from tinygan.experiments.protocol import judge_training_images
+from tinygan.experiments.protocol import score_training_images
 from tinygan.runs.command import command
 from tinygan.runs.environment import describe_environment
 from tinygan.runs.run_folder import RunFolder
@@ -43,7 +44,8 @@ PAPER = [
 ]
 CAVEAT = (
     "Gaussian Parzen window estimates, in nats: 10,000 samples, sigma by the first 1,000 validation images, mean over "
-    "the test images ± standard error. They vary much and can prefer blur."
+    "the test images ± its standard error over these images (not over seeds). Such estimates vary much, and blurred "
+    "samples can have high ones."
 )
 
 
@@ -61,8 +63,8 @@ def main(arguments: list[str] | None = None) -> int:
     if not _train_all(options):
         print("stopped; the same command goes on from here", file=sys.stderr)
         return 130
-    runs = [_judge(seed, options) for seed in options.seeds]
-    training_images = asdict(judge_training_images(data.load(config.data.set, options.data)))
+    runs = [_evaluate_run(seed, options) for seed in options.seeds]
+    training_images = asdict(score_training_images(data.load(config.data.set, options.data)))
     table = _table(config.name, runs, training_images)
     _draw(runs, config).savefig(options.out / "table_1.png", dpi=90, metadata={"Software": None})
     (options.out / "table_1.md").write_text(table + "\n", encoding="utf-8")
@@ -93,16 +95,16 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _train_all(options: argparse.Namespace) -> bool:
-    """Train each seed in a process of its own, which survives any other's end; say whether all have come to theirs.
+    """Train each seed in a separate process; return whether all have reached their last epoch.
 
-    What would stop this process (Ctrl-C, SIGTERM) stops them, each after a checkpoint.
+    An error in one process does not stop the others. Ctrl-C and SIGTERM stop all of them, each after a checkpoint.
     """
     children: list[subprocess.Popen[bytes]] = []
     stopped: list[int] = []
 
     def stop(number: int, frame: object) -> None:
         stopped.append(number)
-        if number == signal.SIGTERM:  # Ctrl-C has reached every process of the terminal already
+        if number == signal.SIGTERM:  # the terminal sends Ctrl-C to every process itself
             for child in children:
                 child.terminate()
 
@@ -116,7 +118,7 @@ def _train_all(options: argparse.Namespace) -> bool:
         return status == 0
 
     environment = dict(os.environ)
-    if options.jobs > 1:  # side by side they share the cores
+    if options.jobs > 1:  # the processes share the cores
         environment["OPENBLAS_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // options.jobs))
     commands = [_training_command(seed, options) for seed in options.seeds]
     previous = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
@@ -129,7 +131,7 @@ def _train_all(options: argparse.Namespace) -> bool:
 
 
 def _training_command(seed: int, options: argparse.Namespace) -> list[str]:
-    """Return the command that begins a run, or goes on with it until where the end is now."""
+    """Return the command that starts a run, or continues it to the last epoch of `options`."""
     folder = _folder(seed, options)
     words = [sys.executable, "-m", "tinygan"]
     if (folder / "config.toml").exists():
@@ -151,8 +153,8 @@ def _refuse_another_experiment(folder: Path, config: ExperimentConfig) -> None:
         raise SystemExit(f"table_1: {folder} holds a run with other settings: {what}; choose another --out")
 
 
-def _judge(seed: int, options: argparse.Namespace) -> dict[str, Any]:
-    """Evaluate the best and the last checkpoint, and collect the curve."""
+def _evaluate_run(seed: int, options: argparse.Namespace) -> dict[str, Any]:
+    """Evaluate the best and the last checkpoint, and return the results with the validation curve."""
     folder = RunFolder.open(_folder(seed, options))
     ways = {"best": ["best"], "last": ["last"]}
     if load_experiment(folder.config_path).generator.average_decay is not None:
@@ -176,7 +178,7 @@ def _folder(seed: int, options: argparse.Namespace) -> Path:
     return options.out / f"seed-{seed}"
 
 
-# ---------------------------------------------------------------------- what they say
+# ---------------------------------------------------------------------- the table and the picture
 
 
 def _table(experiment: str, runs: list[dict[str, Any]], training_images: dict[str, float]) -> str:
@@ -212,7 +214,7 @@ def _draw(runs: list[dict[str, Any]], config: ExperimentConfig) -> Figure:
     for run in runs:
         epochs, values, _ = zip(*run["validation"], strict=True)
         axes.plot(epochs, values, label=f"seed {run['seed']}", lw=1.2)
-        best = run["best"]["epoch"]  # at the value that chose it; the table's comes from other samples
+        best = run["best"]["epoch"]  # drawn at its value in the curve; the table's value comes from other samples
         axes.plot(best, dict(zip(epochs, values, strict=True))[best], "o", color=axes.lines[-1].get_color())
     if config.data.set == "mnist":
         for model, number, _ in PAPER[2:]:
@@ -233,8 +235,8 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--epochs", type=int, metavar="N", help="instead of the experiment's own")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="where to train (default: cpu)")
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="seeds trained side by side (default: 1)")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="(default: runs/table_1-NAME)")
-    parser.add_argument("--results", type=Path, metavar="FILE", help="the JSON file (default: OUT/table_1.json)")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="(default: runs/examples/table_1-NAME)")
+    parser.add_argument("--results", type=Path, metavar="FILE", help="the JSON file (default: DIR/table_1.json)")
     parser.add_argument("--experiment", default="mnist", metavar="NAME", help="another experiment of this form")
     parser.add_argument("--set", action="append", default=[], dest="overrides", metavar="KEY=VALUE", help="override")
     options = parser.parse_args(arguments)
@@ -243,10 +245,10 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     if len(set(options.seeds)) < len(options.seeds):
         parser.error("--seeds: the same seed twice would be the same run twice")
     if options.out is None:
-        options.out = Path(f"runs/table_1-{options.experiment}")
+        options.out = Path(f"runs/examples/table_1-{options.experiment}")
     config = load_experiment(options.experiment, options.overrides)
     epochs = options.epochs or config.training.epochs
-    options.overrides.append(f"training.epochs={epochs}")  # a run that had another end goes on to this one
+    options.overrides.append(f"training.epochs={epochs}")  # a run with another last epoch continues to this one
     if config.output.validate_every is None:
         parser.error(f"{options.experiment} selects no checkpoint; add --set output.validate_every=10")
     return options

@@ -2,13 +2,13 @@
 
 Usage: python examples/table_1_tfd.py [--data DIR] [--device cuda] [--epochs N] [--out DIR]
 
-The Toronto Face Database is not public: without DIR/tfd/TFD_48x48.mat the row says so, and how to get it. With it,
-this trains both stages of the released code once, draws 10,000 samples from the second, and judges them by each of the
-five folds: sigma by the validation images of the fold, then the mean over its test images. The number is the mean of
-the five; its error is their standard deviation / sqrt(5), across folds as in the paper. Prints the table beside the
-paper's rows, which are quoted, and writes OUT/table_1_tfd.md, and OUT/table_1_tfd.json with configurations, commit,
-machine and every fold. Stop it whenever you like: the same command goes on where it stopped. The networks are large:
-50 + 22 epochs of 980 steps are for a GPU.
+The Toronto Face Database is not public. Without DIR/tfd/TFD_48x48.mat the row says so, and how to get the file. With
+the file, this trains both stages of the released code once and draws 10,000 samples from the second. It evaluates them
+by each of the five folds: sigma by the validation images of the fold, then the mean over its test images. The result
+is the mean of the five. Its error is their standard deviation / sqrt(5), across folds as in the paper. Prints the
+table with the quoted rows of the paper, and writes OUT/table_1_tfd.md, and OUT/table_1_tfd.json with configurations,
+commit, machine and every fold; OUT is runs/examples/table_1_tfd by default. You can stop it at any time: the same
+command continues the training. The networks are large: use a GPU for 50 + 22 epochs of 980 steps.
 """
 
 from __future__ import annotations
@@ -27,11 +27,12 @@ from tinygan.cli.output import mention
 from tinygan.data.files import find_private
 from tinygan.data.tfd import FILE, FOLDS, NOT_PUBLIC
 from tinygan.errors import DataError
-from tinygan.experiments.protocol import evaluate
+from tinygan.experiments.protocol import run_protocol
 from tinygan.runs.command import command
 from tinygan.runs.environment import describe_environment
 from tinygan.runs.run_folder import RunFolder
 
+OUT = Path("runs/examples/table_1_tfd")
 # Quoted from Table 1 of the paper: mean log-likelihood of test images in nats, and its error across folds.
 PAPER = [
     ("DBN", "1909 ± 66"),
@@ -40,9 +41,9 @@ PAPER = [
     ("Adversarial nets", "2057 ± 26"),
 ]
 CAVEAT = (
-    "Gaussian Parzen window estimates, in nats, by one run and each of the five folds: sigma by the validation images "
-    "of the fold, mean over its test images; mean of the folds ± their standard deviation / sqrt(5). They vary much "
-    "and can prefer blur."
+    "Gaussian Parzen window estimates, in nats, of one run by each of the five folds: sigma by the validation images "
+    "of the fold, mean over its test images; mean of the folds ± their standard deviation / sqrt(5). Such estimates "
+    "vary much, and blurred samples can have high ones."
 )
 
 
@@ -61,7 +62,7 @@ def main(arguments: list[str] | None = None) -> int:
             print("stopped; the same command goes on from here", file=sys.stderr)
             return status
     first, second = (RunFolder.open(folder) for folder in folders)
-    found = [_judge(second, fold, options) for fold in range(FOLDS)]
+    found = [_evaluate_fold(second, fold, options) for fold in range(FOLDS)]
     means = [fold["test_mean"] for fold in found]
     mean, error = sum(means) / FOLDS, evaluation.standard_error(means)
     name = f"tinygan, epoch {found[0]['epoch']} of the second stage, seed {options.seed}"
@@ -90,7 +91,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _train(experiment: str, folder: Path, changes: list[str], options: argparse.Namespace) -> int:
-    """Train a stage, or go on training it; return 0 when its last epoch is done."""
+    """Train a stage, or continue its training; return 0 when its last epoch is done."""
     shared = ["--device", options.device] + ([] if options.data is None else ["--data", str(options.data)])
     if options.quiet:
         shared.append("--quiet")
@@ -105,9 +106,9 @@ def _train(experiment: str, folder: Path, changes: list[str], options: argparse.
         return tinygan([*words, *shared])
 
 
-def _judge(folder: RunFolder, fold: int, options: argparse.Namespace) -> dict[str, Any]:
-    print(f"judging by fold {fold}", file=sys.stderr)
-    return evaluate(folder, data.load("tfd", options.data, fold=fold), samples=options.samples).as_dict()
+def _evaluate_fold(folder: RunFolder, fold: int, options: argparse.Namespace) -> dict[str, Any]:
+    print(f"evaluating by fold {fold}", file=sys.stderr)
+    return run_protocol(folder, data.load("tfd", options.data, fold=fold), samples=options.samples).as_dict()
 
 
 def _table(name: str, number: str) -> str:
@@ -118,7 +119,7 @@ def _table(name: str, number: str) -> str:
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Both stages, five folds: the TFD column of Table 1.")
     parser.add_argument("--data", type=Path, metavar="DIR", help="the folder that holds tfd/ (or TINYGAN_DATA)")
-    parser.add_argument("--out", type=Path, default=Path("runs/table_1_tfd"), metavar="DIR", help="(%(default)s)")
+    parser.add_argument("--out", type=Path, default=OUT, metavar="DIR", help="(default: %(default)s)")
     parser.add_argument("--seed", type=int, default=2014, metavar="S", help="the second stage takes S + 1 (2014)")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="where to train (default: cpu)")
     parser.add_argument("--epochs", type=int, metavar="N", help="of each stage, instead of 50 and 22")

@@ -1,16 +1,17 @@
-"""The game in the plane: two densities, D's surface under them, and where D's gradient sends each sample.
+"""The game in the plane: two densities, D as a surface, and the direction in which D's gradient moves each sample.
 
 Usage: python examples/toys_2d.py [--toy ring|grid|moons|swiss-roll] [--seed S] [--steps N] [--out DIR]
        python examples/toys_2d.py --seeds N [--seed S] [--steps N] [--jobs N]
 
-Trains the two objectives of the generator, minimax (equation 1) and non-saturating (section 3), by Algorithm 1 from
-the same start, and draws both at three moments in DIR/toys_2d_TOY.png, by default in examples/pictures. The first
-moment lies outside the game: D has been trained alone against the untrained G, and rejects its samples with
-confidence. There the minimax arrows are too short to be seen, which is why section 3 recommends the other objective.
+Trains G by Algorithm 1 with each of its two objectives, minimax (equation 1) and non-saturating (section 3), from the
+same initial weights. Draws both games at three moments in DIR/toys_2d_TOY.png; DIR is runs/examples by default. The
+first moment is not part of the game: D alone has been trained, against the untrained G, and rejects its samples with
+confidence. There the minimax gradients are too short to be visible. For this reason section 3 recommends the other
+objective.
 
-With --seeds N, instead, prints how many modes are found on the ring and the grid of PacGAN, by that paper's protocol:
-mean and standard deviation over the seeds S, ..., S + N - 1. Five seeds are 20 games: 4 minutes of one core, less
-where there are more of them.
+With --seeds N it draws no picture. It prints the number of modes found on the ring and the grid of PacGAN, by the
+protocol of that paper: mean and standard deviation over the seeds S, ..., S + N - 1. Five seeds are 20 games, which
+take some minutes.
 """
 
 from __future__ import annotations
@@ -40,20 +41,20 @@ from tinygan.backend import Streams, blas_threads
 from tinygan.cli.output import mention
 from tinygan.data import toys
 
-PICTURES = Path(__file__).parent / "pictures"
+OUT = Path("runs/examples")
 
 
 @dataclass(frozen=True)
 class Setting:
-    """A toy, and what is wanted to learn it in a short while."""
+    """A toy, the size of the noise, and the number of steps."""
 
     toy: toys.Toy
     noise: int  # dimensions of z
     steps: int
 
 
-# All lie in a square of side 2 or 3 around 0, the size that fresh networks are made for.
-DRAWN = {  # modes wide enough to be seen
+# All lie in a square of side 2 or 3 around 0, the scale of the output of an untrained network.
+DRAWN = {  # the modes are wide enough to be visible
     "ring": Setting(toys.ring(std=0.06), 4, 4000),
     "grid": Setting(toys.grid(spacing=0.5, std=0.04), 4, 6000),
     "moons": Setting(toys.two_moons(), 4, 4000),
@@ -68,7 +69,7 @@ LOSSES = {
     "non-saturating": r"non-saturating: $\max\ \mathbb{E}\,\log D(G(z))$",
 }
 BATCH, UNITS, LEARNING_RATE = 128, 128, 0.002
-HEAD_START = 200  # updates of D alone before the first moment
+HEAD_START = 200  # updates of D alone, before the first moment is drawn
 EARLY = 0.05  # the second moment, as a share of the steps
 
 CELLS = 240  # along each side of the map of D
@@ -80,7 +81,7 @@ GREEN, DPI = "#138a36", 80
 
 
 def start(setting: Setting, objective: str, seed: int, steps: int) -> gan.Algorithm1:
-    """Two networks with two hidden layers each, and Adam without momentum, its rate falling to a tenth."""
+    """Build two networks with two hidden layers each, and Adam without momentum, whose rate falls to a tenth."""
     streams = Streams(seed)
     with streams.active():
         generator = nn.Sequential(
@@ -107,7 +108,7 @@ def play(game: gan.Algorithm1, toy: toys.Toy, steps: int) -> None:
 
 
 def give_head_start(game: gan.Algorithm1, toy: toys.Toy) -> None:
-    """Train D alone; G stands still."""
+    """Train D alone; G does not change."""
     adam = optim.Adam(game.discriminator.parameters(), LEARNING_RATE, betas=(0.0, 0.999))
     for _ in range(HEAD_START):
         real = toy.sample(BATCH, game.streams["data"])
@@ -119,7 +120,7 @@ def give_head_start(game: gan.Algorithm1, toy: toys.Toy) -> None:
 
 
 def measure(game: gan.Algorithm1, toy: toys.Toy, seed: int) -> tuple[evaluation.ModeCount | None, float]:
-    """Return the modes found, where there are any to find, and the nearest-neighbour ratio."""
+    """Return the modes found (None where the toy has no modes) and the nearest-neighbour ratio."""
     streams = Streams(seed)
     samples = gan.sample(game.generator, evaluation.PACGAN_SAMPLES, game.noise, streams["measure"])
     ratio = evaluation.nearest_neighbour_ratio(samples, toy.sample(len(samples), streams["measure data"]))
@@ -133,7 +134,7 @@ def measure(game: gan.Algorithm1, toy: toys.Toy, seed: int) -> tuple[evaluation.
 
 @dataclass
 class Moment:
-    """What one panel shows."""
+    """The contents of one panel."""
 
     title: str
     surface: Any  # D on the map, (CELLS, CELLS)
@@ -148,7 +149,7 @@ class Moment:
 
 
 def watch(setting: Setting, objective: str, seed: int, steps: int) -> list[Moment]:
-    """Play one game and look at it three times."""
+    """Play one game, and describe it at three moments."""
     toy = setting.toy
     game = start(setting, objective, seed, steps)
     give_head_start(game, toy)
@@ -175,25 +176,25 @@ def look(game: gan.Algorithm1, toy: toys.Toy, title: str, seed: int) -> Moment:
 
 
 def cells(edges: Any) -> Any:
-    """Return the middles of the cells of a square map, row by row from below."""
+    """Return the centres of the cells of a square map, row by row from below."""
     middles = (edges[1:] + edges[:-1]) / 2
     return np.stack(np.meshgrid(middles, middles), axis=-1).reshape(-1, 2)
 
 
 def pushes(game: gan.Algorithm1, samples: Any) -> Any:
-    """Where each sample would move to fool D: minus the gradient of its own loss by itself."""
+    """Return minus the gradient of each sample's own loss with respect to the sample: the direction that fools D."""
     x = tg.tensor(samples, requires_grad=True)
     loss = gan.generator_loss(game.discriminator(x), game.objective) * len(samples)  # the loss is a mean
     return -tg.grad(loss, [x])[0].numpy()
 
 
 def draw(toy: toys.Toy, games: dict[str, list[Moment]]) -> Figure:
-    """One row for each objective, one column for each moment."""
+    """Draw a row for each objective and a column for each moment."""
     figure = Figure(figsize=(16, 11.3), layout="constrained")
     axes = figure.subplots(len(games), 3, sharex=True, sharey=True)
     for column, axis in enumerate(axes[0]):
         axis.set_title(next(iter(games.values()))[column].title, fontsize="x-large")
-        # one unit for a column, so that the lengths of the two objectives compare
+        # a column has one unit, so that the lengths of the two objectives can be compared
         lengths = [np.linalg.norm(moments[column].pushes, axis=1) for moments in games.values()]
         for below, moments in zip(axes[:, column], games.values(), strict=True):
             surface = draw_moment(below, toy, moments[column], unit=np.percentile(lengths, 80))
@@ -235,7 +236,7 @@ def draw_moment(axis: Any, toy: toys.Toy, moment: Moment, unit: Any) -> Any:
 
 
 def count(case: tuple[str, str, int], steps: int | None) -> tuple[float, ...]:
-    """Play one of the table's games: modes recovered, share of high quality, nearest-neighbour ratio, modes in all."""
+    """Play a game; return the modes recovered, the share of high quality, the nearest-neighbour ratio and all modes."""
     name, objective, seed = case
     setting = COUNTED[name]
     steps = steps or setting.steps
@@ -249,7 +250,7 @@ def count(case: tuple[str, str, int], steps: int | None) -> tuple[float, ...]:
 
 @contextmanager
 def mapping(jobs: int) -> Iterator[Any]:
-    """Give a `map` that works in so many processes; what it returns does not depend on their number."""
+    """Provide a `map` that works in `jobs` processes; its results do not depend on their number."""
     if jobs == 1:
         yield map
     else:
@@ -276,7 +277,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--toy", choices=DRAWN, default="ring", help="which data (default ring)")
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="0 or more (default 0)")
     parser.add_argument("--steps", type=int, metavar="N", help="of Algorithm 1 (default 4000; 6000 on the grid)")
-    parser.add_argument("--out", type=Path, default=PICTURES, metavar="DIR", help="where the picture goes")
+    parser.add_argument("--out", type=Path, default=OUT, metavar="DIR", help="where to write (default %(default)s)")
     parser.add_argument("--seeds", type=int, metavar="N", help="no picture: a table of mode counts over N seeds")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), metavar="N", help="processes, for the table")
     options = parser.parse_args(arguments)
@@ -290,7 +291,7 @@ def main(arguments: list[str] | None = None) -> None:
     else:
         setting = DRAWN[options.toy]
         steps = options.steps or setting.steps
-        with blas_threads(1):  # the products are small: threads would only get in each other's way
+        with blas_threads(1):  # on products this small, more threads are slower
             games = {objective: watch(setting, objective, options.seed, steps) for objective in LOSSES}
         print(f"{setting.toy}, seed {options.seed}, {steps:,} steps")
         for objective, moments in games.items():

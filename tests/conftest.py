@@ -1,9 +1,9 @@
-"""Of every test: the examples that hypothesis draws, the same each time; and a tiny experiment."""
+"""Settings and fixtures of all tests: hypothesis draws the same examples each time; a tiny experiment."""
 
 import os
 import sys
 
-# Products in tests are small, and the tests themselves run side by side: threads inside them only get in the way.
+# Matrix products in tests are small, and tests run in parallel, so threads inside them only slow them down.
 # OpenBLAS reads this when NumPy is loaded.
 assert "numpy" not in sys.modules, "NumPy was loaded before the number of its threads was set"
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -17,10 +17,10 @@ from hypothesis import settings  # noqa: E402
 from tinygan.config.experiment import ExperimentConfig, parse_experiment  # noqa: E402
 from tinygan.data.dataset import Dataset, Split  # noqa: E402
 
-_asked = os.environ.get("TINYGAN_EXAMPLES")
-for _profile, _examples in (("tinygan", 30), ("quick", 8)):
+_examples = os.environ.get("TINYGAN_EXAMPLES")
+for _profile, _default in (("tinygan", 30), ("quick", 8)):
     settings.register_profile(
-        _profile, deadline=None, derandomize=_asked is None, max_examples=int(_asked or _examples), database=None
+        _profile, deadline=None, derandomize=not _examples, max_examples=int(_examples or _default), database=None
     )
 settings.load_profile("tinygan")
 
@@ -67,7 +67,7 @@ def tiny_experiment() -> Callable[..., ExperimentConfig]:
 
 @pytest.fixture(scope="session")
 def tiny_data() -> Callable[..., Dataset]:
-    """Return a maker of a data set of a few images, image i grey (i + 1) / (2 count + 2) all over."""
+    """Return a function that makes a data set of a few images; image i has the grey value (i + 1) / (2 count + 2)."""
 
     def make(count: int = 22, image_shape: tuple[int, ...] = (1, 4)) -> Dataset:
         greys = np.arange(1, count + 1, dtype=np.float32)[:, None] / (2 * count + 2)

@@ -1,10 +1,10 @@
-"""Everything that only a real GPU can show, in one command::
+"""All checks that need a real GPU, in one command::
 
     python tests/gpu_checks.py [--only NAME ...] [--json FILE]
 
-It needs this checkout, NumPy, CuPy and a GPU; no files of data, no network, no test framework. Every check runs even
-where another fails. It prints a table and one JSON object, and exits with 1 if a check failed. What the numbers mean is
-said where they are made.
+It needs this checkout, NumPy, CuPy and a GPU, but no data files, no network and no test framework. Every check runs,
+even if another fails. The command prints a table and one JSON object, and exits with 1 if a check failed. The docstring
+of each check explains its numbers.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ from tinygan.experiments.training import Training
 
 PORTABLE = Backend(np, "cpu")
 LONG = 30  # steps
-ROWS = 20_000  # of a stand-in for a data set: two hundred steps an epoch
+ROWS = 20_000  # rows of a substitute data set: two hundred steps an epoch
 EPS = float(np.finfo(np.float32).eps)
 NAMES = [config.name for config in shipped_experiments()]
 CHECKS: dict[str, Callable[[], dict[str, Any]]] = {}
 
 
 def check(function: Callable[[], dict[str, Any]]) -> Callable[[], dict[str, Any]]:
-    """Add a function to the checks; it returns what it measured, and raises where something is wrong."""
+    """Add a function to the checks; it returns its measurements, and raises if the check fails."""
     CHECKS[function.__name__.replace("_", "-")] = function
     return function
 
@@ -63,7 +63,7 @@ def _close(name: str, got: Any, expected: Any, rtol: float = 0.0, atol: float = 
 
 @cache
 def _stand_in(name: str) -> Dataset:
-    """The data of an experiment; random pixels where they are files that are not in the checkout."""
+    """Return the data of an experiment; random pixels if the data need files."""
     if name in ("digits", "gaussian"):
         return load(name)
     pixels = {"mnist": 784, "tfd": 48 * 48, "cifar10": 32 * 32 * 3}[name]
@@ -93,7 +93,7 @@ def _wait() -> None:
 
 
 def _values(rng: np.random.Generator, shape: Any, dtype: Any) -> Any:
-    """Numbers of all sizes, with some that break things."""
+    """Return numbers of all sizes, with extreme values."""
     x = np.asarray(rng.normal(0, 3, shape)).astype(dtype)
     special = np.array([0.0, -0.0, 1e-40, 100, -100, 1000, -1000, np.inf, -np.inf, np.nan]).astype(dtype)
     return np.where(rng.random(shape) < 0.05, rng.choice(special, shape), x).astype(dtype)
@@ -101,7 +101,7 @@ def _values(rng: np.random.Generator, shape: Any, dtype: Any) -> Any:
 
 @check
 def methods() -> dict[str, Any]:
-    """Every method of the backend against the portable one: random shapes, layouts, dtypes, nan and infinity."""
+    """Compare every method of the backend with the portable one: random shapes, layouts, dtypes, nan and infinity."""
     B, rng, worst = get_backend("cuda"), np.random.default_rng(1), dict[str, float]()
 
     def compare(name: str, got: Any, expected: Any, rtol: float = 0.0, atol: float = 0.0) -> None:
@@ -111,7 +111,7 @@ def methods() -> dict[str, Any]:
 
     for round_ in range(60):
         dtype = np.dtype([np.float32, np.float32, np.float64][round_ % 3])
-        # on a GPU that flushes nothing and on the CPU alike, exp and log1p differ by a few units in the last place
+        # exp and log1p of GPU and CPU differ by a few units in the last place
         shape = tuple(int(n) for n in rng.integers(0 if round_ % 7 == 0 else 1, 40, rng.integers(0, 4)))
         x, gy = _values(rng, shape, dtype), _values(rng, shape, dtype)
         there, gy_there = B.from_numpy(x), B.from_numpy(gy)
@@ -150,7 +150,7 @@ def methods() -> dict[str, Any]:
         m, n, u = (int(size) for size in rng.integers(1, 200, 3))
         a, w, b = (rng.normal(size=size).astype(dtype) for size in ((m, n), (n, u), (u,)))
         on_gpu = [B.from_numpy(array) for array in (a, w, b)]
-        # single precision: n products of size 1, of which TF32 would lose ten bits
+        # single precision: n products of size 1; TF32 would lose ten bits of them
         compare("linear", B.linear(*on_gpu), PORTABLE.linear(a, w, b), 1e-4, 2e-6 * n)
         first, count = int(rng.integers(0, m)), int(rng.integers(0, m))
         order = rng.permutation(m)
@@ -181,10 +181,10 @@ def methods() -> dict[str, Any]:
         broken = _values(rng, shape, dtype)
         assert B.first_non_finite(B.from_numpy(broken)) == PORTABLE.first_non_finite(broken), "first_non_finite"
         numbers = [rng.normal(size=size).astype(dtype) for size in ((), (), (m, 1), (u, 1))]
-        sums, sums_there = PORTABLE.new_sums(), B.new_sums()
+        sums, sums_there = PORTABLE.new_sums(5), B.new_sums(5)
         for _ in range(5):
-            PORTABLE.watch(sums, *numbers)
-            B.watch(sums_there, *(B.from_numpy(number) for number in numbers))
+            PORTABLE.add_scores(sums, *numbers)
+            B.add_scores(sums_there, *(B.from_numpy(number) for number in numbers))
         np.testing.assert_allclose(B.read_sums(sums_there), PORTABLE.read_sums(sums), rtol=1e-6, atol=1e-6)
     return {"largest difference": {name: float(f"{value:.2g}") for name, value in worst.items()}}
 
@@ -211,7 +211,7 @@ def draws() -> dict[str, Any]:
 
 @check
 def operations() -> dict[str, Any]:
-    """Every operation of the library and its gradient, in both precisions, as on the CPU."""
+    """Compare every operation and its gradient with the CPU, in both precisions."""
     from tinygan.checking.operations import CASES
 
     ran, refused = set(), set()
@@ -223,8 +223,8 @@ def operations() -> dict[str, Any]:
             for device in ("cpu", "cuda"):
                 inputs = [Tensor(get_backend(device).array(array, dtype), requires_grad=True) for array in case.inputs]
                 try:
-                    y = case.function(*inputs)
-                except DeviceError:  # the case holds a mask, labels or an index in host memory: rightly refused
+                    y = case.call(*inputs)
+                except DeviceError:  # the case has a mask, labels or an index in host memory, which must be refused
                     assert device == "cuda"
                     refused.add(case.name)
                     break
@@ -243,10 +243,10 @@ def operations() -> dict[str, Any]:
 
 
 def _compare_states(one: Training, other: Training, rtol: float, atol: float) -> float:
-    """Compare weights and the rules' state; the books must be equal. Return the largest difference of a weight."""
-    (arrays, books), (arrays_there, books_there) = one.state(), other.state()
-    sums = books.pop("monitor"), books_there.pop("monitor")
-    assert books == books_there, "streams, counters or positions differ"
+    """Compare weights and the optimisers' state; counters must be equal. Return the largest difference of a weight."""
+    (arrays, state), (arrays_there, state_there) = one.state(), other.state()
+    sums = state.pop("monitor"), state_there.pop("monitor")
+    assert state == state_there, "streams, counters or positions differ"
     np.testing.assert_allclose(sums[0]["total"], sums[1]["total"], rtol=1e-3, atol=1e-3)
     worst = 0.0
     for name, array in arrays.items():
@@ -258,11 +258,11 @@ def _compare_states(one: Training, other: Training, rtol: float, atol: float) ->
 
 @check
 def step_by_step() -> dict[str, Any]:
-    """CPU and GPU from one seed, compared after every step: the same noise, order and masks to the bit."""
+    """Compare CPU and GPU from one seed after every step; noise, order and masks have the same bits."""
     worst = {}
     for name in NAMES:
         here, there = _training(name, "cpu"), _training(name, "cuda")
-        # Adam moves a weight by up to lr whichever the sign of a gradient that is all rounding
+        # Adam may move a weight by lr in either direction if its gradient is only rounding
         atol = 0.02 if "Adam" in type(here.config.generator.optimizer).__name__ else 1e-4
         worst[name] = []
         for _ in range(5):
@@ -274,15 +274,15 @@ def step_by_step() -> dict[str, Any]:
 
 @check
 def checkpoints() -> dict[str, Any]:
-    """A state moves from CPU to GPU and back without the change of a bit, and the run goes on."""
+    """Move a state from CPU to GPU and back without changing a bit, and continue the run."""
     for route in (("cpu", "cuda"), ("cuda", "cpu"), ("cuda", "cuda")):
         first, resumed = _training("digits", route[0], True), _training("digits", route[1], True)
         _steps(first, 5)
-        _steps(resumed, 4)  # a capture of other memory, which must be forgotten
-        arrays, books = first.state()
-        resumed.load_state(arrays, books)
-        again, books_again = resumed.state()
-        assert books == books_again, f"{route}: the books differ"
+        _steps(resumed, 4)  # a capture of other memory, which must be discarded
+        arrays, state = first.state()
+        resumed.load_state(arrays, state)
+        again, state_again = resumed.state()
+        assert state == state_again, f"{route}: the states differ"
         assert all(np.array_equal(arrays[name], again[name]) for name in arrays), f"{route}: an array differs"
         for training in (first, resumed):
             _steps(training, 5)
@@ -292,14 +292,14 @@ def checkpoints() -> dict[str, Any]:
 
 @check
 def captured() -> dict[str, Any]:
-    """Replayed steps against steps launched kernel by kernel."""
+    """Compare replayed steps with steps launched kernel by kernel."""
     worst = {}
     for name in NAMES:
         with warnings.catch_warnings():
-            warnings.simplefilter("error")  # a capture that is given up warns
+            warnings.simplefilter("error")  # a failed capture warns
             replayed, eager = _training(name, "cuda", True), _training(name, "cuda")
             worst[name] = []
-            for count in (3, 1, 1, 5, LONG):  # the third step is the first that is replayed
+            for count in (3, 1, 1, 5, LONG):  # the third step is the first replayed one
                 _steps(replayed, count)
                 _steps(eager, count)
                 worst[name].append(_compare_states(replayed, eager, 0.05, 0.1 if count == LONG else 0.02))
@@ -309,7 +309,7 @@ def captured() -> dict[str, Any]:
 
 @check
 def repeated() -> dict[str, Any]:
-    """Two runs from one seed on one GPU: are they the same bits?"""
+    """Return whether two runs from one seed on one GPU give the same bits."""
     found = {}
     for capture in (False, True):
         one, other = _training("digits", "cuda", capture), _training("digits", "cuda", capture)
@@ -324,7 +324,7 @@ def repeated() -> dict[str, Any]:
 
 @check
 def no_wait() -> dict[str, Any]:
-    """A step is queued behind a kernel that keeps the GPU busy: a host that waited would be held up by it."""
+    """Queue a step behind a long kernel, and check that the host does not wait for it."""
     cupy = get_backend("cuda").xp
     source = """
     __device__ long long now() {
@@ -360,7 +360,7 @@ def no_wait() -> dict[str, Any]:
 
 @check
 def not_finite() -> dict[str, Any]:
-    """A step that is not finite is found later, but named exactly."""
+    """Check that a step that is not finite is found later, with its exact number."""
     for capture in (False, True):
         training = _training("digits", "cuda", capture)
         _steps(training, 6)
@@ -377,7 +377,7 @@ def not_finite() -> dict[str, Any]:
 
 @check
 def command_line() -> dict[str, Any]:
-    """`tinygan train digits --device cuda`, `resume` on the CPU, `sample`."""
+    """Run `tinygan train digits --device cuda`, `resume` on the CPU, and `sample`."""
     from tinygan.cli import main
 
     with tempfile.TemporaryDirectory() as folder:
@@ -396,7 +396,7 @@ def command_line() -> dict[str, Any]:
 
 @check
 def speed() -> dict[str, Any]:
-    """One iteration in ms: between events on the GPU; on the host's clock, over many steps with one wait at the end."""
+    """Measure an iteration in ms: by events on the GPU, and by the host's clock over many steps with one wait."""
     cupy, found = get_backend("cuda").xp, {}
     for name in ("digits", "mnist"):
         for label, device, capture in (("captured", "cuda", True), ("eager", "cuda", False), ("cpu", "cpu", False)):
@@ -427,7 +427,7 @@ def speed() -> dict[str, Any]:
 
 @check
 def memory() -> dict[str, Any]:
-    """Device memory in MB that is still in use after training, and what it grows by over a hundred more steps."""
+    """Measure the device memory in MB in use after training, and its growth over a hundred more steps."""
     cupy, found = get_backend("cuda").xp, {}
     pool = cupy.get_default_memory_pool()
     for capture in (False, True):
@@ -466,7 +466,7 @@ def _machine() -> dict[str, Any]:
 
 
 def run(names: list[str]) -> dict[str, dict[str, Any]]:
-    """Run checks one after the other; a failure is a result too."""
+    """Run checks one after the other; a failure is also a result."""
     results = {}
     for name in names:
         began = time.perf_counter()
@@ -484,8 +484,8 @@ def run(names: list[str]) -> dict[str, dict[str, Any]]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run what was asked for, print and return the exit code."""
-    parser = argparse.ArgumentParser(description="What only a real GPU can show.")
+    """Run the selected checks, print the results and return the exit code."""
+    parser = argparse.ArgumentParser(description="All checks that need a real GPU.")
     parser.add_argument("--only", nargs="+", choices=list(CHECKS), default=list(CHECKS), metavar="NAME")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results there as well")
     options = parser.parse_args(arguments)

@@ -1,4 +1,4 @@
-"""Every public name says what it is."""
+"""Every public name has a docstring."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MODULES = sorted(
     for module in pkgutil.walk_packages(tinygan.__path__, "tinygan.")
     if not module.name.endswith("__main__")
 )
-# The class docstring of an operation is its mathematics; these two methods are the formulas themselves.
+# The class docstring of an operation states its mathematics; these two methods are the formulas.
 FORMULAS = {"forward", "backward", "check"}
 
 

@@ -1,4 +1,4 @@
-"""The checks for a real GPU, run on the strict double as far as that goes: they must be right when their hour comes."""
+"""The checks for a real GPU, run on the strict double, so that they work when a GPU is available."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from tests.doubles.small import shrunk, stand_in
 from tinygan.backend import graph
 from tinygan.backend.cupy import CupyBackend
 
-# These measure what a double has not: time, memory, and whether the host is held up.
+# These need a real GPU: they measure time, memory, and whether the host waits.
 ONLY_ON_A_GPU = {"no-wait", "speed", "memory"}
 
 needs_compiler = pytest.mark.skipif(
-    cuda_on_cpu.COMPILER is None, reason="no C++ compiler on this machine to run the kernels' source with"
+    not cuda_on_cpu.COMPILER, reason="no C++ compiler on this machine to run the kernels' source with"
 )
 
 
@@ -47,7 +47,7 @@ def test_a_check_passes_on_the_double(double, name, tmp_path, capsys):
 
 
 @needs_compiler
-def test_a_failure_hides_no_other_check(double, monkeypatch, capsys, tmp_path):
+def test_other_checks_run_after_a_failure(double, monkeypatch, capsys, tmp_path):
     right = CupyBackend.relu
     monkeypatch.setattr(CupyBackend, "relu", lambda self, x: right(self, x) + 1)
     status = gpu_checks.main(["--only", "methods", "draws", "--json", str(tmp_path / "results.json")])
@@ -57,7 +57,7 @@ def test_a_failure_hides_no_other_check(double, monkeypatch, capsys, tmp_path):
     assert "relu" in checks["methods"]["error"]
 
 
-def test_without_a_gpu_it_says_so():
+def test_without_a_gpu_the_message_says_so():
     code = """if True:
         import runpy, sys
         sys.modules["cupy"] = None

@@ -4,7 +4,7 @@ import sys
 
 
 def main() -> int:
-    """Run one command; Ctrl-C while the commands are being imported is answered, too."""
+    """Run one command; handle Ctrl-C even during imports."""
     try:
         from tinygan.cli import main as run
 

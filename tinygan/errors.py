@@ -7,9 +7,11 @@ the file, the argument, what was expected and what came, and says what to do.
 
 from __future__ import annotations
 
+import difflib
 import linecache
 import os
 import sys
+from collections.abc import Iterable
 from types import FrameType
 from typing import Any
 
@@ -29,7 +31,7 @@ class NoAxisError(ShapeError, TypeError):
 
 
 class DtypeError(TinyganError, TypeError):
-    """A dtype does not fit the operation: gradients of integers, text in a tensor, ..."""
+    """A dtype or a type does not fit the operation: gradients of integers, text in a tensor, a list of layers, ..."""
 
 
 class ArgumentError(TinyganError, ValueError):
@@ -168,8 +170,36 @@ class RunError(TinyganError, OSError):
     """A run folder is missing, taken, in use by another process, or cannot be written."""
 
 
+class MissingPackageError(TinyganError, ImportError):
+    """An optional package is not installed."""
+
+
 class DistributionError(TinyganError, ValueError):
-    """What was given is not a probability distribution, or not a discriminator over one."""
+    """An argument is not a probability distribution, or not a discriminator on the same points."""
+
+
+# ---------------------------------------------------------------------- parts of messages
+
+
+def nearest(word: str, known: Iterable[str], least: float | None = None) -> str | None:
+    """Return the known word that is most like `word` (of equals, the first), or None if none is near.
+
+    Two words are near if the share of letters that they have in common is `least` or more: by default 0.6, or 0.5 for a
+    word of up to three letters, so that one of two letters may be wrong.
+    """
+
+    def likeness(candidate: str) -> float:
+        return difflib.SequenceMatcher(None, candidate, word.casefold()).ratio()
+
+    best = max(known, key=likeness, default="")
+    least = least or (0.6 if len(word) > 3 else 0.5)
+    return best if likeness(best) >= least else None
+
+
+def did_you_mean(word: str, known: Iterable[str], least: float | None = None) -> str:
+    """Return ``; did you mean "..."?`` with the `nearest` known word, or "" if none is near."""
+    found = nearest(word, known, least)
+    return "" if found is None else f'; did you mean "{found}"?'
 
 
 def calling_line(*machinery: str) -> str:

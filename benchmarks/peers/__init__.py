@@ -1,1 +1,1 @@
-"""The same game in other frameworks, each in its own idiom and as fast as somebody at home there would write it."""
+"""The same game in other frameworks, each in its own idiom and as fast as an experienced user of it would write it."""

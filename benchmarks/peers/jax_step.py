@@ -14,16 +14,16 @@ import jax.numpy as jnp
 from benchmarks.clocks import host_clock
 from benchmarks.errors import BenchmarkError
 from benchmarks.task import Task
-from tinygan.config.sections import (
+from tinygan.config.layers import (
     DropoutConfig,
     LayerConfig,
     LeakyReluConfig,
     LinearConfig,
     MaxoutConfig,
     ReluConfig,
-    SgdConfig,
     SigmoidConfig,
 )
+from tinygan.config.sections import SgdConfig
 
 Parameters = dict[str, Any]
 
@@ -40,7 +40,7 @@ class JaxStep:
             raise BenchmarkError("jax: only the non-saturating objective with uniform noise is written for the peers")
         if task.device == "cuda" and jax.default_backend() != "gpu":
             raise BenchmarkError("jax: this JAX finds no GPU; install jax[cuda13], or use --device cpu")
-        # on a GPU JAX would round the factors of a product to TF32; nobody else here does
+        # on a GPU JAX would round the factors of a product to TF32; the other contestants do not
         jax.config.update("jax_default_matmul_precision", "highest")
         self.task = task
         self.device = jax.devices("gpu" if task.device == "cuda" else "cpu")[0]

@@ -14,17 +14,17 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from benchmarks.clocks import event_clock, host_clock
 from benchmarks.errors import BenchmarkError
 from benchmarks.task import Task
-from tinygan.config.sections import (
+from tinygan.config.layers import (
     DropoutConfig,
     LayerConfig,
     LeakyReluConfig,
     LinearConfig,
     MaxoutConfig,
     ReluConfig,
-    SgdConfig,
     SigmoidConfig,
     TanhConfig,
 )
+from tinygan.config.sections import SgdConfig
 
 
 class Maxout(nn.Module):

@@ -138,20 +138,20 @@ def test_cross_entropy_of_more_logits_than_threads(B: CupyBackend) -> None:
         same(B.cross_entropy(B.from_numpy(logits), target), PORTABLE.cross_entropy(logits, target), rtol=16 * EPS)
 
 
-# ---------------------------------------------------------------------- monitors
+# ---------------------------------------------------------------------- running sums
 
 
 @given(data=st.data(), steps=st.integers(0, 4), dtype=dtypes)
-def test_watch(B: CupyBackend, data: st.DataObject, steps: int, dtype: Any) -> None:
-    """With logits of 0, which D leaves undecided: samples count as told apart, data do not."""
-    sums, there = PORTABLE.new_sums(), B.new_sums()
+def test_add_scores(B: CupyBackend, data: st.DataObject, steps: int, dtype: Any) -> None:
+    """A logit of 0, probability 1/2, counts as class 0."""
+    sums, there = PORTABLE.new_sums(5), B.new_sums(5)
     for _ in range(steps):
         rows = [data.draw(st.integers(1, 5)) for _ in range(2)]
         elements = st.one_of(st.integers(-2, 2), st.sampled_from([np.nan, np.inf, 50.0]))
         sizes = [(), (), *((n, 1) for n in rows)]
         numbers = [data.draw(hnp.arrays(dtype, size, elements=elements)) for size in sizes]
-        PORTABLE.watch(sums, *numbers)
-        B.watch(there, *map(B.from_numpy, numbers))
+        PORTABLE.add_scores(sums, *numbers)
+        B.add_scores(there, *map(B.from_numpy, numbers))
     np.testing.assert_allclose(B.read_sums(there)[-2:], PORTABLE.read_sums(sums)[-2:])  # the steps, the first bad one
     if not sums[-1]:  # a sum that is not finite is never read again
         np.testing.assert_allclose(B.read_sums(there), PORTABLE.read_sums(sums), rtol=1e-6, atol=1e-6)

@@ -46,7 +46,7 @@ class Device:
 
 
 @pytest.mark.parametrize("name", ["cupy.cuda", "torch.cuda"])
-def test_events_stand_between_iterations_and_nothing_waits_before_the_end(name: str) -> None:
+def test_events_lie_between_iterations_without_waiting(name: str) -> None:
     device = Device(name)
     durations = iter([3.0, 5.0, 4.0])
 

@@ -80,7 +80,7 @@ def test_the_message_says_who_where_and_how_much() -> None:
         refuse_disagreement(plays)
 
 
-def test_a_velocity_that_cancels_may_be_off_by_the_rounding_of_its_player() -> None:
+def test_a_velocity_that_cancels_may_differ_by_rounding() -> None:
     def of(small: float) -> dict[str, Any]:
         return {"losses": [], "velocities": {"discriminator.0.weight": 1.0, "discriminator.0.bias": small}}
 

@@ -18,7 +18,7 @@ from benchmarks.task import make_task
 ROOT = Path(__file__).parents[2]
 
 
-def test_step_as_a_command_prints_one_json_object_and_nothing_else(tiny: str) -> None:
+def test_step_prints_one_json_object_and_nothing_else(tiny: str) -> None:
     command = [sys.executable, "-m", "benchmarks", "step", "--experiment", tiny, "--device", "cpu", "--seconds", "0.02"]
     done = subprocess.run([*command, "--json"], cwd=ROOT, capture_output=True, text=True, check=True)
     measured = json.loads(done.stdout)

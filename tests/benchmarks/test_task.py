@@ -35,7 +35,7 @@ def test_the_game_starts_from_the_weights_of_the_task(tiny: str) -> None:
         np.testing.assert_array_equal(array, task.weights[name])
 
 
-def test_the_schedule_is_the_one_asked_for_whatever_the_experiment_says() -> None:
+def test_the_option_decides_the_schedule() -> None:
     printed = make_task("mnist", use_data=False).build_game()
     assert (printed.schedule, printed.shared_noise, printed.discriminator_loss_scale) == ("alternating", False, 1.0)
     released = make_task("mnist", "simultaneous", use_data=False).build_game()

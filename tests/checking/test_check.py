@@ -1,4 +1,4 @@
-"""What a good gradient checker does, one point after the other."""
+"""The properties of the gradient checker."""
 
 import random
 
@@ -31,7 +31,7 @@ class Half(tg.Operation):
         return gy * b, gy * a / 2
 
 
-# ---------------------------------------------------------------------- a report that says what, where and how much
+# ---------------------------------------------------------------------- the report
 
 
 def test_the_error_carries_the_worst_element():
@@ -87,7 +87,7 @@ def test_without_raising():
         (lambda x: F.tanh(F.exp(F.sigmoid(x * 2 + 1))).sum(), "multiply, add, sigmoid, exp, ..."),
     ],
 )
-def test_the_name_says_which_operations(fn, name):
+def test_the_name_lists_the_operations(fn, name):
     assert gradcheck(fn, tensor(2)).name == name
 
 
@@ -104,14 +104,14 @@ def test_a_small_jacobian_is_compared_as_a_whole():
     assert report.comparisons[0].compared == 16
 
 
-def test_a_large_one_along_random_directions():
+def test_a_large_jacobian_is_compared_along_directions():
     report = gradcheck(F.linear, [tensor(20, 30), tensor(30, 10), tensor(10)])
     assert report.mode == "random directions"
     assert [c.compared for c in report.comparisons] == [3, 3, 3]
 
 
 @given(index=st.integers(0, 499))
-def test_in_a_large_one_the_wrong_element_is_found(index):
+def test_the_wrong_element_of_a_large_jacobian_is_found(index):
     def gradient(upstream, x):
         result = 2 * upstream * x
         result[index] *= 1.3
@@ -148,7 +148,7 @@ def test_the_same_seed_makes_the_same_check(limit):
 # ---------------------------------------------------------------------- upstream gradients
 
 
-def test_upstream_gradients_are_neither_ones_nor_equal_and_zero_is_tried():
+def test_upstream_gradients_differ_and_0_is_tried():
     seen = []
 
     def gradient(upstream, x):
@@ -192,11 +192,11 @@ def test_every_share_between_the_slopes_is_right(share):
 
 
 @given(beyond=st.floats(1e-3, 1) | st.floats(-1, -1e-3))
-def test_none_outside_of_them(beyond):
+def test_no_share_outside_the_slopes_is_right(beyond):
     def gradient(upstream, x):
         return upstream * np.where(x == 0, np.where(beyond > 0, 1, 0) + beyond, x > 0)
 
-    with pytest.raises(GradcheckError, match="at a kink, where anything between the slopes"):
+    with pytest.raises(GradcheckError, match="at a kink, where any value between the left and the right slope"):
         gradcheck_function(lambda x: np.maximum(x, 0), gradient, np.array([0.0, 1.0]))
 
 
@@ -210,7 +210,7 @@ def test_shares_of_a_tie_must_add_up(shares):
     assert not right.ok or abs(total - 1) < 1e-4
 
 
-def test_kinks_in_several_dimensions_do_not_alarm():
+def test_kinks_in_several_dimensions_pass():
     x = tg.tensor([[0.0, 0.0], [1.0, -1.0]], dtype="float64")
     assert gradcheck(lambda x: (F.relu(x) * tg.tensor([1.0, -1.0])).sum(axis=1), x)
 
@@ -233,7 +233,7 @@ def test_analytic_functions_are_checked_by_the_complex_step(fn):
 
 
 @pytest.mark.parametrize("fn", [F.abs, F.sigmoid, F.softplus, lambda x: F.exp(x.astype("float64") * F.abs(x))])
-def test_others_by_central_differences(fn):
+def test_other_functions_are_checked_by_central_differences(fn):
     comparison = gradcheck(fn, tg.tensor([0.5, 1.5], dtype="float64")).comparisons[0]
     assert comparison.method == "central differences"
     assert comparison.relative_error < 1e-10
@@ -243,9 +243,9 @@ def test_the_complex_step_can_be_refused():
     assert gradcheck(F.exp, tensor(2), complex_step=False).comparisons[0].method == "central differences"
 
 
-def test_the_complex_step_is_not_believed_when_it_drops_a_path():
+def test_a_complex_step_that_drops_a_path_is_not_used():
     def forward(x):
-        return x * np.abs(x)  # half of its derivative is lost to complex numbers
+        return x * np.abs(x)  # the complex step loses half of its derivative
 
     def forgets_the_same_half(upstream, x):
         return upstream * np.abs(x)
@@ -259,7 +259,7 @@ def test_the_complex_step_is_not_believed_when_it_drops_a_path():
 
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
 @pytest.mark.parametrize("checked_in", ["float16", "float32", "float64"])
-def test_any_float_is_checked_in_any(dtype, checked_in):
+def test_every_float_dtype_is_checked_in_every_other(dtype, checked_in):
     seen = []
 
     def fn(x):
@@ -277,7 +277,7 @@ def test_constants_follow_the_dtype():
     assert gradcheck(F.binary_cross_entropy_with_logits, [tensor(2), target], dtype="float32")
 
 
-def test_a_function_that_computes_in_float32_inside_is_given_its_rounding():
+def test_float32_inside_a_function_allows_its_rounding():
     assert gradcheck(lambda x: F.exp(x.astype("float32")).astype("float64"), tensor(3))
 
 
@@ -292,16 +292,16 @@ def test_tolerances_can_be_chosen():
         gradcheck_function(np.square, slightly_off, x, atol=0.001)
 
 
-def test_small_gradients_are_held_to_their_own_measure():
+def test_small_gradients_have_their_own_tolerance():
     with pytest.raises(GradcheckError):
         gradcheck_function(lambda x: 1e-12 * x, lambda upstream, x: 1.0005e-12 * upstream, np.array([1.0, 2.0]))
 
 
-def test_a_large_constant_does_not_alarm():
+def test_a_large_constant_passes():
     assert gradcheck(lambda x: F.relu(x) + 1e9, tensor(3), complex_step=False)
 
 
-# Each is called wrong, or passed unseen, by differences with one step for all.
+# With one step for all elements, a check of these would fail, or pass a wrong gradient.
 ANYWHERE = {
     "log": (np.log, lambda x: 1 / x, 1e-300, 1e300),
     "sqrt": (np.sqrt, lambda x: 0.5 / np.sqrt(x), 1e-300, 1e300),
@@ -323,7 +323,7 @@ ANYWHERE = {
 @pytest.mark.parametrize("complex_step", [True, False])
 @pytest.mark.parametrize("name", ANYWHERE)
 @given(data=st.data())
-def test_right_passes_and_wrong_never_in_silence(name, complex_step, data):
+def test_right_gradients_pass_and_wrong_ones_never(name, complex_step, data):
     f, slope, low, high = ANYWHERE[name]
     x = np.array([10 ** data.draw(st.floats(np.log10(low), np.log10(high)))])
     factor = data.draw(st.sampled_from([1.05, 1.0005, -1.0]))
@@ -338,7 +338,7 @@ def test_right_passes_and_wrong_never_in_silence(name, complex_step, data):
     "fn", [lambda x: F.relu(x) ** 2, lambda x: x * F.abs(x), lambda x: F.where(x > 0, x**2, 0 * x)]
 )
 @pytest.mark.parametrize("x", [0.0, 1e-12, -1e-12, 1e-6, -1e-3])
-def test_where_only_the_second_derivative_jumps(fn, x):
+def test_jumps_of_the_second_derivative(fn, x):
     report = gradcheck(fn, tg.tensor([x], dtype="float64"))
     assert report.comparisons[0].kinks == 0
 
@@ -379,7 +379,7 @@ def test_one_wrong_element_of_mixed_sizes(element, forward):
     assert caught.value.report.failures[0].comparison.input_index == (element,)
 
 
-def test_what_a_jump_hides_is_not_compared():
+def test_derivatives_at_a_jump_are_not_compared():
     report = gradcheck_function(lambda x: np.where(x >= 0, 1.0, 0.0), lambda u, x: 0 * u, np.array([0.0, 1.0]))
     assert report.uncompared == {(1, "x"): [(0,)]}
     assert "not compared: 1 of 2 elements of input 0 'x' (x[0])" in str(report)
@@ -392,8 +392,8 @@ def test_a_jump_alone_is_nothing_compared():
     assert [failure.kind for failure in report.failures] == ["nothing compared"]
 
 
-def test_what_rounding_hides_is_not_compared():
-    # 1e13 + x takes steps of 0.002, so the values say 2x with an error of 0.2 %: too much to judge 1 % of it by
+def test_derivatives_hidden_by_rounding_are_not_compared():
+    # 1e13 + x is rounded to multiples of 0.002, so the numerical derivative has an error of 0.2 %
     def check(factor):
         return gradcheck_function(
             lambda x: (1e13 + x * x) - 1e13,
@@ -407,13 +407,13 @@ def test_what_rounding_hides_is_not_compared():
     assert check(2.0002).comparisons[0].noisy == 1
 
 
-def test_a_saturated_sigmoid_is_seen_coarsely():
+def test_a_saturated_sigmoid_is_compared_coarsely():
     report = gradcheck(F.sigmoid, tg.tensor([30.0, 0.5], dtype="float64"))
     assert report.comparisons[0].coarse == 1
     assert "not compared to all digits: 1" in str(report)
 
 
-def test_derivatives_that_cancel_are_no_alarm():
+def test_derivatives_that_cancel_pass():
     def total_of_softmax(x):
         return F.exp(x - F.logsumexp(x, axis=0)).sum()
 
@@ -437,7 +437,7 @@ def test_an_unfrozen_mask_is_a_random_function():
     assert "Freeze the dropout mask: frozen=True" in failure.message
 
 
-def test_a_mask_that_was_the_same_by_chance_is_found_out():
+def test_a_rarely_random_function_is_found():
     def rarely(x, calls=[]):  # noqa: B006
         calls.append(None)
         return x * (1 if len(calls) < 4 else 1 + 0.1 * (len(calls) % 7))
@@ -471,10 +471,10 @@ def test_frozen():
     )
 
 
-# ---------------------------------------------------------------------- nothing is left behind
+# ---------------------------------------------------------------------- the state is restored
 
 
-def test_inputs_and_grads_are_as_before():
+def test_inputs_and_grads_are_restored():
     x, w = tensor(3, 4), tensor(4, 2)
     x.grad = tg.tensor(np.ones((3, 4)))
     arrays, contents, grad = (x.data, w.data), (x.data.copy(), w.data.copy()), x.grad
@@ -486,7 +486,7 @@ def test_inputs_and_grads_are_as_before():
 
 
 @pytest.mark.parametrize("fails", [False, True])
-def test_modules_are_as_before(fails):
+def test_modules_are_restored(fails):
     class Averaging(nn.Module):
         def __init__(self):
             super().__init__()
@@ -512,7 +512,7 @@ def test_modules_are_as_before(fails):
     assert module.count == 0
 
 
-def test_random_streams_are_as_before():
+def test_random_streams_are_restored():
     streams = tg.manual_seed(11)
     dropout, own, generator = streams["dropout"], Stream(1, "own"), np.random.default_rng(1)
     np.random.seed(4)  # noqa: NPY002
@@ -545,7 +545,7 @@ def test_random_streams_are_as_before():
     assert got == draws()
 
 
-def test_modes_around_it_do_not_matter():
+def test_outer_modes_do_not_matter():
     with tg.no_grad():
         assert gradcheck(F.exp, tensor(2))
         assert not tg.is_grad_enabled()
@@ -553,7 +553,7 @@ def test_modes_around_it_do_not_matter():
         assert gradcheck(F.log, tg.tensor([1e-5, 1.0], dtype="float64"))
 
 
-def test_an_error_of_the_function_comes_through():
+def test_an_error_of_the_function_is_raised():
     weight = tensor(2)
 
     def fn(x):
@@ -593,7 +593,7 @@ def test_a_wrong_gradient_of_a_parameter_is_found():
         gradcheck(lambda x: Half()(x, w), tensor(3), parameters=[w])
 
 
-def test_tensors_that_require_no_gradient_are_left_alone_unless_all_are():
+def test_tensors_that_require_a_gradient_are_checked():
     x, c = tensor(3), tg.tensor(RNG.standard_normal(3))
     assert [comparison.input for comparison in gradcheck(F.multiply, [x, c]).comparisons] == ["a"]
     assert [comparison.input for comparison in gradcheck(F.multiply, [c, c]).comparisons] == ["a", "b"]
@@ -646,7 +646,7 @@ def test_several_outputs_of_every_kind():
     assert [c.output for c in report.comparisons if c.order == 1] == ["first", "rest 0", "rest 1 1"]
 
 
-def test_outputs_of_equal_names_stay_apart():
+def test_outputs_of_equal_names_are_checked_separately():
     report = gradcheck(lambda x: {"a": {"w": x * 2}, "b": {"w": F.exp(x)}, "a w": [x]}, tensor(2))
     assert [c.output for c in report.comparisons] == ["a w", "b w", "a w 0"]
     with pytest.raises(GradcheckError):
@@ -687,7 +687,7 @@ def test_an_unused_input_has_a_gradient_of_zero():
 
 def test_infinite_slopes_are_counted_not_compared():
     report = gradcheck(F.sqrt, tg.tensor([0.0, 4.0], dtype="float64"))
-    assert report.comparisons[0].undefined == 2  # the slope at 0, and 0 times that infinite slope
+    assert report.comparisons[0].undefined == 2  # the slope at 0, and 0 times this infinite slope
     assert report.comparisons[0].compared == 2
 
 
@@ -711,8 +711,8 @@ def test_nan_from_a_rule_where_the_function_is_smooth():
         )
 
 
-def test_nothing_to_compare_is_no_success():
-    with pytest.raises(GradcheckError, match="nothing could be compared, since the function is not finite"):
+def test_a_check_without_comparisons_fails():
+    with pytest.raises(GradcheckError, match="nothing could be compared, because the function is not finite"):
         gradcheck(F.log, tg.tensor([0.0, -1.0], dtype="float64"))
 
 
@@ -828,7 +828,7 @@ def test_unknown_dtype_and_order():
         gradcheck(F.exp, tensor(2), order=0)
 
 
-def test_it_is_the_function_that_is_exported():
+def test_gradcheck_is_exported():
     from tinygan import gradcheck as exported
 
     assert exported is tg.gradcheck

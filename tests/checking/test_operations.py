@@ -1,4 +1,4 @@
-"""The table of gradient checks: complete, right, and able to find a wrong gradient."""
+"""The table of gradient checks is complete and right, and finds a wrong gradient."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_a_wrong_rule_is_found(monkeypatch):
         def backward(self, B, gy, x):
             return gy * B.xp.exp(x) * 1.0005
 
-    case = operations.Case("wrong", lambda x: Wrong()(x), (np.array([0.3, 0.7]),))
+    case = operations.Case("wrong", (np.array([0.3, 0.7]),), lambda x: Wrong()(x))
     monkeypatch.setattr(operations, "CASES", (*operations.CASES, case))
     [row] = operations.check_operations(["wrong"])
     assert row.failures

@@ -1,4 +1,4 @@
-"""A checker is worth what it catches: bugs are planted in operations and in plain functions, each is caught by name."""
+"""Bugs are planted in operations and in plain functions; the checker must find each and name it."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ def tensors(*shapes):
 
 
 def of(operation):
-    """An operation object records one call only, so a function makes a new one for each."""
+    """An operation object records only one call, so a function makes a new object for each call."""
     return lambda *inputs: operation()(*inputs)
 
 
@@ -23,7 +23,7 @@ def of(operation):
 
 
 class Square(tg.Operation):
-    """y = x^2, correctly; every class below breaks one thing."""
+    """y = x^2, which is correct; every class below has one bug."""
 
     def forward(self, B, x):
         self.save(x)
@@ -101,7 +101,7 @@ class RandomBackward(Square):
 
 class WrongInSecondOrder(Square):
     def forward(self, B, x):
-        self.save(2 * x)  # neither an input nor the result: a constant to a pass that is recorded
+        self.save(2 * x)  # neither an input nor the result, so a recorded pass treats it as a constant
         return x * x
 
     def backward(self, B, gy, slope):
@@ -165,7 +165,7 @@ class NothingToTies(WholeToEveryTie):
 
 
 class OutsideTheSlopes(tg.Operation):
-    """relu with a gradient of 2 at 0, where anything from 0 to 1 is right."""
+    """relu with a gradient of 2 at 0, where any value from 0 to 1 is right."""
 
     def forward(self, B, x):
         self.save(x)
@@ -176,7 +176,7 @@ class OutsideTheSlopes(tg.Operation):
 
 
 class MissingAccumulation(tg.Operation):
-    """x[index] whose gradient keeps only one share of an element that is named twice."""
+    """x[index]; its gradient has only one share of an element with a repeated index."""
 
     def forward(self, B, x):
         self.shape_of_x = x.shape
@@ -247,7 +247,7 @@ def times(a, b):
 
 
 class Momentary:
-    """A function that is different every time it is called."""
+    """A function that returns another result at every call."""
 
     calls = 0
 
@@ -318,12 +318,12 @@ def kinds_found(check):
 
 
 @pytest.mark.parametrize("bug", ON_TAPE)
-def test_bug_on_the_tape_is_caught_by_name(bug):
+def test_a_bug_on_the_tape_is_found_and_named(bug):
     fn, inputs, kind = ON_TAPE[bug]
     assert kind in kinds_found(lambda: gradcheck(fn, inputs))
 
 
-def test_bug_in_the_second_order_is_caught_there():
+def test_a_bug_in_the_second_order_is_found():
     assert gradcheck(of(WrongInSecondOrder), tensors(3))
     with pytest.raises(GradcheckError) as caught:
         gradcheck(of(WrongInSecondOrder), tensors(3), order=2)
@@ -333,24 +333,24 @@ def test_bug_in_the_second_order_is_caught_there():
 @pytest.mark.parametrize(
     ("fn", "inputs"), [(of(DiffersWhenRecorded), tensors(3)), (of(MissingWhenRecorded), tensors(3, 3))]
 )
-def test_bug_that_only_a_recorded_pass_has(fn, inputs):
+def test_a_bug_only_in_a_recorded_pass_is_found(fn, inputs):
     assert gradcheck(fn, inputs)
     assert kinds_found(lambda: gradcheck(fn, inputs, order=2))[0] == "recorded gradient differs"
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_off_by_a_twentieth_of_a_percent_is_caught_in_either_precision(dtype):
+def test_an_error_of_a_twentieth_of_a_percent_is_found(dtype):
     assert kinds_found(lambda: gradcheck(of(SlightlyOff), tensors((2, 3)), dtype=dtype)) == ["wrong gradient"]
 
 
 @pytest.mark.parametrize("bug", ON_ARRAYS)
-def test_bug_in_a_plain_function_is_caught_by_name(bug):
+def test_a_bug_in_a_plain_function_is_found_and_named(bug):
     forward, gradient, inputs, kind = ON_ARRAYS[bug]
     with np.errstate(all="ignore"):
         assert kind in kinds_found(lambda: gradcheck_function(forward, gradient, inputs))
 
 
-def test_without_the_bug_nothing_is_found():
+def test_correct_functions_pass():
     assert gradcheck(lambda x: Square()(x), tensors((2, 3)), order=2)
     assert gradcheck_function(square, lambda u, x: 2 * u * x, X)
     assert gradcheck_function(times, lambda u, a, b: (u * b, u * a), [X, Y])

@@ -22,7 +22,7 @@ LAYOUTS = {
 
 @pytest.mark.parametrize("name", LAYOUTS)
 @pytest.mark.parametrize("dtype", ["float64", "float32", "complex128"])
-def test_layout_is_kept_whatever_the_dtype(name, dtype):
+def test_layout_is_kept_for_every_dtype(name, dtype):
     template = LAYOUTS[name]
     copy = with_layout(template.astype(dtype), template)
     assert copy.dtype == dtype
@@ -32,13 +32,13 @@ def test_layout_is_kept_whatever_the_dtype(name, dtype):
     assert not template.size or list(copy.strides) == steps
 
 
-def test_a_sparse_view_does_not_take_all_of_its_matrix_along():
+def test_a_sparse_view_is_copied_without_its_matrix():
     column = np.zeros((1000, 1000))[:, 0]
     assert with_layout(column, column).flags.c_contiguous
 
 
 @given(element=st.integers(0, 23), value=st.floats(allow_nan=True))
-def test_watch_sees_every_change_of_bits(element, value):
+def test_watch_finds_every_change_of_bits(element, value):
     array = BASE.copy()
     watch = Watch({"a": array, "b": BASE.copy()})
     before = array.tobytes()

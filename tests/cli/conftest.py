@@ -20,7 +20,7 @@ SMALL = (
 
 @dataclass(frozen=True)
 class Answer:
-    """What a command left: its exit status and both streams."""
+    """The exit status and the output of a command."""
 
     status: int
     out: str
@@ -29,7 +29,7 @@ class Answer:
 
 @pytest.fixture(autouse=True)
 def untouched_surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Start in an empty folder, with no data set named; say of every run that it is of this machine."""
+    """Start in an empty folder, without a data folder; report no differences between machines."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("TINYGAN_DATA", raising=False)
     monkeypatch.setattr(running, "describe_environment", lambda: {"python": "3"})
@@ -37,7 +37,7 @@ def untouched_surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
 
 @pytest.fixture(autouse=True)
 def quick_report(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Write an empty report, which takes a hundredth of the time, unless the test asks for the `real_report`."""
+    """Write an empty report, which is 100 times faster, unless the test uses `real_report`."""
     if "real_report" not in request.fixturenames:
 
         def write(folder: RunFolder) -> Path:
@@ -49,18 +49,18 @@ def quick_report(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 
 @pytest.fixture
 def real_report() -> None:
-    """Let the report be written as it is for users."""
+    """Write the real report."""
 
 
 @pytest.fixture
 def tinygan(capsys: pytest.CaptureFixture[str]) -> Callable[..., Answer]:
-    """Return the command line as a function of its words."""
+    """Return the command line as a function of its arguments."""
 
     def command(*words: str | os.PathLike[str]) -> Answer:
         capsys.readouterr()
         try:
             status = main([os.fspath(word) for word in words])
-        except SystemExit as stop:  # argparse leaves so
+        except SystemExit as stop:  # argparse exits this way
             status = int(stop.code or 0)
         captured = capsys.readouterr()
         return Answer(status, captured.out, captured.err)
@@ -70,5 +70,5 @@ def tinygan(capsys: pytest.CaptureFixture[str]) -> Callable[..., Answer]:
 
 @pytest.fixture(scope="session")
 def small() -> list[str]:
-    """Return the options that make the digits experiment a matter of milliseconds."""
+    """Return options that shrink the digits experiment to milliseconds."""
     return [word for override in SMALL for word in ("--set", override)]

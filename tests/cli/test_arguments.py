@@ -1,4 +1,4 @@
-"""Words that do not fit: what may have been meant is named."""
+"""Misspelled arguments and the suggestions for them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tinygan.cli.arguments import path
 
 @pytest.fixture
 def run(tinygan, small, tmp_path):
-    """A run in runs/digits, where `tinygan train digits` makes it."""
+    """Make a run in runs/digits, as `tinygan train digits` does."""
     assert tinygan("train", "digits", "--epochs", "2", "--steps", "3", "--quiet", *small).status == 0
     return tmp_path / "runs" / "digits"
 
@@ -32,7 +32,7 @@ def test_the_nearest_word_is_suggested(tinygan, words, message):
     answer = tinygan(*words)
     assert (answer.status, answer.out) == (2, "")
     assert message in answer.err
-    assert answer.err.endswith(f"; did you mean {meant}?\n")
+    assert answer.err.endswith(f'; did you mean "{meant}"?\n')
     if words[0] in ("train", "evaluate", "export"):
         assert answer.err.startswith(f"usage: tinygan {words[0]} ")
 
@@ -40,7 +40,7 @@ def test_the_nearest_word_is_suggested(tinygan, words, message):
 @pytest.mark.parametrize(
     "words", ["xyzzy", "train digits --zz 3", "train digits more", "train digits --device gpu"]
 )
-def test_nothing_is_suggested_for_what_is_like_nothing(tinygan, words):
+def test_a_word_like_no_other_gets_no_suggestion(tinygan, words):
     answer = tinygan(*words.split())
     assert answer.status == 2
     assert "did you mean" not in answer.err
@@ -49,7 +49,7 @@ def test_nothing_is_suggested_for_what_is_like_nothing(tinygan, words):
 @pytest.mark.parametrize(
     "words", [["resume"], ["sample", "--out", "x.npy"], ["evaluate"], ["export", "--out", "x.npz"]], ids=" ".join
 )
-def test_a_run_in_runs_is_suggested(tinygan, run, words):
+def test_a_run_in_the_folder_runs_is_suggested(tinygan, run, words):
     for given in ("digits", "dgits", "runs/digts", "runs/digits/config.toml", "runs/digits/checkpoints"):
         answer = tinygan(words[0], given, *words[1:])
         assert (answer.status, answer.out) == (1, "")
@@ -62,17 +62,17 @@ def test_a_suggested_run_is_quoted(tinygan, run):
     assert tinygan("resume", "my run").err.endswith("; did you mean 'runs/my run'?\n")
 
 
-def test_without_any_run_none_is_suggested(tinygan):
+def test_without_runs_there_is_no_suggestion(tinygan):
     assert "did you mean" not in tinygan("resume", "digits").err
 
 
-def test_a_run_that_is_to_be_trained_is_to_be_resumed(tinygan, run):
+def test_train_with_a_run_suggests_resume(tinygan, run):
     answer = tinygan("train", "runs/digits")
     assert answer.status == 1
     assert "to go on with this run: tinygan resume runs/digits" in answer.err
 
 
-def test_a_home_that_no_shell_has_expanded(monkeypatch, tmp_path):
+def test_a_tilde_is_expanded(monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
     assert path("~/data") == tmp_path / "data"
     assert str(path("./~")) == "~"

@@ -1,4 +1,4 @@
-"""The doctor says what works, and of what does not, how to get it."""
+"""The doctor lists what works, and how to get the rest."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tinygan.errors import DeviceError
 
 @pytest.fixture(autouse=True)
 def no_cache(monkeypatch, tmp_path):
-    """Look for downloaded files where there are none."""
+    """Set an empty cache of downloaded files."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
@@ -26,7 +26,7 @@ def rows(answer):
     return {line[: doctor.WIDTH].strip(): line[doctor.WIDTH + 1 :] for line in lines}
 
 
-def test_what_is_here(tinygan):
+def test_what_works_is_listed(tinygan):
     report = rows(tinygan("doctor"))
     assert report["numpy"] == np.__version__
     assert report["device cpu"] == "works"
@@ -35,13 +35,13 @@ def test_what_is_here(tinygan):
 
 
 @pytest.mark.skipif(importlib.util.find_spec("cupy") is not None, reason="CuPy is installed")
-def test_without_cupy_cuda_says_that_and_how_to_get_it(tinygan):
+def test_without_cupy_the_message_says_how_to_get_it(tinygan):
     said = rows(tinygan("doctor"))["device cuda"]
     assert said.startswith("not available: CuPy is not installed; install it with pip install ")
     assert "cuda13" in said
 
 
-def test_a_device_that_fails_says_why(tinygan, monkeypatch):
+def test_a_failing_device_is_listed_with_the_reason(tinygan, monkeypatch):
     def refuse(device):
         if device == "cuda":
             raise DeviceError("device 'cuda' is not available: the NVIDIA driver reports no GPU")
@@ -53,7 +53,7 @@ def test_a_device_that_fails_says_why(tinygan, monkeypatch):
     assert report["device cpu"] == "works"
 
 
-def test_missing_data_are_named_and_not_fetched(tinygan, tmp_path):
+def test_missing_data_are_named_and_not_downloaded(tinygan, tmp_path):
     for words in (["doctor"], ["doctor", "--data", str(tmp_path)]):
         said = rows(tinygan(*words))["data mnist"]
         assert said.startswith("missing: mnist: ")

@@ -3,7 +3,7 @@ from __future__ import annotations
 from tinygan.config.experiment import shipped_experiments
 
 
-def test_every_shipped_experiment_on_a_line_of_its_own(tinygan):
+def test_each_shipped_experiment_has_a_line(tinygan):
     answer = tinygan("experiments")
     assert answer.status == 0
     lines = answer.out.splitlines()

@@ -1,4 +1,4 @@
-"""The weights of a run, under their own names."""
+"""The exported weights of a run."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def trained(tinygan, small, tmp_path):
     return tmp_path / "run"
 
 
-def test_averaged_weights_are_what_is_exported_of_a_generator(tinygan, small, tmp_path):
+def test_averaged_weights_of_a_generator_are_exported(tinygan, small, tmp_path):
     average = ("--set", "generator.average_decay=0.9")
     assert tinygan("train", "digits", "--epochs", "1", "--out", "run", "--quiet", *small, *average).status == 0
     assert tinygan("export", "run", "--out", "both.npz", "--network", "both").status == 0
@@ -53,7 +53,7 @@ def test_each_network_or_both_under_prefixed_names(tinygan, trained):
     assert all(np.array_equal(array, both[f"discriminator.{name}"]) for name, array in discriminator.items())
 
 
-def test_the_best_is_exported_unless_the_last_is_asked_for(tinygan, trained):
+def test_the_best_is_exported_by_default(tinygan, trained):
     run = RunFolder.open(trained)
     arrays = run.latest_checkpoint().arrays
     run.save_checkpoint(10_000, {name: array + 1 for name, array in arrays.items()}, {}, best=True)
@@ -66,7 +66,7 @@ def test_the_best_is_exported_unless_the_last_is_asked_for(tinygan, trained):
 
 
 @pytest.mark.parametrize("network", ["generator", "discriminator", "both"])
-def test_in_the_layout_of_pytorch_matrices_are_transposed(tinygan, trained, network):
+def test_the_pytorch_layout_transposes_matrices(tinygan, trained, network):
     for layout in ("tinygan", "pytorch"):
         words = ["--out", f"{layout}.npz", "--network", network, "--layout", layout]
         assert tinygan("export", trained, *words).status == 0

@@ -20,14 +20,14 @@ from tinygan.runs.run_folder import RunFolder
 MODULE = [sys.executable, "-m", "tinygan"]
 
 
-def test_no_command_and_an_unknown_one(tinygan):
+def test_a_missing_and_an_unknown_command(tinygan):
     answer = tinygan()
     assert answer.status == 2
     assert answer.err.endswith("tinygan: error: the following arguments are required: COMMAND\n")
     answer = tinygan("trian", "digits")
     assert answer.status == 2
     assert "invalid choice: 'trian' (choose from" in answer.err
-    assert answer.err.endswith("; did you mean train?\n")
+    assert answer.err.endswith('; did you mean "train"?\n')
     assert answer.out == ""
 
 
@@ -59,7 +59,7 @@ def test_refusals_and_interruptions(tinygan, monkeypatch, raised, status, said):
     assert (answer.status, answer.out, answer.err) == (status, "", said)
 
 
-def test_a_bug_of_ours_is_not_dressed_up_as_a_refusal(tinygan, monkeypatch):
+def test_an_unexpected_error_is_not_caught(tinygan, monkeypatch):
     def fail():
         raise ValueError("a bug")
 
@@ -68,14 +68,14 @@ def test_a_bug_of_ours_is_not_dressed_up_as_a_refusal(tinygan, monkeypatch):
         tinygan("experiments")
 
 
-def test_as_a_module_in_a_process_of_its_own(tinygan):
+def test_python_m_tinygan_in_a_new_process(tinygan):
     done = subprocess.run([*MODULE, "experiments"], capture_output=True, text=True)
     assert (done.returncode, done.stdout, done.stderr) == (0, tinygan("experiments").out, "")
 
 
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 @pytest.mark.parametrize("words", [["experiments"], ["--help"]])
-def test_a_reader_that_has_seen_enough_is_no_error(words, unbuffered):
+def test_a_reader_that_stops_early_is_not_an_error(words, unbuffered):
     """As in `tinygan experiments | head -0`."""
     end, start = os.pipe()
     os.close(end)
@@ -87,8 +87,8 @@ def test_a_reader_that_has_seen_enough_is_no_error(words, unbuffered):
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_a_command_starts_without_the_libraries_it_does_not_need():
-    """Each of them takes longer to import than all of tinygan, and every command would wait for it."""
+def test_a_command_does_not_import_unneeded_libraries():
+    """Each of them takes longer to import than all of tinygan."""
     slow = ["scipy.stats", "scipy.spatial", "scipy.integrate", "matplotlib", "pooch", "safetensors"]
     code = f"import sys; from tinygan.cli import main; main(['experiments']); print(set({slow}) & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
@@ -101,7 +101,7 @@ SHELL = """tinygan() { for word; do printf '%s\\0' "$word"; done; }; """
 
 
 def words_of(text):
-    """Return the arguments of each printed command, as a shell understands them."""
+    """Return the arguments of each printed command, as a shell splits them."""
     commands = re.findall(r"(?:^|: |>)(tinygan (?:train|resume) [^;\n<]*)", text, re.MULTILINE)
     heard = [subprocess.run(["/bin/sh", "-c", SHELL + line], stdout=subprocess.PIPE, check=True) for line in commands]
     return [[os.fsdecode(word) for word in done.stdout.split(b"\0")[:-1]] for done in heard]
@@ -112,19 +112,19 @@ def steps_of(path):
 
 
 @pytest.mark.parametrize("name", ["plain", "it's my run", "-run", "~", "数字 $HOME `id`", "a\nb\x1b[1m"])
-def test_every_printed_command_runs_as_it_is_printed(tinygan, small, tmp_path, monkeypatch, real_report, name):
+def test_every_printed_command_runs_as_printed(tinygan, small, tmp_path, monkeypatch, real_report, name):
     (tmp_path / "work").mkdir()
-    monkeypatch.chdir(tmp_path / "work")  # a shell that goes on is in the folder where the command was printed
+    monkeypatch.chdir(tmp_path / "work")  # the working directory of the command that printed
     out = f"./{name}"
     answer = tinygan("train", "digits", f"--out={out}", "--epochs", "2", "--steps", "3", "--quiet", *small)
     assert answer.status == 0, answer.err
     [words] = words_of(answer.out)
     assert tinygan(*words, "--steps", "5", "--quiet").status == 0
     assert steps_of(out) == 5
-    again = tinygan("train", "digits", f"--out={out}")  # is refused, with the command that was meant
+    again = tinygan("train", "digits", f"--out={out}")  # is refused, with the command to resume
     [words] = words_of(again.err)
     assert tinygan(*words, "--quiet").status == 0
-    [words] = words_of(tinygan(*words, "--quiet").err)  # it is done: how to make it longer
+    [words] = words_of(tinygan(*words, "--quiet").err)  # finished: the message shows how to make it longer
     assert words[-2:] == ["--epochs", "4"]
     assert tinygan(*words, "--quiet").status == 0
     assert steps_of(out) == 4 * 21
@@ -136,7 +136,7 @@ def test_every_printed_command_runs_as_it_is_printed(tinygan, small, tmp_path, m
 
 
 def test_printed_commands_keep_data_and_device(tinygan, tmp_path, monkeypatch):
-    """With a data set that needs files, given relative to the working directory or by the environment."""
+    """For a data set with files, in a relative folder or a folder of the environment."""
     taken = {"device": "cuda", "data_folder": str(tmp_path / "my data")}
     run = RunFolder.create(tmp_path / "run", "", taken)
     expected = ["resume", str(run.path), "--data", str(tmp_path / "my data"), "--device", "cuda"]
@@ -150,7 +150,7 @@ def test_printed_commands_keep_data_and_device(tinygan, tmp_path, monkeypatch):
 
 
 def test_the_installed_command_is_the_module(monkeypatch, capsys):
-    """Both call `tinygan.__main__.main`, which answers Ctrl-C even while the commands are imported."""
+    """Both call `tinygan.__main__.main`, which handles Ctrl-C even during imports."""
     settings = Path(package.__file__).parents[1] / "setup.cfg"
     [script] = re.findall(r"^ +tinygan = (.*)$", settings.read_text(), re.MULTILINE)
     assert script == "tinygan.__main__:main"

@@ -1,4 +1,4 @@
-"""Streams that fail, in real processes: the result is there, no traceback, no raw control character."""
+"""Failing streams, in real processes: the result is saved, without a traceback or raw control characters."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ full = pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /
 
 
 def shell(line, tmp_path, **variables):
-    """Run a line of a shell in which `python` is this Python."""
+    """Run a shell line in which `python` is this Python."""
     (tmp_path / "bin").mkdir(exist_ok=True)
     if not (tmp_path / "bin" / "python").exists():
         (tmp_path / "bin" / "python").write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
@@ -54,7 +54,7 @@ def test_a_run_survives_streams_that_cannot_be_written(tmp_path, redirection, sa
     assert said in done.stderr
     assert b"Traceback" not in done.stderr
     if said:
-        assert b"go on with: tinygan resume run" in done.stderr  # what stdout would have said
+        assert b"go on with: tinygan resume run" in done.stderr  # the text for stdout
     assert RunFolder.open(tmp_path / "run").latest_checkpoint().state["steps"] == 3
     assert all(path.read_bytes()[:1] != b"\n" for path in (tmp_path / "run").glob("*.jsonl"))
 
@@ -85,7 +85,7 @@ def test_signs_that_a_stream_cannot_encode(monkeypatch, encoding, text, written)
 
 
 
-def test_missing_folders_are_made_again_and_what_fails_is_said_once(tinygan, small, tmp_path, monkeypatch):
+def test_missing_folders_are_made_and_failures_warned_of_once(tinygan, small, tmp_path, monkeypatch):
     def fail(folder):
         raise RunError(f"{folder.report_path}: cannot be written")
 
@@ -100,11 +100,11 @@ def test_missing_folders_are_made_again_and_what_fails_is_said_once(tinygan, sma
     assert answer.status == 0
     assert answer.err.count("\n") == 1
     assert answer.err.startswith("tinygan: warning: the report could not be made: ")
-    assert answer.out == f"samples  {os.path.join('run', 'samples')}\n"  # no report is named
+    assert answer.out == f"samples  {os.path.join('run', 'samples')}\n"  # without the report
     assert sorted(os.listdir(tmp_path / "run" / "samples")) == ["epoch-000001.png", "epoch-000002.png"]
 
 
-def test_a_sheet_that_a_kill_has_cost_is_drawn_on_resuming(tinygan, small, tmp_path, monkeypatch):
+def test_a_sheet_missing_after_a_kill_is_drawn_on_resume(tinygan, small, tmp_path, monkeypatch):
     def killed(path, *_):
         if path.name == "epoch-000002.png":
             raise KeyboardInterrupt
@@ -161,7 +161,7 @@ def started(tmp_path, prefix=()):
 
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="there is no SIGHUP")
-def test_a_closed_terminal_saves_the_run_however_often_it_says_so(tmp_path):
+def test_repeated_hangups_save_the_run(tmp_path):
     with started(tmp_path) as process:
         process.send_signal(signal.SIGHUP)
         process.send_signal(signal.SIGHUP)
@@ -174,7 +174,7 @@ def test_a_closed_terminal_saves_the_run_however_often_it_says_so(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="there is no SIGHUP")
-def test_nohup_keeps_its_promise(tmp_path):
+def test_a_run_under_nohup_ignores_hangups(tmp_path):
     with started(tmp_path, ["nohup"]) as process:
         process.send_signal(signal.SIGHUP)
         done = (tmp_path / "run" / "metrics.jsonl").stat().st_size
@@ -203,7 +203,7 @@ def test_a_result_that_cannot_be_printed_is_a_failure(tinygan, tmp_path, words):
     assert done.stderr.count(b"\n") == 1
 
 
-def test_a_check_that_nothing_reads_to_its_end_is_no_success(tmp_path):
+def test_a_gradcheck_whose_reader_stops_fails(tmp_path):
     end, start = os.pipe()
     os.close(end)
     done = subprocess.run([*MODULE, "gradcheck", "relu"], stdout=start, stderr=subprocess.PIPE)
@@ -212,7 +212,7 @@ def test_a_check_that_nothing_reads_to_its_end_is_no_success(tmp_path):
 
 
 def test_no_file_gets_the_number_of_a_closed_stream(tmp_path):
-    """What a library writes to number 2 must not end up in a file of the run."""
+    """Output of a library to descriptor 2 must not go into a file of the run."""
     code = (
         "import os; from tinygan.cli import output; output.occupy_closed_streams(); "
         "print(os.open('file', os.O_CREAT | os.O_WRONLY))"
@@ -276,7 +276,7 @@ def test_no_command_prints_raw_control_characters(tinygan, small, tmp_path):
         assert answer.out or answer.err
 
 
-def test_a_file_cannot_steer_the_terminal_by_its_error(tinygan, tmp_path):
+def test_control_characters_in_an_error_are_escaped(tinygan, tmp_path):
     (tmp_path / "e.toml").write_bytes(b'name = "x"\n"k\\u001b[2J" = 1\n')
     answer = tinygan("train", "e.toml")
     assert answer.status == 1

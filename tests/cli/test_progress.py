@@ -1,4 +1,4 @@
-"""Progress: a bar on a terminal, plain lines elsewhere, nothing when asked to be quiet."""
+"""Progress: a bar on a terminal, lines elsewhere, nothing with --quiet."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def terminal(capsys, monkeypatch):
     monkeypatch.setenv("TERM", "xterm")
 
 
-def test_plain_lines_where_there_is_no_terminal(train, monkeypatch):
+def test_lines_without_a_terminal(train, monkeypatch):
     monkeypatch.setattr(progress, "LINE_EVERY", 0)
     answer = train()
     assert answer.status == 0
@@ -36,11 +36,11 @@ def test_plain_lines_where_there_is_no_terminal(train, monkeypatch):
     assert answer.err.endswith(" 0:00 left\n")
 
 
-def test_the_time_left_is_that_of_the_steps_left_at_the_speed_so_far(train, tinygan, monkeypatch):
+def test_the_time_left_follows_from_the_mean_speed(train, tinygan, monkeypatch):
     def left(answer):
         return [line.rsplit(", ", 1)[1] for line in answer.err.splitlines()]
 
-    ticks = itertools.count(step=30)  # the clock is read once at the start and once an epoch
+    ticks = itertools.count(step=30)  # the clock is read once at the start and once in each epoch
     monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: next(ticks)))
     monkeypatch.setattr(progress, "LINE_EVERY", 0)
     assert left(train()) == ["1:00 left", "0:30 left", "0:00 left"]
@@ -48,9 +48,9 @@ def test_the_time_left_is_that_of_the_steps_left_at_the_speed_so_far(train, tiny
     assert left(tinygan("resume", "other")) == ["0:30 left", "0:00 left"]
 
 
-def test_the_last_epoch_has_its_line_however_fast_it_was(train, monkeypatch):
+def test_the_last_epoch_always_has_a_line(train, monkeypatch):
     monkeypatch.setattr(progress, "LINE_EVERY", 3600)
-    first, last = train().err.splitlines()  # the first says at once that it works
+    first, last = train().err.splitlines()  # the first epoch always has a line
     assert first.startswith("epoch 1/3  ")
     assert last.startswith("epoch 3/3  ")
 
@@ -74,7 +74,7 @@ def test_a_bar_on_a_terminal(train, terminal):
     assert err.endswith("\n")
 
 
-def test_a_resumed_bar_begins_where_the_run_stopped(train, tinygan, terminal):
+def test_a_resumed_bar_starts_where_the_run_stopped(train, tinygan, terminal):
     train("--steps", "40", "--quiet")
     err = tinygan("resume", "run").err
     first, *_, last = (part for part in err.split("\r") if "/63" in part)
@@ -98,7 +98,7 @@ def test_a_clock(seconds, shown):
     assert progress._clock(seconds) == shown
 
 
-def test_a_run_that_dies_has_a_report_of_its_last_checkpoint(train, monkeypatch, tmp_path, real_report):
+def test_a_crashed_run_has_a_report_of_its_last_checkpoint(train, monkeypatch, tmp_path, real_report):
     class Dies(progress.Progress):
         def step(self, training):
             if training.epoch == 3:
@@ -109,7 +109,7 @@ def test_a_run_that_dies_has_a_report_of_its_last_checkpoint(train, monkeypatch,
     assert "After 2 of 3 epochs" in (tmp_path / "run" / "report.html").read_text()
 
 
-def test_a_report_is_written_with_each_checkpoint_and_not_once_more(train, tinygan, monkeypatch, tmp_path):
+def test_a_report_is_written_once_for_each_checkpoint(train, tinygan, monkeypatch, tmp_path):
     written = []
 
     def write(folder):
@@ -119,5 +119,5 @@ def test_a_report_is_written_with_each_checkpoint_and_not_once_more(train, tinyg
     monkeypatch.setattr("tinygan.cli.progress.write_report", write)
     train("--quiet", "--set", "output.checkpoint_every=2")
     assert written == [2, 3]
-    tinygan("resume", "run")  # which is done, but may have lost its report
+    tinygan("resume", "run")  # it is finished, but its report may be lost
     assert written == [2, 3, 3]

@@ -32,7 +32,7 @@ def test_numbers_are_those_of_the_generator(tinygan, trained):
     assert np.array_equal(samples.reshape(12, 64), expected)
 
 
-def test_another_seed_other_samples(tinygan, trained):
+def test_another_seed_gives_other_samples(tinygan, trained):
     for name, words in (("a", []), ("b", ["--seed", "0"]), ("c", ["--seed", "1"])):
         assert tinygan("sample", trained, "--count", "3", "--out", f"{name}.npy", *words).status == 0
     a, b, c = (np.load(f"{name}.npy") for name in "abc")
@@ -52,7 +52,7 @@ def test_with_and_without_the_running_mean(tinygan, small):
     assert not np.array_equal(np.load("with.npy"), np.load("without.npy"))
 
 
-def test_a_picture_shows_as_many_as_were_asked_for(tinygan, trained):
+def test_a_picture_shows_the_given_number_of_samples(tinygan, trained):
     answer = tinygan("sample", trained, "--count", "6", "--out", "samples.png")
     assert (answer.status, answer.out) == (0, "samples.png\n")
     assert imread("samples.png").shape[:2] == (2 * 34 + 2, 3 * 34 + 2)
@@ -92,7 +92,7 @@ def test_refusals(tinygan, trained, tmp_path, words, message):
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_a_folder_that_is_no_run(tinygan, tmp_path):
+def test_a_folder_that_is_not_a_run_is_refused(tinygan, tmp_path):
     answer = tinygan("sample", "nowhere", "--out", "x.png")
     assert answer.status == 1
     assert answer.err.startswith("tinygan: error: nowhere: expected a run folder, found no folder of this name; ")
@@ -113,10 +113,10 @@ def test_counts_are_positive_integers(tinygan, trained, count, status):
 # --- plain numbers, which have no pixels -----------------------------------------------------------------------
 
 
-def test_numbers_are_drawn_as_a_histogram_beside_the_truth(tinygan, tmp_path):
+def test_single_numbers_are_drawn_as_a_histogram(tinygan, tmp_path):
     words = ["train", "gaussian", "--epochs", "1", "--out", "line", "--quiet", "--set", "output.samples=50"]
     assert tinygan(*words).status == 0
-    answer = tinygan("sample", "line", "--count", "20000", "--out", "x.png")  # more than a sheet of pictures holds
+    answer = tinygan("sample", "line", "--count", "20000", "--out", "x.png")  # more than a sheet of images allows
     assert (answer.status, answer.out, answer.err) == (0, "x.png\n", "")
     assert imread("x.png").shape == (400, 640, 4)
     assert tinygan("sample", "line", "--count", "7", "--out", "x.npy").status == 0

@@ -1,4 +1,4 @@
-"""Training from the command line: what it leaves, what it says, how it stops and goes on."""
+"""Training from the command line: its files, its output, stopping and resuming."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def metrics(path):
 
 
 def test_two_epochs_of_the_digits(tinygan, tmp_path, real_report):
-    """With the networks of the experiment as it is shipped."""
+    """With the networks of the shipped experiment."""
     answer = tinygan("train", "digits", "--out", "run", "--epochs", "2", "--set", "output.samples=9")
     assert answer.status == 0
     assert answer.out == f"samples  {os.path.join('run', 'samples')}\nreport   {os.path.join('run', 'report.html')}\n"
@@ -55,13 +55,13 @@ def test_options_reach_the_experiment(tinygan, small, tmp_path):
     assert record["steps"] == 1397 // 100
 
 
-def test_a_file_of_your_own(tinygan, small, tmp_path):
+def test_an_experiment_from_a_file(tinygan, small, tmp_path):
     assert tinygan("train", "digits", "--out", "one", "--epochs", "1", "--quiet", *small).status == 0
     assert tinygan("train", tmp_path / "one" / "config.toml", "--out", "two", "--quiet").status == 0
     assert metrics(tmp_path / "one") == metrics(tmp_path / "two")
 
 
-def test_without_out_a_free_folder_is_found(tinygan, small, tmp_path):
+def test_without_out_a_free_folder_is_chosen(tinygan, small, tmp_path):
     for name in ("digits", "digits-2", "digits-3"):
         answer = tinygan("train", "digits", "--epochs", "1", "--quiet", *small)
         assert answer.out.startswith(f"samples  {os.path.join('runs', name, 'samples')}\n")
@@ -78,7 +78,7 @@ def undisturbed(tinygan, small, tmp_path):
 
 
 @pytest.mark.parametrize("steps", [1, STEPS, STEPS + 1, 3 * STEPS - 1])
-def test_a_number_of_steps_and_the_rest_later(tinygan, small, tmp_path, undisturbed, steps):
+def test_a_run_in_two_parts(tinygan, small, tmp_path, undisturbed, steps):
     answer = tinygan("train", "digits", "--out", "run", "--epochs", "3", "--quiet", "--steps", str(steps), *small)
     assert answer.status == 0
     assert answer.out.splitlines()[-1] == f"saved after step {steps}; go on with: tinygan resume run"
@@ -88,14 +88,14 @@ def test_a_number_of_steps_and_the_rest_later(tinygan, small, tmp_path, undistur
     assert metrics(tmp_path / "run") == undisturbed
 
 
-def test_what_is_done_is_done(tinygan, tmp_path, undisturbed):
+def test_a_finished_run_is_not_trained_again(tinygan, tmp_path, undisturbed):
     answer = tinygan("resume", "undisturbed")
     said = "undisturbed: all 3 epochs are done; for more: tinygan resume undisturbed --epochs 6\n"
     assert (answer.status, answer.err) == (0, said)
     assert metrics(tmp_path / "undisturbed") == undisturbed
 
 
-def test_what_is_done_goes_on_to_a_later_end(tinygan, small, tmp_path, undisturbed):
+def test_a_finished_run_continues_to_a_later_end(tinygan, small, tmp_path, undisturbed):
     assert tinygan("train", "digits", "--out", "run", "--epochs", "2", "--quiet", *small).status == 0
     answer = tinygan("resume", "run", "--quiet", "--epochs", "3", "--set", "output.samples_every=3")
     assert (answer.status, answer.err) == (0, "")
@@ -103,18 +103,18 @@ def test_what_is_done_goes_on_to_a_later_end(tinygan, small, tmp_path, undisturb
     assert load_experiment(tmp_path / "run" / "config.toml") == load_experiment(
         tmp_path / "undisturbed" / "config.toml", ["output.samples_every=3"]
     )
-    assert tinygan("resume", "run").err.startswith("run: all 3 epochs are done; ")  # the end has been written down
+    assert tinygan("resume", "run").err.startswith("run: all 3 epochs are done; ")  # the new end is recorded
 
 
 @pytest.mark.parametrize(
     "words",
     [("--epochs", "1"), ("--epochs", "3"), ("--set", "training.epochs=2"), ("--set", "output.samples=9")],
 )
-def test_an_end_that_is_reached_is_refused_and_nothing_is_changed(tinygan, tmp_path, undisturbed, words):
+def test_a_reached_end_is_refused_and_nothing_is_changed(tinygan, tmp_path, undisturbed, words):
     def everything():
         return {path: path.read_bytes() for path in (tmp_path / "undisturbed").rglob("*") if path.is_file()}
 
-    (tmp_path / "undisturbed" / "run.lock").write_bytes(b"")  # it gets the number of each process
+    (tmp_path / "undisturbed" / "run.lock").write_bytes(b"")  # each process writes its number there
     before = everything()
     answer = tinygan("resume", "undisturbed", "--quiet", *words)
     assert (answer.status, answer.out) == (1, "")
@@ -124,23 +124,23 @@ def test_an_end_that_is_reached_is_refused_and_nothing_is_changed(tinygan, tmp_p
 
 
 @pytest.mark.parametrize("begun", [False, True])
-def test_a_run_is_not_resumed_as_another_one(tinygan, small, tmp_path, begun):
+def test_a_decisive_setting_cannot_be_changed_on_resume(tinygan, small, tmp_path, begun):
     stop = ["--steps", "5"] if begun else ["--set", "discriminator.optimizer.lr=1e30"]
     words = ["train", "digits", "--out", "run", "--epochs", "2", "--quiet", *small, *stop]
     with warnings.catch_warnings(action="ignore"):
-        tinygan(*words)  # where nothing has begun, it fails before there is a checkpoint
+        tinygan(*words)  # without a first epoch, it fails before the first checkpoint
     assert len(os.listdir(tmp_path / "run" / "checkpoints")) == begun
     before = (tmp_path / "run" / "config.toml").read_bytes()
     answer = tinygan("resume", "run", "--epochs", "9", "--set", "training.k=2")
     assert (answer.status, answer.out) == (1, "")
     assert answer.err == (
-        "tinygan: error: run: training.k was 1 and is now 2: this would make another run of it; leave that out, or "
+        "tinygan: error: run: training.k was 1 and is now 2: that would be another run; leave the change out, or "
         "train a new run with it\n"
     )
     assert (tmp_path / "run" / "config.toml").read_bytes() == before
 
 
-def test_the_end_of_a_run_that_somebody_trains_is_not_moved(tinygan, small, tmp_path):
+def test_the_end_of_a_running_run_is_not_changed(tinygan, small, tmp_path):
     assert tinygan("train", "digits", "--out", "run", "--epochs", "2", "--quiet", *small, "--steps", "5").status == 0
     before = (tmp_path / "run" / "config.toml").read_bytes()
     with RunFolder.open(tmp_path / "run").lock():
@@ -151,7 +151,7 @@ def test_the_end_of_a_run_that_somebody_trains_is_not_moved(tinygan, small, tmp_
 
 
 class Interrupted(command.Progress):
-    """Signals come in the middle of step 30."""
+    """Send signals during step 30."""
 
     signals: tuple[signal.Signals, ...] = ()
 
@@ -162,7 +162,7 @@ class Interrupted(command.Progress):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_ctrl_c_saves_and_says_how_to_go_on(tinygan, small, tmp_path, undisturbed, monkeypatch, number):
+def test_ctrl_c_saves_and_prints_the_resume_command(tinygan, small, tmp_path, undisturbed, monkeypatch, number):
     handlers = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
     monkeypatch.setattr(command, "Progress", Interrupted)
     monkeypatch.setattr(Interrupted, "signals", (number,))
@@ -185,7 +185,7 @@ def test_ctrl_c_again_stops_at_once(tinygan, small, tmp_path, undisturbed, monke
     assert answer.err.endswith("tinygan: stopped\n")
     assert os.listdir(tmp_path / "run" / "checkpoints") == []
     monkeypatch.setattr(Interrupted, "signals", ())
-    assert tinygan("resume", "run", "--quiet").status == 0  # from the beginning
+    assert tinygan("resume", "run", "--quiet").status == 0  # from the start
     assert metrics(tmp_path / "run") == undisturbed
 
 
@@ -203,13 +203,13 @@ def test_a_real_process_with_a_real_ctrl_c(tinygan, small, tmp_path):
         out, err = process.communicate()
     assert process.returncode == 130, err
     assert "finishing this step, then saving; Ctrl-C again stops at once" in err
-    assert "\r" not in err  # no bar where there is no terminal
+    assert "\r" not in err  # no bar without a terminal
     *_, last = out.splitlines()
     assert last.startswith("saved after step ")
     assert last.endswith("; go on with: tinygan resume run")
     done = len(RunFolder.open(run).metrics())
     assert 1 <= done < 150
-    # the rest, in this process, adds up to what an undisturbed run makes of the same words
+    # the rest, in this process, completes the same records as an uninterrupted run
     last = str((done + 2) * STEPS)
     assert tinygan("resume", "run", "--quiet", "--steps", last).status == 0
     assert tinygan(*words, "--out", "undisturbed", "--quiet", "--steps", last).status == 0
@@ -245,7 +245,7 @@ def test_a_real_process_with_a_real_ctrl_c(tinygan, small, tmp_path):
         (["digits", "--out", "file"], "file: expected a folder, found a file; choose another --out"),
     ],
 )
-def test_what_cannot_be_trained(tinygan, tmp_path, words, message):
+def test_refusals_of_train(tinygan, tmp_path, words, message):
     (tmp_path / "taken").mkdir()
     (tmp_path / "taken" / "something").touch()
     (tmp_path / "file").touch()
@@ -256,7 +256,7 @@ def test_what_cannot_be_trained(tinygan, tmp_path, words, message):
     assert [path for path in sorted(tmp_path.rglob("*")) if path.name != "run.lock"] == before
 
 
-def test_an_earlier_run_is_pointed_out(tinygan, small):
+def test_an_earlier_run_is_named_in_the_refusal(tinygan, small):
     words = ["train", "digits", "--out", "run", "--epochs", "1", "--quiet", *small]
     assert tinygan(*words).status == 0
     answer = tinygan(*words)
@@ -298,21 +298,21 @@ def test_cuda_without_cupy(tinygan, tmp_path):
         (["--colour", "red"], "unrecognized arguments: --colour red"),
     ],
 )
-def test_a_command_line_that_does_not_parse(tinygan, tmp_path, words, message):
+def test_arguments_that_cannot_be_parsed(tinygan, tmp_path, words, message):
     answer = tinygan("train", "digits", *words)
     assert (answer.status, answer.out) == (2, "")
     assert message in answer.err
     assert os.listdir(tmp_path) == []
 
 
-def test_a_folder_that_cannot_be_resumed(tinygan):
+def test_a_folder_that_is_not_a_run_cannot_be_resumed(tinygan):
     answer = tinygan("resume", "nowhere")
     assert (answer.status, answer.out) == (1, "")
     assert answer.err.startswith("tinygan: error: nowhere: expected a run folder, found no folder of this name; ")
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
-def test_a_run_that_breaks_ends_in_words(tinygan, small):
+def test_a_broken_run_ends_with_a_message(tinygan, small):
     words = ["--set", "discriminator.optimizer.lr=1e30", "--epochs", "2", "--quiet"]
     answer = tinygan("train", "digits", "--out", "run", *words, *small)
     assert (answer.status, answer.out) == (1, "")

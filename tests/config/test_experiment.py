@@ -15,21 +15,23 @@ from tinygan.config.experiment import (
     shipped_experiments,
     to_toml,
 )
+from tinygan.config.layers import (
+    DropoutConfig,
+    LeakyReluConfig,
+    LinearConfig,
+    MaxoutConfig,
+    ReluConfig,
+    SigmoidConfig,
+    TanhConfig,
+)
 from tinygan.config.sections import (
     AdamConfig,
     DataConfig,
     DiscriminatorConfig,
-    DropoutConfig,
     GeneratorConfig,
-    LeakyReluConfig,
-    LinearConfig,
-    MaxoutConfig,
     NoiseConfig,
     OutputConfig,
-    ReluConfig,
     SgdConfig,
-    SigmoidConfig,
-    TanhConfig,
     TrainingConfig,
 )
 from tinygan.errors import ConfigError

@@ -6,19 +6,21 @@ import math
 
 import pytest
 
+from tinygan.config.layers import (
+    LAYERS,
+    DropoutConfig,
+    LeakyReluConfig,
+    LinearConfig,
+    MaxoutConfig,
+)
 from tinygan.config.refusals import Place
 from tinygan.config.schema import Flag, Integer, Number, kinds, read_section
 from tinygan.config.sections import (
-    LAYERS,
     OPTIMIZERS,
     AdamConfig,
     DataConfig,
     DiscriminatorConfig,
-    DropoutConfig,
     GeneratorConfig,
-    LeakyReluConfig,
-    LinearConfig,
-    MaxoutConfig,
     NoiseConfig,
     OutputConfig,
     SgdConfig,
@@ -106,8 +108,8 @@ def test_weights_start_in_one_way():
 @pytest.mark.parametrize(
     ("table", "message"),
     [
-        ({"set": "tfd"}, 'fold: missing; "tfd" has five folds: expected an integer from 0 to 4'),
-        ({"set": "tfd", "fold": 5}, 'fold: "tfd" has five folds: expected an integer from 0 to 4, got 5'),
+        ({"set": "tfd"}, 'fold: missing; "tfd" has 5 folds: expected an integer from 0 to 4'),
+        ({"set": "tfd", "fold": 5}, 'fold: "tfd" has 5 folds: expected an integer from 0 to 4, got 5'),
         ({"set": "tfd", "fold": -1}, "fold: expected an integer of at least 0, got -1"),
         ({"set": "mnist", "fold": 0}, 'fold: "mnist" has no folds: remove it'),
     ],

@@ -12,7 +12,7 @@ IdxBytes = Callable[[np.ndarray[Any, Any]], bytes]
 
 @pytest.fixture(scope="session")
 def idx_bytes() -> IdxBytes:
-    """The writer that the reader is tested against: a uint8 array as the bytes of an IDX file."""
+    """Return a function that writes a uint8 array as the bytes of an IDX file."""
 
     def write(array: np.ndarray[Any, Any]) -> bytes:
         return struct.pack(f">HBB{array.ndim}I", 0, 8, array.ndim, *array.shape) + array.tobytes()

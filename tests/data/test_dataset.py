@@ -20,7 +20,7 @@ def split(count: int = 3, pixels: int = 64) -> Split:
     return Split(np.zeros((count, pixels), np.float32), np.zeros(count, np.uint8))
 
 
-def test_a_split_cannot_be_written_to_and_leaves_the_callers_arrays_alone() -> None:
+def test_a_split_is_read_only_and_leaves_the_arrays_writeable() -> None:
     images, labels = np.zeros((3, 64), np.float32), np.zeros(3, np.uint8)
     made = Split(images, labels)
     with pytest.raises(ValueError, match="read-only"):
@@ -54,7 +54,7 @@ def test_splits_and_datasets_compare_by_identity_and_hash() -> None:
         (np.zeros((3, 4), np.float32), np.zeros((3, 1), np.uint8), ShapeError, r"got \(3, 1\)"),
     ],
 )
-def test_a_split_refuses_what_is_not_rows_and_labels(
+def test_a_split_refuses_other_arrays(
     images: Any, labels: Any, error: type[Exception], message: str
 ) -> None:
     with pytest.raises(error, match=message):
@@ -62,7 +62,7 @@ def test_a_split_refuses_what_is_not_rows_and_labels(
 
 
 @pytest.mark.parametrize("wrong", ["train", "validation", "test"])
-def test_rows_must_fold_into_pictures(wrong: str) -> None:
+def test_rows_must_have_the_size_of_the_picture(wrong: str) -> None:
     parts = {part: split(pixels=63 if part == wrong else 64) for part in ("train", "validation", "test")}
     with pytest.raises(ShapeError, match=rf"{wrong} has 63 pixels a row.*\(8, 8\) needs 64"):
         Dataset("odd", (8, 8), **parts)
@@ -75,7 +75,7 @@ def test_reprs_are_short() -> None:
     assert len(made.train) == 5
 
 
-def test_rows_that_are_no_pictures_say_so() -> None:
+def test_the_repr_of_plain_numbers() -> None:
     parts = [split(5, pixels=1)] * 3
     assert repr(Dataset("toy", (1,), *parts)) == "Dataset('toy', points of 1 number, train 5, validation 5, test 5)"
 
@@ -84,7 +84,7 @@ def test_rows_that_are_no_pictures_say_so() -> None:
 
 
 @given(arrays(np.float32, array_shapes(min_dims=2, max_dims=2), elements=st.floats(-(2.0**100), 2.0**100, width=32)))
-def test_a_split_knows_its_least_and_largest_pixel(images: Any) -> None:
+def test_a_split_has_its_smallest_and_largest_pixel(images: Any) -> None:
     made = Split(images, np.zeros(len(images), np.uint8))
     assert (made.low, made.high) == (images.min(), images.max())
 
@@ -108,12 +108,12 @@ def test_a_pixel_that_is_not_finite_is_named(row: int, pixel: int, value: float)
         (np.zeros((4, 0), np.float32), np.zeros(4, np.uint8), ShapeError, r"at least one pixel, got \(4, 0\)"),
     ],
 )
-def test_a_split_refuses_what_holds_no_images(images: Any, labels: Any, error: type[Exception], message: str) -> None:
+def test_a_split_refuses_arrays_without_images(images: Any, labels: Any, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         Split(images, labels)
 
 
-def test_an_array_that_lies_in_a_file_becomes_a_plain_one(tmp_path: Path) -> None:
+def test_a_memory_mapped_array_becomes_a_plain_one(tmp_path: Path) -> None:
     np.save(tmp_path / "images.npy", np.zeros((3, 4), np.float32))
     mapped = np.load(tmp_path / "images.npy", mmap_mode="r")
     assert type(mapped) is np.memmap
@@ -129,7 +129,7 @@ drawable = st.one_of(
 
 
 @given(drawable, st.booleans())
-def test_what_a_dataset_takes_a_sheet_can_draw(
+def test_a_sheet_can_draw_every_dataset(
     tmp_path_factory: pytest.TempPathFactory, shape: tuple[int, ...], as_list: bool
 ) -> None:
     part = split(2, pixels=math.prod(shape))
@@ -148,7 +148,7 @@ def test_what_a_dataset_takes_a_sheet_can_draw(
 @pytest.mark.parametrize(
     "shape", [(), (2,), (784,), (3, 8, 8), (8, 8, 2), (8, 8, 4), (2, 2, 2, 2), (0, 8), (-8, -8), (8.0, 8), "88", 64]
 )
-def test_what_no_sheet_can_draw_is_no_dataset(tmp_path: Path, shape: Any) -> None:
+def test_a_shape_that_no_sheet_can_draw_is_refused(tmp_path: Path, shape: Any) -> None:
     pixels = abs(math.prod(shape)) if isinstance(shape, tuple) else 64
     part = split(2, pixels=int(pixels) or 1)
     with pytest.raises(ShapeError, match=r"^Dataset toy: image_shape is .*; expected \(h, w\), "):

@@ -53,7 +53,7 @@ def test_the_embedded_file_is_small_and_attributed() -> None:
 def damaged(content: bytes) -> list[bytes]:
     middle = len(content) // 2
     flipped = content[:middle] + bytes([content[middle] ^ 255]) + content[middle + 1 :]
-    unpackable = content[:60] + b"\xff" * 40 + content[100:]  # where the first compressed member begins
+    unpackable = content[:60] + b"\xff" * 40 + content[100:]  # inside the first compressed member
     incomplete = io.BytesIO()
     np.savez(incomplete, images=np.zeros((1797, 64), np.uint8))
     single, shapes = io.BytesIO(), io.BytesIO()
@@ -101,7 +101,7 @@ def script() -> ModuleType:
     return module
 
 
-def test_the_script_makes_the_embedded_file_and_the_same_bytes_each_time(tmp_path: Path) -> None:
+def test_the_script_makes_the_embedded_file_bit_by_bit(tmp_path: Path) -> None:
     pytest.importorskip("sklearn", reason="the digits are exported from scikit-learn, which is not installed")
     exporter = script()
     first, second = tmp_path / "first.npz", tmp_path / "second.npz"

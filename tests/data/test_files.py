@@ -16,12 +16,12 @@ from tinygan.errors import DataError
 
 FILES = {"one.gz": b"the first file", "two.gz": b"the second file"}
 CHECKSUMS = {name: hashlib.sha256(content).hexdigest() for name, content in FILES.items()}
-Mirror = tuple[str, list[str]]  # its address, and the paths it was asked for
+Mirror = tuple[str, list[str]]  # its address, and the paths requested from it
 
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A cache of this test's own, no folder named, and no proxy between the test and its mirrors."""
+    """An empty cache for the test; no folder is named, and no proxy is used."""
     monkeypatch.delenv("TINYGAN_DATA", raising=False)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.setattr(pooch, "os_cache", lambda project: tmp_path / "cache" / project)
@@ -30,7 +30,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def mirror() -> Iterator[Callable[..., Mirror]]:
-    """Starts web servers on this machine; `short` makes one promise a byte more than it sends."""
+    """Start web servers on this machine; with `short`, a server announces one byte more than it sends."""
     servers = []
 
     def start(files: dict[str, bytes], short: bool = False) -> Mirror:
@@ -63,7 +63,7 @@ def mirror() -> Iterator[Callable[..., Mirror]]:
 
 
 @pytest.fixture
-def nobody() -> str:
+def unreachable() -> str:
     """An address where no server listens."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -88,10 +88,10 @@ def refusal(**arguments: object) -> str:
 
 
 def test_order_of_places(
-    tmp_path: Path, cache: Path, nobody: str, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, cache: Path, unreachable: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def find(folder: Path | None = None) -> Path:
-        return find_or_download("toys", CHECKSUMS, [nobody], folder)
+        return find_or_download("toys", CHECKSUMS, [unreachable], folder)
 
     argument, variable = fill(tmp_path / "argument" / "toys"), fill(tmp_path / "variable" / "toys")
     fill(cache)
@@ -106,7 +106,7 @@ def test_order_of_places(
     assert find(Path("~/argument")) == argument
 
 
-def test_a_named_folder_is_taken_as_it_is_and_never_filled(
+def test_a_named_folder_is_never_written_to(
     tmp_path: Path, mirror: Callable[..., Mirror]
 ) -> None:
     url, asked = mirror(FILES)
@@ -115,7 +115,7 @@ def test_a_named_folder_is_taken_as_it_is_and_never_filled(
     home = tmp_path / "toys"
     assert message == (
         f"toys: {home} has no two.gz. Put one.gz and two.gz into {home}, and name {tmp_path} with --data "
-        "(in Python: folder=) or in the environment variable TINYGAN_DATA; or name none, and they are "
+        "(in Python: folder=) or in the environment variable TINYGAN_DATA; or name no folder, and they are "
         "downloaded"
     )
     (home / "two.gz").write_bytes(b"this too")
@@ -126,7 +126,7 @@ def test_a_named_folder_is_taken_as_it_is_and_never_filled(
 @pytest.mark.parametrize("unpacked", [(), ("one",), ("one", "two")])
 @pytest.mark.parametrize("below", ["toys", "."])
 @pytest.mark.parametrize("by_variable", [False, True])
-def test_unpacked_files_and_the_subfolder_itself_do_too(
+def test_unpacked_files_and_the_subfolder_are_accepted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unpacked: tuple[str, ...], below: str, by_variable: bool
 ) -> None:
     files = {name if name in unpacked else f"{name}.gz": b"numbers" for name in ("one", "two")}
@@ -149,7 +149,7 @@ def test_the_packed_file_comes_first(tmp_path: Path) -> None:
     assert file_in(home, "none.gz") == home / "none.gz"
 
 
-def test_the_home_of_nobody_is_refused() -> None:
+def test_the_home_of_an_unknown_user_is_refused() -> None:
     assert "write it without ~" in refusal(folder="~no-such-user-here/data")
 
 
@@ -165,7 +165,7 @@ def test_a_file_in_place_of_the_folder(tmp_path: Path) -> None:
     assert f"expected the folder {tmp_path / 'toys'}, but the system says: Not a dir" in message
 
 
-def test_download_fills_the_cache_once_and_in_silence(
+def test_download_fills_the_cache_once_and_prints_nothing(
     cache: Path, mirror: Callable[..., Mirror], capfd: pytest.CaptureFixture[str]
 ) -> None:
     url, asked = mirror(FILES)
@@ -190,12 +190,12 @@ def test_progress_is_shown_when_asked(
     assert "100%" in err
 
 
-@pytest.mark.parametrize("trouble", ["nobody", "not found", "other bytes", "cut short"])
+@pytest.mark.parametrize("trouble", ["unreachable", "not found", "other bytes", "cut short"])
 def test_the_second_mirror_helps_when_the_first_fails(
-    trouble: str, cache: Path, nobody: str, mirror: Callable[..., Mirror]
+    trouble: str, cache: Path, unreachable: str, mirror: Callable[..., Mirror]
 ) -> None:
     first = {
-        "nobody": lambda: nobody,
+        "unreachable": lambda: unreachable,
         "not found": lambda: mirror({})[0],
         "other bytes": lambda: mirror(dict.fromkeys(FILES, b"a login page"))[0],
         "cut short": lambda: mirror(FILES, short=True)[0],
@@ -206,17 +206,17 @@ def test_the_second_mirror_helps_when_the_first_fails(
     assert asked == ["/toys/one.gz", "/toys/two.gz"]
 
 
-def test_when_no_mirror_helps_the_error_says_what_to_do_and_nothing_is_left(
-    cache: Path, nobody: str, mirror: Callable[..., Mirror]
+def test_without_a_working_mirror_the_error_says_what_to_do(
+    cache: Path, unreachable: str, mirror: Callable[..., Mirror]
 ) -> None:
     empty, wrong = mirror({})[0], mirror(dict.fromkeys(FILES, b"a login page"))[0]
-    assert refusal(mirrors=[nobody, empty, wrong]).splitlines() == [
+    assert refusal(mirrors=[unreachable, empty, wrong]).splitlines() == [
         "toys: one.gz could not be downloaded.",
-        f"  {nobody}one.gz: ConnectionError",
+        f"  {unreachable}one.gz: ConnectionError",
         f"  {empty}one.gz: 404 Client Error: Not Found for url: {empty}one.gz",
-        f"  {wrong}one.gz: what it sends does not have the known SHA-256 checksum",
+        f"  {wrong}one.gz: the file does not have the known SHA-256 checksum",
         "Put one.gz and two.gz into FOLDER/toys, and name FOLDER with --data (in Python: folder=) "
-        "or in the environment variable TINYGAN_DATA; or try again when the network is there",
+        "or in the environment variable TINYGAN_DATA; or try again when the network is available",
     ]
     assert contents(cache) == {}
 
@@ -252,7 +252,7 @@ def test_private_files_are_found_where_they_were_put(tmp_path: Path, monkeypatch
     assert find_private("toys", list(FILES), "Ask Ann") == home
 
 
-def test_private_files_are_never_looked_for_in_the_cache(tmp_path: Path, cache: Path) -> None:
+def test_private_files_are_not_searched_in_the_cache(tmp_path: Path, cache: Path) -> None:
     fill(cache)
     with pytest.raises(DataError, match=r"^toys: no folder of data sets is named. Ask Ann. Put one.gz and two.gz "):
         find_private("toys", list(FILES), "Ask Ann")

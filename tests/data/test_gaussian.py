@@ -18,9 +18,9 @@ def test_three_splits_of_plain_numbers_that_are_normal() -> None:
     for part in parts:
         assert part.images.dtype == np.float32
         assert not part.labels.any()
-        assert kstest(part.images[:, 0], norm.cdf).pvalue > 0.05  # fixed draws: no chance in it
+        assert kstest(part.images[:, 0], norm.cdf).pvalue > 0.05  # the draws are fixed, so the test is not random
     together = np.concatenate([part.images for part in parts])
-    assert len(np.unique(together)) > 0.99 * len(together)  # the splits are draws of their own
+    assert len(np.unique(together)) > 0.99 * len(together)  # the splits are different draws
 
 
 def test_the_same_numbers_each_time_and_by_name() -> None:

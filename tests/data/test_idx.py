@@ -22,7 +22,7 @@ SMALL = np.arange(6, dtype=np.uint8).reshape(2, 3)
 
 @pytest.fixture(scope="module")
 def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One file, written anew by each example."""
+    """A file that each example overwrites."""
     return tmp_path_factory.mktemp("idx") / "numbers.idx"
 
 
@@ -42,7 +42,7 @@ def refusal(path: Path, content: bytes, shape: tuple[int, ...] = SMALL.shape) ->
     array=hnp.arrays(np.uint8, hnp.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=7)),
     gzipped=st.booleans(),
 )
-def test_what_was_written_is_read_back(idx_bytes: Any, path: Path, array: Any, gzipped: bool) -> None:
+def test_written_arrays_are_read_back(idx_bytes: Any, path: Path, array: Any, gzipped: bool) -> None:
     path.write_bytes(packed(idx_bytes(array), gzipped))
     found = read_idx(path, array.shape)
     assert found.dtype == np.uint8
@@ -77,7 +77,7 @@ def test_every_truncation_is_refused(idx_bytes: Any, path: Path, gzipped: bool) 
     np.testing.assert_array_equal(read_idx(path, SMALL.shape), SMALL)
 
 
-def test_every_truncation_inside_a_sound_gzip_is_refused(idx_bytes: Any, path: Path) -> None:
+def test_every_truncation_inside_a_valid_gzip_is_refused(idx_bytes: Any, path: Path) -> None:
     whole = idx_bytes(SMALL)
     for length in range(len(whole)):
         refusal(path, gzip.compress(whole[:length]))
@@ -94,7 +94,7 @@ def test_every_change_of_a_header_byte_is_refused(idx_bytes: Any, path: Path, gz
 
 
 def test_a_changed_bit_of_a_gzip_is_refused_or_harmless(idx_bytes: Any, path: Path) -> None:
-    """Harmless are the date and the like in gzip's header, and up to 7 bits that fill the last byte."""
+    """Some bits are harmless: the date and other fields of gzip's header, and up to 7 bits that fill the last byte."""
     whole = packed(idx_bytes(SMALL), gzipped=True)
     refused = 0
     for bit in range(8 * len(whole)):
@@ -118,7 +118,7 @@ def test_a_changed_bit_of_a_gzip_is_refused_or_harmless(idx_bytes: Any, path: Pa
         (b"<!DOCTYPE html>", "found 3c 21 44 4f; a download that failed may have saved a web page"),
         (b"\0\0\x0d\2" + bytes(8), "type code 0x0d is not the unsigned byte 0x08"),
         (b"\0\0\x08\x01" + bytes(8), "expected .* 00 00 08 02 .* found 00 00 08 01 .1-dimensional"),
-        (gzip.compress(b"PK\3\4" + bytes(8), mtime=0), "found 50 4b 03 04 .no IDX file begins so"),
+        (gzip.compress(b"PK\3\4" + bytes(8), mtime=0), "found 50 4b 03 04 .not that of an IDX file"),
         (struct.pack(">HBB2I", 0, 8, 2, 3, 2) + bytes(6), "expected sizes 2 x 3, found 3 x 2"),
         (struct.pack(">HBB2I", 0, 8, 2, 2, 3) + bytes(5), "expected 6 numbers after the header, found 5"),
         (struct.pack(">HBB2I", 0, 8, 2, 2, 3) + bytes(7), "expected the file to end after 2 x 3 numbers"),
@@ -132,7 +132,7 @@ def test_each_refusal_says_what_was_expected_and_found(path: Path, content: byte
 
 def test_damaged_gzip_is_named_as_such(idx_bytes: Any, path: Path) -> None:
     whole = packed(idx_bytes(SMALL), gzipped=True)
-    assert "cut short after 30 bytes" in refusal(path, whole[:30])
+    assert "found one that ends after 30 bytes" in refusal(path, whole[:30])
     wrong_sum = whole[:-8] + bytes([whole[-8] ^ 1]) + whole[-7:]
     assert "CRC check failed" in refusal(path, wrong_sum)
     assert "damaged one" in refusal(path, whole[:10] + b"\xff" * 20)
@@ -163,7 +163,7 @@ def test_a_gzip_bomb_stays_packed(idx_bytes: Any, path: Path) -> None:
 
 
 @pytest.mark.parametrize("gzipped", [False, True])
-def test_absurd_sizes_allocate_nothing(path: Path, gzipped: bool) -> None:
+def test_absurd_sizes_allocate_no_memory(path: Path, gzipped: bool) -> None:
     header = struct.pack(">HBB3I", 0, 8, 3, *[2**32 - 1] * 3)
     message = refusal(path, packed(header + bytes(100), gzipped), (60_000, 28, 28))
     assert "expected sizes 60000 x 28 x 28, found 4294967295 x 4294967295 x 4294967295" in message
@@ -171,13 +171,13 @@ def test_absurd_sizes_allocate_nothing(path: Path, gzipped: bool) -> None:
 
 
 @pytest.mark.parametrize("gzipped", [False, True])
-def test_an_honest_file_needs_its_own_size_and_one_piece(idx_bytes: Any, path: Path, gzipped: bool) -> None:
+def test_a_valid_file_needs_memory_for_its_size_and_a_piece(idx_bytes: Any, path: Path, gzipped: bool) -> None:
     array = np.zeros((8 << 20,), np.uint8)
     path.write_bytes(packed(idx_bytes(array), gzipped))
     assert 8 << 20 <= peak_memory(path, array.shape) < 9 << 20
 
 
-def test_what_is_no_file_is_named(tmp_path: Path) -> None:
+def test_a_path_that_is_not_a_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"nowhere\.gz: expected a file, found nothing of that name"):
         read_idx(tmp_path / "nowhere.gz", (1,))
     with pytest.raises(DataError, match="expected a file, found a folder"):
@@ -206,9 +206,9 @@ def test_too_little_memory_is_a_message(idx_bytes: Any, path: Path, monkeypatch:
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
-def test_a_pipe_is_refused_rather_than_waited_for(tmp_path: Path) -> None:
+def test_a_pipe_is_refused_without_blocking(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
-    # With these bytes waiting, a reader that opens the pipe all the same fails the test and does not hang it.
+    # With these bytes in the pipe, a reader that opens it fails the test instead of blocking it.
     writer = os.open(tmp_path / "pipe", os.O_RDWR)
     os.write(writer, b"no IDX file")
     try:
@@ -219,7 +219,7 @@ def test_a_pipe_is_refused_rather_than_waited_for(tmp_path: Path) -> None:
 
 
 def test_a_file_that_may_not_be_read_is_named(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Root may read every file, so the refusal is played rather than provoked."""
+    """The error is simulated, because root may read every file."""
     path.touch()
 
     def refuse(*arguments: object) -> None:

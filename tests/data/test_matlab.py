@@ -44,7 +44,7 @@ def refusal(path: Path, asked: Any = ASKED) -> str:
 
 
 @given(st.lists(numeric, min_size=1, max_size=3), st.booleans(), st.booleans())
-def test_what_scipy_writes_is_read_back(
+def test_files_written_by_scipy_are_read_back(
     tmp_path_factory: pytest.TempPathFactory, values: list[Any], compressed: bool, others: bool
 ) -> None:
     count = min(len(value) for value in values)
@@ -64,7 +64,7 @@ def element(order: str, code: int, content: bytes) -> bytes:
 
 
 def matrix(order: str, kind: int, shape: tuple[int, ...], code: int, numbers: bytes, flags: int = 0) -> bytes:
-    """Return a variable x as the specification has it, for what SciPy never writes."""
+    """Return a variable x in the format of the specification, for forms that SciPy never writes."""
     return element(
         order,
         14,
@@ -84,7 +84,7 @@ def file_of(folder: Path, order: str, *variables: bytes) -> Path:
 
 @pytest.mark.parametrize("order", ["<", ">"])
 @pytest.mark.parametrize("code", ["u1", "i2", "f8"])
-def test_doubles_are_stored_in_smaller_types_and_any_order_of_bytes(tmp_path: Path, order: str, code: str) -> None:
+def test_doubles_stored_in_smaller_types_are_read(tmp_path: Path, order: str, code: str) -> None:
     values = np.arange(10).reshape(5, 2)
     number = {"u1": 2, "i2": 3, "f8": 9}[code]
     numbers = values.astype(order + code).tobytes(order="F")
@@ -140,10 +140,10 @@ def test_two_variables_of_one_name_are_refused(tmp_path: Path) -> None:
 def test_files_of_other_kinds(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "some.mat"
     path.write_bytes(content)
-    assert "expected a MATLAB file of version 5 to 7, found one that does not begin as they do" in refusal(path)
+    assert "expected a MATLAB file of version 5 to 7, found a file that begins differently" in refusal(path)
 
 
-def test_matlab_7_3_is_told_apart(tmp_path: Path) -> None:
+def test_matlab_7_3_is_recognised(tmp_path: Path) -> None:
     path = save(tmp_path, contents())
     whole = bytearray(path.read_bytes())
     whole[124:126] = b"\x00\x02"
@@ -162,7 +162,7 @@ def test_nothing_and_a_folder_in_place_of_the_file(tmp_path: Path) -> None:
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
 def test_a_pipe_and_a_device_are_refused_rather_than_read(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
-    writer = os.open(tmp_path / "pipe", os.O_RDWR)  # a reader that opens it all the same fails, and does not hang
+    writer = os.open(tmp_path / "pipe", os.O_RDWR)  # a reader that opens it fails instead of blocking
     os.write(writer, b"no MATLAB file")
     (tmp_path / "device").symlink_to("/dev/zero")
     try:
@@ -173,7 +173,7 @@ def test_a_pipe_and_a_device_are_refused_rather_than_read(tmp_path: Path) -> Non
 
 
 @given(compressed=st.booleans(), share=st.floats(0, 1, exclude_max=True))
-def test_a_cut_file_is_refused(tmp_path_factory: pytest.TempPathFactory, compressed: bool, share: float) -> None:
+def test_a_truncated_file_is_refused(tmp_path_factory: pytest.TempPathFactory, compressed: bool, share: float) -> None:
     variables = {name: contents()[name] for name in ASKED}
     path = save(tmp_path_factory.mktemp("matlab"), variables, do_compression=compressed)
     whole = path.read_bytes()
@@ -182,12 +182,12 @@ def test_a_cut_file_is_refused(tmp_path_factory: pytest.TempPathFactory, compres
 
 
 @pytest.mark.parametrize("compressed", [False, True])
-def test_a_file_cut_within_a_variable_that_nobody_asked_for_is_refused_too(tmp_path: Path, compressed: bool) -> None:
+def test_a_file_that_ends_within_another_variable_is_refused(tmp_path: Path, compressed: bool) -> None:
     path = save(tmp_path, contents(), do_compression=compressed)
     whole = path.read_bytes()
     path.write_bytes(whole[:-8])
     assert refusal(path) == (
-        f"expected {len(whole)} bytes or more, found {len(whole) - 8}: it was cut short; replace it by a fresh copy"
+        f"expected {len(whole)} bytes or more, found {len(whole) - 8}: it is truncated; replace it by a fresh copy"
     )
 
 
@@ -210,7 +210,7 @@ def test_a_damaged_file_is_read_or_refused_and_nothing_else(tmp_path_factory: An
 
 
 @given(place=st.integers(0, 10**6), bit=st.integers(0, 7))
-def test_no_damage_to_compressed_numbers_goes_unseen(tmp_path_factory: Any, place: int, bit: int) -> None:
+def test_every_damage_to_compressed_numbers_is_noticed(tmp_path_factory: Any, place: int, bit: int) -> None:
     path = save(tmp_path_factory.mktemp("matlab"), contents(), do_compression=True)
     damaged = bytearray(path.read_bytes())
     begin = 136  # of the first variable, after its tag
@@ -221,7 +221,7 @@ def test_no_damage_to_compressed_numbers_goes_unseen(tmp_path_factory: Any, plac
         found = read_matlab(path, ASKED)
     except DataError:
         return
-    np.testing.assert_array_equal(found["images"], contents()["images"])  # two bits of the header mean nothing
+    np.testing.assert_array_equal(found["images"], contents()["images"])  # two bits of the header have no meaning
 
 
 def peak_of_refusal(path: Path, asked: Any, message: str) -> int:
@@ -239,21 +239,21 @@ def compressed(inner: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("there", [10**6, 2**26])
-def test_a_small_file_cannot_ask_for_much_memory(tmp_path: Path, there: int) -> None:
+def test_a_small_file_cannot_demand_much_memory(tmp_path: Path, there: int) -> None:
     inner = matrix("<", 9, (2**26, 1), 2, b"")
     path = file_of(tmp_path, "<", compressed(inner[:-4] + struct.pack("<I", 2**26) + bytes(there)))
     message = "x: expected at most 16777216 bytes of numbers from the "
     assert peak_of_refusal(path, {"x": ((1,), NUMBERS)}, message) < 5e6
 
 
-def test_what_was_cut_short_takes_no_more_than_it_announces(tmp_path: Path) -> None:
+def test_a_truncated_file_needs_no_more_than_its_stated_size(tmp_path: Path) -> None:
     inner = matrix("<", 9, (2**23, 1), 2, b"")
     path = file_of(tmp_path, "<", compressed(inner[:-4] + struct.pack("<I", 2**23) + bytes(10**6)))
-    assert peak_of_refusal(path, {"x": ((1,), NUMBERS)}, "it was cut short") < 12e6
+    assert peak_of_refusal(path, {"x": ((1,), NUMBERS)}, "it is truncated") < 12e6
 
 
 @pytest.mark.parametrize("packed", [False, True])
-def test_an_honest_file_takes_its_own_size_and_a_piece(tmp_path: Path, packed: bool) -> None:
+def test_a_valid_file_needs_memory_for_its_size_and_a_piece(tmp_path: Path, packed: bool) -> None:
     values = np.random.default_rng(0).integers(0, 256, (2**23, 1)).astype(np.uint8)
     path = save(tmp_path, {"x": values}, do_compression=packed)
     tracemalloc.start()

@@ -22,7 +22,7 @@ SIZES = {"train": 60_000, "t10k": 10_000}
 
 @pytest.fixture(scope="module")
 def imitation(tmp_path_factory: pytest.TempPathFactory, idx_bytes: Any) -> Path:
-    """A folder with files of MNIST's shapes: each image tells its number in two pixels, its label mod 10."""
+    """A folder with files of MNIST's shapes: two pixels encode the number of an image, its label is that mod 10."""
     folder = tmp_path_factory.mktemp("data")
     (folder / "mnist").mkdir()
     for part, count in SIZES.items():
@@ -44,7 +44,7 @@ def spoiled(imitation: Path, tmp_path: Path) -> Path:
 
 
 def numbers(images: Any) -> Any:
-    """The image numbers that the imitation wrote into the corners."""
+    """Return the image numbers that the imitation wrote into the corners."""
     return np.rint(images[:, 0] * 255 + images[:, 783] * 255 * 256).astype(int)
 
 
@@ -65,7 +65,7 @@ def test_splits_and_scale(imitation: Path) -> None:
     np.testing.assert_array_equal(mnist.train.images[:256, 0], np.arange(256, dtype=np.float32) / 255)
 
 
-def test_memory_stays_near_what_is_kept(imitation: Path) -> None:
+def test_the_memory_stays_near_that_of_the_result(imitation: Path) -> None:
     tracemalloc.start()
     try:
         mnist = load_mnist(imitation)
@@ -125,7 +125,7 @@ def test_nothing_is_downloaded_when_that_is_switched_off(
 
 
 @pytest.mark.parametrize("name", CHECKSUMS)
-def test_a_cut_file_is_named(spoiled: Path, name: str) -> None:
+def test_a_truncated_file_is_named(spoiled: Path, name: str) -> None:
     path = spoiled / "mnist" / name
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(DataError, match=f"{name}: expected a complete gzip stream"):
@@ -170,7 +170,7 @@ def test_the_real_mnist() -> None:
     assert np.bincount(labels).tolist() == counts
     assert np.bincount(mnist.test.labels).tolist() == [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
     assert labels[:10].tolist() == [5, 0, 4, 1, 9, 2, 1, 3, 1, 4]
-    # The floats still hold every byte: turned back, they have the checksum of the unpacked training file.
+    # The floats represent every byte: converted back, they have the checksum of the unpacked training file.
     header = struct.pack(">HBB3I", 0, 8, 3, 60_000, 28, 28)
     digest = hashlib.md5(header, usedforsecurity=False)
     for part in (mnist.train, mnist.validation):

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinygan.data import LOADERS, Dataset, load, load_digits
+from tinygan.data import DATA_SETS, Dataset, load, load_digits
+from tinygan.data.registry import Source
 from tinygan.errors import DataError
 
 
@@ -19,13 +20,13 @@ def test_digits_need_no_folder_and_no_network(tmp_path: Path) -> None:
     [("minst", "mnist"), ("MNIST", "mnist"), ("digit", "digits"), ("DIGITS", "digits"), ("gausian", "gaussian")],
 )
 def test_a_misspelt_name_is_answered_with_the_nearest(wrong: str, nearest: str) -> None:
-    with pytest.raises(DataError, match=f"'{wrong}': did you mean '{nearest}'.*{', '.join(LOADERS)}"):
+    with pytest.raises(DataError, match=f"'{wrong}'; did you mean \"{nearest}\".*{', '.join(DATA_SETS)}"):
         load(wrong)
 
 
-@given(st.text(max_size=20).filter(lambda name: name not in LOADERS))
+@given(st.text(max_size=20).filter(lambda name: name not in DATA_SETS))
 def test_any_unknown_name_is_refused(name: str) -> None:
-    with pytest.raises(DataError, match=f"unknown data set .* did you mean '({'|'.join(LOADERS)})'"):
+    with pytest.raises(DataError, match=f"unknown data set .*There are: {', '.join(DATA_SETS)}"):
         load(name)
 
 
@@ -36,11 +37,11 @@ def test_one_line_adds_a_data_set_and_it_gets_all_arguments(monkeypatch: pytest.
         calls.append((folder, download, progress))
         return load_digits()
 
-    monkeypatch.setitem(LOADERS, "toys", load_toys)
+    monkeypatch.setitem(DATA_SETS, "toys", Source(load_toys, files=True))
     load("toys", folder="here", download=False, progress=True)
     load("toys")
     assert calls == [("here", False, True), (None, True, False)]
-    with pytest.raises(DataError, match="did you mean 'toys'"):
+    with pytest.raises(DataError, match='did you mean "toys"'):
         load("toy")
 
 
@@ -51,7 +52,7 @@ def test_a_fold_goes_to_data_sets_that_have_folds_only(monkeypatch: pytest.Monke
         calls.append((folder, fold))
         return load_digits()
 
-    monkeypatch.setitem(LOADERS, "tfd", load_faces)
+    monkeypatch.setitem(DATA_SETS, "tfd", Source(load_faces, files=True, folds=5))
     load("tfd", "here")
     load("tfd", "here", fold=3)
     assert calls == [("here", 0), ("here", 3)]

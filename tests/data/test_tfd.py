@@ -48,7 +48,7 @@ def test_by_default_the_first_fold(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert numbers(load_tfd().test.images).tolist() == numbers(load("tfd").test.images).tolist() == [36, 37, 38, 39]
 
 
-def test_what_some_fold_judges_no_fold_trains_on(tmp_path: Path) -> None:
+def test_training_uses_no_image_with_a_label_in_any_fold(tmp_path: Path) -> None:
     folds = contents()["folds"]
     folds[3, 2] = 3  # without a label in four folds, a test image in fold 2
     write(tmp_path, contents(folds=folds, labs_ex=np.full((COUNT, 1), 2)))
@@ -64,7 +64,7 @@ def test_matlab_may_have_saved_the_small_arrays_in_any_class(
     folder, variables = tmp_path_factory.mktemp("data"), contents(seed=seed)
     labels = variables["labs_ex"].copy()
     if kind == "u1":
-        labels[labels == -1] = 255  # of images without a label nobody asks what it is
+        labels[labels == -1] = 255  # the value for images without a label does not matter
     write(folder, variables | {"folds": variables["folds"].astype(kind), "labs_ex": labels.astype(kind)})
     tfd = load_tfd(folder, fold)
     assert tfd.test.labels.tolist() == (variables["labs_ex"][variables["folds"][:, fold] == 3, 0] - 1).tolist()
@@ -142,7 +142,7 @@ def test_other_contents_are_refused_by_name(tmp_path: Path, changes: dict[str, A
     assert message in said
 
 
-def test_nan_is_no_fold(tmp_path: Path) -> None:
+def test_nan_in_folds_is_refused(tmp_path: Path) -> None:
     folds = contents()["folds"].astype(float)
     folds[0, 0] = np.nan
     write(tmp_path, contents(folds=folds))
@@ -153,7 +153,7 @@ def test_nan_is_no_fold(tmp_path: Path) -> None:
 def test_a_small_file_does_not_take_much_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int, message: str
 ) -> None:
-    """Images of zeros: deflate makes a thousandth of them, and of photographs a half."""
+    """Images of zeros, which deflate compresses to a thousandth; photographs compress to a half."""
     count = 20_000
     monkeypatch.setattr("tinygan.data.tfd.MOST", most)
     folds = np.zeros((count, 5), np.uint8)
@@ -170,7 +170,7 @@ def test_a_small_file_does_not_take_much_memory(
         tracemalloc.stop()
 
 
-def test_a_fold_may_be_numpy_s_and_the_folder_the_one_of_the_file(tmp_path: Path) -> None:
+def test_a_fold_may_be_numpy_s_and_the_folder_direct(tmp_path: Path) -> None:
     path = write(tmp_path, contents())
     fold: Any = np.int64(3)
     tfd = load_tfd(path.parent, fold)

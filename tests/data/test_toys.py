@@ -25,7 +25,7 @@ curves = st.one_of(st.builds(toys.two_moons, std=stds), st.builds(toys.swiss_rol
 
 
 def square(toy: toys.Toy, step: float) -> tuple[Any, float]:
-    """Points on a lattice over everything that the toy can produce, and the area that each stands for."""
+    """Return points on a lattice over the region of the samples, and the area of each cell."""
     reach = toy.half_width + 4 * toy.std
     line = np.linspace(-reach, reach, math.ceil(2 * reach / step) + 1)
     return np.stack(np.meshgrid(line, line), axis=-1).reshape(-1, 2), (line[1] - line[0]) ** 2
@@ -37,12 +37,12 @@ def square(toy: toys.Toy, step: float) -> tuple[Any, float]:
 @settings(max_examples=15)
 @given(st.one_of(mixtures, curves))
 def test_the_density_integrates_to_one(toy: toys.Toy) -> None:
-    points, area = square(toy, 0.8 * toy.std)  # for sums of Gaussians the rectangle rule is as good as exact
+    points, area = square(toy, 0.8 * toy.std)  # for sums of Gaussians the rectangle rule is almost exact
     assert toy.density(points).sum() * area == pytest.approx(1, abs=1e-7)
 
 
 @every_toy
-def test_the_density_of_what_ships_integrates_to_one(toy: toys.Toy) -> None:
+def test_the_density_of_each_toy_integrates_to_one(toy: toys.Toy) -> None:
     if toy.std < 0.04 and isinstance(toy, toys.GaussianMixture):
         toy = toys.GaussianMixture("a finer lattice than fits in a test", toy.modes, 0.04)
     points, area = square(toy, 0.8 * toy.std)
@@ -68,7 +68,7 @@ def test_a_curve_is_the_integral_along_it(toy: toys.NoisyCurve) -> None:
         assert toy.density(x[None])[0] == pytest.approx(total / (toy.end - toy.start), rel=1e-7, abs=1e-9)
 
 
-def test_blocks_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_size_of_blocks_does_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
     toy, x = toys.swiss_roll(), Stream(0, "x").normal((50, 2))
     whole = toy.density(x)
     monkeypatch.setattr(toys, "BLOCK", 7)
@@ -101,7 +101,7 @@ def p_value(toy: toys.Toy, samples: Any) -> float:
 def test_samples_follow_the_density(make: Any) -> None:
     toy = make(std=0.1)
     assert p_value(toy, toy.sample(20_000, Stream(3, "data"))) > 0.01
-    assert p_value(toy, make(std=0.11).sample(20_000, Stream(3, "data"))) < 1e-6  # the test can tell
+    assert p_value(toy, make(std=0.11).sample(20_000, Stream(3, "data"))) < 1e-6  # the test detects a difference
 
 
 @every_toy
@@ -115,7 +115,7 @@ def test_samples_are_float32_and_repeat(toy: toys.Toy) -> None:
     assert toy.density(samples).dtype == np.float64
 
 
-def test_one_stream_is_drawn_on() -> None:
+def test_samples_continue_the_stream() -> None:
     stream = Stream(0, "data")
     first = toys.ring().sample(4, stream)
     assert not np.array_equal(first, toys.ring().sample(4, stream))
@@ -177,6 +177,6 @@ def circle_in_space(t: Any) -> Any:
         (lambda: toys.ring().density([[0, 0, 0]]), ShapeError, r"\(n, 2\), got shape \(1, 3\)"),
     ],
 )
-def test_what_is_no_toy_is_refused(make: Any, error: type[Exception], message: str) -> None:
+def test_arguments_that_make_no_toy_are_refused(make: Any, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         make()

@@ -1,1 +1,1 @@
-"""Stand-ins for what a test machine lacks."""
+"""Substitutes for hardware, libraries and data that a test machine does not have."""

@@ -1,4 +1,4 @@
-"""A cuBLAS for the strict double: `cublasSgemm_v2` over host memory, along columns as the real one."""
+"""A cuBLAS for the strict double: `cublasSgemm_v2` over host memory, in column-major order like the real one."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.doubles import strict_cupy
 
 
 class Cublas:
-    """What `tinygan.backend.graph.Blas` calls; `status` makes calls of a name fail."""
+    """The functions that `tinygan.backend.graph.Blas` calls; `status` makes calls of a name fail."""
 
     def __init__(self, **status: int) -> None:
         self.status = status
@@ -42,7 +42,7 @@ def _sgemm(
     op_a: int, op_b: int, m: int, n: int, k: int,
     alpha: Any, a: Any, lda: int, b: Any, ldb: int, beta: Any, c: Any, ldc: int,
 ) -> None:  # fmt: skip
-    """C = alpha op(A) op(B) + beta C, all along columns."""
+    """C = alpha op(A) op(B) + beta C, all in column-major order."""
     left = _matrix(a, *((m, k) if not op_a else (k, m)), lda)
     right = _matrix(b, *((k, n) if not op_b else (n, k)), ldb)
     out = _matrix(c, m, n, ldc)

@@ -1,9 +1,9 @@
-"""CUDA C++ run on the CPU: the very source of the kernels, compiled by the C++ compiler of this machine.
+"""CUDA C++ run on the CPU: the source of the kernels, compiled by the C++ compiler of this machine.
 
-A few definitions put before the source make plain C++ of it: `threadIdx` and its like are global variables, and a
-launch is a loop over blocks and threads. Threads that wait for each other (`__syncthreads`) are fibers, run in turn
-from one barrier to the next. What this cannot show: races, and the arithmetic of a GPU's own exp and log. The kernels
-of `tinygan` are elementwise or one block, so their logic shows in full.
+A few definitions before the source make it plain C++: `threadIdx` and similar names are global variables, and a launch
+is a loop over blocks and threads. Threads that wait for each other (`__syncthreads`) are fibers, which run in turn from
+one barrier to the next. This cannot show races, nor the arithmetic of a GPU's exp and log. The kernels of `tinygan` are
+elementwise or use one block, so all of their logic is tested.
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ template <class... A> void launch(void (*kernel)(A...), unsigned grid, unsigned 
 }
 """
 
-# What each type of an argument is to NumPy; a pointer's is that of what it points to.
+# The NumPy type of each type of an argument; for a pointer, of its target.
 TYPES = {
     "float": np.float32,
     "double": np.float64,
@@ -145,7 +145,7 @@ def signatures(source: str) -> dict[str, list[tuple[np.dtype[Any], bool, bool]]]
 
 @cache
 def build(source: str, options: tuple[str, ...] = ()) -> Any:
-    """Compile the source and return the library; one build a source and machine."""
+    """Compile the source and return the library; each source is compiled once on a machine."""
     assert COMPILER is not None, "no C++ compiler"
     launches = []
     for name in signatures(source):
@@ -166,7 +166,7 @@ def build(source: str, options: tuple[str, ...] = ()) -> Any:
         with tempfile.TemporaryDirectory(dir=folder) as scratch:
             (code := Path(scratch) / "kernels.cpp").write_text(whole)
             subprocess.run([COMPILER, *flags, str(code), "-o", f"{scratch}/kernels.so"], check=True)
-            (Path(scratch) / "kernels.so").replace(library)  # whole or not at all: tests run side by side
+            (Path(scratch) / "kernels.so").replace(library)  # atomic, because tests run in parallel
     return ctypes.CDLL(str(library))
 
 

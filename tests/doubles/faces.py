@@ -1,4 +1,4 @@
-"""A file of TFD's form: the Toronto Face Database is not public."""
+"""A file in the format of TFD, because the Toronto Face Database is not public."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tinygan.data.tfd import FILE, SIDE
 
 
 def contents(count: int = 40, seed: int = 0, **changes: Any) -> dict[str, Any]:
-    """Return its variables: one half has no label; image i tells its number in its first pixel, and is noise else."""
+    """Return its variables: half of the images have no label; image i has its number in the first pixel, then noise."""
     rng = np.random.default_rng(seed)
     images = rng.integers(0, 256, (count, SIDE, SIDE), np.uint8)
     images[:, 0, 0] = np.arange(count)
@@ -28,7 +28,7 @@ def contents(count: int = 40, seed: int = 0, **changes: Any) -> dict[str, Any]:
 
 
 def write(folder: Path, variables: dict[str, Any], **options: Any) -> Path:
-    """Write it where tinygan looks for it; variables that are None stay away."""
+    """Write the file where tinygan looks for it, without the variables that are None."""
     path = folder / "tfd" / FILE
     path.parent.mkdir(exist_ok=True)
     scipy.io.savemat(path, {name: value for name, value in variables.items() if value is not None}, **options)

@@ -1,4 +1,4 @@
-"""The strict double in the place of CuPy, for the time of a ``with`` block."""
+"""The strict double instead of CuPy, during a ``with`` block."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from tinygan.backend import registry
 
 @contextmanager
 def strict_cupy() -> Iterator[StrictCupy]:
-    """Make ``device="cuda"`` mean the double."""
+    """Make ``device="cuda"`` use the double."""
     module = StrictCupy()
     before = sys.modules.get("cupy")
     registry._cupy.cache_clear()
-    # not by patch.dict, which would also forget whatever is imported for the first time meanwhile
+    # patch.dict would also remove modules that are imported for the first time in the block
     sys.modules["cupy"] = module
     try:
         yield module

@@ -1,4 +1,4 @@
-"""NVIDIA's runtime compiler, which needs neither a GPU nor a driver, by ctypes."""
+"""NVIDIA's runtime compiler through ctypes; it needs neither a GPU nor a driver."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 @cache
 def library() -> Any:
-    """Return the library from NVIDIA's wheels or the system, or None where there is none."""
+    """Return the library from NVIDIA's wheels or the system; None if it is not installed."""
     spec = importlib.util.find_spec("nvidia")
     folders = list(spec.submodule_search_locations or []) if spec is not None else []
     paths = [str(path) for folder in folders for path in sorted(Path(folder).rglob("libnvrtc.so.*"))]
@@ -26,7 +26,7 @@ def library() -> Any:
 
 
 def compile_source(source: str, options: tuple[str, ...]) -> tuple[str | None, str]:
-    """Return the PTX, or None where the source does not compile, and the compiler's messages."""
+    """Return the PTX (None if the source does not compile) and the compiler's messages."""
     nvrtc, program, size = library(), ctypes.c_void_p(), ctypes.c_size_t()
     created = nvrtc.nvrtcCreateProgram(ctypes.byref(program), source.encode(), b"kernels.cu", 0, None, None)
     assert created == 0, f"nvrtcCreateProgram returned {created}"

@@ -1,21 +1,24 @@
-"""Shipped experiments for the double: as they are, with narrow hidden layers, on data that is at hand."""
+"""Small versions for tests: shipped experiments with narrow layers, their data sets, and little working memory."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
+import pytest
 
 from tinygan.config.experiment import ExperimentConfig, load_experiment, shipped_experiments
 from tinygan.data import Dataset, Split, load
+from tinygan.evaluation import blocks
 
-WIDTH = 120  # of hidden layers at most
+WIDTH = 120  # largest number of units of a hidden layer
 
 NAMES = [config.name for config in shipped_experiments()]
 
 
 def shrunk(name: str, overrides: Sequence[str] = ()) -> ExperimentConfig:
-    """Read an experiment, with hidden layers of `WIDTH` units at most: their number and kinds stay."""
+    """Read an experiment, with hidden layers of at most `WIDTH` units; their number and kinds do not change."""
     config, narrow = load_experiment(name, overrides), []
     for player in ("generator", "discriminator"):
         layers = getattr(config, player).layers
@@ -25,9 +28,17 @@ def shrunk(name: str, overrides: Sequence[str] = ()) -> ExperimentConfig:
 
 
 def stand_in(name: str, rows: int = 300) -> Dataset:
-    """A data set with images of the right shape; random pixels where the files would have to be there."""
+    """Return a data set with images of the right shape; random pixels if the real ones need files."""
     if name in ("digits", "gaussian"):
         return load(name)
     pixels = {"mnist": 784, "tfd": 48 * 48, "cifar10": 32 * 32 * 3}[name]
     split = Split(np.random.default_rng(0).random((rows, pixels), np.float32), np.zeros(rows, np.uint8))
     return Dataset(name, (1, pixels), split, split, split)
+
+
+@contextmanager
+def memory(budget: int) -> Iterator[None]:
+    """Let the measures of `tinygan.evaluation` use `budget` bytes of working memory."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(blocks, "BUDGET", budget)
+        yield

@@ -1,16 +1,16 @@
-"""A strict double of CuPy: its arrays live in host memory, and what would wait for a GPU or copy in secret is an error.
+"""A strict double of CuPy: its arrays are in host memory, and a wait for the GPU or an implicit copy is an error.
 
-`StrictCupy` is a module to be put in the place of ``cupy``. Its `ndarray` wraps a NumPy array, and
+`StrictCupy` is a module that replaces ``cupy``. Its `ndarray` wraps a NumPy array, and
 
-- never becomes a NumPy array, meets one, or is indexed by one or by a list, unless `asnumpy`, `array`, `asarray` or
-  ``.get()`` says so: CuPy refuses some of this and copies silently for the rest;
-- offers only names and signatures that CuPy 14 has (`tests/doubles/test_strict_cupy.py` compares them with the real
-  one where that is installed), reductions to 0-d arrays included;
-- runs kernels of a `RawModule` from their CUDA source, compiled for the CPU, after comparing every argument with the
-  declared one: CuPy passes whatever bytes it is given.
+- never becomes a NumPy array, is combined with one, or is indexed by one or by a list, except through `asnumpy`,
+  `array`, `asarray` or ``.get()``: CuPy refuses some of this, and copies silently for the rest;
+- has only names and signatures of CuPy 14, and its reductions to 0-d arrays (`tests/doubles/test_strict_cupy.py`
+  compares them with the real CuPy if it is installed);
+- runs kernels of a `RawModule` from their CUDA source, compiled for the CPU, after comparing every argument with its
+  declaration: CuPy would pass any bytes.
 
-`GPU` counts what is launched, copied between host and device, and waited for. Inside ``with gpu.step():`` copies, waits
-and double precision are errors; while a stream is captured, so are products by cuBLAS and the memory of the host.
+`GPU` counts launches, copies between host and device, and waits. Inside ``with gpu.step():`` copies, waits and double
+precision are errors. While a stream is captured, products by cuBLAS and the memory of the host are errors, too.
 """
 
 from __future__ import annotations
@@ -29,23 +29,23 @@ from tests.doubles import cuda_on_cpu
 
 
 class StrictError(AssertionError):
-    """Something that CuPy refuses, or that would cost a step its speed."""
+    """Raised for a call that CuPy refuses, or that would make a step slow."""
 
 
 class GPU:
-    """The device: what has been asked of it, and what may be asked of it now."""
+    """The device: it counts calls, and refuses those that are not allowed at the moment."""
 
     def __init__(self) -> None:
         self.launches: Counter[str] = Counter()
         self.transfers: list[str] = []
         self.waits: list[str] = []
         self.in_step = False
-        self.recording: list[Callable[[], None]] | None = None  # the graph that is being captured
-        self.own_pool = False  # whether memory comes from a pool that was chosen, not from the common one
+        self.recording: list[Callable[[], None]] | None = None  # the graph during a capture
+        self.own_pool = False  # whether memory comes from a chosen pool instead of the common pool
 
     @contextlib.contextmanager
     def step(self) -> Iterator[Counter[str]]:
-        """Allow neither transfers nor waits nor float64 inside; yields the launches made inside."""
+        """Refuse transfers, waits and float64 during the block; yield the counts of its launches."""
         before, self.launches, self.in_step = self.launches, Counter(), True
         try:
             yield self.launches
@@ -53,7 +53,7 @@ class GPU:
             self.launches, self.in_step = before + self.launches, False
 
     def launch(self, name: str, work: Callable[[], None], *arrays: Any) -> None:
-        """Count a kernel and run it; in a capture, write it down instead. `work` fills memory that exists already."""
+        """Count a kernel and run it; in a capture, record it instead. `work` fills memory that exists already."""
         self.launches[name] += 1
         for array in arrays:
             if self.in_step and getattr(array, "dtype", None) == np.float64:
@@ -64,13 +64,13 @@ class GPU:
             self.recording.append(work)
 
     def wait(self, why: str) -> None:
-        """The host waits for the device."""
+        """Count a wait of the host for the device."""
         self.waits.append(why)
         if self.in_step or self.recording is not None:
             raise StrictError(f"{why} waits for the device")
 
     def transfer(self, what: str) -> None:
-        """Memory goes from host to device or back."""
+        """Count a copy from host to device or back."""
         self.transfers.append(what)
         if self.in_step or self.recording is not None:
             raise StrictError(f"{what} copies between host and device")
@@ -84,7 +84,7 @@ def _plain(value: Any, where: str) -> Any:
     if isinstance(value, ndarray):
         return value._host
     if isinstance(value, (np.ndarray, list)):
-        raise StrictError(f"{where}: a {type(value).__name__} met an array on the device")
+        raise StrictError(f"{where}: a {type(value).__name__} was combined with an array on the device")
     return value  # numbers and dtypes
 
 
@@ -112,14 +112,14 @@ def _compute(name: str, function: Callable[..., Any], *operands: Any, out: Any =
 
 
 class _Flags(NamedTuple):
-    """What tinygan asks of those that CuPy knows; it has no `writeable`."""
+    """The flags of CuPy that tinygan uses; CuPy has no `writeable`."""
 
     c_contiguous: bool
     f_contiguous: bool
 
 
 class _Meta(type):
-    """Attaches the operators, each one kernel."""
+    """Adds the operators; each is one kernel."""
 
     def __init__(cls, *args: Any) -> None:
         super().__init__(*args)
@@ -190,7 +190,7 @@ class ndarray(metaclass=_Meta):  # noqa: N801
     def _view(self, host: Any) -> ndarray:
         return ndarray(host, self if self.base is None else self.base)
 
-    # ------------------------------------------------------------------ views cost nothing
+    # ------------------------------------------------------------------ views need no kernel
 
     def __getitem__(self, index: Any) -> ndarray:
         host = self._host[_index(index)]
@@ -251,9 +251,9 @@ class ndarray(metaclass=_Meta):  # noqa: N801
         return _compute("matmul", operator.matmul, self, other)
 
     def __rmatmul__(self, other: Any) -> ndarray:
-        raise StrictError(f"matmul: a {type(other).__name__} met an array on the device")
+        raise StrictError(f"matmul: a {type(other).__name__} was combined with an array on the device")
 
-    # ------------------------------------------------------------------ what the host learns, it waits for
+    # ------------------------------------------------------------------ values read by the host need a wait
 
     def __array__(self, *args: Any, **kwargs: Any) -> Any:
         raise StrictError("implicit conversion to a NumPy array")
@@ -336,7 +336,7 @@ class RawModule:
 
 
 class Graph:
-    """What was captured."""
+    """The recorded work of a capture."""
 
     def __init__(self, works: list[Callable[[], None]]) -> None:
         self._works = works
@@ -348,7 +348,7 @@ class Graph:
 
 
 class Stream:
-    """A queue; work is done when it is queued, or written down while it is captured."""
+    """A queue; work is done at once, or recorded during a capture."""
 
     def __init__(self, null: bool = False, non_blocking: bool = False) -> None:
         self.non_blocking = non_blocking
@@ -382,7 +382,7 @@ def _elementwise(name: str) -> Callable[..., Any]:
 
 
 def _memory(name: str) -> Callable[..., Any]:
-    """zeros, ones: a kernel that fills new memory (`empty` needs none)."""
+    """Return `zeros` or `ones`: a kernel that fills new memory (`empty` needs no kernel)."""
 
     def make(shape: Any, dtype: Any = float) -> ndarray:
         out = ndarray(np.empty(shape, dtype))
@@ -450,10 +450,10 @@ class StrictCupy(types.ModuleType):
 
     def empty(self, shape: Any, dtype: Any = float) -> ndarray:
         if self.gpu.recording is not None and not self.gpu.own_pool:
-            raise StrictError("memory of a captured step from the common pool: others will be given it too")
+            raise StrictError("memory of a captured step from the common pool, which may be reused by others")
         out = ndarray(np.empty(shape, dtype))
         if out.dtype.kind == "f":
-            out._host.fill(np.nan)  # whoever reads it before writing it, sees it
+            out._host.fill(np.nan)  # shows a read before the first write
         return out
 
     def empty_like(self, prototype: ndarray, dtype: Any = None) -> ndarray:

@@ -1,4 +1,4 @@
-"""The strict double refuses what it says it refuses, and offers nothing that CuPy has not."""
+"""The strict double refuses the calls that it documents, and has only names of CuPy."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ WAITS: dict[str, Callable[[Any], Any]] = {
 
 
 @pytest.mark.parametrize("mix", MIXED.values(), ids=MIXED)
-def test_what_lives_elsewhere_is_refused_at_all_times(cupy: StrictCupy, x: ndarray, mix: Any) -> None:
+def test_host_arrays_are_refused_at_all_times(cupy: StrictCupy, x: ndarray, mix: Any) -> None:
     with pytest.raises((StrictError, TypeError)):
         mix(cupy, x)
 
@@ -77,7 +77,7 @@ def test_copies_are_counted_and_refused_in_a_step(cupy: StrictCupy, x: ndarray) 
         with pytest.raises(StrictError, match="copies between host and device"), cupy.gpu.step():
             copy()
     with cupy.gpu.step():
-        cupy.asarray(x)  # on the device already
+        cupy.asarray(x)  # already on the device
         cupy.array(x)
 
 
@@ -88,9 +88,9 @@ def test_double_precision_is_refused_in_a_step(cupy: StrictCupy, x: ndarray) -> 
         with pytest.raises(StrictError, match="float64 in a training step"), cupy.gpu.step():
             make()
     with cupy.gpu.step() as launches:
-        assert (x * 2.0).dtype == np.float32  # a number of Python's never promotes
+        assert (x * 2.0).dtype == np.float32  # a Python number never promotes
         assert x.sum().shape == ()
-        assert x.T.reshape(6)[2:].shape == (4,)  # of these, only the reshape of a transpose copies
+        assert x.T.reshape(6)[2:].shape == (4,)  # only the reshape of the transpose copies
     assert launches == {"mul": 1, "sum": 1, "copy": 1}
 
 
@@ -105,7 +105,7 @@ def test_views_share_memory_and_know_their_base(x: ndarray) -> None:
     assert x.get()[1].tolist() == [3, 7, 8]
 
 
-def test_a_captured_step_runs_when_it_is_replayed_and_not_before(cupy: StrictCupy, x: ndarray) -> None:
+def test_a_captured_step_runs_only_when_it_is_replayed(cupy: StrictCupy, x: ndarray) -> None:
     stream = cupy.cuda.Stream(non_blocking=True)
     stream.begin_capture()
     with cupy.cuda.using_allocator(cupy.cuda.MemoryPool().malloc):
@@ -125,9 +125,9 @@ def test_only_a_stream_of_its_own_can_be_captured(cupy: StrictCupy) -> None:
         cupy.cuda.Stream().begin_capture()
 
 
-@pytest.mark.skipif(cuda_on_cpu.COMPILER is None, reason="no C++ compiler on this machine")
+@pytest.mark.skipif(not cuda_on_cpu.COMPILER, reason="no C++ compiler on this machine")
 def test_threads_that_wait_for_each_other() -> None:
-    """A reversal through shared memory, in three blocks, which goes wrong unless every thread waits at the barrier."""
+    """A reversal through shared memory, in three blocks, which is right only if every thread waits at the barrier."""
     source = """
     typedef unsigned int u32;
     extern "C" __global__ void reverse(const float* x, float* y, u32 n) {
@@ -149,14 +149,14 @@ def test_threads_that_wait_for_each_other() -> None:
     np.testing.assert_array_equal(y, x.reshape(3, 64)[:, ::-1].ravel())
 
 
-# ---------------------------------------------------------------------- beside the real one
+# ---------------------------------------------------------------------- compared with CuPy
 
 _SURVEY = """
 import inspect, json, cupy
 def parameters(function):
     try:
         return list(inspect.signature(function).parameters)
-    except (TypeError, ValueError):  # of compiled code: the first line of the docstring
+    except (TypeError, ValueError):  # compiled code: use the first line of the docstring
         return (function.__doc__ or "").split("\\n")[0]
 print(json.dumps({
     "module": {name: parameters(getattr(cupy, name)) for name in dir(cupy)},
@@ -166,7 +166,7 @@ print(json.dumps({
 """
 
 
-@pytest.mark.skipif(importlib.util.find_spec("cupy") is None, reason="CuPy is not installed: pip install cupy-cuda12x")
+@pytest.mark.skipif(not importlib.util.find_spec("cupy"), reason="CuPy is not installed: pip install cupy-cuda12x")
 def test_every_name_and_argument_of_the_double_is_cupys(cupy: StrictCupy) -> None:
     done = subprocess.run([sys.executable, "-c", _SURVEY], capture_output=True, text=True, check=True)
     real = json.loads(done.stdout.splitlines()[-1])

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.spatial.distance import cdist
 
+from tests.doubles.small import memory
 from tinygan.backend import Stream
 from tinygan.data import load
 from tinygan.errors import DataError, DtypeError, ShapeError
@@ -45,7 +46,7 @@ def test_the_data_themselves_have_every_class_in_its_share() -> None:
     assert str(found) == "10 of 10 classes, total variation 0.000 from the data's shares"
 
 
-def test_a_generator_of_sevens_is_seen_through() -> None:
+def test_a_generator_of_sevens_covers_one_class() -> None:
     digits = load("digits")
     sevens = digits.test.images[digits.test.labels == 7]
     found = class_coverage(sevens, digits.train.images, digits.train.labels)
@@ -53,7 +54,7 @@ def test_a_generator_of_sevens_is_seen_through() -> None:
     assert found.total_variation > 0.8
 
 
-def test_images_that_are_as_near_share_a_sample() -> None:
+def test_equally_near_images_share_a_sample() -> None:
     found = class_coverage([[0.5], [0.2], [3.0]], images=[[0.1], [0.9], [0.1], [3.0]], labels=[1, 2, 3, 3])
     assert found.counts.tolist() == pytest.approx([1 / 3 + 1 / 2, 1 / 3, 1 / 3 + 1 / 2 + 1])
     assert found.covered == 3
@@ -77,13 +78,13 @@ def test_the_order_of_the_rows_does_not_matter(seed: int, n: int, m: int, random
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("far", [1e6, 1e12, 1e20])
-def test_an_image_far_away_spoils_no_other(dtype: Any, far: float) -> None:
+def test_an_image_far_away_does_not_change_others(dtype: Any, far: float) -> None:
     samples, images, labels = normal(40, 3).astype(dtype), normal(30, 3, 1).astype(dtype), np.arange(31) % 4
     found = class_coverage(samples, np.concatenate([images, np.full((1, 3), far, dtype)]), labels)
     assert found.counts.tolist() == class_coverage(samples, images, labels[:30]).counts.tolist()
 
 
-def test_chance_is_as_large_as_it_says() -> None:
+def test_the_variation_by_chance_is_as_documented() -> None:
     images, labels, n = np.eye(10), np.arange(10), 2000
     seen = [
         class_coverage(images[Stream(seed, "classes").integers(0, 10, (n,))], images, labels).total_variation
@@ -92,11 +93,12 @@ def test_chance_is_as_large_as_it_says() -> None:
     assert np.mean(seen) == pytest.approx(math.sqrt(9 / (2 * math.pi * n)), rel=0.15)
 
 
-def test_the_memory_is_what_the_budget_says() -> None:
+def test_the_memory_stays_within_the_budget() -> None:
     samples, images, budget = normal(3000, 50).astype("f4"), normal(4000, 50, 1).astype("f4"), 1 << 20
     labels = np.arange(4000) % 10
     tracemalloc.start()
-    class_coverage(samples, images, labels, budget=budget)
+    with memory(budget):
+        class_coverage(samples, images, labels)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak <= budget + 16 * len(samples) + 48 * len(images) + 20_000

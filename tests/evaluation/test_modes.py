@@ -31,14 +31,14 @@ def test_the_counts_are_those_of_the_definition(seed: int, k: int, d: int, std: 
 
 
 @pytest.mark.parametrize("toy", [toys.ring(), toys.grid()], ids=repr)
-def test_data_themselves_have_every_mode_and_the_share_of_a_gaussian(toy: toys.GaussianMixture) -> None:
+def test_the_data_have_every_mode_and_the_share_of_a_gaussian(toy: toys.GaussianMixture) -> None:
     found = count_modes(toy.sample(PACGAN_SAMPLES, Stream(0, "data")), toy.modes, toy.std)
     assert found.recovered == len(toy.modes)
     share = 1 - math.exp(-9 / 2)
     assert found.high_quality == pytest.approx(share, abs=4 * math.sqrt(share * (1 - share) / PACGAN_SAMPLES))
 
 
-def test_lost_modes_are_missed() -> None:
+def test_lost_modes_are_not_counted() -> None:
     ring = toys.ring()
     left = toys.GaussianMixture("left", ring.modes[3:6], ring.std)
     found = count_modes(left.sample(PACGAN_SAMPLES, Stream(0, "data")), ring.modes, ring.std)
@@ -46,13 +46,13 @@ def test_lost_modes_are_missed() -> None:
     assert str(found).startswith("3 of 8 modes, 9")
 
 
-def test_one_sample_recovers_a_mode_and_the_limit_is_three_deviations() -> None:
+def test_one_sample_within_three_deviations_recovers_a_mode() -> None:
     modes = [[0.0], [10.0]]
     assert count_modes([[0.0], [5.0], [12.9]], modes, std=1).counts.tolist() == [1, 1]
     assert count_modes([[0.0], [5.0], [13.1]], modes, std=1).counts.tolist() == [1, 0]
 
 
-def test_modes_that_are_as_near_share_a_sample() -> None:
+def test_equally_near_modes_share_a_sample() -> None:
     found = count_modes([[0.1, 0.1], [0.2, 0.1], [0.0, 0.1]], [[0.0, 0.1], [0.2, 0.1], [0.1, 5.0]], std=0.1)
     assert found.counts.tolist() == [1.5, 1.5, 0]
     assert (found.recovered, found.high_quality) == (2, 1)
@@ -71,7 +71,7 @@ def test_the_order_of_the_rows_does_not_matter(seed: int, k: int, random: Any) -
     assert other.high_quality == found.high_quality
 
 
-def test_a_sample_far_away_spoils_no_other() -> None:
+def test_a_sample_far_away_does_not_change_others() -> None:
     ring = toys.ring()
     samples = ring.sample(500, Stream(0, "data"))
     plain = count_modes(samples, ring.modes, ring.std)
@@ -96,6 +96,6 @@ def test_a_sample_far_away_spoils_no_other() -> None:
         (lambda: count_modes([[0.0], [math.nan]], [[0.0]], 1), DataError, "row 1 of samples holds nan or infinity"),
     ],
 )
-def test_what_cannot_be_counted_is_refused(call: Any, error: type[Exception], message: str) -> None:
+def test_arguments_that_do_not_fit_are_refused(call: Any, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         call()

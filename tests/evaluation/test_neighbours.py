@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.spatial.distance import cdist
 
+from tests.doubles.small import memory
 from tinygan.backend import Stream
 from tinygan.errors import DataError, ShapeError
 from tinygan.evaluation import nearest, nearest_neighbour_distances, nearest_neighbour_ratio
@@ -26,7 +27,7 @@ def normal(n: int, d: int, seed: int = 0) -> Any:
 
 
 def least(points: Any) -> int:
-    """Return the smallest budget that rows like these fit into."""
+    """Return the smallest budget that fits one of these rows."""
     return 8 * (2 * points.shape[1] + 3 + 2 * (3 * points.shape[1] + 14))
 
 
@@ -42,7 +43,8 @@ def brute(points: Any) -> Any:
 @given(st.integers(1, 5).flatmap(lambda d: st.tuples(rows(1, d), rows(1, d))), st.integers(0, 4000))
 def test_nearest_is_the_smallest_of_all_distances(pair: tuple[Any, Any], spare: int) -> None:
     queries, points = pair
-    index, distance = nearest(queries, points, budget=least(points) + spare)  # also blocks that do not divide the rows
+    with memory(least(points) + spare):
+        index, distance = nearest(queries, points)  # also blocks that do not divide the rows
     everything = cdist(queries.astype(np.float64), points.astype(np.float64))
     np.testing.assert_allclose(distance, everything.min(axis=1), atol=1e-5, rtol=1e-9)
     np.testing.assert_allclose(distance, everything[np.arange(len(queries)), index], atol=1e-12)
@@ -51,11 +53,12 @@ def test_nearest_is_the_smallest_of_all_distances(pair: tuple[Any, Any], spare: 
 
 @given(rows(2, 3), st.integers(0, 4000))
 def test_a_point_is_not_its_own_neighbour(points: Any, spare: int) -> None:
-    distances = nearest_neighbour_distances(points, budget=least(points) + spare)
+    with memory(least(points) + spare):
+        distances = nearest_neighbour_distances(points)
     np.testing.assert_allclose(distances, brute(points.astype(np.float64)), atol=1e-5, rtol=1e-9)
 
 
-def test_pictures_too() -> None:
+def test_nearest_of_pictures() -> None:
     queries, points = normal(30, 784), normal(50, 784, seed=1)
     index, distance = nearest(queries, points)
     everything = cdist(queries, points)
@@ -63,14 +66,14 @@ def test_pictures_too() -> None:
     np.testing.assert_allclose(distance, everything.min(axis=1), rtol=1e-12)
 
 
-def test_digits_survive_where_points_all_but_coincide() -> None:
-    crowd = 1000 + 1e-5 * normal(200, 2)  # the squares alone would have lost all of 1e-10
+def test_almost_equal_points_keep_their_digits() -> None:
+    crowd = 1000 + 1e-5 * normal(200, 2)  # the squares alone would lose the 1e-10
     np.testing.assert_allclose(nearest_neighbour_distances(crowd), brute(crowd), rtol=1e-6)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("far", [1e6, 1e12, 1e20])
-def test_a_point_far_away_spoils_no_other(dtype: Any, far: float) -> None:
+def test_a_point_far_away_does_not_change_others(dtype: Any, far: float) -> None:
     queries, points = normal(40, 5).astype(dtype), normal(30, 5, 1).astype(dtype)
     queries[3], points[7] = far, far
     everything = cdist(queries.astype(float), points.astype(float))
@@ -83,7 +86,7 @@ def test_a_point_far_away_spoils_no_other(dtype: Any, far: float) -> None:
 @given(st.integers(0, 1000), st.randoms())
 def test_the_order_of_the_rows_does_not_matter(seed: int, random: Any) -> None:
     samples, data = Stream(seed, "grid").integers(0, 9, (2, 20, 2)) / 10
-    data[0] = [-1, -1]  # one that has no twin
+    data[0] = [-1, -1]  # one row without an equal
     first, second = random.sample(range(20), 20), random.sample(range(20), 20)
     expected = nearest_neighbour_ratio(samples, data)
     assert nearest_neighbour_ratio(samples[first], data[second]) == pytest.approx(expected, rel=1e-12)
@@ -91,10 +94,11 @@ def test_the_order_of_the_rows_does_not_matter(seed: int, random: Any) -> None:
 
 
 @pytest.mark.parametrize(("n", "d"), [(2000, 2), (1000, 300)])
-def test_the_memory_is_what_the_budget_says(n: int, d: int) -> None:
+def test_the_memory_stays_within_the_budget(n: int, d: int) -> None:
     points, budget = normal(n, d).astype("f4"), 500_000
     tracemalloc.start()
-    found = nearest_neighbour_distances(points, budget=budget)
+    with memory(budget):
+        found = nearest_neighbour_distances(points)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak <= budget + 3 * found.nbytes + 20_000
@@ -111,7 +115,7 @@ def test_the_ratio_is_one_for_data_and_scales_with_the_spread(seed: int, factor:
     assert nearest_neighbour_ratio(factor * data + shift, data) == pytest.approx(factor, rel=1e-6)
 
 
-def test_the_ratio_is_near_one_for_other_draws_from_the_same_distribution() -> None:
+def test_the_ratio_is_near_one_for_equal_distributions() -> None:
     assert nearest_neighbour_ratio(normal(2500, 2), normal(2500, 2, seed=1)) == pytest.approx(1, abs=0.05)
 
 
@@ -137,7 +141,6 @@ def test_the_ratio_is_that_of_the_means(n: int) -> None:
         (lambda: nearest([[1.0]], [[1.0, 2.0]]), ShapeError, "queries have rows of 1 values, but points .* of 2"),
         (lambda: nearest([[0.0], [np.nan]], [[1.0]]), DataError, "row 1 of queries holds nan or infinity"),
         (lambda: nearest([[0.0]], [[1.0], [2.0], [np.inf]]), DataError, "row 2 of points holds nan or infinity"),
-        (lambda: nearest([[1.0]], [[1.0]], budget=100), ValueError, "nearest: rows of 1 values .* give at least 312$"),
         (lambda: nearest_neighbour_ratio([[1.0]], [[1.0]]), ShapeError, "ratio: a single point has no neighbour"),
         (lambda: nearest_neighbour_distances([[1.0]]), ShapeError, "a single point has no neighbour"),
         (
@@ -149,6 +152,6 @@ def test_the_ratio_is_that_of_the_means(n: int) -> None:
         (lambda: nearest_neighbour_ratio([[1.0], [2.0]], [[1.0], [1.0]]), DataError, "every point of the data"),
     ],
 )
-def test_what_has_no_neighbours_is_refused(call: Any, error: type[Exception], message: str) -> None:
+def test_arguments_without_neighbours_are_refused(call: Any, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         call()

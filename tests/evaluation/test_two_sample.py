@@ -1,4 +1,4 @@
-"""The classifier against brute force; the test guesses on equal distributions and sees different ones."""
+"""The classifier against brute force; the level on equal distributions, and the power on different ones."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from hypothesis.extra.numpy import arrays
 from scipy.spatial.distance import cdist
 from scipy.stats import binomtest
 
+from tests.doubles.small import memory
 from tinygan.backend import Stream
 from tinygan.errors import DataError, ShapeError
 from tinygan.evaluation import two_sample_test
@@ -42,7 +43,7 @@ def by_hand(samples: Any, data: Any, k: int | None, stream: Stream) -> float:
         closer = sum(distances < last * (1 - 1e-12))
         tied = [i for i in range(len(train)) if abs(distances[i] - last) <= 1e-12 * last]
         mine = sum(train[i][1] == which for i in tied)
-        for more in range(k - closer + 1):  # of those that tie
+        for more in range(k - closer + 1):  # chosen from the rows that tie
             ways = math.comb(mine, more) * math.comb(len(tied) - mine, k - closer - more)
             votes = sum(same) + more
             right = 0.5 if 2 * votes == k else float(2 * votes > k)
@@ -51,12 +52,13 @@ def by_hand(samples: Any, data: Any, k: int | None, stream: Stream) -> float:
 
 
 @given(st.integers(0, 1000), st.integers(2, 25), st.none() | st.integers(1, 24), st.integers(0, 20_000))
-def test_it_is_the_definition_whatever_the_budget(seed: int, n: int, k: int | None, spare: int) -> None:
+def test_it_is_the_definition_for_every_budget(seed: int, n: int, k: int | None, spare: int) -> None:
     k = None if k is None else min(k, 2 * (n // 2))
     samples, data = normal(n, 2, seed), normal(n, 2, seed + 5000) + 1
     voters = k or math.isqrt(2 * (n // 2))
     least = 8 * (2 * 2 + 3 + 2 * (3 * 2 + 6 * (voters + 1) + 10 + 8))
-    found = two_sample_test(samples, data, k, stream=Stream(seed, "split"), budget=least + spare)
+    with memory(least + spare):
+        found = two_sample_test(samples, data, k, stream=Stream(seed, "split"))
     assert found.correct == pytest.approx(by_hand(samples, data, k, Stream(seed, "split")), abs=1e-9)
     assert found.held_out == 2 * (n - n // 2)
     assert found.accuracy == found.correct / found.held_out
@@ -74,7 +76,8 @@ TIED = st.integers(2, 12).flatmap(
 def test_rows_that_tie_have_equal_shares(pair: tuple[Any, Any], k: int | None, seed: int, spare: int) -> None:
     samples, data = pair
     k = None if k is None else min(k, 2 * (len(data) // 2))
-    found = two_sample_test(samples, data, k, stream=Stream(seed, "split"), budget=4000 + spare)
+    with memory(4000 + spare):
+        found = two_sample_test(samples, data, k, stream=Stream(seed, "split"))
     assert found.correct == pytest.approx(by_hand(samples, data, k, Stream(seed, "split")), abs=1e-9)
     assert 0 <= found.p_value <= 1
 
@@ -88,8 +91,8 @@ def test_neither_order_nor_names_matter(pair: tuple[Any, Any], k: int, random: A
     assert two_sample_test(data, samples, k).correct == pytest.approx(expected, abs=1e-9)
 
 
-def test_two_values_in_other_shares_are_told_apart_as_they_can_be() -> None:
-    """The best there is: call 0 a sample and 1 a datum, right for .6 and for .8, so .7 of all."""
+def test_two_values_in_different_shares_get_the_best_accuracy() -> None:
+    """The best classifier calls 0 a sample and 1 a datum: right for .6 and for .8, so for .7 of all."""
     samples, data = np.repeat([0.0, 1.0], [600, 400])[:, None], np.repeat([0.0, 1.0], [200, 800])[:, None]
     found = two_sample_test(samples, data)
     assert found.accuracy == pytest.approx(0.7, abs=0.03)
@@ -99,7 +102,7 @@ def test_two_values_in_other_shares_are_told_apart_as_they_can_be() -> None:
     assert same.p_value > 0.5
 
 
-def test_under_ties_too_the_level_is_kept() -> None:
+def test_the_level_is_right_with_ties() -> None:
     found = [
         two_sample_test(*Stream(seed, "coins").integers(0, 3, (2, 40, 1)), stream=Stream(seed, "split"))
         for seed in range(100)
@@ -111,7 +114,7 @@ def test_under_ties_too_the_level_is_kept() -> None:
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("far", [1e6, 1e20])
-def test_a_row_far_away_spoils_no_other(dtype: Any, far: float) -> None:
+def test_a_row_far_away_does_not_change_others(dtype: Any, far: float) -> None:
     samples, data = normal(60, 3).astype(dtype), (normal(60, 3, 1) + 1).astype(dtype)
     samples[5] = far
     found = two_sample_test(samples, data)
@@ -119,14 +122,14 @@ def test_a_row_far_away_spoils_no_other(dtype: Any, far: float) -> None:
     assert found.accuracy > 0.6
 
 
-def test_without_a_stream_it_is_the_same_each_time() -> None:
+def test_the_default_stream_gives_equal_results() -> None:
     samples, data = normal(100, 2), normal(100, 2, 1)
     first = two_sample_test(samples, data)
     assert two_sample_test(samples, data) == first == two_sample_test(samples, data, stream=Stream(0, "split"))
     assert any(two_sample_test(samples, data, stream=Stream(seed, "split")) != first for seed in range(1, 5))
 
 
-def test_under_the_null_hypothesis_it_guesses_and_the_level_is_kept() -> None:
+def test_under_the_null_hypothesis_the_level_is_right() -> None:
     found = [
         two_sample_test(normal(40, 2, seed), normal(40, 2, 7000 + seed), stream=Stream(seed, "split"))
         for seed in range(400)
@@ -142,16 +145,17 @@ def test_extremes() -> None:
     assert apart.accuracy == 1
     assert apart.p_value == pytest.approx(0.5**60)
     assert str(apart) == "told apart with accuracy 100.0% (60 rows), p = 8.67e-19"
-    everyone = two_sample_test(data + 100, data, k=60)  # all vote: a tie, and each is right by half
+    everyone = two_sample_test(data + 100, data, k=60)  # all rows vote: a tie, so each is right by half
     assert (everyone.correct, everyone.held_out) == (30, 60)
     assert two_sample_test(data, data).p_value > 0.01
     assert two_sample_test(data + 1.0, data).p_value < 1e-3
 
 
-def test_the_memory_is_what_the_budget_says() -> None:
+def test_the_memory_stays_within_the_budget() -> None:
     samples, data, budget = normal(1500, 100).astype("f4"), normal(1500, 100, 1).astype("f4"), 2 << 20
     tracemalloc.start()
-    two_sample_test(samples, data, budget=budget)
+    with memory(budget):
+        two_sample_test(samples, data)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak <= budget + 2 * (samples.nbytes + data.nbytes) + 6 * 8 * 1500 + 20_000
@@ -164,7 +168,7 @@ def test_the_memory_is_what_the_budget_says() -> None:
         ([[0.0]], [[0.0]], None, ShapeError, "at least two, got 1 and 1"),
         ([[0.0]] * 4, [[0.0, 1.0]] * 4, None, ShapeError, "samples have rows of 1 values, but data have rows of 2"),
         ([[0.0]] * 4, [[0.0]] * 4, 0, ValueError, "two_sample_test: k must be a whole number of at least 1, got 0"),
-        ([[0.0]] * 5, [[0.0]] * 5, 5, ValueError, "k must be from 1 to the 4 rows to train on, got 5"),
+        ([[0.0]] * 5, [[0.0]] * 5, 5, ValueError, "k must be from 1 to the number of training rows, 4; got 5"),
         ([[0.0]] * 4, [[0.0]] * 3 + [[np.inf]], None, DataError, "two_sample_test: row 3 of data holds nan"),
     ],
 )

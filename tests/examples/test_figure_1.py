@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from matplotlib.image import imread
+from PIL import Image
 
 from tinygan.config.experiment import load_experiment
 from tinygan.data import load
@@ -30,7 +31,7 @@ def example() -> Iterator[Any]:
     module = importlib.util.module_from_spec(spec)
     sys.modules["figure_1"] = module  # where dataclasses look for it
     spec.loader.exec_module(module)
-    for name, value in {"INNER_BATCH": 256, "MOST_FRAMES": 12}.items():
+    for name, value in {"INNER_BATCH": 256, "MOST_FRAMES": 12, "GIF_DPI": 30}.items():
         setattr(module, name, value)
     yield module
     del sys.modules["figure_1"]
@@ -150,16 +151,18 @@ def test_markup_in_a_phase_stays_text(example: Any, frames: Any) -> None:
 # ---------------------------------------------------------------------- the command
 
 
-def test_it_draws_and_says_whether_the_end_is_one(
+def test_pictures_page_and_gif_are_written(
     example: Any, frames: Any, tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(example, "play", lambda config: frames)
     monkeypatch.setattr(example, "MOST_DOUBT", 0.1)
     for folder in ("a", "b"):
-        example.main(["--out", str(tmp_path / folder)])
+        example.main(["--out", str(tmp_path / folder), "--gif"])
     assert re.findall(r"^\((.)\)", capsys.readouterr().out, re.MULTILINE) == list("abcdabcd")
     assert imread(tmp_path / "a/figure_1.png").std() > 0.05  # something is drawn
-    for name in ("figure_1.png", "figure_1.html"):
+    with Image.open(tmp_path / "a/figure_1.gif") as gif:
+        assert gif.n_frames == len(frames)
+    for name in ("figure_1.png", "figure_1.html", "figure_1.gif"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
     monkeypatch.setattr(example, "MOST_JSD", 1e-6)
     with pytest.raises(SystemExit, match=r"no equilibrium yet: .* JSD = 0.0\d+ nats, expected below 1e-06"):

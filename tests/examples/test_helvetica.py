@@ -88,7 +88,7 @@ def test_the_verdict_follows_from_the_monitors(
     assert words in example.verdict("a run", run)
 
 
-def test_it_prints_both_verdicts_and_draws_the_same_picture_twice(
+def test_verdicts_are_printed_and_the_picture_is_the_same(
     example: Any, tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(example, "READINGS", 2)

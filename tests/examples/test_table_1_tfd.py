@@ -102,7 +102,7 @@ def test_a_damaged_file_is_no_missing_one(example: Any, small: list[str], tmp_pa
     path = tmp_path / "tfd" / "TFD_48x48.mat"
     path.write_bytes(path.read_bytes()[:5000])
     assert example["main"]([*small, "--out", str(tmp_path / "table")]) == 1
-    assert "it was cut short; replace it by a fresh copy" in capsys.readouterr().err
+    assert "it is truncated; replace it by a fresh copy" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("words", [["--epochs", "0"], ["--samples", "0"], ["--seed", "-1"]])

@@ -88,7 +88,7 @@ def test_an_arrow_is_how_the_samples_own_loss_falls(example: Any, objective: str
         assert arrows[i, axis] == pytest.approx(-(there - back) / 2e-2, abs=1e-2, rel=0.2)
 
 
-def test_where_d_is_sure_minimax_arrows_vanish_and_the_others_do_not(example: Any) -> None:
+def test_minimax_gradients_vanish_where_d_is_sure(example: Any) -> None:
     toy = toys.ring(std=0.06)
     lengths = {}
     for objective in gan.OBJECTIVES:

@@ -1,4 +1,4 @@
-"""What is built is what the file says."""
+"""The networks, optimisers and game of a configuration."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ EVERY_LAYER = """generator.layers=[
 ]""".replace("\n", "")
 
 
-def test_every_layer_becomes_the_module_of_its_name(tiny_experiment):
+def test_each_layer_becomes_its_module(tiny_experiment):
     net = build_generator(tiny_experiment(EVERY_LAYER), 4, Stream(0, "weights"))
     assert repr(net).splitlines()[1:-1] == [
         "  (0): Dropout(p=0.25)",
@@ -50,7 +50,7 @@ def test_every_layer_becomes_the_module_of_its_name(tiny_experiment):
         assert limit * 0.6 < abs(layer.weight.data).max() <= limit * (1 + 1e-6)
 
 
-def test_weights_come_from_the_stream_of_that_name_first_those_of_g(tiny_experiment, tiny_data):
+def test_the_weights_of_g_are_drawn_before_those_of_d(tiny_experiment, tiny_data):
     game = build_game(tiny_experiment(), tiny_data(), Streams(3), "cpu")
     stream = Stream(3, "weights")
     expected = [nn.Linear(2, 5, rng=stream), nn.Linear(5, 4, rng=stream), nn.Maxout(4, 3, 2, rng=stream)]
@@ -59,12 +59,12 @@ def test_weights_come_from_the_stream_of_that_name_first_those_of_g(tiny_experim
         assert np.array_equal(layer.weight.data, same.weight.data)
 
 
-def test_the_marginal_bias_starts_g_at_the_mean_image(tiny_experiment, tiny_data):
+def test_a_marginal_bias_makes_g_start_at_the_mean_image(tiny_experiment, tiny_data):
     game = build_game(tiny_experiment(), tiny_data(), Streams(0), "cpu")
     mean = tiny_data().train.images.mean(axis=0)
     assert np.allclose(1 / (1 + np.exp(-game.generator[2].bias.data)), mean, atol=1e-6)
     assert not game.generator[0].bias.data.any()
-    # without the data, as when samples are drawn, the bias waits for those of a checkpoint
+    # without the data, as when samples are drawn, the bias comes from a checkpoint
     assert not build_generator(tiny_experiment(), 4, Stream(0, "weights"))[2].bias.data.any()
 
 
@@ -91,7 +91,7 @@ def test_the_wrong_number_of_outputs_is_refused(tiny_experiment, tiny_data):
         ("leaky_relu", 2, -1, None),
     ],
 )
-def test_data_that_g_cannot_reach_are_refused(tiny_experiment, tiny_data, activation, scale, shift, refused):
+def test_data_outside_the_range_of_g_are_refused(tiny_experiment, tiny_data, activation, scale, shift, refused):
     data = tiny_data()
     train = Split(scale * data.train.images + np.float32(shift), data.train.labels)
     slope = ", slope = 0.2" if activation == "leaky_relu" else ""
@@ -106,12 +106,12 @@ def test_data_that_g_cannot_reach_are_refused(tiny_experiment, tiny_data, activa
         build_game(config, data, Streams(0), "cpu")
 
 
-def test_the_discriminator_takes_any_image_to_one_logit(tiny_experiment):
+def test_the_discriminator_returns_one_logit_for_an_image(tiny_experiment):
     net = build_discriminator(tiny_experiment(), 9, Stream(0, "weights"))
     assert net(Tensor(np.ones((6, 9), np.float32))).shape == (6, 1)
 
 
-def test_exactly_so_many_weights_of_a_unit_are_not_zero(tiny_experiment):
+def test_nonzero_weights_is_the_number_for_each_unit(tiny_experiment):
     config = tiny_experiment("generator.layers.2.nonzero_weights=3")
     net = build_generator(config, 4, Stream(0, "weights"))
     assert (net[2].weight.data != 0).sum(axis=0).tolist() == [3] * 4
@@ -128,7 +128,7 @@ def optimizer_of(tiny_experiment, *overrides):
     return build_optimizer(tiny_experiment(*overrides).generator.optimizer, nn.Linear(2, 2))
 
 
-def test_gradient_descent_with_all_it_can_have(tiny_experiment):
+def test_sgd_with_every_option(tiny_experiment):
     rule = optimizer_of(
         tiny_experiment, "generator.optimizer.lr_min=0.4", "generator.optimizer.max_col_norm=1.5"
     )
@@ -144,7 +144,7 @@ def test_gradient_descent_with_all_it_can_have(tiny_experiment):
         assert rule.momentum == pytest.approx(momentum)
 
 
-def test_a_learning_rate_that_drops(tiny_experiment):
+def test_a_learning_rate_with_a_milestone(tiny_experiment):
     drop = ("generator.optimizer.lr_milestone=5", "generator.optimizer.lr_gamma=0.2")
     steady, dropping = optimizer_of(tiny_experiment), optimizer_of(tiny_experiment, *drop)
     for updates, factor in ((0, 1), (4, 1), (5, 0.2), (900, 0.2)):
@@ -152,7 +152,7 @@ def test_a_learning_rate_that_drops(tiny_experiment):
         assert dropping.lr == pytest.approx(factor * steady.lr)
 
 
-def test_gradient_descent_with_nothing(tiny_experiment):
+def test_sgd_without_options(tiny_experiment):
     rule = optimizer_of(tiny_experiment, 'generator.optimizer={ kind = "sgd", lr = 0.25 }')
     assert (rule.lr, rule.momentum, rule.max_col_norm) == (0.25, 0, None)
     rule.updates = rule.epoch = 10_000
@@ -173,7 +173,7 @@ def test_adam(tiny_experiment):
 
 
 @pytest.mark.parametrize("shared_noise", ["true", "false"])
-def test_the_rules_of_the_game_reach_it(tiny_experiment, tiny_data, shared_noise):
+def test_the_training_keys_reach_the_game(tiny_experiment, tiny_data, shared_noise):
     streams = Streams(0)
     config = tiny_experiment(
         "training.k=2", "training.schedule=simultaneous", f"training.shared_noise={shared_noise}",
@@ -193,7 +193,7 @@ def test_the_rules_of_the_game_reach_it(tiny_experiment, tiny_data, shared_noise
 
 
 SHAPES = {"digits": (8, 8), "gaussian": (1,), "mnist": (28, 28), "tfd": (48, 48)}
-FEWER = {  # gigabytes of weights would be drawn otherwise
+FEWER = {  # otherwise gigabytes of weights would be drawn
     "tfd": ["generator.layers.0.units=50", "generator.layers.2.units=300"],
     "tfd-finetune": ["generator.layers.0.units=50", "generator.layers.4.units=50", "generator.layers.6.units=50"],
 }
@@ -206,13 +206,13 @@ def test_every_shipped_experiment_can_be_built(tiny_data, name):
     game = build_game(config, dataset, Streams(config.seed), "cpu")
     samples = gan.sample(game.generator, 50, game.noise, Stream(0, "samples"))
     assert samples.shape == (50, math.prod(SHAPES[config.data.set]))
-    if not config.data.is_line and config.generator.pretrained is None:  # those begin beside the data
+    if not config.data.is_line and config.generator.pretrained is None:  # these start far from the data
         assert abs(samples.mean() - 0.25) < 0.05  # the mean grey of the tiny data
     with no_grad():
         assert game.discriminator(Tensor(samples)).shape == (50, 1)
 
 
-def test_the_paper_s_nets_have_the_paper_s_sizes(tiny_data):
+def test_the_networks_of_the_paper_have_its_sizes(tiny_data):
     game = build_game(load_experiment("mnist"), tiny_data(image_shape=(28, 28)), Streams(0), "cpu")
     g, d = game.generator, game.discriminator
     assert [parameter.shape for parameter in g.parameters()] == [
@@ -228,17 +228,17 @@ def test_the_paper_s_nets_have_the_paper_s_sizes(tiny_data):
 
 
 def test_networks_larger_than_the_machine_are_refused(tiny_experiment, tiny_data, monkeypatch):
-    """Before any of it is asked for: Linux grants memory that it does not have, and kills who uses it."""
+    """Before any allocation: Linux promises more memory than it has, and kills the process that uses it."""
     huge = [f"{player}.layers.{index}.units=100000" for player, index in (("generator", 0), ("discriminator", 1))]
     config = tiny_experiment(*huge, "discriminator.layers.1.pieces=100000")
     with pytest.raises(ConfigError, match=r"take [0-9,.]+ GiB, and this machine has [0-9,.]+: choose fewer units"):
         build_game(config, tiny_data(), Streams(0), "cpu")
-    monkeypatch.setattr(build, "_memory", lambda: None)  # a system that does not tell
+    monkeypatch.setattr(build, "_memory", lambda: None)  # a system that does not say
     build_game(tiny_experiment(), tiny_data(), Streams(0), "cpu")
 
 
 @pytest.mark.parametrize("overrides", [(), ('generator.optimizer={ kind = "sgd", lr = 0.1 }',)])
-def test_the_least_memory_is_what_is_kept(tiny_experiment, tiny_data, overrides):
+def test_least_memory_counts_state_and_activations(tiny_experiment, tiny_data, overrides):
     config = tiny_experiment(*overrides)
     game = build_game(config, tiny_data(), Streams(0), "cpu")
     game.step(np.full((4, 4), 0.5, np.float32))

@@ -1,4 +1,4 @@
-"""Training by replaying a captured step, on the strict double: the same run, in six launches a step."""
+"""Replaying a captured step, on the strict double of CuPy: the same run, with six launches in a step."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tinygan.experiments.running import run, start
 from tinygan.experiments.training import Training
 
 pytestmark = pytest.mark.skipif(
-    cuda_on_cpu.COMPILER is None, reason="no C++ compiler on this machine to run the kernels' source with"
+    cuda_on_cpu.COMPILER is None, reason="this machine has no C++ compiler for the source of the kernels"
 )
 
 
@@ -37,7 +37,7 @@ def cupy(monkeypatch, cublas):
 
 
 def pair(name="digits", overrides=()):
-    """One training that replays, and one that does not."""
+    """Return a training that replays, and one that does not."""
     config = shrunk(name, overrides)
     dataset = stand_in(config.data.set)
     replaying, plain = Training(config, dataset, "cuda"), Training(config, dataset, "cuda")
@@ -57,8 +57,8 @@ def assert_same(one, other, rtol=1e-3, atol=0.006):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_replayed_steps_are_the_steps(cupy, name):
-    """Beyond the end of an epoch; the products are added up in another order, so not to the bit."""
+def test_replayed_steps_agree_with_ordinary_steps(cupy, name):
+    """Beyond the end of an epoch. The sums of products have another order, so the bits may differ."""
     replaying, plain = pair(name)
     for _ in range(8):
         for training in (replaying, plain):
@@ -69,7 +69,7 @@ def test_replayed_steps_are_the_steps(cupy, name):
     assert_same(replaying, plain)
 
 
-def test_k_updates_of_the_discriminator(cupy):
+def test_k_updates_of_the_discriminator_are_replayed(cupy):
     replaying, plain = pair("digits", (*SMALL, "training.batch=50", "training.k=3"))
     for training in (replaying, plain):
         for _ in range(6):
@@ -88,14 +88,14 @@ def test_a_replayed_step_is_six_launches_and_no_wait(cupy):
 
 
 @pytest.mark.parametrize("average", [(), ("generator.average_decay=0.9",)])
-def test_a_run_goes_on_from_a_checkpoint_of_replayed_steps(cupy, average):
+def test_a_checkpoint_of_replayed_steps_is_resumed(cupy, average):
     replaying, plain = pair("digits", (*SMALL, *average))
     for training in (replaying, plain):
         for _ in range(5):
             training.step()
     resumed = Training(replaying.config, replaying.dataset, "cuda")
     for _ in range(4):
-        resumed.step()  # has captured memory that the state will leave
+        resumed.step()  # its capture uses memory that `load_state` replaces
     resumed.load_state(*replaying.state())
     for training in (resumed, replaying, plain):
         training.step()
@@ -108,8 +108,8 @@ def test_a_run_goes_on_from_a_checkpoint_of_replayed_steps(cupy, average):
         assert {training.average.updates for training in (resumed, replaying, plain)} == {plain.steps}
 
 
-def test_gradients_are_those_of_the_step_before(cupy):
-    """Also after steps that were made as they are, for somebody who looked on."""
+def test_parameters_have_the_gradients_of_the_last_step(cupy):
+    """Also after ordinary steps under an observer."""
     replaying, plain = pair("digits", SMALL)
     for number in range(6):
         for training in (replaying, plain):
@@ -139,7 +139,7 @@ def test_a_replayed_step_that_is_not_finite_is_found(cupy):
 
 
 @pytest.mark.parametrize("broken", ["cublasCreate_v2", "cublasSetWorkspace_v2", "cublasSgemm_v2"])
-def test_a_capture_that_fails_is_given_up_once_and_nothing_is_lost(cupy, cublas, broken):
+def test_a_failed_capture_is_warned_of_once_and_loses_nothing(cupy, cublas, broken):
     replaying, plain = pair("digits", SMALL)
     cublas.status = {broken: 13}
     for training in (replaying, plain):
@@ -155,7 +155,7 @@ def test_a_capture_that_fails_is_given_up_once_and_nothing_is_lost(cupy, cublas,
     assert books == expected_books
 
 
-def test_a_capture_that_fails_while_recording_is_given_up_too(cupy, monkeypatch):
+def test_a_capture_that_fails_while_recording(cupy, monkeypatch):
     replaying, plain = pair("digits", SMALL)
     for training in (replaying, plain):
         training.step()
@@ -193,7 +193,7 @@ def test_a_run_from_start_to_end(cupy, tmp_path):
 
 
 @pytest.mark.parametrize("options", [(), ("--eager",)])
-def test_the_command_line_chooses(cupy, cublas, tmp_path, options, capsys):
+def test_the_option_eager(cupy, cublas, tmp_path, options, capsys):
     overrides = [part for override in SMALL for part in ("--set", override)]
     command = ["train", "digits", "--quiet", "--device", "cuda", "--out", str(tmp_path / "run"), *overrides, *options]
     assert main(command) == 0
@@ -202,14 +202,14 @@ def test_the_command_line_chooses(cupy, cublas, tmp_path, options, capsys):
 
 
 def test_parameters_with_different_counts_are_not_captured(cupy):
-    """One rate for all would be wrong for some of them: the steps are made kernel by kernel."""
+    """One rate would be wrong for some of them, so the steps are ordinary."""
     adam = "{ kind = 'adam', lr = 0.001 }"
     replaying, plain = pair("digits", (*SMALL, f"generator.optimizer={adam}", f"discriminator.optimizer={adam}"))
     for training in (replaying, plain):
         training.step()
         training.step()
         training.game.generator_optimizer._state[0]["updates"] = 1  # as if it had been frozen at first
-    with pytest.warns(UserWarning, match=r"cannot be captured .*CaptureError: Adam: the parameters have had 1 or 2"):
+    with pytest.warns(UserWarning, match=r"cannot be captured .*StateError: Adam: the parameters have had 1 or 2"):
         replaying.step()
     plain.step()
     replaying.step()

@@ -1,4 +1,4 @@
-"""A generator that starts as the upper part of an earlier run's; both stages of TFD on a file of its form."""
+"""Copying the generator of an earlier run; both stages of TFD on a file of its format."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from tinygan import data
 from tinygan.config.experiment import load_experiment
 from tinygan.errors import AnomalyError, ConfigError
 from tinygan.experiments.pretrained import load_pretrained
-from tinygan.experiments.protocol import evaluate
+from tinygan.experiments.protocol import run_protocol
 from tinygan.experiments.running import Limits, load_generator, reopen, run, start
 from tinygan.experiments.training import Training
 from tinygan.runs.checkpoint import write_checkpoint
 from tinygan.runs.run_folder import RunFolder
 
-# What stands on the generator of the tiny experiment: 2 numbers, linear 5, ReLU, linear 4, sigmoid.
+# The generator of the tiny experiment: 2 inputs, linear 5, ReLU, linear 4, sigmoid.
 STACK = (
     "generator.layers=[{type='linear',units=3},{type='relu'},{type='linear',units=2,bias=-2},{type='sigmoid'},"
     "{type='linear',units=5},{type='relu'},{type='linear',units=4},{type='sigmoid'}]"
@@ -29,7 +29,7 @@ STACK = (
 
 @pytest.fixture
 def first(tiny_experiment, tiny_data, tmp_path):
-    """The folder of a first stage of one epoch."""
+    """Return the folder of a first stage of one epoch."""
     folder, training = start(tiny_experiment("training.epochs=1"), tiny_data(), tmp_path / "first")
     run(folder, training)
     return folder
@@ -37,7 +37,7 @@ def first(tiny_experiment, tiny_data, tmp_path):
 
 @pytest.fixture
 def second(tiny_experiment, first):
-    """Return a reader of a second stage, with overrides."""
+    """Return a function that reads the second stage, with overrides."""
     return lambda *overrides: tiny_experiment(STACK, f"generator.pretrained={first.path}", "seed=4", *overrides)
 
 
@@ -60,8 +60,8 @@ def test_the_topmost_layers_are_the_earlier_generator(second, first, tiny_data, 
         np.testing.assert_array_equal(parameter.data, expected)
 
 
-def test_the_record_names_the_earlier_run_from_everywhere(second, first, tiny_data, tmp_path, monkeypatch):
-    """Relative to the working directory when it was given, or to the home of the user."""
+def test_the_record_has_the_absolute_path_of_the_earlier_run(second, first, tiny_data, tmp_path, monkeypatch):
+    """The given path is relative to the working directory, or to the home folder."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
     for number, given in enumerate(("first", "./first", "~/first", str(first.path))):
@@ -74,13 +74,13 @@ def test_the_record_names_the_earlier_run_from_everywhere(second, first, tiny_da
     assert load_experiment(again.config_path).generator.pretrained == str(first.path)
 
 
-def test_a_running_mean_begins_with_what_was_learnt(second, tiny_data, tmp_path):
+def test_a_running_mean_starts_with_the_copied_weights(second, tiny_data, tmp_path):
     _, training = start(second("generator.average_decay=0.9"), tiny_data(), tmp_path / "second")
     for parameter, mean in zip(training.game.generator.parameters(), training.average.arrays(), strict=True):
         np.testing.assert_array_equal(parameter.data, mean)
 
 
-def test_without_new_layers_the_generator_goes_on_against_a_new_discriminator(
+def test_a_copied_generator_without_new_layers(
     tiny_experiment, first, tiny_data, tmp_path
 ):
     bare = "generator.layers=[{type='linear',units=5},{type='relu'},{type='linear',units=4},{type='sigmoid'}]"
@@ -90,7 +90,7 @@ def test_without_new_layers_the_generator_goes_on_against_a_new_discriminator(
         np.testing.assert_array_equal(parameter.data, expected)
 
 
-def test_a_run_with_a_checkpoint_needs_the_earlier_run_no_more(second, first, tiny_data, tmp_path):
+def test_a_run_with_a_checkpoint_ignores_the_earlier_run(second, first, tiny_data, tmp_path):
     whole, training = start(second(), tiny_data(), tmp_path / "whole")
     run(whole, training)
     folder, training = start(second(), tiny_data(), tmp_path / "stopped")
@@ -99,10 +99,10 @@ def test_a_run_with_a_checkpoint_needs_the_earlier_run_no_more(second, first, ti
     folder, training = reopen(folder.path, lambda _: tiny_data())
     run(folder, training)
     assert folder.latest_checkpoint().path.read_bytes() == whole.latest_checkpoint().path.read_bytes()
-    assert evaluate(folder, tiny_data(), samples=20).epoch == 3
+    assert run_protocol(folder, tiny_data(), samples=20).epoch == 3
 
 
-def test_a_run_that_was_killed_before_its_first_checkpoint_begins_again_with_it(second, tiny_data, tmp_path):
+def test_a_run_killed_before_its_first_checkpoint_copies_again(second, tiny_data, tmp_path):
     whole, training = start(second(), tiny_data(), tmp_path / "whole")
     run(whole, training)
     start(second(), tiny_data(), tmp_path / "killed")
@@ -112,7 +112,7 @@ def test_a_run_that_was_killed_before_its_first_checkpoint_begins_again_with_it(
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
-def test_a_run_that_breaks_is_explained_from_the_same_start(second, first, tiny_data, tmp_path):
+def test_the_search_for_an_anomaly_starts_with_the_copy(second, first, tiny_data, tmp_path):
     checkpoint = first.latest_checkpoint()
     checkpoint.arrays["generator.2.weight"][:] = math.inf
     with first.lock():
@@ -123,7 +123,7 @@ def test_a_run_that_breaks_is_explained_from_the_same_start(second, first, tiny_
     assert "no operation produced it" not in str(caught.value)
 
 
-def test_where_nothing_is_said_nothing_is_done(tiny_experiment, tiny_data, tmp_path):
+def test_without_pretrained_nothing_is_copied(tiny_experiment, tiny_data, tmp_path):
     _, one = start(tiny_experiment(), tiny_data(), tmp_path / "one")
     assert one.config.generator.pretrained is None
     assert one.game.generator[0].weight.data.any()
@@ -139,7 +139,7 @@ def refusal(config, tiny_data, tmp_path):
     return str(caught.value)
 
 
-def test_no_such_run(tiny_experiment, tiny_data, tmp_path):
+def test_a_missing_earlier_run_is_refused(tiny_experiment, tiny_data, tmp_path):
     missing = tmp_path / "nowhere"
     said = refusal(tiny_experiment(STACK, f"generator.pretrained={missing}"), tiny_data, tmp_path)
     assert said.startswith(
@@ -149,13 +149,13 @@ def test_no_such_run(tiny_experiment, tiny_data, tmp_path):
     assert said.endswith("train that run first, or name another: --set generator.pretrained=RUN")
 
 
-def test_a_run_without_a_checkpoint(tiny_experiment, tiny_data, tmp_path):
+def test_an_earlier_run_without_a_checkpoint_is_refused(tiny_experiment, tiny_data, tmp_path):
     start(tiny_experiment(), tiny_data(), tmp_path / "empty")
     said = refusal(tiny_experiment(STACK, f"generator.pretrained={tmp_path / 'empty'}"), tiny_data, tmp_path)
     assert said.endswith(f"the run has no checkpoint yet; let it reach its end: tinygan resume {tmp_path / 'empty'}")
 
 
-def test_a_damaged_run(second, first, tiny_data, tmp_path):
+def test_a_damaged_earlier_run_is_refused(second, first, tiny_data, tmp_path):
     path = first.latest_checkpoint().path
     path.write_bytes(path.read_bytes()[:-1])
     said = refusal(second(), tiny_data, tmp_path)
@@ -190,7 +190,7 @@ def test_a_damaged_run(second, first, tiny_data, tmp_path):
         ("generator.layers.6.nonzero_weights=1", "generator.layers[6] starts as that run ended: remove its nonzero_"),
     ],
 )
-def test_a_generator_that_does_not_fit(second, first, tiny_data, tmp_path, override, message):
+def test_an_earlier_generator_that_does_not_fit_is_refused(second, first, tiny_data, tmp_path, override, message):
     said = refusal(second(override), tiny_data, tmp_path)
     assert said.startswith(f"tiny: generator.pretrained: {first.path}: {message}")
 
@@ -200,7 +200,7 @@ def test_a_generator_that_does_not_fit(second, first, tiny_data, tmp_path, overr
 
 @pytest.fixture
 def stages(tmp_path, monkeypatch):
-    """Both stages, narrow, a few steps each, with the data that they were trained on: their folders."""
+    """Return the run folders of both stages, narrow and with a few steps each."""
     monkeypatch.chdir(tmp_path)
     faces.write(tmp_path, faces.contents(80))
     few = ["training.epochs=2", "training.batch=10", "output.samples=4"]
@@ -238,16 +238,17 @@ def test_the_record_names_the_device_and_the_folder_of_the_data(tmp_path, monkey
     assert "data_folder" not in folder.environment()  # the digits need no files
 
 
-def test_one_run_is_judged_by_every_fold(stages, tmp_path):
-    found = [evaluate(stages["tfd-finetune"], data.load("tfd", tmp_path, fold=fold), samples=50) for fold in range(5)]
+def test_one_run_is_evaluated_on_every_fold(stages, tmp_path):
+    last = stages["tfd-finetune"]
+    found = [run_protocol(last, data.load("tfd", tmp_path, fold=fold), samples=50) for fold in range(5)]
     assert [answer.fold for answer in found] == [0, 1, 2, 3, 4]
     assert [(answer.valid_images, answer.test_images) for answer in found] == [(4, 8)] * 5
     assert len({answer.test_mean for answer in found}) == 5
-    for answer in found:  # the last checkpoint and the small validation set are the protocol here
+    for answer in found:  # with folds, these belong to the protocol
         assert not any("checkpoint" in warning or "validation" in warning for warning in answer.warnings)
 
 
-def test_an_earlier_checkpoint_that_lies_is_named_and_nothing_is_copied(second, first, tiny_data, tmp_path):
+def test_a_wrong_earlier_checkpoint_is_refused_before_copying(second, first, tiny_data, tmp_path):
     checkpoint = first.latest_checkpoint()
     arrays = {**checkpoint.arrays, "generator.0.weight": np.zeros((9, 9), np.float32)}
     write_checkpoint(checkpoint.path, arrays, checkpoint.state)
@@ -260,7 +261,7 @@ def test_an_earlier_checkpoint_that_lies_is_named_and_nothing_is_copied(second, 
 
 
 @pytest.mark.parametrize("kind", ["/dev/zero", "fifo", "file", "folder of a fifo"])
-def test_what_is_no_run_is_neither_read_nor_waited_for(tiny_experiment, tiny_data, tmp_path, kind):
+def test_a_pretrained_path_that_is_not_a_run_is_not_read(tiny_experiment, tiny_data, tmp_path, kind):
     path = tmp_path / "earlier"
     if kind == "fifo":
         os.mkfifo(path)

@@ -1,4 +1,4 @@
-"""A run may stop at any moment, politely or not: resumed, it ends as if it never had."""
+"""A run that stops at any moment, by request or by a crash, and is resumed, ends like an uninterrupted run."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from tinygan.runs.checkpoint import write_checkpoint
 from tinygan.runs.run_folder import RunFolder
 
 LAST_STEP = 15  # 3 epochs of 22 // 4 steps
-EVERY = ("output.samples_every=2", "output.checkpoint_every=2")  # so that an epoch may pass without either
+EVERY = ("output.samples_every=2", "output.checkpoint_every=2")  # so that some epochs have neither
 
 
 @pytest.fixture(scope="module", autouse=True)
 def same_machine():
-    """The commit of a checkout may change while its tests run; these runs are all of one machine."""
+    """Report no differences: the commit of a checkout may change while the tests run."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(running, "describe_environment", lambda: {"python": "3"})
         yield
@@ -45,12 +45,12 @@ def fresh(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def go_on(tiny_data):
-    """Return what resumes a run in a folder."""
+    """Return a function that resumes the run in a folder."""
     return lambda path, *arguments: run(*reopen(path, lambda config: tiny_data()), *arguments)
 
 
 def contents(path):
-    """Every file of a finished run but those of the clock; the last checkpoint stands for all."""
+    """Return the files of a finished run without those of time; of the checkpoints, only the last."""
     last = RunFolder(path).latest_checkpoint().path
     files = [*path.glob("*.toml"), *path.glob("metrics.jsonl"), *path.glob("samples/*"), last]
     return {file.relative_to(path).as_posix(): file.read_bytes() for file in files}
@@ -72,7 +72,7 @@ games = pytest.mark.parametrize(
 
 
 @games
-def test_stopped_by_a_limit_at_any_step_and_resumed(tiny_experiment, tiny_data, fresh, go_on, overrides):
+def test_a_run_stopped_at_any_step_is_resumed(tiny_experiment, tiny_data, fresh, go_on, overrides):
     config, undisturbed = tiny_experiment(*EVERY, *overrides), fresh()
     assert run(*start(config, tiny_data(), undisturbed))
     expected = contents(undisturbed)
@@ -99,7 +99,7 @@ class CrashAfter(Watcher):
 @games
 @settings(max_examples=10)
 @given(steps=st.lists(st.integers(1, LAST_STEP), min_size=1, max_size=3))
-def test_dead_without_a_word_at_any_step_again_and_again(tiny_experiment, tiny_data, fresh, go_on, overrides, steps):
+def test_a_run_that_crashes_repeatedly_is_resumed(tiny_experiment, tiny_data, fresh, go_on, overrides, steps):
     config, undisturbed, path = tiny_experiment(*EVERY, *overrides), fresh(), fresh()
     run(*start(config, tiny_data(), undisturbed))
     begun = start(config, tiny_data(), path)
@@ -112,7 +112,7 @@ def test_dead_without_a_word_at_any_step_again_and_again(tiny_experiment, tiny_d
     assert contents(path) == contents(undisturbed)
 
 
-def test_asked_to_stop_it_saves_and_goes_on_later(tiny_experiment, tiny_data, fresh, go_on):
+def test_a_run_asked_to_stop_saves_and_is_resumed(tiny_experiment, tiny_data, fresh, go_on):
     config, undisturbed, path = tiny_experiment(), fresh(), fresh()
     run(*start(config, tiny_data(), undisturbed))
     folder, training = start(config, tiny_data(), path)
@@ -124,14 +124,14 @@ def test_asked_to_stop_it_saves_and_goes_on_later(tiny_experiment, tiny_data, fr
     assert contents(path) == contents(undisturbed)
 
 
-def test_a_longer_run_begins_as_a_shorter_one(tiny_experiment, tiny_data, fresh):
+def test_a_longer_run_starts_like_a_shorter_one(tiny_experiment, tiny_data, fresh):
     short, long = fresh(), fresh()
     run(*start(tiny_experiment("training.epochs=2"), tiny_data(), short))
     run(*start(tiny_experiment("training.epochs=4"), tiny_data(), long))
     assert (long / "metrics.jsonl").read_bytes().startswith((short / "metrics.jsonl").read_bytes())
 
 
-def test_a_run_whose_end_was_moved_ends_there_or_at_once(tiny_experiment, tiny_data, fresh, go_on):
+def test_a_run_with_another_end_stops_there(tiny_experiment, tiny_data, fresh, go_on):
     path, undisturbed = fresh(), fresh()
     run(*start(tiny_experiment("training.epochs=4"), tiny_data(), undisturbed))
     run(*start(tiny_experiment("training.epochs=3"), tiny_data(), path))
@@ -145,14 +145,14 @@ def test_a_run_whose_end_was_moved_ends_there_or_at_once(tiny_experiment, tiny_d
     assert (path / "metrics.jsonl").read_bytes() == (undisturbed / "metrics.jsonl").read_bytes()
 
 
-def test_two_seeds_two_runs(tiny_experiment, tiny_data, fresh):
+def test_two_seeds_give_two_runs(tiny_experiment, tiny_data, fresh):
     one, two = fresh(), fresh()
     for path, seed in ((one, 1), (two, 2)):
         run(*start(tiny_experiment(f"seed={seed}"), tiny_data(), path))
     assert (one / "metrics.jsonl").read_bytes() != (two / "metrics.jsonl").read_bytes()
 
 
-def test_a_run_that_is_done_does_nothing_more(tiny_experiment, tiny_data, fresh, go_on):
+def test_a_finished_run_changes_nothing(tiny_experiment, tiny_data, fresh, go_on):
     path = fresh()
     run(*start(tiny_experiment(), tiny_data(), path))
 
@@ -186,7 +186,7 @@ def test_the_files_of_a_run(tiny_experiment, tiny_data, fresh):
     assert sorted(os.listdir(path / "checkpoints")) == ["step-000000010.safetensors", "step-000000015.safetensors"]
 
 
-def test_the_watcher_is_told_everything_in_order(tiny_experiment, tiny_data, fresh):
+def test_the_watcher_is_called_in_order(tiny_experiment, tiny_data, fresh):
     told = []
 
     class Notes(Watcher):
@@ -212,7 +212,7 @@ def test_the_watcher_is_told_everything_in_order(tiny_experiment, tiny_data, fre
     ]  # fmt: skip
 
 
-def test_a_generator_comes_back_without_its_data(tiny_experiment, tiny_data, fresh):
+def test_a_generator_is_loaded_without_its_data(tiny_experiment, tiny_data, fresh):
     folder, training = start(tiny_experiment(), tiny_data(), fresh())
     with pytest.raises(CheckpointError, match=f"there is no checkpoint yet; .*: tinygan resume {folder.path}$"):
         load_generator(folder)
@@ -229,7 +229,7 @@ def test_a_generator_comes_back_without_its_data(tiny_experiment, tiny_data, fre
 # --- refusals --------------------------------------------------------------------------------------------
 
 
-def test_a_folder_that_is_taken_is_refused_and_left_alone(tiny_experiment, tiny_data, fresh):
+def test_an_existing_folder_is_refused_and_unchanged(tiny_experiment, tiny_data, fresh):
     path = fresh()
     start(tiny_experiment(), tiny_data(), path)
     before = (path / "config.toml").read_bytes()
@@ -238,21 +238,21 @@ def test_a_folder_that_is_taken_is_refused_and_left_alone(tiny_experiment, tiny_
     assert (path / "config.toml").read_bytes() == before
 
 
-def test_what_cannot_be_built_leaves_no_folder_behind(tiny_experiment, tiny_data, fresh):
+def test_a_failed_build_leaves_no_folder(tiny_experiment, tiny_data, fresh):
     path = fresh()
     with pytest.raises(ConfigError, match="set its units to 9"):
         start(tiny_experiment(), tiny_data(image_shape=(3, 3)), path)
     assert not path.exists()
 
 
-def test_other_data_than_the_run_began_with_are_refused(tiny_experiment, tiny_data, fresh):
+def test_data_of_another_shape_are_refused(tiny_experiment, tiny_data, fresh):
     path = fresh()
     run(*start(tiny_experiment(), tiny_data(22), path), Limits(steps=3))
     with pytest.raises(CheckpointError, match="holds an order of 22 training images, but 'digits' has 21"):
         reopen(path, lambda config: tiny_data(21))
 
 
-def test_other_images_than_the_run_began_with_are_refused(tiny_experiment, tiny_data, fresh):
+def test_other_images_than_those_of_the_run_are_refused(tiny_experiment, tiny_data, fresh):
     path = fresh()
     run(*start(tiny_experiment(), tiny_data(22), path), Limits(steps=3))
     data = tiny_data(22)
@@ -261,13 +261,13 @@ def test_other_images_than_the_run_began_with_are_refused(tiny_experiment, tiny_
         reopen(path, lambda config: dataclasses.replace(data, train=reversed_images))
 
 
-def test_a_checkpoint_of_something_else_is_refused(tiny_experiment, tiny_data, fresh):
+def test_a_checkpoint_of_another_kind_is_refused(tiny_experiment, tiny_data, fresh):
     path = fresh()
     _, training = start(tiny_experiment(), tiny_data(), path)
     arrays, plain = training.state()
     del plain["streams"]
     write_checkpoint(path / "checkpoints" / "step-000000003.safetensors", arrays, plain)
-    with pytest.raises(CheckpointError, match=r"step-000000003\..*: the state lacks 'streams': it was not written by"):
+    with pytest.raises(CheckpointError, match=r"step-000000003\..*: the state lacks 'streams': this version of"):
         reopen(path, lambda config: tiny_data())
 
 
@@ -284,7 +284,7 @@ def test_another_machine_is_named_in_a_warning(tiny_experiment, tiny_data, fresh
 
 
 class Poison(Watcher):
-    """Put a nan into the generator after a number of steps, as an update that overflows would."""
+    """Put a nan into the generator after a number of steps, like an update that overflows."""
 
     def __init__(self, step):
         self.when = step
@@ -295,19 +295,19 @@ class Poison(Watcher):
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
-def test_a_run_that_breaks_says_where_and_what_is_left(tiny_experiment, tiny_data, fresh, go_on, monkeypatch):
-    """With a learning rate beyond all reason the numbers overflow, in the same step each time."""
+def test_an_anomaly_names_the_operation_and_the_checkpoint(tiny_experiment, tiny_data, fresh, go_on, monkeypatch):
+    """With a huge learning rate the numbers overflow, always in the same step."""
     path, config = fresh(), tiny_experiment('discriminator.optimizer={ kind = "sgd", lr = 1e9 }')
     with pytest.raises(AnomalyError) as error:
         run(*start(config, tiny_data(), path))
     first, operation, *_, last = str(error.value).splitlines()
-    # an overflow ends in infinity or, as the difference of two, in nan: in which depends on the BLAS's order of adding
+    # an overflow gives infinity or, as a difference of two, nan; which one depends on the order of sums in the BLAS
     said = re.escape(f"{path}: training stopped: step 3, epoch 1: the generator's loss is ")
     assert re.fullmatch(f"{said}(inf|nan)", first)
     said = re.escape("at index (0, 0) of its result (shape (4, 1), float32)")
     assert re.match(f"forward of 'linear': .*(inf|nan) {said}", operation)
     assert last == "there is no checkpoint yet; look at the data, or train with a smaller learning rate"
-    # with a checkpoint, it is named, and the search for the operation begins there
+    # a checkpoint is named, and the search for the operation starts there
     run(*reopen(path, lambda config: tiny_data()), Limits(steps=2))
     step, steps = Training.step, []
     monkeypatch.setattr(Training, "step", lambda training: steps.append(training.steps) or step(training))
@@ -319,7 +319,7 @@ def test_a_run_that_breaks_says_where_and_what_is_left(tiny_experiment, tiny_dat
     assert last.startswith(f"the last good checkpoint is {path / 'checkpoints' / 'step-000000002.safetensors'}; ")
 
 
-def test_a_run_that_breaks_can_be_resumed_from_its_last_good_checkpoint(tiny_experiment, tiny_data, fresh, go_on):
+def test_a_broken_run_is_resumed_from_its_last_good_checkpoint(tiny_experiment, tiny_data, fresh, go_on):
     undisturbed, path = fresh(), fresh()
     run(*start(tiny_experiment(), tiny_data(), undisturbed))
     with pytest.raises(AnomalyError, match="step 8, epoch 2: the discriminator's loss is nan"):
@@ -338,9 +338,9 @@ def files_of(path):
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["training.epochs=1"], "2 epochs are done, and the run would end at 1: nothing would come of the change"),
+        (["training.epochs=1"], "2 epochs are done, and the run would end at 1: the change would have no effect"),
         (["training.epochs=2"], "2 epochs are done, and the run would end at 2"),
-        (["generator.pretrained=elsewhere"], "generator.pretrained has done its work"),
+        (["generator.pretrained=elsewhere"], "generator.pretrained was used at the start"),
         (["training.k=2"], "training.k was 1 and is now 2"),
         (["output.samples=0"], "expected an integer of at least 1"),
     ],
@@ -379,7 +379,7 @@ def test_records_that_are_not_those_of_the_epochs_are_refused(tiny_experiment, t
     assert files_of(path) == before
 
 
-def test_a_configuration_that_could_not_be_read_again_makes_no_run(tiny_experiment, tiny_data, fresh):
+def test_an_unreadable_configuration_makes_no_run(tiny_experiment, tiny_data, fresh):
     config, path = tiny_experiment(), fresh()
     config = dataclasses.replace(config, training=dataclasses.replace(config.training, epochs=0))
     with pytest.raises(ConfigError, match=r"training\.epochs: expected an integer of at least 1"):
@@ -387,7 +387,7 @@ def test_a_configuration_that_could_not_be_read_again_makes_no_run(tiny_experime
     assert not path.exists()
 
 
-def test_a_memory_that_is_full_is_a_refusal_and_nothing_is_lost(tiny_experiment, tiny_data, fresh, go_on, monkeypatch):
+def test_full_memory_is_a_refusal_and_loses_nothing(tiny_experiment, tiny_data, fresh, go_on, monkeypatch):
     path, undisturbed = fresh(), fresh()
     run(*start(tiny_experiment(), tiny_data(), undisturbed))
 

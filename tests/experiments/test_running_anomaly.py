@@ -1,4 +1,4 @@
-"""A run that turns non-finite stops at once, keeps the last good checkpoint, and names the culprit."""
+"""A run with a nan stops at once, keeps the last good checkpoint, and names the operation."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ SMALL = (
 )
 
 
-def test_it_stops_within_the_step_and_keeps_the_last_good_checkpoint(tmp_path, monkeypatch):
-    """The weight that breaks is planted after the second epoch, so two checkpoints are good."""
+def test_it_stops_at_once_and_keeps_the_last_good_checkpoint(tmp_path, monkeypatch):
+    """The nan is planted after the second epoch, so two checkpoints are good."""
     config, dataset = load_experiment("digits", SMALL), load("digits")
     folder, training = start(config, dataset, tmp_path / "run")
     per_epoch = training.steps_per_epoch
@@ -52,7 +52,7 @@ def test_it_stops_within_the_step_and_keeps_the_last_good_checkpoint(tmp_path, m
     assert [record["epoch"] for record in folder.metrics()] == [1, 2]
 
 
-def test_the_command_says_it_in_words_and_fails(tmp_path, capsys):
+def test_the_command_prints_the_anomaly_and_fails(tmp_path, capsys):
     overrides = (*SMALL, "generator.optimizer.lr=1e38", "discriminator.optimizer.lr=1e38")
     options = [part for override in overrides for part in ("--set", override)]
     with np.errstate(all="ignore"):

@@ -1,4 +1,4 @@
-"""Several processes and one run: each step is made once, and nothing that one of them wrote is lost."""
+"""Several processes and one run: each step is made once, and no file of another process is lost."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "OPENBLAS_NUM_THREADS": "1
 QUICK = ["--quiet", "--epochs", "5", "--set", "output.samples=4", "--set", "output.samples_every=100",
          "--set", "generator.layers=[{type='linear',units=8},{type='relu'},{type='linear',units=64},{type='sigmoid'}]",
          "--set", "discriminator.layers=[{type='maxout',units=4,pieces=2},{type='linear',units=1}]"]  # fmt: skip
-# Go on with the run; when it has been read, say so and wait for a word.
+# Resume the run; after reading it, print a line and wait for one.
 REOPEN = """
 import sys
 from pathlib import Path
@@ -51,24 +51,24 @@ def epochs(path):
 
 @pytest.fixture
 def begun(tmp_path):
-    """Return a run of which one of five epochs is done."""
+    """Return a run after one of five epochs."""
     process = tinygan_process(tmp_path, "train", "digits", "--out", "run", *QUICK, "--steps", "20")
     assert process.communicate()[1] == ""
     return tmp_path / "run"
 
 
-def test_two_that_resume_at_once_make_each_epoch_once(begun):
+def test_two_resumes_at_once_make_each_epoch_once(begun):
     both = [tinygan_process(begun.parent, "resume", "run", "--quiet") for _ in range(2)]
     errors = [process.communicate()[1] for process in both]
     statuses = sorted(process.returncode for process in both)
     assert epochs(begun) == [1, 2, 3, 4, 5]
-    if statuses == [0, 1]:  # else the second came when the first was through
+    if statuses == [0, 1]:  # otherwise the second started after the end of the first
         assert "in use by process" in "".join(errors)
     else:
         assert statuses == [0, 0]
 
 
-def test_what_another_process_did_in_between_is_not_undone(begun):
+def test_the_work_of_another_process_is_kept(begun):
     with subprocess.Popen(
         [sys.executable, "-W", "ignore", "-c", REOPEN, str(begun)], env=ENVIRONMENT, text=True,
         stdin=subprocess.PIPE, stdout=subprocess.PIPE,
@@ -83,7 +83,7 @@ def test_what_another_process_did_in_between_is_not_undone(begun):
     assert epochs(begun) == [1, 2, 3, 4, 5]
 
 
-def test_three_that_begin_at_once_get_a_folder_each(tmp_path):
+def test_three_starts_at_once_get_a_folder_each(tmp_path):
     processes = [tinygan_process(tmp_path, "train", "digits", *QUICK) for _ in range(3)]
     errors = [process.communicate()[1] for process in processes]
     assert [process.returncode for process in processes] == [0, 0, 0], errors
@@ -93,7 +93,7 @@ def test_three_that_begin_at_once_get_a_folder_each(tmp_path):
     assert others == [one, one]
 
 
-# --- the same, as one process can show it ----------------------------------------------------------------
+# --- the same in one process ----------------------------------------------------------------
 
 
 class At(Watcher):
@@ -109,7 +109,7 @@ class At(Watcher):
 
 @pytest.fixture
 def tiny(tiny_experiment, tiny_data, tmp_path):
-    """Return what begins a small run, and what opens it again."""
+    """Return functions that start and reopen a small run."""
     path = tmp_path / "run"
     return (
         lambda *overrides: start(tiny_experiment(*overrides), tiny_data(), path),
@@ -119,7 +119,7 @@ def tiny(tiny_experiment, tiny_data, tmp_path):
 
 @pytest.mark.filterwarnings("ignore:.*the run may not end in the same bits")
 @pytest.mark.parametrize("steps", [7, 15])
-def test_a_training_that_another_overtook_is_refused(tiny, steps):
+def test_a_run_continued_by_another_process_is_refused(tiny, steps):
     begin, again = tiny
     run(*begin(), Limits(steps=6))
     late, early = again(), again()
@@ -135,7 +135,7 @@ def test_a_training_that_another_overtook_is_refused(tiny, steps):
 
 
 @pytest.mark.parametrize("step", [3, 5, 12])
-def test_a_lock_file_that_is_replaced_stops_the_run_before_it_writes(tiny, step):
+def test_a_replaced_lock_file_stops_the_run_before_writing(tiny, step):
     begin, again = tiny
     folder, training = begin()
 
@@ -164,7 +164,7 @@ def test_a_folder_that_becomes_a_link_stops_the_run(tiny, tmp_path):
     assert os.listdir(tmp_path / "outside") == []
 
 
-def test_one_process_may_run_on_with_what_it_holds(tiny):
+def test_one_process_may_run_twice_with_its_training(tiny):
     begin, _ = tiny
     folder, training = begin()
     for steps in (3, 7, 7, 15):

@@ -1,4 +1,4 @@
-"""A state that lies is refused, and then nothing has been changed; what is taken is taken as it stands."""
+"""A wrong state is refused, and then nothing has been changed; a right one is loaded exactly."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def places(value, path=("state",)):
 def damaged(plain, stream):
     """Yield, for every entry, its name and copies of the state in which it is removed, replaced or made longer.
 
-    All streams of random numbers are checked alike: what lies inside is damaged in one of them.
+    All streams of random numbers have the same checks, so the entries inside are damaged in one stream only.
     """
     for path in places(plain):
         if path[1:3] == ("streams", "streams") and len(path) > 4 and path[3] != stream:
@@ -79,9 +79,9 @@ def _damaged(plain, path):
 
 
 def taken(training, arrays, plain):
-    """Return whether a training takes a state; only a CheckpointError may be its answer."""
+    """Return whether a training loads a state; otherwise it must raise a CheckpointError."""
     try:
-        with warnings.catch_warnings(action="ignore", category=UserWarning):  # an earlier version's: see test_training
+        with warnings.catch_warnings(action="ignore", category=UserWarning):  # of an earlier version: see test_training
             training.load_state(arrays, plain)
     except CheckpointError:
         return False
@@ -107,7 +107,7 @@ def test_every_damaged_entry_is_refused_or_changes_nothing(tiny_experiment, tiny
                 continue
             if not FREE.fullmatch(name):
                 assert bits(other) == good, (name, wrong)
-            advance(other, 2)  # it can be gone on with
+            advance(other, 2)  # training can continue
             other = Training(config, tiny_data())
             advance(other, 2)
         assert bits(other) == before, name
@@ -143,8 +143,8 @@ def test_every_damaged_array_is_refused(tiny_experiment, tiny_data, overrides):
     assert bits(other) == before
 
 
-def test_a_lying_file_is_refused_as_a_lying_state(tiny_experiment, tiny_data, tmp_path):
-    """The checksum is right: it is of what was written."""
+def test_a_wrong_state_in_a_valid_file_is_refused(tiny_experiment, tiny_data, tmp_path):
+    """The checksum is that of the wrong state."""
     training = Training(tiny_experiment(), tiny_data())
     advance(training, 3)
     arrays, plain = training.state()
@@ -167,7 +167,7 @@ def test_a_stream_of_another_seed_or_name_is_refused(tiny_experiment, tiny_data)
             training.load_state(arrays, lie)
 
 
-def test_settings_that_this_version_does_not_know_are_a_refusal(tiny_experiment, tiny_data):
+def test_unknown_settings_in_a_state_are_refused(tiny_experiment, tiny_data):
     training = Training(tiny_experiment(), tiny_data())
     arrays, plain = training.state()
     plain["configuration"] = decisive_toml(tiny_experiment()).replace("seed", "sead")
@@ -175,7 +175,7 @@ def test_settings_that_this_version_does_not_know_are_a_refusal(tiny_experiment,
         training.load_state(arrays, plain)
 
 
-def test_what_else_reads_a_checkpoint_refuses_it_too(tmp_path):
+def test_other_readers_of_a_checkpoint_refuse_it_too(tmp_path):
     good = {"image_shape": [28, 28], "epoch": 2, "steps": 30}
     path = tmp_path / "a.safetensors"
     assert image_shape(Checkpoint({}, good, path)) == (28, 28)

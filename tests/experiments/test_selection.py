@@ -1,4 +1,4 @@
-"""Validation while training: what it measures, what it keeps, and that it leaves the bits of the training alone."""
+"""Validation during training: its score, the best checkpoint, and no influence on the training."""
 
 from __future__ import annotations
 
@@ -11,51 +11,51 @@ from tinygan import evaluation, gan, nn
 from tinygan.backend import Streams
 from tinygan.experiments.protocol import generator_of
 from tinygan.experiments.running import Limits, reopen, run, start
-from tinygan.experiments.selection import IMAGES, Validation, parzen, validate
+from tinygan.experiments.selection import IMAGES, ValidationScore, score_generator, score_samples
 
 EVERY = ("training.epochs=6", "output.validate_every=2", "output.validation_samples=50")
 
 
-def test_validate_is_the_protocol_on_the_first_thousand_images():
+def test_the_score_is_of_the_first_1000_images():
     generator, noise = nn.Linear(2, 3), gan.Noise("gaussian", 2)
     images = np.random.default_rng(0).random((IMAGES + 50, 3))
-    found = validate(generator, noise, images, seed=4, samples=300)
+    found = score_generator(generator, noise, images, seed=4, samples=300)
     samples = gan.sample(generator, 300, noise, Streams(4)["validation"])
     sigma = evaluation.select_sigma(samples, images[:IMAGES])
     values = evaluation.parzen_log_likelihood(samples, images[:IMAGES], sigma)
     assert found.sigma == sigma
     assert found.log_likelihood == pytest.approx(values.mean(), abs=1e-9)
     assert found.standard_error == pytest.approx(evaluation.standard_error(values), abs=1e-9)
-    assert found == validate(generator, noise, images, seed=4, samples=300)
-    assert found == parzen(samples, images)
-    assert found != validate(generator, noise, images, seed=5, samples=300)
+    assert found == score_generator(generator, noise, images, seed=4, samples=300)
+    assert found == score_samples(samples, images)
+    assert found != score_generator(generator, noise, images, seed=5, samples=300)
     assert generator.training
 
 
-def test_an_epoch_is_judged_as_often_as_the_experiment_says(tiny_experiment, tiny_data, tmp_path):
+def test_validation_happens_as_often_as_configured(tiny_experiment, tiny_data, tmp_path):
     folder, training = start(tiny_experiment(*EVERY), tiny_data(), tmp_path / "run")
     run(folder, training)
     records = folder.metrics()
     judged = [record["epoch"] for record in records if "validation_log_likelihood" in record]
     assert judged == [2, 4, 6]
     game, config = training.game, training.config
-    last = validate(game.generator, game.noise, tiny_data().validation.images, config.seed, 50)
+    last = score_generator(game.generator, game.noise, tiny_data().validation.images, config.seed, 50)
     assert {name: records[-1][name] for name in last.metrics()} == last.metrics()
 
 
-def test_with_averaged_weights_it_is_their_samples_that_are_judged(tiny_experiment, tiny_data, tmp_path):
+def test_validation_uses_the_averaged_weights(tiny_experiment, tiny_data, tmp_path):
     folder, training = start(tiny_experiment(*EVERY, "generator.average_decay=0.9"), tiny_data(), tmp_path / "run")
     run(folder, training)
     generator = generator_of(folder.latest_checkpoint(), training.config)
     average = dict(zip(generator.state_dict(), training.average.arrays(), strict=True))
     assert all(np.array_equal(array, average[name]) for name, array in generator.state_dict().items())
     images, seed = tiny_data().validation.images, training.config.seed
-    found = validate(generator, training.game.noise, images, seed, 50)
+    found = score_generator(generator, training.game.noise, images, seed, 50)
     assert folder.metrics()[-1]["validation_log_likelihood"] == found.log_likelihood
-    assert found != validate(training.game.generator, training.game.noise, images, seed, 50)
+    assert found != score_generator(training.game.generator, training.game.noise, images, seed, 50)
 
 
-def test_validation_leaves_the_training_alone(tiny_experiment, tiny_data, tmp_path):
+def test_validation_does_not_change_the_training(tiny_experiment, tiny_data, tmp_path):
     plain, training = start(tiny_experiment("training.epochs=6"), tiny_data(), tmp_path / "plain")
     run(plain, training)
     judged, again = start(tiny_experiment(*EVERY), tiny_data(), tmp_path / "judged")
@@ -68,13 +68,13 @@ def test_validation_leaves_the_training_alone(tiny_experiment, tiny_data, tmp_pa
 
 @pytest.fixture
 def scripted(monkeypatch):
-    """Give the validations, in their order, these log-likelihoods."""
+    """Return a function that sets the log-likelihoods of the next validations."""
 
     def script(*values: float) -> None:
         left = list(values)
-        monkeypatch.setattr(
-            "tinygan.experiments.running.validate", lambda *_: Validation(left.pop(0), 0.5, evaluation.SIGMAS[0])
-        )
+        sigma = evaluation.SIGMAS[0]
+        name = "tinygan.experiments.running.score_generator"
+        monkeypatch.setattr(name, lambda *_: ValidationScore(left.pop(0), 0.5, sigma))
 
     return script
 
@@ -93,7 +93,7 @@ def test_the_best_checkpoint_is_of_the_best_validation(tiny_experiment, tiny_dat
     assert folder.latest_checkpoint().state["epoch"] == 6
 
 
-def test_the_best_is_remembered_across_a_stop(tiny_experiment, tiny_data, tmp_path, scripted):
+def test_the_best_score_survives_a_stop(tiny_experiment, tiny_data, tmp_path, scripted):
     scripted(1.0, 3.0, 2.0)
     folder, training = start(tiny_experiment(*EVERY), tiny_data(), tmp_path / "run")
     run(folder, training, Limits(steps=5 * training.steps_per_epoch - 1))
@@ -105,7 +105,7 @@ def test_the_best_is_remembered_across_a_stop(tiny_experiment, tiny_data, tmp_pa
     assert [record.get("validation_log_likelihood") for record in folder.metrics()][1::2] == [1.0, 3.0, 2.0]
 
 
-def test_a_best_epoch_is_saved_even_between_checkpoints(tiny_experiment, tiny_data, tmp_path, scripted):
+def test_a_best_epoch_between_checkpoints_is_saved(tiny_experiment, tiny_data, tmp_path, scripted):
     scripted(1.0, 3.0, 2.0)
     config = tiny_experiment(*EVERY, "output.checkpoint_every=100")
     folder, training = start(config, tiny_data(), tmp_path / "run")

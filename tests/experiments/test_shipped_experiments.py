@@ -1,4 +1,4 @@
-"""The files that come with tinygan: what they say, and that no slip in editing one of them goes unseen."""
+"""The shipped experiments: their settings, and that each mistake in editing one is refused."""
 
 from __future__ import annotations
 
@@ -11,18 +11,14 @@ import pytest
 import tomli_w
 
 from tinygan.config.experiment import load_experiment, parse_experiment, shipped_experiments
+from tinygan.config.layers import DropoutConfig, LinearConfig, MaxoutConfig, ReluConfig, SigmoidConfig
 from tinygan.config.refusals import quote
 from tinygan.config.sections import (
     AdamConfig,
     DiscriminatorConfig,
-    DropoutConfig,
     GeneratorConfig,
-    LinearConfig,
-    MaxoutConfig,
     NoiseConfig,
-    ReluConfig,
     SgdConfig,
-    SigmoidConfig,
     TrainingConfig,
 )
 from tinygan.errors import ConfigError
@@ -35,7 +31,7 @@ SHIPPED = {
 
 
 def keys_of(value, path=()):
-    """List the path of every key in a document."""
+    """Return the path of every key in a document."""
     items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     return [
         found
@@ -68,7 +64,7 @@ EVERY_KEY = [(name, path) for name in sorted(SHIPPED) for path in keys_of(SHIPPE
 
 
 @pytest.mark.parametrize(("name", "path"), EVERY_KEY, ids=lambda part: str(part).replace(" ", ""))
-def test_every_misspelled_key_is_refused_with_the_right_suggestion(name, path):
+def test_every_misspelled_key_gets_the_right_suggestion(name, path):
     key = path[-1]
     for wrong in set(misspellings(key)) - {key}:
         document = copy.deepcopy(SHIPPED[name])
@@ -89,7 +85,7 @@ def test_every_value_of_the_wrong_type_is_refused_by_name(name, path):
     for value in set(wrong) - set(own[type(original)]):
         override = f"{name_of(path)}={value}"
         if path[-1] == "bias" and value in ("1", "1.5"):
-            load_experiment(name, [override])  # a number is as welcome as "marginal"
+            load_experiment(name, [override])  # a number is allowed instead of "marginal"
             continue
         with pytest.raises(ConfigError) as caught:
             load_experiment(name, [override])
@@ -120,7 +116,7 @@ def test_a_missing_key_is_named_or_has_a_default(name, path):
         assert str(caught.value).startswith(f"mine.toml: {name_of(path)}: missing; ")
 
 
-def test_shipped_experiments_are_sorted_and_named_after_their_files():
+def test_shipped_experiments_are_sorted_by_file_name():
     shipped = shipped_experiments()
     names = [config.name for config in shipped]
     assert names == sorted(SHIPPED)
@@ -168,7 +164,7 @@ def test_mnist_is_the_configuration_of_the_released_code():
     )
 
 
-def test_the_printed_order_differs_from_the_released_code_where_it_says_so():
+def test_mnist_algorithm1_differs_from_mnist_as_described():
     ours, mnist = load_experiment("mnist-algorithm1"), load_experiment("mnist")
     assert ours.generator.optimizer == AdamConfig(lr=0.0002, beta1=0.5)
     assert ours.generator.average_decay == load_experiment("mnist-averaged").generator.average_decay
@@ -183,7 +179,7 @@ def test_the_printed_order_differs_from_the_released_code_where_it_says_so():
     )
 
 
-def test_the_averaged_experiment_differs_from_mnist_in_nothing_else():
+def test_mnist_averaged_differs_from_mnist_in_the_average_only():
     ours, mnist = load_experiment("mnist-averaged"), load_experiment("mnist")
     decay = ours.generator.average_decay
     assert decay is not None
@@ -224,9 +220,9 @@ def test_tfd_is_the_first_stage_of_the_released_code():
     assert config.training == dataclasses.replace(mnist.training, epochs=50)
 
 
-def test_tfd_finetune_puts_two_layers_below_the_generator_of_tfd():
+def test_tfd_finetune_adds_two_layers_below_the_generator():
     config, first = load_experiment("tfd-finetune"), load_experiment("tfd")
-    assert config.generator.pretrained == "runs/tfd"  # where `tinygan train tfd` puts it
+    assert config.generator.pretrained == "runs/tfd"  # the folder that `tinygan train tfd` makes
     assert config.generator.optimizer == TFD_SGD
     assert config.generator.layers[:4] == (
         LinearConfig(units=8000, weight_range=0.05),

@@ -1,4 +1,4 @@
-"""Work beside the result fails once in words, and stops nothing."""
+"""A failure of work beside the result is warned of once, and stops nothing."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tinygan.experiments.side_outputs import SideOutputs
 
 
 @pytest.mark.parametrize("error", [OSError("full"), ImportError("no matplotlib"), MemoryError(), RecursionError()])
-def test_every_kind_of_failure_is_said_once(error):
+def test_each_kind_of_failure_is_warned_of_once(error):
     side_outputs = SideOutputs()
     with warnings.catch_warnings(record=True, action="always") as said:
         for _ in range(3):
@@ -24,6 +24,6 @@ def test_every_kind_of_failure_is_said_once(error):
 
 
 @pytest.mark.parametrize("stop", [KeyboardInterrupt, SystemExit])
-def test_what_ends_the_process_passes(stop):
+def test_ctrl_c_and_exit_are_not_caught(stop):
     with pytest.raises(stop), SideOutputs().attempt("the sheet"):
         raise stop

@@ -1,4 +1,4 @@
-"""Training goes over the data as Algorithm 1 asks, and its state holds everything that decides what comes next."""
+"""Training uses the data as in Algorithm 1, and its state determines all later steps."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tinygan.experiments.training import SHEET_NOISE, Training
 
 
 def advance(training, steps):
-    """Train on, through as many epochs as it takes; return the metrics after each step."""
+    """Train for some steps, over the ends of epochs; return the metrics after each step."""
     seen = []
     for _ in range(steps):
         if training.epoch_is_over:
@@ -39,7 +39,7 @@ def bits(training):
 
 
 @given(count=st.integers(1, 40), batch=st.integers(1, 8), k=st.integers(1, 3))
-def test_an_epoch_shows_every_image_at_most_once_in_an_order_of_its_own(tiny_experiment, tiny_data, count, batch, k):
+def test_an_epoch_has_each_image_at_most_once_in_a_new_order(tiny_experiment, tiny_data, count, batch, k):
     config = tiny_experiment(f"training.batch={batch}", f"training.k={k}")
     if count < batch * k:
         message = f"tiny: training.batch x training.k = {batch * k} rows an iteration, but 'digits' has only {count}"
@@ -74,14 +74,14 @@ def test_an_epoch_shows_every_image_at_most_once_in_an_order_of_its_own(tiny_exp
         assert orders[0] != sorted(orders[0])
 
 
-def test_orders_depend_on_the_seed_alone(tiny_experiment, tiny_data):
+def test_orders_depend_on_the_seed_only(tiny_experiment, tiny_data):
     first, again = (Training(tiny_experiment("seed=1"), tiny_data()).order for _ in range(2))
     other = Training(tiny_experiment("seed=2"), tiny_data()).order
     assert np.array_equal(first, again)
     assert not np.array_equal(first, other)
 
 
-def test_the_data_are_never_written_into(tiny_experiment, tiny_data):
+def test_the_data_are_never_changed(tiny_experiment, tiny_data):
     data = tiny_data()
     before = data.train.images.copy()
     advance(Training(tiny_experiment(), data), 7)
@@ -123,7 +123,7 @@ def test_metrics_are_those_of_the_epoch_so_far(tiny_experiment, tiny_data):
     json.dumps(metrics, allow_nan=False)
 
 
-def test_an_optimiser_without_momentum_has_none(tiny_experiment, tiny_data):
+def test_adam_records_no_momentum(tiny_experiment, tiny_data):
     training = Training(tiny_experiment('generator.optimizer={ kind = "adam", lr = 0.1 }'), tiny_data())
     assert training.metrics()["momentum"] is None
 
@@ -142,7 +142,7 @@ games = st.sampled_from(
 
 
 @given(games, st.integers(0, 12), st.integers(1, 7))
-def test_a_state_saved_at_any_step_goes_on_to_the_same_bits(tiny_experiment, tiny_data, overrides, before, after):
+def test_a_state_of_any_step_continues_with_the_same_bits(tiny_experiment, tiny_data, overrides, before, after):
     config = tiny_experiment(*overrides)
     training = Training(config, tiny_data())
     advance(training, before)
@@ -153,7 +153,7 @@ def test_a_state_saved_at_any_step_goes_on_to_the_same_bits(tiny_experiment, tin
     assert all(np.array_equal(array, arrays[name]) for name, array in frozen.items())  # the state is a copy
 
     twin = Training(tiny_experiment(*overrides), tiny_data())
-    advance(twin, 1)  # whatever it did before is forgotten
+    advance(twin, 1)  # its earlier state is replaced
     twin.load_state(arrays, plain)
     assert advance(twin, after) == expected
     assert bits(twin) == bits(training)
@@ -161,7 +161,7 @@ def test_a_state_saved_at_any_step_goes_on_to_the_same_bits(tiny_experiment, tin
     assert all(np.array_equal(array, arrays[name]) for name, array in frozen.items())  # and loading copies
 
 
-def test_looking_changes_nothing(tiny_experiment, tiny_data):
+def test_metrics_and_sheets_do_not_change_the_training(tiny_experiment, tiny_data):
     watched, alone = (Training(tiny_experiment(), tiny_data()) for _ in range(2))
     for _ in range(12):
         advance(watched, 1)
@@ -174,7 +174,7 @@ def test_looking_changes_nothing(tiny_experiment, tiny_data):
     assert watched.game.generator.training
 
 
-def test_the_sheet_is_drawn_from_the_same_noise_each_time(tiny_experiment, tiny_data):
+def test_every_sheet_has_the_same_noise(tiny_experiment, tiny_data):
     training = Training(tiny_experiment("output.samples=6"), tiny_data())
     before = training.sheet()
     assert before.shape == (6, 4)
@@ -189,7 +189,7 @@ def test_the_sheet_is_drawn_from_the_same_noise_each_time(tiny_experiment, tiny_
 AVERAGED = "generator.average_decay=0.75"
 
 
-def test_the_average_of_the_weights_does_not_change_the_game(tiny_experiment, tiny_data):
+def test_averaging_does_not_change_the_training(tiny_experiment, tiny_data):
     averaged, plain = Training(tiny_experiment(AVERAGED), tiny_data()), Training(tiny_experiment(), tiny_data())
     expected = [parameter.data.copy() for parameter in plain.game.generator.parameters()]
     for t in range(1, 10):
@@ -220,14 +220,14 @@ def test_samples_are_drawn_with_the_averaged_weights(tiny_experiment, tiny_data)
     np.testing.assert_array_equal(sheet, drawn)
 
 
-def test_a_state_without_averages_is_refused_by_a_training_that_has_them(tiny_experiment, tiny_data):
+def test_a_state_without_the_needed_averages_is_refused(tiny_experiment, tiny_data):
     arrays, plain = Training(tiny_experiment(), tiny_data()).state()
-    plain["configuration"] = decisive_toml(tiny_experiment(AVERAGED))  # a lie
+    plain["configuration"] = decisive_toml(tiny_experiment(AVERAGED))  # the wrong one
     with pytest.raises(CheckpointError, match=r"average\.0\.weight is missing"):
         Training(tiny_experiment(AVERAGED), tiny_data()).load_state(arrays, plain)
 
 
-def test_a_state_of_other_data_or_another_net_is_refused(tiny_experiment, tiny_data):
+def test_a_state_of_other_data_or_networks_is_refused(tiny_experiment, tiny_data):
     arrays, plain = Training(tiny_experiment(), tiny_data(22)).state()
     with pytest.raises(CheckpointError) as error:
         Training(tiny_experiment(), tiny_data(23)).load_state(arrays, plain)
@@ -238,7 +238,7 @@ def test_a_state_of_other_data_or_another_net_is_refused(tiny_experiment, tiny_d
     with pytest.raises(CheckpointError, match="holds an order of none training images"):
         Training(tiny_experiment(), tiny_data()).load_state({}, plain)
     larger = tiny_experiment("generator.layers.0.units=6")
-    plain["configuration"] = decisive_toml(larger)  # a lie
+    plain["configuration"] = decisive_toml(larger)  # the wrong one
     with pytest.raises(CheckpointError, match=r"0\.weight has shape \(2, 5\), expected \(2, 6\)"):
         Training(larger, tiny_data()).load_state(arrays, plain)
     del arrays["discriminator.1.bias"]
@@ -248,13 +248,13 @@ def test_a_state_of_other_data_or_another_net_is_refused(tiny_experiment, tiny_d
 
 
 @pytest.mark.parametrize("split", ["train", "validation"])
-def test_other_images_of_the_same_number_and_size_are_refused_and_nothing_is_changed(
+def test_other_images_are_refused_and_nothing_is_changed(
     tiny_experiment, tiny_data, split
 ):
     arrays, plain = Training(tiny_experiment(), tiny_data()).state()
     data = tiny_data()
     images = getattr(data, split).images.copy()
-    images[-1, -1] = np.nextafter(images[-1, -1], np.float32(2))  # one pixel, by the least that can be
+    images[-1, -1] = np.nextafter(images[-1, -1], np.float32(2))  # one pixel, by the smallest difference
     other = Training(
         tiny_experiment(), dataclasses.replace(data, **{split: Split(images, getattr(data, split).labels)})
     )
@@ -270,7 +270,7 @@ def test_other_images_of_the_same_number_and_size_are_refused_and_nothing_is_cha
     assert bits(other) == before
 
 
-def test_test_images_and_labels_decide_nothing(tiny_experiment, tiny_data):
+def test_test_images_and_labels_may_differ(tiny_experiment, tiny_data):
     arrays, plain = Training(tiny_experiment(), tiny_data()).state()
     data = tiny_data()
     train = Split(data.train.images, np.ones(len(data.train), np.uint8))
@@ -286,7 +286,7 @@ def test_a_state_that_does_not_say_whose_it_is_is_refused(tiny_experiment, tiny_
         training.load_state(arrays, plain)
 
 
-def test_other_settings_are_refused_by_name_and_nothing_is_changed(tiny_experiment, tiny_data):
+def test_other_settings_are_named_and_nothing_is_changed(tiny_experiment, tiny_data):
     arrays, plain = Training(tiny_experiment(), tiny_data()).state()
     other = Training(tiny_experiment("generator.optimizer.lr=0.25", "training.objective=minimax"), tiny_data())
     advance(other, 2)
@@ -301,7 +301,7 @@ def test_other_settings_are_refused_by_name_and_nothing_is_changed(tiny_experime
     assert bits(other) == before
 
 
-def test_a_longer_run_that_shows_more_is_the_same_run(tiny_experiment, tiny_data):
+def test_length_and_outputs_may_differ(tiny_experiment, tiny_data):
     first = Training(tiny_experiment(), tiny_data())
     advance(first, 3)
     second = Training(tiny_experiment("training.epochs=30", "output.validate_every=2", "name=longer"), tiny_data())
@@ -319,7 +319,7 @@ def test_a_longer_run_that_shows_more_is_the_same_run(tiny_experiment, tiny_data
         ("discriminator", "2.weight", "step 4, epoch 1: the discriminator's loss is nan"),
     ],
 )
-def test_a_number_that_is_none_stops_the_training(tiny_experiment, tiny_data, player, name, message):
+def test_a_nan_stops_the_training(tiny_experiment, tiny_data, player, name, message):
     training = Training(tiny_experiment(), tiny_data())
     advance(training, 3)
     dict(getattr(training.game, player).named_parameters())[name].data[0] = np.nan

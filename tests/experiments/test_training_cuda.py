@@ -1,6 +1,6 @@
-"""Training on a GPU, as far as it shows without one: on the strict double of CuPy, which runs the kernels' source.
+"""Training on the strict double of CuPy, which runs the source of the kernels without a GPU.
 
-`tests/gpu_checks.py` repeats what matters here on a real one.
+`tests/gpu_checks.py` repeats the important checks on a real GPU.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from tinygan.experiments.running import run, start
 from tinygan.experiments.training import Training
 
 pytestmark = pytest.mark.skipif(
-    cuda_on_cpu.COMPILER is None, reason="no C++ compiler on this machine to run the kernels' source with"
+    cuda_on_cpu.COMPILER is None, reason="this machine has no C++ compiler for the source of the kernels"
 )
 
-# Launches in one iteration, as printed by the test when one is over: the products of matrices (25 in the alternating
+# Launches in one iteration, as the test prints them when there are more: the matrix products (25 in the alternating
 # schedule; 27 in the simultaneous one, which sends the gradient through D once for each player), one kernel for each
 # layer, activation, mask, loss and parameter, four for each limit on the norm of columns, and little else. Without
-# kernels of our own digits make 367, MNIST 268.
+# the kernels of tinygan, digits need 367, MNIST 268.
 BUDGET = {
     "digits": 104,
     "gaussian": 91,
@@ -53,7 +53,7 @@ SMALL = (
 
 @pytest.fixture
 def cupy(monkeypatch):
-    """Kernel by kernel; test_captured.py has the steps that are replayed."""
+    """Return the double, without captured steps, which test_captured.py has."""
     monkeypatch.setattr(Training, "capture", False)
     with strict_cupy() as module:
         yield module
@@ -65,7 +65,7 @@ def states(training):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_step_neither_waits_nor_copies_nor_doubles_and_keeps_to_its_budget(cupy, name):
+def test_a_step_does_not_wait_or_copy_and_has_few_launches(cupy, name):
     config = shrunk(name)
     training = Training(config, stand_in(config.data.set), "cuda")
     training.step()
@@ -76,8 +76,8 @@ def test_a_step_neither_waits_nor_copies_nor_doubles_and_keeps_to_its_budget(cup
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_both_devices_go_the_same_way(cupy, name):
-    """The same noise, masks and order to the bit; what differs is the rounding of exp and of sums."""
+def test_both_devices_give_the_same_training(cupy, name):
+    """Noise, masks and order have the same bits; exp and sums are rounded differently."""
     config = shrunk(name)
     dataset = stand_in(config.data.set)
     here, there = Training(config, dataset), Training(config, dataset, "cuda")
@@ -91,7 +91,7 @@ def test_both_devices_go_the_same_way(cupy, name):
     assert monitors[0]["total"] == pytest.approx(monitors[1]["total"], rel=1e-5)
     assert list(arrays) == list(arrays_there)
     for key, array in arrays.items():
-        # Adam divides by the size of the gradient: where that is rounding, so is the step, of up to lr each
+        # Adam divides by the size of the gradient: a gradient of rounding errors makes steps of up to lr
         atol = 3 * 0.002 if "adam" in str(config.generator.optimizer).lower() else 2e-6
         assert array.dtype == arrays_there[key].dtype
         np.testing.assert_allclose(arrays_there[key], array, rtol=1e-3, atol=atol, err_msg=key)
@@ -100,7 +100,7 @@ def test_both_devices_go_the_same_way(cupy, name):
 
 
 @pytest.mark.parametrize("route", [("cpu", "cuda"), ("cuda", "cpu"), ("cuda", "cuda")], ids="-".join)
-def test_a_run_goes_on_on_the_other_device(cupy, route):
+def test_a_run_is_resumed_on_the_other_device(cupy, route):
     config, dataset = load_experiment("digits", SMALL), load("digits")
     first, straight = Training(config, dataset, route[0]), Training(config, dataset, route[1])
     for training in (first, straight):
@@ -136,7 +136,7 @@ def test_a_run_on_the_device_from_start_to_end(cupy, tmp_path):
 
 @pytest.mark.parametrize("bad", [1, 2, 5, 6])
 @pytest.mark.parametrize("every", [1, 4, 100])
-def test_the_first_step_that_is_not_finite_is_found_later(cupy, monkeypatch, bad, every):
+def test_the_first_non_finite_step_is_found_later(cupy, monkeypatch, bad, every):
     monkeypatch.setattr(training_module, "LOOK_EVERY", every)
     config = load_experiment("digits", SMALL)
     training = Training(config, load("digits"), "cuda")
@@ -154,8 +154,8 @@ def test_the_first_step_that_is_not_finite_is_found_later(cupy, monkeypatch, bad
     assert training.steps == bad - 1
 
 
-def test_what_is_not_finite_is_not_saved(cupy):
-    """A gradient that is infinite in the last step before a checkpoint has not reached a loss yet."""
+def test_a_non_finite_state_is_not_saved(cupy):
+    """An infinite gradient in the last step before a checkpoint does not appear in a loss yet."""
     training = Training(load_experiment("digits", SMALL), load("digits"), "cuda")
     training.step()
     training.state()
@@ -166,7 +166,7 @@ def test_what_is_not_finite_is_not_saved(cupy):
         training.state()
 
 
-def test_the_culprit_is_named_as_on_the_cpu(cupy, tmp_path, monkeypatch):
+def test_the_anomaly_is_named_as_on_the_cpu(cupy, tmp_path, monkeypatch):
     config, dataset = load_experiment("digits", SMALL), load("digits")
     folder, training = start(config, dataset, tmp_path / "run", "cuda")
     step = Training.step
@@ -187,8 +187,8 @@ def test_the_culprit_is_named_as_on_the_cpu(cupy, tmp_path, monkeypatch):
 # ---------------------------------------------------------------------- monitors
 
 
-def test_a_monitor_on_the_device_loses_nothing_over_a_long_epoch(cupy):
-    """Sums in single precision, each kept with its error: as good as double precision."""
+def test_a_monitor_is_exact_over_a_long_epoch(cupy):
+    """Sums in single precision, each with its rounding error, are as exact as double precision."""
     rng = np.random.default_rng(0)
     here, there = gan.Monitor(get_backend("cpu")), gan.Monitor(get_backend("cuda"))
     for _ in range(200):
@@ -197,7 +197,7 @@ def test_a_monitor_on_the_device_loses_nothing_over_a_long_epoch(cupy):
         there.add(gan.Step(*(Tensor(get_backend("cuda").from_numpy(x)) for x in numbers)))
     assert here.first_non_finite() is there.first_non_finite() is None
     assert there.means() == pytest.approx(here.means(), rel=1e-6, abs=1e-7)
-    for name in ("discriminator_loss", "generator_loss"):  # these come rounded alike, so only the sums could differ
+    for name in ("discriminator_loss", "generator_loss"):  # rounded in the same way, so only the sums could differ
         assert there.means()[name] == pytest.approx(here.means()[name], rel=3e-8)
     moved = gan.Monitor(get_backend("cpu"))
     moved.load_state_dict(there.state_dict())
@@ -208,7 +208,7 @@ def test_a_monitor_on_the_device_loses_nothing_over_a_long_epoch(cupy):
 
 
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
-def test_a_monitor_notes_the_first_step_that_is_not_finite(cupy, device):
+def test_a_monitor_notes_the_first_non_finite_step(cupy, device):
     backend = get_backend(device)
     monitor = gan.Monitor(backend)
     zero = Tensor(backend.from_numpy(np.zeros((2, 1), np.float32)))
@@ -222,6 +222,6 @@ def test_a_monitor_notes_the_first_step_that_is_not_finite(cupy, device):
     assert monitor.first_non_finite() is None
 
 
-def test_spherical_noise_is_drawn_there_too(cupy):
+def test_spherical_noise_is_drawn_on_the_gpu(cupy):
     there = gan.Noise("spherical", 5).draw(7, Stream(0, "noise"), backend=get_backend("cuda"))
     np.testing.assert_allclose(there.get(), gan.Noise("spherical", 5).draw(7, Stream(0, "noise")), atol=2e-6)

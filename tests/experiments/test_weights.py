@@ -1,4 +1,4 @@
-"""Weights go out and come back bit for bit; other programs read them; nothing that is damaged or dangerous comes in."""
+"""Weights are saved and loaded bit for bit; other programs read them; damaged and dangerous files are refused."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ suffixes = pytest.mark.parametrize("suffix", sorted(FORMATS))
 
 
 @pytest.fixture(scope="module", autouse=True)
-def disk_that_does_not_keep_us_waiting():
+def no_waiting_for_the_disk():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", lambda _descriptor: None)
         yield
@@ -72,7 +72,7 @@ def same(found, expected):
 
 @suffixes
 @given(weights=st.dictionaries(names, any_arrays(), max_size=4))
-def test_every_array_comes_back_bit_for_bit(folder, suffix, weights):
+def test_every_array_is_loaded_bit_for_bit(folder, suffix, weights):
     path = folder / f"a{suffix}"
     save_weights(path, weights)
     found = load_weights(path)
@@ -96,14 +96,14 @@ def test_other_programs_read_and_write_them(folder, weights):
     same(load_weights(folder / "b.npz"), plain)
 
 
-def test_arrays_in_the_order_of_fortran_are_read(folder):
+def test_fortran_order_is_read(folder):
     array = np.asfortranarray(np.arange(6.0).reshape(2, 3))
     np.savez(folder / "f.npz", w=array)
     assert np.array_equal(load_weights(folder / "f.npz")["w"], array)
 
 
 @suffixes
-def test_a_network_is_the_same_afterwards_and_another_one_is_refused(folder, suffix):
+def test_a_network_is_restored_and_another_one_refused(folder, suffix):
     net, twin, other = (nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, width)) for width in (2, 2, 1))
     save_weights(folder / f"net{suffix}", net.state_dict())
     twin.load_state_dict(load_weights(folder / f"net{suffix}"))
@@ -117,7 +117,7 @@ def test_a_network_is_the_same_afterwards_and_another_one_is_refused(folder, suf
 
 
 class Odd(nn.Module):
-    """Matrices that are no weights of Linear, and a square one that is."""
+    """Matrices that are not weights of Linear, and a square one that is."""
 
     def __init__(self):
         super().__init__()
@@ -127,8 +127,8 @@ class Odd(nn.Module):
 
 
 @suffixes
-def test_in_the_layout_of_pytorch_the_weights_of_linear_are_out_in(folder, suffix):
-    """The modules decide, not the shapes; other readers see the transpose, and ours sees what it knew."""
+def test_the_pytorch_layout_transposes_linear_weights(folder, suffix):
+    """The types of modules decide, not the shapes; other readers see the transpose, and `load_weights` undoes it."""
     net = Odd()
     weights, path = net.state_dict(), folder / f"odd{suffix}"
     save_weights(path, weights, "pytorch", net)
@@ -151,7 +151,7 @@ def test_in_the_layout_of_pytorch_the_weights_of_linear_are_out_in(folder, suffi
 
 
 @suffixes
-def test_a_file_that_does_not_say_its_layout_is_read_as_it_is_told(folder, suffix):
+def test_a_file_without_a_layout_is_read_with_the_given_one(folder, suffix):
     net, path = Odd(), folder / f"foreign{suffix}"
     weights = net.state_dict()
     theirs = {name: np.ascontiguousarray(array.T) if name in net.matrices else array for name, array in weights.items()}
@@ -165,7 +165,7 @@ def test_a_file_that_does_not_say_its_layout_is_read_as_it_is_told(folder, suffi
         load_weights(path, "pytorch")
 
 
-def test_a_file_that_says_it_is_of_pytorch_is_not_guessed_at(folder):
+def test_a_pytorch_file_without_a_given_layout_is_refused(folder):
     net, path = nn.Linear(2, 2), folder / "pt.safetensors"
     weights = {"weight": np.arange(4, dtype=np.float32).reshape(2, 2), "bias": np.zeros(2, np.float32)}
     safetensors.numpy.save_file(weights, path, {"format": "pt"})
@@ -190,7 +190,7 @@ def test_unknown_layouts_are_refused(folder, call):
      '{"layout": "pytorch", "transposed": ["a", "a"]}', '{"layout": "tinygan", "transposed": ["a"]}',
      '{"layout": "pytorch", "transposed": "a"}', '{"layout": "pytorch", "transposed": [["a"]]}'],
 )  # fmt: skip
-def test_a_layout_that_lies_is_refused(tmp_path, said):
+def test_a_wrong_layout_record_is_refused(tmp_path, said):
     array = {"a": np.zeros((2, 2), np.float32)}
     safetensors.numpy.save_file(array, tmp_path / "a.safetensors", {"tinygan": said})
     with pytest.raises(CheckpointError, match="cannot be read"):
@@ -214,7 +214,7 @@ def test_no_flipped_bit_changes_the_layout_of_an_archive(tmp_path):
 
 
 @suffixes
-def test_pytorch_loads_what_is_in_its_layout(folder, suffix):
+def test_pytorch_loads_its_layout(folder, suffix):
     torch = pytest.importorskip("torch")
     net = nn.Sequential(nn.Linear(3, 3), nn.ReLU(), nn.Linear(3, 2))
     save_weights(folder / f"t{suffix}", net.state_dict(), "pytorch", net)
@@ -247,7 +247,7 @@ def test_exported_weights_are_no_checkpoint(tmp_path):
 
 @pytest.fixture(params=sorted(FORMATS))
 def whole(request, tmp_path):
-    """A good file, its bytes and what is in it."""
+    """Return a good file, its bytes and its weights."""
     path = tmp_path / f"w{request.param}"
     weights = {"0.weight": np.arange(6, dtype=np.float32).reshape(2, 3), "0.bias": np.ones(3), "n": np.array(True)}
     save_weights(path, weights)
@@ -285,7 +285,7 @@ def test_a_flipped_bit_is_refused_or_changes_nothing(whole):
 
 
 def tampered(**changes):
-    """A safetensors file of one array of two float32, with changes to what its header says of it."""
+    """Return a safetensors file of one array of two float32, with changes to its header."""
     entry = {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]} | changes
     header = json.dumps({"a": entry}).encode()
     return struct.pack("<Q", len(header)) + header + bytes(8)
@@ -311,12 +311,12 @@ def tampered(**changes):
         pytest.param(pickle.dumps({"a": 1}), id="a pickle"),
     ],
 )
-def test_headers_that_lie_are_refused_at_no_cost(tmp_path, content):
+def test_wrong_headers_are_refused_cheaply(tmp_path, content):
     (tmp_path / "a.safetensors").write_bytes(content)
-    refused_at_no_cost(tmp_path / "a.safetensors")
+    refused_cheaply(tmp_path / "a.safetensors")
 
 
-def refused_at_no_cost(path, message="cannot be read"):
+def refused_cheaply(path, message="cannot be read"):
     tracemalloc.start()
     with pytest.raises(CheckpointError, match=message) as error:
         load_weights(path)
@@ -363,33 +363,33 @@ def headed(**changes):
         pytest.param(b"", "cannot be read", id="nothing"),
     ],
 )
-def test_archives_that_lie_are_refused_at_no_cost(tmp_path, member, message):
+def test_wrong_archives_are_refused_cheaply(tmp_path, member, message):
     (tmp_path / "a.npz").write_bytes(archive_of(good=headed(), bad=member))
-    refused_at_no_cost(tmp_path / "a.npz", message)
+    refused_cheaply(tmp_path / "a.npz", message)
 
 
-def test_zip_bombs_are_refused_at_no_cost(tmp_path):
+def test_zip_bombs_are_refused_cheaply(tmp_path):
     np.savez_compressed(tmp_path / "a.npz", w=np.zeros(10_000_000, np.uint8))
-    refused_at_no_cost(tmp_path / "a.npz", "it is compressed: write it with numpy.savez, not numpy.savez_compressed")
+    refused_cheaply(tmp_path / "a.npz", "it is compressed: write it with numpy.savez, not numpy.savez_compressed")
     content = archive_of(a=headed())
     central = content.index(b"PK\x01\x02")
     lying = bytearray(content)
-    for size_field in (central + 20, central + 24):  # both sizes, in the directory that the zip reader believes
+    for size_field in (central + 20, central + 24):  # both sizes, in the directory that the zip reader uses
         lying[size_field : size_field + 4] = struct.pack("<I", 2**31)
     (tmp_path / "a.npz").write_bytes(lying)
-    refused_at_no_cost(tmp_path / "a.npz", "its arrays are larger than the file")
+    refused_cheaply(tmp_path / "a.npz", "its arrays are larger than the file")
 
 
-def test_members_that_are_no_arrays_or_come_twice_are_refused(tmp_path):
+def test_duplicate_members_and_other_files_are_refused(tmp_path):
     with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
         archive.writestr("readme.txt", "hello")
-    with pytest.raises(CheckpointError, match=r"its member 'readme\.txt' is no array, or stands there twice"):
+    with pytest.raises(CheckpointError, match=r"its member 'readme\.txt' is not an array, or occurs twice"):
         load_weights(tmp_path / "a.npz")
     with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
         archive.writestr("a.npy", headed())
         with pytest.warns(UserWarning, match="Duplicate"):
             archive.writestr("a.npy", headed())
-    with pytest.raises(CheckpointError, match=r"its member 'a\.npy' is no array, or stands there twice"):
+    with pytest.raises(CheckpointError, match=r"its member 'a\.npy' is not an array, or occurs twice"):
         load_weights(tmp_path / "a.npz")
 
 
@@ -410,7 +410,7 @@ def test_members_that_are_no_arrays_or_come_twice_are_refused(tmp_path):
     ],
 )
 @suffixes
-def test_what_cannot_be_stored_is_refused_and_the_old_file_kept(tmp_path, suffix, name, array, message):
+def test_unsupported_arrays_are_refused_and_the_old_file_kept(tmp_path, suffix, name, array, message):
     path = tmp_path / f"a{suffix}"
     path.write_bytes(b"old")
     with pytest.raises(DtypeError, match=message):
@@ -447,7 +447,7 @@ def test_other_formats_are_refused(tmp_path, call):
 
 @pytest.mark.parametrize("suffix", [".npz", ".safetensors"])
 @pytest.mark.parametrize("target", ["/dev/zero", "fifo", "folder"])
-def test_what_has_no_end_is_not_read(tmp_path, suffix, target):
+def test_endless_files_are_not_read(tmp_path, suffix, target):
     path = tmp_path / f"a{suffix}"
     if target == "fifo":
         os.mkfifo(path)
@@ -460,8 +460,8 @@ def test_what_has_no_end_is_not_read(tmp_path, suffix, target):
 
 
 @pytest.mark.parametrize("suffix", [".npz", ".safetensors"])
-def test_a_file_of_nothing_but_size_is_refused_by_its_beginning(tmp_path, suffix):
-    """A sparse file: it takes no room on the disk, and would take all of the memory."""
+def test_a_sparse_file_is_refused_by_its_header(tmp_path, suffix):
+    """It needs no space on the disk, and would fill the memory."""
     path = tmp_path / f"a{suffix}"
     with path.open("wb") as file:
         file.truncate(1 << 40)

@@ -1,4 +1,4 @@
-"""Who moves when, on which data and noise, through whose weights: Algorithm 1 watched from outside."""
+"""The order of the updates of Algorithm 1, and the data, noise and weights that each uses."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from tinygan.errors import ArgumentError, DataError, DtypeError, GradientError, 
 from tinygan.gan import Algorithm1, Noise
 from tinygan.optim import SGD, LinearMomentum
 
-# --- players of one weight each, which write down everything that happens to them --------------------------
+# --- players of one weight each, which log their calls ----------------------------------------------------
 
 
 class Scale(Operation):
-    """y = w x, noting which gradients its backward pass is asked for."""
+    """y = w x; it logs which gradients its backward pass must compute."""
 
     def __init__(self, who, log):
         self.who, self.log = who, log
@@ -84,14 +84,14 @@ def watched_game(**options):
 
 
 def discriminator_alone(m, update):
-    """One update of D: no gradient reaches the generator, and none by the samples is computed."""
+    """One update of D: no gradient is computed with respect to the generator or the samples."""
     return [
         ("noise", m), ("G forward", m), ("D recorded forward", 2 * m), ("D backward", "weight"), ("D step", update),
     ]  # fmt: skip
 
 
 def generator_alone(m, update):
-    """One update of G: the gradient passes through D, whose weights ask for none."""
+    """One update of G: the gradient passes through D, and none is computed with respect to D's weights."""
     return [
         ("noise", m), ("G recorded forward", m), ("D recorded forward", m), ("D backward", "input"),
         ("G backward", "weight"), ("G step", update),
@@ -112,7 +112,7 @@ def test_alternating_is_k_updates_of_d_then_one_of_g(k, m, iterations):
     met = [weight for _, weight in game.discriminator.seen]  # the weight of D in each of its passes
     assert met[k :: k + 1] == after[k - 1 :: k]  # G meets the D that has made all k updates
     assert [weight for i, weight in enumerate(met) if i % (k + 1) < k] == [0.5, *after[:-1]]
-    assert len({0.5, *after}) == 1 + k * iterations  # it did move
+    assert len({0.5, *after}) == 1 + k * iterations  # every update changed it
 
 
 @given(st.integers(1, 3), st.integers(1, 5), st.booleans())
@@ -132,7 +132,7 @@ def test_simultaneous_takes_both_gradients_before_either_moves(k, m, shared_nois
 
 
 @given(st.integers(1, 3), st.integers(1, 4), st.sampled_from([{}, {"schedule": "simultaneous"}]))
-def test_every_update_has_fresh_noise_from_the_stream_of_that_name(k, m, options):
+def test_every_update_draws_new_noise_from_its_stream(k, m, options):
     game = watched_game(k=k, **options)
     for _ in range(2):
         game.step(np.ones((k * m, 1), np.float32))
@@ -163,7 +163,7 @@ def test_gradients_do_not_add_up_from_step_to_step():
     assert abs(weight.item()) < 10
 
 
-def test_the_scale_is_on_the_discriminator_s_gradient_and_not_on_the_loss_shown():
+def test_the_scale_changes_the_gradient_of_d_but_not_its_loss():
     def first_step(schedule, scale):
         game = watched_game(schedule=schedule, discriminator_loss_scale=scale)
         step = game.step(np.ones((4, 1), np.float32))
@@ -178,8 +178,8 @@ def test_the_scale_is_on_the_discriminator_s_gradient_and_not_on_the_loss_shown(
 # --- dropout ---------------------------------------------------------------------------------------------
 
 
-def test_shared_noise_means_one_pass_and_one_set_of_masks_for_both_players():
-    """The logits that D is judged by on samples are those that G is judged by, dropped units and all."""
+def test_shared_noise_means_one_pass_and_one_set_of_masks():
+    """Both losses use the same logits for samples, with the same dropped units."""
 
     def losses(**options):
         tg.manual_seed(0)
@@ -206,7 +206,7 @@ def test_dropout_stays_on_in_the_generator_s_step():
 
     game = Algorithm1(nn.Linear(2, 50), nn.Sequential(Watching(0.5), nn.Linear(50, 1)), noise=Noise("gaussian", 2))
     game.step(np.ones((8, 50), np.float32))
-    assert [mask.shape for mask in masks] == [(16, 50), (8, 50)]  # data and samples each have masks of their own
+    assert [mask.shape for mask in masks] == [(16, 50), (8, 50)]  # data and samples have different masks
     assert not np.array_equal(masks[0][:8], masks[0][8:])
     assert all(0.3 < (mask == 0).mean() < 0.7 for mask in masks)
 
@@ -229,7 +229,7 @@ def test_the_streams_given_decide_every_bit(options, seed):
         g = nn.Linear(2, 4, rng=streams["weights"])
         d = nn.Sequential(nn.Dropout(0.3), nn.Maxout(4, 3, 2, rng=streams["weights"]), nn.Linear(3, 1))
         d[2].weight.data[...] = 1
-        tg.manual_seed(ambient)  # has no say in what follows
+        tg.manual_seed(ambient)  # must not matter
         game = Algorithm1(g, d, streams=streams, lr=0.1, momentum=0.5, **options)
         for _ in range(3):
             game.step(np.linspace(0, 1, 24 * options["k"], dtype=np.float32).reshape(-1, 4))
@@ -243,7 +243,7 @@ def test_the_streams_given_decide_every_bit(options, seed):
 # --- defaults and refusals -------------------------------------------------------------------------------
 
 
-def test_defaults_are_the_paper_s_noise_and_gradient_descent_with_momentum():
+def test_the_defaults_are_uniform_noise_and_sgd_with_momentum():
     g, d = nn.Linear(6, 2), nn.Linear(2, 1)
     game = Algorithm1(g, d, lr=0.3, momentum=LinearMomentum(0.1, 0.5, 3))
     assert game.noise == Noise("uniform", 6)
@@ -268,7 +268,7 @@ def test_defaults_are_the_paper_s_noise_and_gradient_descent_with_momentum():
         ({"discriminator_loss_scale": -1.0}, "discriminator_loss_scale must be positive, got -1.0"),
     ],
 )
-def test_rules_that_make_no_game_are_refused(options, message):
+def test_contradicting_options_are_refused(options, message):
     with pytest.raises(ValueError, match=f"^Algorithm1: {message}"):
         Algorithm1(nn.Linear(2, 3), nn.Linear(3, 1), **options)
 
@@ -285,7 +285,7 @@ def test_rules_that_make_no_game_are_refused(options, message):
     ],
 )
 @pytest.mark.parametrize("schedule", ["alternating", "simultaneous"])
-def test_batches_that_do_not_fit_are_refused_before_anybody_moves(schedule, k, batch, message):
+def test_batches_that_do_not_fit_are_refused_before_any_update(schedule, k, batch, message):
     g, d = nn.Linear(2, 3, rng=Stream(0, "w")), nn.Linear(3, 1, rng=Stream(0, "w"))
     before = [parameter.data.copy() for parameter in g.parameters() + d.parameters()]
     with pytest.raises(ShapeError, match=rf"^Algorithm1\.step: .*{message}"):
@@ -302,7 +302,7 @@ SCHEDULES = pytest.mark.parametrize(
 
 
 class Wrapped(nn.Module):
-    """A network, and a function of its result that no list of layers shows."""
+    """A network and a function of its result; the list of layers does not show the function."""
 
     def __init__(self, net, function):
         super().__init__()
@@ -313,7 +313,7 @@ class Wrapped(nn.Module):
 
 
 class PackedPairs(nn.Module):
-    """Two rows make one decision, as in PacGAN."""
+    """One logit for two rows, as in PacGAN."""
 
     def __init__(self):
         super().__init__()
@@ -360,13 +360,13 @@ def refusal(error, g, d, batch=None, **options):
         (Wrapped(discriminator(), lambda y: (y, y)), "tuple"),
     ],
 )
-def test_whatever_is_not_one_logit_a_row_is_refused(options, net, answer):
+def test_anything_but_one_logit_a_row_is_refused(options, net, answer):
     message = refusal(ShapeError, generator(), net, **options)
-    assert re.search(rf"the discriminator answers \d+ rows by {answer}; expected one logit a row: ", message), message
+    assert re.search(rf"discriminator returns {answer} for \d+ rows; expected one logit a row: ", message), message
 
 
 @SCHEDULES
-def test_a_logit_may_have_an_axis_of_its_own_or_none(options):
+def test_logits_may_have_the_shape_m_1_or_m(options):
     with_axis, without = ({"g": generator(), "d": net} for net in (
         discriminator(), Wrapped(discriminator(), lambda y: y.reshape(y.shape[0]))
     ))  # fmt: skip
@@ -387,7 +387,7 @@ def test_a_sigmoid_at_the_end_of_d_is_refused_at_construction(net, shaping):
 @SCHEDULES
 @pytest.mark.parametrize("function", [F.sigmoid, F.softplus, F.tanh, F.relu, F.log_sigmoid])
 @pytest.mark.parametrize("flat", [False, True])
-def test_an_activation_that_no_layer_shows_is_refused_in_the_first_step(options, function, flat):
+def test_a_hidden_activation_is_refused_in_the_first_step(options, function, flat):
     net = Wrapped(discriminator(), lambda y: function(y).reshape(y.shape[0]) if flat else function(y))
     name = function.__name__
     assert f"the discriminator ends in a {name}" in refusal(ArgumentError, generator(), net, **options)
@@ -403,7 +403,7 @@ def test_an_activation_that_no_layer_shows_is_refused_in_the_first_step(options,
         (nn.Dropout(0.1),),
     ],
 )
-def test_other_ends_of_d_are_not(last):
+def test_other_last_layers_of_d_are_accepted(last):
     Algorithm1(generator(), discriminator(1, *last)).step(np.zeros((4, 3), np.float32))
 
 
@@ -441,7 +441,7 @@ def test_data_that_g_cannot_reach_are_refused(options, last, low, high, fits, hi
         with pytest.raises(DataError, match=r"^Algorithm1\.step: the data lie in \[.*\], but the generator ends in a "):
             game.step(batch)
         assert weights(g) == before[: len(weights(g))]
-        if not hidden:  # else it is seen only when the generator's turn comes
+        if not hidden:  # a hidden activation is found only in the generator's update
             assert weights(g, d) == before
 
 
@@ -456,7 +456,7 @@ def test_data_that_are_not_finite_are_refused(options, position, value):
     assert f"minibatch {number} is {value} at ({rest // 3}, {rest % 3}); expected finite numbers" in message
 
 
-def test_data_that_come_later_are_looked_at_too():
+def test_data_of_later_steps_are_checked_too():
     game = Algorithm1(generator(nn.Sigmoid()), discriminator())
     game.step(np.ones((4, 3), np.float32))
     with pytest.raises(DataError, match=r"the data lie in \[2, 2\]"):
@@ -511,29 +511,29 @@ def test_samples_are_converted_for_a_d_of_another_precision():
 
 
 @pytest.mark.parametrize("batch", [1.0, None, iter([1])])
-def test_what_is_no_batch_is_refused(batch):
+def test_a_batch_that_is_no_array_is_refused(batch):
     with pytest.raises(ShapeError, match=r"^Algorithm1\.step: .*; expected an array of shape \(k m, \.\.\.\), got "):
         Algorithm1(generator(), discriminator()).step(batch)
 
 
 def test_a_generator_that_loses_rows_is_refused():
     g = Wrapped(generator(), lambda x: x[:-1])
-    assert "samples of shape (7, 3) of 8 noise vectors" in refusal(ShapeError, g, discriminator())
+    assert "samples of shape (7, 3) from 8 noise vectors" in refusal(ShapeError, g, discriminator())
 
 
-# --- who is trained --------------------------------------------------------------------------------------
+# --- which parameters are trained ------------------------------------------------------------------------
 
 
 @SCHEDULES
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("who", [0, 1])
-def test_what_is_frozen_stays_as_it_is(options, when, who):
+def test_a_frozen_parameter_does_not_change(options, when, who):
     players = generator(), discriminator()
     frozen, other = players[who].parameters()
     frozen.requires_grad = when == "after"
     game = Algorithm1(*players, **options)
     frozen.requires_grad = False
-    frozen.grad = Tensor(np.ones(frozen.shape, np.float32))  # of an earlier time
+    frozen.grad = Tensor(np.ones(frozen.shape, np.float32))  # left by an earlier step
     before, others = frozen.data.copy(), other.data.copy()
     game.step(np.ones((8, 3), np.float32))
     assert np.array_equal(frozen.data, before)
@@ -542,7 +542,7 @@ def test_what_is_frozen_stays_as_it_is(options, when, who):
 
 
 @SCHEDULES
-def test_a_head_that_the_loss_does_not_reach_stays_as_it_is(options):
+def test_an_unused_layer_does_not_change(options):
     class TwoHeads(nn.Module):
         def __init__(self, net):
             super().__init__()

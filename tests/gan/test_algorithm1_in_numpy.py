@@ -36,7 +36,7 @@ def discriminate(d, x):
 
 
 def gradient_of_d(d, x, slope):
-    """By D's parameters and by x, from the gradient by the logits, (m, 1)."""
+    """The gradients with respect to D's parameters and x, given that with respect to the logits, (m, 1)."""
     v, _, u, _ = d
     winner, h, _ = discriminate(d, x)
     gh = slope @ u.T
@@ -114,7 +114,7 @@ def simultaneous(g, d, moves, minibatches, noise, rules, epoch):
 
 
 class Tape:
-    """Noise that was drawn before."""
+    """Noise that was drawn in advance."""
 
     size = NOISE
 

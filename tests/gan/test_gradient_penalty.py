@@ -1,4 +1,4 @@
-"""A gradient of a gradient in use: a penalty on the slope of a maxout discriminator, trained through."""
+"""A second derivative in training: a penalty on the slope of a maxout discriminator."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def penalty(network, x):
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 2e-3), ("float64", 1e-7)])
-def test_gradient_of_the_penalty_is_that_of_its_values(dtype, tolerance):
+def test_the_gradient_of_the_penalty_matches_differences(dtype, tolerance):
     network = discriminator(dtype)
     x = tg.tensor(np.random.default_rng(0).normal(size=(6, 3)), dtype=dtype, requires_grad=True)
     loss = penalty(network, x)

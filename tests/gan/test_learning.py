@@ -1,4 +1,4 @@
-"""The game is won: what the theory promises comes about, in small."""
+"""Small games converge as the theory states."""
 
 from __future__ import annotations
 
@@ -64,14 +64,14 @@ def play(seed, steps, **options):
 def test_the_generator_moves_to_the_data(options):
     samples, means = play(seed=1, steps=500, **options)
     assert samples.mean() == pytest.approx(3, abs=0.15)
-    # where nothing is left to tell apart
+    # where D cannot separate samples from data
     assert means["value"] == pytest.approx(gan.VALUE_AT_EQUILIBRIUM, abs=0.05)
     assert means["d_real"] == pytest.approx(0.5, abs=0.05)
     assert means["d_fake"] == pytest.approx(0.5, abs=0.05)
 
 
-def test_against_a_discriminator_near_its_optimum_the_spread_is_learnt_too():
-    """Proposition 2 wants D at its optimum; with k = 5 it is nearly there. (With k = 1 the spread often collapses.)"""
+def test_the_spread_is_learnt_with_d_near_its_optimum():
+    """Proposition 2 assumes D at its optimum; k = 5 nearly suffices. (With k = 1 the spread often collapses.)"""
     samples, _ = play(seed=1, steps=300, k=5, objective="minimax")
     assert samples.mean() == pytest.approx(3, abs=0.15)
     assert samples.std() == pytest.approx(0.5, abs=0.1)

@@ -1,4 +1,4 @@
-"""The monitors are plain averages of what each step saw."""
+"""The monitors are plain averages over the steps."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_a_saved_monitor_goes_on_to_the_same_bits(seed, before, after):
 
 
 @given(seeds)
-def test_gradient_norm_is_that_of_all_gradients_laid_end_to_end(seed):
+def test_gradient_norm_is_that_of_all_gradients_concatenated(seed):
     rng = np.random.default_rng(seed)
     net = nn.Sequential(nn.Linear(3, 4), nn.Maxout(4, 2, 3))
     assert gradient_norm(net) == 0
@@ -114,14 +114,14 @@ def test_gradient_norm_where_a_square_leaves_the_dtype(dtype, exponent):
 
 
 @pytest.mark.parametrize("broken", [math.inf, math.nan])
-def test_gradient_norm_of_what_is_not_finite(broken):
+def test_gradient_norm_of_gradients_that_are_not_finite(broken):
     layer = nn.Linear(2, 2)
     layer.weight.grad = Tensor(np.array([[1.0, broken], [0.0, 2.0]], "f4"))
     assert gradient_norm(layer) == pytest.approx(broken, nan_ok=True)
 
 
 def test_a_real_step_reports_what_it_saw():
-    """The losses of a step belong to its logits, and hold no graph."""
+    """The losses of a step follow from its logits, and hold no graph."""
     generator = nn.Linear(2, 3, rng=Stream(0, "weights"))
     discriminator = nn.Linear(3, 1, rng=Stream(1, "weights"))
     game = Algorithm1(generator, discriminator, noise=Noise("gaussian", 2))

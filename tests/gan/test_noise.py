@@ -17,7 +17,7 @@ seeds = st.integers(0, 2**32 - 1)
 kinds = st.sampled_from(["uniform", "gaussian", "spherical"])
 COUNT, SIZE = 500, 20
 
-# E z^2 and E z^4 of one coordinate, and the fourth moment that the spread of the first estimate comes from
+# E z^2, E z^4 and E z^8 of one coordinate: the higher moments give the variances of the estimates
 SECOND = {"uniform": 1.0, "gaussian": 1.0, "spherical": 1 / SIZE}
 FOURTH = {"uniform": 9 / 5, "gaussian": 3.0, "spherical": 3 / (SIZE * (SIZE + 2))}
 EIGHTH = {"uniform": 9.0, "gaussian": 105.0, "spherical": 105 / (SIZE * (SIZE + 2) * (SIZE + 4) * (SIZE + 6))}
@@ -25,13 +25,13 @@ EIGHTH = {"uniform": 9.0, "gaussian": 105.0, "spherical": 105 / (SIZE * (SIZE + 
 
 @given(kinds, seeds)
 def test_moments(kind, seed):
-    """Each within six standard deviations of an average of independent numbers."""
+    """Each average lies within six of its standard deviations."""
     z = Noise(kind, SIZE).draw(COUNT, Stream(seed, "noise"), np.float64)
     n = z.size
     assert abs(z.mean()) < 6 * math.sqrt(SECOND[kind] / n)
     assert abs((z**2).mean() - SECOND[kind]) < 6 * math.sqrt((FOURTH[kind] - SECOND[kind] ** 2) / n)
     assert abs((z**4).mean() - FOURTH[kind]) < 6 * math.sqrt((EIGHTH[kind] - FOURTH[kind] ** 2) / n)
-    neighbours = (z[:, 1:] * z[:, :-1]).mean() + (z[1:] * z[:-1]).mean()  # coordinates and rows go their own ways
+    neighbours = (z[:, 1:] * z[:, :-1]).mean() + (z[1:] * z[:-1]).mean()  # coordinates and rows are independent
     assert abs(neighbours) < 12 * SECOND[kind] / math.sqrt(n - n / SIZE)
 
 

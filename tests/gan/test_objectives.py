@@ -1,4 +1,4 @@
-"""The losses are those of the paper, at every logit that a float can hold."""
+"""The losses are those of the paper, at every floating-point logit."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ from hypothesis.extra.numpy import arrays
 from scipy.special import expit
 
 import tinygan as tg
+from tinygan import nn
 from tinygan.engine import Tensor
-from tinygan.gan import OBJECTIVES, discriminator_loss, generator_loss
+from tinygan.gan import OBJECTIVES, Algorithm1, discriminator_loss, generator_loss
+from tinygan.gan.objectives import Objective
 
 shapes = st.tuples(st.integers(1, 6), st.just(1)) | st.tuples(st.integers(1, 6))
 finite = arrays(np.float64, shapes, elements=st.floats(-1000, 1000))
@@ -30,7 +32,7 @@ def minus_log_one_minus_d(a):
 
 
 @given(logits, logits)
-def test_the_discriminator_s_loss_is_the_value_function_with_the_sign_turned(real, fake):
+def test_the_discriminator_s_loss_is_minus_the_value_function(real, fake):
     loss = discriminator_loss(Tensor(real), Tensor(fake))
     expected = minus_log_d(real).mean() + minus_log_one_minus_d(fake).mean()
     assert loss.shape == ()
@@ -47,12 +49,12 @@ def test_the_generator_s_two_losses(fake):
 
 
 @given(logits, logits)
-def test_their_gradients_by_the_logits(real, fake):
+def test_gradients_with_respect_to_the_logits(real, fake):
     a, b = (Tensor(values, requires_grad=True) for values in (real, fake))
     on_real, on_fake = tg.grad(discriminator_loss(a, b), [a, b])
     saturating = tg.grad(generator_loss(b, "minimax"), b)
     recommended = tg.grad(generator_loss(b, "non-saturating"), b)
-    # expit(-a) is 1 - D without the rounding of D to 1, which an absolute tolerance forgives
+    # expit(-a) is 1 - D without the rounding of D to 1; hence the absolute tolerance
     assert np.allclose(on_real.data, -expit(-real) / real.size, rtol=1e-9, atol=1e-15)
     assert np.allclose(on_fake.data, expit(fake) / fake.size, rtol=1e-9, atol=1e-15)
     assert np.allclose(saturating.data, -expit(fake) / fake.size, rtol=1e-9, atol=1e-15)
@@ -90,4 +92,15 @@ def test_another_kind_is_refused():
     expected = "generator_loss: kind must be one of non-saturating, minimax; got 'wasserstein'"
     with pytest.raises(ValueError, match=expected):
         generator_loss(Tensor(np.zeros(1)), "wasserstein")
-    assert OBJECTIVES == ("non-saturating", "minimax")
+
+
+def test_one_line_registers_an_objective(monkeypatch):
+    def for_d(real, fake):
+        return ((real - 1) ** 2).mean() + (fake**2).mean()
+
+    monkeypatch.setitem(OBJECTIVES, "least squares", Objective(for_d, lambda a: ((a - 1) ** 2).mean()))
+    game = Algorithm1(nn.Linear(2, 3), nn.Linear(3, 1), objective="least squares")
+    step = game.step(np.ones((4, 3), np.float32))
+    real, fake = step.real_logits.data, step.fake_logits.data
+    assert math.isclose(step.discriminator_loss.item(), ((real - 1) ** 2).mean() + (fake**2).mean(), rel_tol=1e-5)
+    assert generator_loss(Tensor(np.zeros(2)), "least squares").item() == 1

@@ -1,4 +1,4 @@
-"""What is seen of two players before they play, and who may not play whom."""
+"""The checks of the two players before training."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LAYERS = {"sigmoid": nn.Sigmoid, "tanh": nn.Tanh, "relu": nn.ReLU}
 
 
 class BiasFirst(nn.Module):
-    """Its first parameter says nothing of the noise."""
+    """Its first parameter does not have the size of the noise."""
 
     def __init__(self):
         super().__init__()
@@ -44,7 +44,7 @@ def discriminator():
 
 
 @given(st.sampled_from(sorted(LAYERS)), st.lists(st.sampled_from(["nest", "flatten", "reshape"]), max_size=4))
-def test_the_last_activation_is_seen_through_what_only_reshapes(name, around):
+def test_the_last_activation_is_found_behind_reshaping_layers(name, around):
     net, shaping = LAYERS[name](), {"nest": [], "flatten": [nn.Flatten()], "reshape": [nn.Reshape(2)]}
     for kind in around:
         net = nn.Sequential(nn.Linear(2, 2), net, *shaping[kind])
@@ -52,7 +52,7 @@ def test_the_last_activation_is_seen_through_what_only_reshapes(name, around):
 
 
 class Doubled(nn.Sequential):
-    """Its layers are not all that it does."""
+    """Its forward does more than its layers."""
 
     def forward(self, x):
         return 2 * super().forward(x)
@@ -76,12 +76,12 @@ class Scaled(nn.Sigmoid):
         nn.Sequential(Scaled()),
     ],
 )
-def test_nothing_is_claimed_of_other_ends(net):
+def test_other_networks_have_no_known_last_activation(net):
     assert last_activation(net) == ""
 
 
 @given(st.sampled_from(sorted(RANGES)), st.booleans())
-def test_the_tape_knows_what_made_a_result(name, recorded):
+def test_the_tape_records_the_activation_of_a_result(name, recorded):
     x = tg.tensor([[0.5, -3.0]], requires_grad=recorded)
     y = getattr(F, name)(x)
     low, high = RANGES[name]
@@ -93,10 +93,10 @@ def test_the_tape_knows_what_made_a_result(name, recorded):
 
 
 @given(st.sampled_from([*sorted(RANGES), ""]), st.lists(st.floats(-300, 300), min_size=2, max_size=2).map(sorted))
-def test_what_an_interval_does_not_hold_is_out_of_reach(name, span):
+def test_data_outside_the_interval_are_out_of_reach(name, span):
     low, high = RANGES.get(name, (-math.inf, math.inf))
     outside = max(low - span[0], span[1] - high)
-    if not 0 < outside < 1e-3:  # by how much rounding may miss is not the matter here
+    if not 0 < outside < 1e-3:  # the tolerance for rounding is not tested here
         assert bool(out_of_reach(name, *span)) == (outside > 0)
 
 
@@ -115,7 +115,7 @@ def test_the_width_of_the_noise_is_that_of_the_first_layer(net, size):
     assert noise_size(net) == size
 
 
-# --- players that make no game ----------------------------------------------------------------------------
+# --- players that are refused -----------------------------------------------------------------------------
 
 
 def tied():
@@ -138,7 +138,7 @@ def sgd(*parameters):
         ),
         (
             lambda g, d: {"discriminator_optimizer": sgd(d.parameters()[:1])},
-            "discriminator_optimizer does not update 0.bias of the discriminator: .*; what should stay as it is",
+            "discriminator_optimizer does not update 0.bias of the discriminator: .*; freeze a parameter that should",
         ),
         (
             lambda g, d: {
@@ -155,10 +155,10 @@ def sgd(*parameters):
         (lambda g, d: {"generator": BiasFirst()}, r"first parameter has the shape \(3,\): give noise="),
     ],
 )  # fmt: skip
-def test_players_that_make_no_game_are_refused(make, message):
+def test_players_that_do_not_fit_are_refused(make, message):
     g, d = generator(), discriminator()
     players = {"generator": g, "discriminator": d} | make(g, d)
-    if message is None:  # the same layers, and only one player that trains them
+    if message is None:  # only one player trains the shared layers
         Algorithm1(**players | {"noise": Noise("uniform", 2)})
         return
     with pytest.raises(ArgumentError, match=f"^Algorithm1: .*{message}"):
@@ -177,7 +177,7 @@ def test_a_parameter_that_is_thawed_is_trained_from_then_on():
         assert np.array_equal(weight.data, before) == frozen
 
 
-def test_what_is_shared_and_frozen_is_no_quarrel():
+def test_players_may_share_frozen_parameters():
     g, d = tied()
     for parameter in g[1].parameters():
         parameter.requires_grad = False

@@ -1,4 +1,4 @@
-"""Samples are fair draws, and drawing them leaves no trace."""
+"""Samples come from the prior, and drawing them changes no other state."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def generator():
 
 
 @given(seeds, st.integers(1, 30), st.integers(1, 40))
-def test_samples_are_the_generator_s_images_of_the_noise_whatever_the_batch(seed, count, batch):
+def test_samples_do_not_depend_on_the_batch_size(seed, count, batch):
     manual_seed(seed)
     net = generator()
     images = sample(net, count, NOISE, Stream(seed, "samples"), batch)
@@ -33,9 +33,9 @@ def test_samples_are_the_generator_s_images_of_the_noise_whatever_the_batch(seed
     assert np.allclose(images, expected, rtol=1e-5, atol=1e-6)
 
 
-def test_in_evaluation_mode_and_back_again_layer_by_layer():
+def test_sampling_uses_evaluation_mode_and_restores_modes():
     net = generator()
-    net[2].eval()  # somebody froze it
+    net[2].eval()  # was in evaluation mode before
     sample(net, 2, NOISE, Stream(0, "samples"))
     assert [module.training for module in net.modules()] == [True, True, True, False, True, True]
     net.eval()
@@ -43,14 +43,14 @@ def test_in_evaluation_mode_and_back_again_layer_by_layer():
     assert not any(module.training for module in net.modules())
 
 
-def test_the_modes_come_back_after_an_error_too():
+def test_sampling_restores_the_modes_after_an_error():
     net = generator()
     with pytest.raises(ValueError, match="3 rows"):
         sample(net, 2, Noise("gaussian", 5), Stream(0, "samples"))
     assert all(module.training for module in net.modules())
 
 
-def test_nothing_is_drawn_from_other_streams_and_nothing_recorded():
+def test_sampling_uses_its_stream_only_and_records_nothing():
     streams = manual_seed(4)
     net = generator()
     before, weights = streams.state_dict(), net.state_dict()
@@ -90,7 +90,7 @@ def test_a_generator_without_parameters_samples_on_the_cpu():
 @pytest.mark.parametrize("kind", ["uniform", "gaussian", "spherical"])
 @pytest.mark.parametrize("batch", [1, 3])
 def test_many_samples_are_the_bits_of_one_draw(kind, batch):
-    """Of many samples, the noise is drawn block by block: 1000 batches at a time."""
+    """The noise of many samples is drawn in blocks of 1000 batches."""
     noise, count = Noise(kind, 3), 2 * 1000 * batch + 7
     net = nn.Sequential(nn.Linear(3, 1))
     net[0].weight.data[...] = [[1], [2], [4]]

@@ -47,7 +47,7 @@ def test_the_first_update_forgets_what_was_before_whatever_the_decay():
 def test_it_is_applied_for_a_while_even_when_that_ends_in_an_error():
     weights = [tg.tensor(np.full(shape, 2.0, "f4"), requires_grad=True) for shape in ((3,), (2, 2))]
     average = ExponentialMovingAverage(weights, 0.5)
-    places = average.places
+    places = list(average.averages)
     average.update()
     for w in weights:
         w.data[...] = 8.0
@@ -63,7 +63,7 @@ def test_it_is_applied_for_a_while_even_when_that_ends_in_an_error():
     assert all((w.data == 8.0).all() for w in weights)
     average.update()  # it has gone on with the average, not with the weights
     np.testing.assert_allclose([array.ravel()[0] for array in average.arrays()], (2 + 2 * 8 + 4 * 8) / 7, rtol=1e-6)
-    assert all(now is then for now, then in zip(average.places, places, strict=True))
+    assert all(now is then for now, then in zip(average.averages, places, strict=True))
 
 
 def test_no_drift_in_single_precision():

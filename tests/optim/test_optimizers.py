@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 import tinygan as tg
 from tinygan.backend import adam_rates
 from tinygan.engine import Tensor
-from tinygan.errors import ArgumentError, CaptureError, CheckpointError, DtypeError, ShapeError, StateError
+from tinygan.errors import ArgumentError, CheckpointError, DtypeError, ShapeError, StateError
 from tinygan.nn import Parameter
 from tinygan.optim import SGD, Adam, ExponentialDecay, LinearMomentum, Optimizer, StepDecay
 
@@ -335,16 +335,16 @@ def test_adam_has_one_rate_only_while_all_counts_agree():
     adam = Adam(params, 0.1)
     params[0].grad = Tensor(np.ones(1))
     adam.step()
-    back = adam.bookmark()
-    assert adam.rates() == adam_rates(0.1, (0.9, 0.999), 1e-8, 2)  # the other one has never been updated
-    adam.count_update()
-    assert adam.rates() == adam_rates(0.1, (0.9, 0.999), 1e-8, 3)
-    back()
-    assert adam.rates() == adam_rates(0.1, (0.9, 0.999), 1e-8, 2)
+    assert adam.counters == (1, [1, 0])
+    assert adam.coefficients() == adam_rates(0.1, (0.9, 0.999), 1e-8, 2)  # the other one has never been updated
+    adam.counters = 2, [2, 0]
+    assert adam.coefficients() == adam_rates(0.1, (0.9, 0.999), 1e-8, 3)
+    adam.counters = 1, [1, 0]
+    assert adam.coefficients() == adam_rates(0.1, (0.9, 0.999), 1e-8, 2)
     params[1].grad = Tensor(np.ones(2))
     adam.step()
-    with pytest.raises(CaptureError, match="the parameters have had 1 or 2 updates"):
-        adam.rates()
+    with pytest.raises(StateError, match="the parameters have had 1 or 2 updates"):
+        adam.coefficients()
 
 
 # --- gradients and states that do not fit ----------------------------------------------------------------

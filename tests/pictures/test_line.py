@@ -1,4 +1,4 @@
-"""The sheet of plain numbers: what is drawn is what was given, and a run of the experiment `gaussian` draws it."""
+"""The sheet of single numbers: its curves, and the sheets of the experiment `gaussian`."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def count(path, colour):
 
 
 @given(hnp.arrays(float, st.tuples(st.integers(1, 20), st.just(1)), elements=st.floats(-1e6, 1e6)))
-def test_the_axis_holds_all_samples_and_more(samples):
+def test_the_axis_spans_all_samples_with_a_margin(samples):
     x = axis_of(samples)
     assert x.shape == (201,)
     assert (np.diff(x) > 0).all()
@@ -47,8 +47,8 @@ def test_the_axis_holds_all_samples_and_more(samples):
     assert x[-1] > samples.max()
 
 
-def test_the_axis_holds_the_data_too_and_passes_over_what_is_no_number():
-    x = axis_of(np.array([[0.0], [np.nan], [-np.inf]]), np.array([[10.0]]))
+def test_the_axis_ignores_non_finite_samples():
+    x = axis_of(np.array([[0.0], [np.nan], [-np.inf], [10.0]]))
     assert (x[0], x[-1]) == (-0.5, 10.5)
     assert tuple(axis_of(np.array([[np.nan]]))[[0, -1]]) == (-1.1, 1.1)
 
@@ -56,7 +56,7 @@ def test_the_axis_holds_the_data_too_and_passes_over_what_is_no_number():
 BLUE, BLACK = (0.122, 0.467, 0.706), (0, 0, 0)
 
 
-def test_each_curve_is_there_when_it_is_given(path):
+def test_each_given_curve_is_drawn(path):
     def drawn(**curves):
         save_line_sheet(path, SAMPLES, X, **curves)
         return count(path, BLACK), count(path, BLUE)
@@ -69,8 +69,8 @@ def test_each_curve_is_there_when_it_is_given(path):
 
 
 def test_the_histogram_is_a_density(path):
-    """Twice as many samples of the same kind make the same bars; samples elsewhere make none."""
-    green = (0.79, 0.907, 0.79)  # the filling
+    """Doubling the samples gives the same bars; samples outside the axis give none."""
+    green = (0.79, 0.907, 0.79)  # of the bars
     heights = []
     for samples in (np.full((50, 1), 0.01), np.full((100, 1), 0.01), np.full((100, 1), 9.0)):
         save_line_sheet(path, samples, X, density=np.full(201, 1 / 6))
@@ -79,7 +79,7 @@ def test_the_histogram_is_a_density(path):
     assert heights[2] == 0
 
 
-def test_samples_that_are_no_number_are_counted_in_red(path):
+def test_the_number_of_non_finite_samples_is_shown(path):
     save_line_sheet(path, SAMPLES, X)
     red = (0.839, 0.153, 0.157)
     assert count(path, red) == 0
@@ -87,11 +87,11 @@ def test_samples_that_are_no_number_are_counted_in_red(path):
     broken[:3, 0] = np.nan, np.inf, -np.inf
     save_line_sheet(path, broken, X)
     assert count(path, red) > 50
-    save_line_sheet(path, np.full((3, 1), np.nan), X)  # nothing to draw is drawn as nothing
+    save_line_sheet(path, np.full((3, 1), np.nan), X)  # an empty histogram
     assert count(path, red) > 50
 
 
-def test_the_bytes_depend_on_the_samples_alone(tmp_path):
+def test_the_bytes_depend_on_the_samples_only(tmp_path):
     import matplotlib
 
     save_line_sheet(tmp_path / "a.png", SAMPLES, X)
@@ -113,13 +113,13 @@ def test_the_bytes_depend_on_the_samples_alone(tmp_path):
     (SAMPLES, {"density": np.zeros(5)}, ShapeError, r"density has shape \(5,\); expected \(201,\), a value at each x"),
     (SAMPLES, {"answers": np.zeros(5)}, ShapeError, r"answers has shape \(5,\)"),
 ])  # fmt: skip
-def test_what_does_not_fit_is_refused(path, samples, curves, error, message):
+def test_arguments_that_do_not_fit_are_refused(path, samples, curves, error, message):
     with pytest.raises(error, match=message):
         save_line_sheet(path, samples, X, **curves)
     assert not path.exists()
 
 
-def test_a_folder_that_is_missing_is_named(tmp_path):
+def test_a_missing_folder_is_named(tmp_path):
     with pytest.raises(RunError, match=r"nowhere/sheet.png: cannot be written: No such file"):
         save_line_sheet(tmp_path / "nowhere" / "sheet.png", SAMPLES, X)
 
@@ -127,7 +127,7 @@ def test_a_folder_that_is_missing_is_named(tmp_path):
 # --- a run ---------------------------------------------------------------------------------------------------
 
 
-def test_a_run_draws_one_sheet_an_epoch_all_on_one_axis(tmp_path):
+def test_all_sheets_of_a_run_have_one_axis(tmp_path):
     config = load_experiment("gaussian", ["training.epochs=2", "output.samples=100"])
     folder, training = start(config, load("gaussian"), tmp_path / "run")
     run(folder, training)
@@ -139,7 +139,7 @@ def test_a_run_draws_one_sheet_an_epoch_all_on_one_axis(tmp_path):
     assert generator.training is False
 
 
-def test_watching_does_not_change_the_game(tmp_path):
+def test_drawing_does_not_change_the_training(tmp_path):
     config = load_experiment("gaussian", ["training.epochs=1"])
     folder, training = start(config, load("gaussian"), tmp_path / "run")
     run(folder, training, Limits(steps=50))

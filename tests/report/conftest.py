@@ -1,4 +1,4 @@
-"""Run folders as a training run leaves them, without training."""
+"""Run folders like those of training, made without training."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tinygan.runs.run_folder import RunFolder
 
 
 def _metrics_of(epoch, **changes):
-    """Return a record with the fields of `Training.metrics`; the game moves towards its equilibrium."""
+    """Return a record with the fields of `Training.metrics`, near the equilibrium at late epochs."""
     away = math.exp(-epoch / 10)
     return {
         "epoch": epoch,

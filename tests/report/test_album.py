@@ -1,4 +1,4 @@
-"""The album is small, spread over the run, and survives whatever lies among the samples."""
+"""The album is small, spread over the run, and ignores other files among the samples."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_the_chosen_epochs(epochs, most):
 
 
 @pytest.mark.parametrize("every", [1, 10, 50])
-def test_eight_to_twelve_of_many(every):
+def test_8_to_12_of_many_epochs_are_chosen(every):
     for last in range(40 * every, 60 * every, every):
         assert 8 <= len(spread(range(0, last, every), 12)) <= 12
 
@@ -42,14 +42,14 @@ def test_sheets_are_read_whole(make_run):
     assert album.damaged == album.too_large == []
 
 
-def test_width_and_height_are_told_apart(make_run):
+def test_width_and_height_of_a_sheet(make_run):
     run = make_run()
-    save_sheet(sheet_path(run, 1), np.zeros((3, 64)), (8, 8), columns=3)
+    save_sheet(sheet_path(run, 1), np.zeros((5, 64)), (8, 8))
     (sheet,) = collect_sheets(run).sheets
-    assert (sheet.width, sheet.height) == (104, 36)
+    assert (sheet.width, sheet.height) == (104, 70)
 
 
-def test_large_sheets_make_fewer_and_the_newest_stays(make_run, monkeypatch):
+def test_fewer_large_sheets_are_shown_and_the_newest_stays(make_run, monkeypatch):
     run = make_run(sheets=range(10))
     size = max(path.stat().st_size for path in run.samples_path.iterdir())
     for room, expected in [(11, 10), (6, 5), (1, 1)]:
@@ -96,7 +96,7 @@ def test_a_folder_or_a_dead_link_with_the_name_of_a_sheet(make_run):
     assert album.damaged == ["epoch-000001.png", "epoch-000002.png"]
 
 
-def test_a_small_file_may_not_hold_a_picture_that_fills_the_memory(make_run, monkeypatch):
+def test_a_small_file_of_a_huge_picture_is_refused(make_run, monkeypatch):
     run = make_run(sheets=[0])
     save_sheet(sheet_path(run, 1), np.zeros((100, 64)), (8, 8))
     monkeypatch.setattr(module, "MOST_PIXELS", 70 * 70)
@@ -105,7 +105,7 @@ def test_a_small_file_may_not_hold_a_picture_that_fills_the_memory(make_run, mon
     assert album.damaged == ["epoch-000001.png"]
 
 
-def test_a_sheet_that_is_a_pipe_is_left_out_and_not_waited_for(make_run):
+def test_a_sheet_that_is_a_pipe_is_left_out(make_run):
     run = make_run()
     os.mkfifo(run.samples_path / "epoch-000001.png")
     assert collect_sheets(run).damaged == ["epoch-000001.png"]

@@ -1,4 +1,4 @@
-"""A chart shows its numbers at their heights, owns its names, and leaves matplotlib as it was."""
+"""A chart has its values at the right heights and unique ids, and does not change matplotlib."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def heights(svg, colour):
     return [float(y) for path in paths for y in re.findall(r"[ML] [\d.-]+ ([\d.-]+)", path)]
 
 
-def test_the_drawing_is_a_well_formed_element_and_fetches_nothing():
+def test_the_svg_is_well_formed_and_loads_nothing():
     svg = draw_chart(chart_of([1, 2, 3]), 'a <"description"> & more')
     root = ElementTree.fromstring(svg)
     assert root.tag == "svg"
@@ -41,7 +41,7 @@ def test_the_drawing_is_a_well_formed_element_and_fetches_nothing():
     assert all(target.startswith("#loss-") for target in re.findall(r'href="([^"]*)', svg))
 
 
-def test_ids_bear_the_name_of_the_chart_and_every_link_has_its_target():
+def test_ids_begin_with_the_chart_name_and_links_resolve():
     svg = draw_chart(chart_of([1, 2], name="first"), "")
     other = draw_chart(chart_of([1, 2], name="second"), "")
     ids = set(re.findall(r'\bid="([^"]*)', svg))
@@ -50,7 +50,7 @@ def test_ids_bear_the_name_of_the_chart_and_every_link_has_its_target():
     assert set(re.findall(r'(?:href="|url\()#([^")]*)', svg)) <= ids
 
 
-def test_every_colour_is_left_to_the_page():
+def test_every_colour_is_a_variable_of_the_page():
     references = [Reference("half", "1/2", "ink", 0.5), Reference("two", "2", "value", 2.0)]
     svg = draw_chart(chart_of([1, 2, 3], references=references), "")
     assert re.findall("#[0-9a-f]{6}", svg) == []
@@ -58,20 +58,20 @@ def test_every_colour_is_left_to_the_page():
         assert f"var(--{name})" in svg
 
 
-def test_a_line_goes_up_where_the_numbers_do():
+def test_a_line_rises_with_its_values():
     y = heights(draw_chart(chart_of([1, 3, 2]), ""), "d")
     assert len(y) == 3
-    assert y[1] < y[2] < y[0]  # SVG counts downwards
+    assert y[1] < y[2] < y[0]  # in SVG, y increases downwards
     assert (y[0] - y[1]) == pytest.approx(2 * (y[0] - y[2]), abs=1e-3)
 
 
-def test_a_logarithmic_line_rises_by_equal_steps_and_drops_what_has_no_logarithm():
+def test_a_logarithmic_line_omits_values_without_a_logarithm():
     y = heights(draw_chart(chart_of([1, 10, 100, 0, -5], logarithmic=True), ""), "d")
     assert len(y) == 3
     assert y[0] - y[1] == pytest.approx(y[1] - y[2], abs=1e-3)
 
 
-def test_a_reference_is_at_its_level_and_in_view_although_the_line_is_far_away():
+def test_a_reference_is_visible_far_from_the_line():
     svg = draw_chart(chart_of([9, 10], references=[Reference("log-4", "log 4", "g", 1.386)]), "")
     (group,) = re.findall(r'<g id="loss-reference-log-4">(.*?)</g>', svg, re.DOTALL)
     assert "stroke: var(--g)" in group
@@ -81,7 +81,7 @@ def test_a_reference_is_at_its_level_and_in_view_although_the_line_is_far_away()
     assert max(heights(svg, "d")) < level.pop() < HEIGHT
 
 
-def test_limits_are_kept():
+def test_the_axis_has_the_given_limits():
     svg = draw_chart(chart_of([0.4, 0.6], limits=(0, 1)), "")
     assert re.search(r">0</text>.*>1</text>", svg, re.DOTALL)
     top = draw_chart(chart_of([0.0998, 0.0997], limits=(0, None)), "")
@@ -116,7 +116,7 @@ def test_an_unbroken_line_has_no_dots():
     assert not re.search(r'<path id="[^"]*" d="[^"]*C', draw_chart(chart_of([1.0, 2.0, 3.0]), ""))
 
 
-def test_the_same_chart_gives_the_same_text_whatever_the_settings_and_the_threads():
+def test_equal_charts_give_equal_text():
     chart = chart_of([1, 2, 3])
     before = dict(matplotlib.rcParams)
     expected = draw_chart(chart, "")
@@ -147,7 +147,7 @@ def test_thinning_keeps_ends_extremes_and_gaps(y, most):
     assert len(kept_x) <= max(most, 3 * (most // 2) + 2)
 
 
-def test_a_short_line_is_left_alone():
+def test_a_short_line_is_not_thinned():
     x = np.arange(10.0)
     assert thinned(x, x, 10)[0] is x
 

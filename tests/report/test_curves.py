@@ -1,4 +1,4 @@
-"""The right numbers are on the right chart, beside the right references."""
+"""Each chart has its values and its references."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_the_minimax_generator_ends_at_minus_log_2(charts_of):
     charts, _ = charts_of("minimax")
     reference = charts["losses"].references[1]
     assert (reference.level, reference.label) == (-math.log(2), "−log 2 = −0.693")
-    assert "G's −log 2," in charts["losses"].reading
+    assert "G's −log 2;" in charts["losses"].reading
 
 
 def test_each_reference_has_the_colour_of_its_line(charts_of):
@@ -63,7 +63,7 @@ def test_each_reference_has_the_colour_of_its_line(charts_of):
         assert [r.colour for r in charts[name].references] == [line.colour for line in charts[name].lines]
 
 
-def test_no_momentum_no_chart(charts_of):
+def test_without_momentum_there_is_no_momentum_chart(charts_of):
     assert "momentum" not in charts_of()[0]
 
 
@@ -74,11 +74,11 @@ def test_equal_rates_are_one_line(charts_of):
 
 
 @pytest.mark.parametrize("value", [None, "1", True, [1], math.nan, math.inf, -math.inf, 10**400])
-def test_what_is_no_finite_number_is_a_gap(value):
+def test_non_finite_values_are_gaps(value):
     assert np.array_equal(column([{"a": 1}, {"a": value}, {}], "a"), [1, math.nan, math.nan], equal_nan=True)
 
 
-def test_only_judged_epochs_have_a_validation():
+def test_the_validation_chart_has_validated_epochs_only():
     records = [{"epoch": 1}, {"epoch": 2, "validation_log_likelihood": -5.0}, {"epoch": 3}]
     records += [{"epoch": 4, "validation_log_likelihood": 7.5}, {"epoch": 5, "validation_log_likelihood": None}]
     chart = training_charts(records, "minimax")[-1]

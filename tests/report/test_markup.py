@@ -1,4 +1,4 @@
-"""Nothing that comes through `text` can become markup."""
+"""Text of `text` cannot become markup."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Recorder(HTMLParser):
 
 
 @given(st.text(st.characters(exclude_categories=["Cs", "Cc"])))
-def test_text_comes_out_as_it_went_in(value):
+def test_text_is_preserved(value):
     assert Recorder(f"<p>{text(value)}<br>").events == [("p", {}), *([value] if value else []), ("br", {})]
 
 
@@ -42,7 +42,7 @@ def test_any_text_is_safe_between_tags_and_in_attributes(value):
     text(value).encode()
 
 
-def test_what_html_has_no_place_for_is_shown_as_replaced():
+def test_characters_not_allowed_in_html_are_replaced():
     assert text("a\x00\x1b\x7f\x9f\ud800b\n\tc") == "a\ufffd\ufffd\ufffd\ufffd\ufffdb\n\tc"
     assert text(None) == "None"
 
@@ -55,7 +55,7 @@ def test_a_table_marks_headings_and_numbers():
 
 
 @given(st.binary(), ANY_TEXT)
-def test_a_picture_carries_its_bytes(png, description):
+def test_a_picture_contains_its_bytes(png, description):
     ((tag, attributes),) = Recorder(picture(png, 3, 2, description)).events
     assert tag == "img"
     head, data = attributes["src"].split(",")

@@ -1,4 +1,4 @@
-"""The report is one well-formed page with everything in it, whatever state the run is in."""
+"""The report is one complete, well-formed page for every state of a run."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ VOID = {"meta", "img", "br", "link", "input", "hr", "source", "base"}
 
 
 class Page(HTMLParser):
-    """Reads a report; fails on a tag that is not closed in its place."""
+    """Read a report; fail on a tag that is not closed properly."""
 
     def __init__(self, source):
         super().__init__()
@@ -80,7 +80,7 @@ RUNS = {
 
 
 @pytest.mark.parametrize("state", RUNS)
-def test_every_state_of_a_run_makes_a_whole_page_that_fetches_nothing(make_run, state):
+def test_every_state_of_a_run_gives_a_complete_page(make_run, state):
     page = report_of(make_run(**RUNS[state]))
     ids = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
     assert len(ids) == len(set(ids))
@@ -107,14 +107,14 @@ def test_every_state_of_a_run_makes_a_whole_page_that_fetches_nothing(make_run, 
     assert page.open == []
 
 
-def test_the_page_changes_with_the_scheme_and_the_screen(make_run):
+def test_the_page_adapts_to_scheme_and_screen(make_run):
     source = report_of(make_run()).source
     assert "prefers-color-scheme: dark" in source
     assert '<meta name="viewport" content="width=device-width' in source
     assert '<meta name="color-scheme" content="light dark">' in source
 
 
-def test_a_run_that_just_began_says_so(make_run):
+def test_the_report_of_a_new_run(make_run):
     page = report_of(make_run())
     assert "The first epoch is not complete yet." in page.text
     assert "No samples have been drawn yet." in page.text
@@ -124,17 +124,18 @@ def test_a_run_that_just_began_says_so(make_run):
 
 def test_the_state_of_the_game_in_words(make_run):
     text = report_of(make_run(epochs=30)).text
-    assert "After 30 epochs, D tells data from samples 52 % of the time; at the equilibrium of the game" in text
-    assert "it would be 50 %, a coin toss." in text
+    assert "After 30 epochs, D classifies 52 % of data and samples correctly. At the equilibrium of the game" in text
+    assert "it would be 50 %, pure chance." in text
 
 
-def test_an_unfinished_run_says_how_far_it_got(make_run):
-    assert "After 1 of 400 epochs, D tells" in report_of(make_run(epochs=1, overrides=["training.epochs=400"])).text
+def test_the_report_of_an_unfinished_run(make_run):
+    run = make_run(epochs=1, overrides=["training.epochs=400"])
+    assert "After 1 of 400 epochs, D classifies" in report_of(run).text
 
 
-def test_a_broken_run_says_where_it_broke(make_run):
+def test_the_report_of_a_broken_run_names_the_epoch(make_run):
     page = report_of(make_run(**RUNS["broken"]))
-    assert "In epoch 4 a loss stopped being a number" in page.text
+    assert "In epoch 4 a loss became infinite or nan" in page.text
     assert "D: not a number" in page.text
 
 
@@ -151,12 +152,12 @@ def test_samples_from_the_first_to_the_newest(make_run):
     assert page.all("img")[0]["alt"] == "Sheet of 100 samples after 30 epochs"
 
 
-def test_the_sheets_of_plain_numbers_are_drawings_and_are_read_as_such(make_run):
+def test_the_sheets_of_single_numbers_are_explained(make_run):
     runs = [make_run(epochs=2, sheets=range(3), experiment=name) for name in ("digits", "gaussian")]
     pictures, line = map(report_of, runs)
-    assert "One place on the sheets always shows" in pictures.text
-    assert "One place on the sheets always shows" not in line.text
-    assert "Green, the histogram of what G makes" in line.text
+    assert "The same position on every sheet" in pictures.text
+    assert "The same position on every sheet" not in line.text
+    assert "Green: the histogram of G(z)" in line.text
     assert line.all("img")[0]["alt"] == "Histogram of 10000 samples after 2 epochs"
     assert [page.source.count('class="sheets drawing"') for page in (pictures, line)] == [0, 1]
     assert [page.source.count('class="newest drawing"') for page in (pictures, line)] == [0, 1]
@@ -166,7 +167,7 @@ def test_the_sheets_of_plain_numbers_are_drawings_and_are_read_as_such(make_run)
 def test_sheets_that_cannot_be_shown_are_named(make_run):
     run = make_run(sheets=[0, 1])
     sheet_path(run, 1).write_bytes(b"no picture")
-    assert "no whole PNG files: epoch-000001.png." in report_of(run).text
+    assert "damaged or not PNG files: epoch-000001.png." in report_of(run).text
 
 
 def test_curves_and_their_references(make_run):
@@ -183,7 +184,7 @@ def test_curves_and_their_references(make_run):
     assert label.endswith("dashed line: log 4 = 1.386; dashed line: log 2 = 0.693")
 
 
-def test_minimax_has_its_own_reference(make_run):
+def test_minimax_has_another_reference(make_run):
     page = report_of(make_run(epochs=2, overrides=["training.objective=minimax"]))
     assert ">−log 2 = −0.693</li>" in page.source
     assert ">log 2 = 0.693" not in page.source
@@ -215,13 +216,13 @@ def test_long_times(make_run, seconds, expected):
     assert f"1 epoch took {expected}." in report_of(run).text
 
 
-def test_how_to_run_it_again(make_run):
+def test_the_command_to_run_it_again(make_run):
     run = make_run(epochs=1, overrides=["seed=77"])
     page = report_of(run)
     assert "tinygan train config.toml --out ../again" in page.text
     assert "The seed, 77," in page.text
     assert f"<pre>{html.escape(run.config_path.read_text())}</pre>" in page.source
-    assert str(run.path.parent) not in page.source  # reports are shown around
+    assert str(run.path.parent) not in page.source  # reports are given to other people
     assert "--data" not in page.text
 
 
@@ -233,7 +234,7 @@ def test_the_command_keeps_the_data_and_the_device_of_the_run(make_run):
     assert "add --data" not in page.text
 
 
-def test_a_data_set_that_is_not_in_the_package_needs_its_folder(make_run):
+def test_the_command_names_data_that_need_files(make_run):
     assert "add --data" in report_of(make_run(experiment="mnist")).text
 
 
@@ -288,7 +289,7 @@ def test_ten_thousand_epochs_stay_small(make_run):
 # --- refusals ----------------------------------------------------------------------------------------------
 
 
-def test_records_of_something_else_are_passed_over(make_run):
+def test_other_records_are_ignored(make_run):
     run = make_run()
     run.append_metrics({"step": 1, "loss": 0.5})
     run.append_metrics({"epoch": None})
@@ -296,14 +297,14 @@ def test_records_of_something_else_are_passed_over(make_run):
     assert "The first epoch is not complete yet." in report_of(run).text
 
 
-def test_a_damaged_record_is_refused_by_name(make_run):
+def test_a_damaged_record_is_named(make_run):
     run = make_run(epochs=1)
     run.metrics_path.write_bytes(b"not json\n")
     with pytest.raises(RunError, match=r"metrics.jsonl, line 1: expected JSON"):
         write_report(run)
 
 
-def test_a_configuration_that_is_none_is_refused_by_name(make_run):
+def test_a_damaged_configuration_is_named(make_run):
     run = make_run()
     run.config_path.write_text("name = 3\n")
     with pytest.raises(ConfigError, match=r"config.toml"):

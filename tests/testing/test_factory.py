@@ -1,4 +1,4 @@
-"""The factory is worth what it catches: operations with one bug each, and the test of the class that must fail."""
+"""Operations with one bug each: the matching test of the class must fail."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from tinygan.testing import Call, Calls, arrays, call, elementwise, operation_te
 
 
 class Scale(tg.Operation):
-    """y = 3 x, correctly; every class below breaks one thing."""
+    """y = 3 x, which is correct; every class below has one bug."""
 
     def forward(self, B, x):
         self.save(x)
@@ -101,7 +101,7 @@ class RefusesEmpty(Scale):
 
 
 class Shared(tg.Tensor):
-    """A result whose gradients are the upstream gradient itself."""
+    """Its gradients are the upstream gradient itself."""
 
     def __init__(self, data, source):
         super().__init__(data)
@@ -164,7 +164,7 @@ def test_a_bug_of_the_second_order():
         tests.test_second_order()
 
 
-def test_numbers_that_promote():
+def test_numbers_that_promote_are_found():
     def add(a, b):
         return F.add(a, tg.tensor(b) if isinstance(b, np.float64) else b)
 
@@ -204,7 +204,7 @@ def all_tests(cls):
         operation_test(lambda x: x.reshape(-1), np.ravel, call(arrays()), view=True),
     ],
 )
-def test_without_a_bug_nothing_fails(cls):
+def test_correct_operations_pass(cls):
     for name in all_tests(cls):
         getattr(cls(), name)()
 
@@ -228,7 +228,7 @@ def test_the_class_is_named_after_the_operation():
     cls = operation_test(F.exp, np.exp, elementwise(1))
     assert cls.__name__ == "Test_exp"
     assert cls.__doc__ == "Tests of exp."
-    assert cls.test_memory.__doc__.startswith("Gradients share memory with nothing")
+    assert cls.test_memory.__doc__.startswith("Check that gradients share no memory")
 
 
 def test_options_reach_gradcheck():

@@ -8,13 +8,13 @@ from hypothesis import strategies as st
 
 
 def weights(smallest: float) -> st.SearchStrategy[float]:
-    """Weights of one point, evenly over the orders of magnitude."""
+    """Weights of one point, log-uniform."""
     return st.floats(np.log(smallest), 0).map(lambda exponent: float(np.exp(exponent)))
 
 
 @st.composite
 def distributions(draw: Any, n: int, smallest: float = 1e-300, zeros: bool = True) -> Any:
-    """Masses of n points, some of them 0, the others over all orders of magnitude down to `smallest`."""
+    """Masses of n points: some are 0, the others are log-uniform from `smallest`."""
     one = weights(smallest)
     masses = np.array(draw(st.lists(one | st.just(0.0) if zeros else one, min_size=n, max_size=n)))
     masses[draw(st.integers(0, n - 1))] = 1.0  # not all are 0
@@ -23,7 +23,7 @@ def distributions(draw: Any, n: int, smallest: float = 1e-300, zeros: bool = Tru
 
 @st.composite
 def pairs(draw: Any, smallest: float = 1e-300, zeros: bool = True) -> Any:
-    """Two distributions over up to 12 points: unrelated, or so close that they differ in the last digits only."""
+    """Two distributions over up to 12 points: unrelated, or different in the last digits only."""
     p = draw(distributions(draw(st.integers(1, 12)), smallest, zeros))
     if draw(st.booleans()):
         return p, draw(distributions(len(p), smallest, zeros))

@@ -73,7 +73,7 @@ def test_equation_6_by_quadrature(a: float, s: float, b: float, t: float) -> Non
     assert abs(theory.criterion(p, q) - (-LOG_4 + 2 * theory.js_divergence(p, q))) < 1e-10
 
 
-def test_equation_6_for_densities_that_are_infinite_at_their_ends() -> None:
+def test_equation_6_for_densities_infinite_at_their_ends() -> None:
     p, q = stats.beta(0.5, 0.5), stats.gamma(0.3)
     assert abs(theory.criterion(p, q) - (-LOG_4 + 2 * theory.js_divergence(p, q))) < 1e-9
 
@@ -105,7 +105,7 @@ def test_proposition_1_by_quadrature() -> None:
 # ---------------------------------------------------------------------- D* as a function
 
 
-def test_equation_2_of_two_gaussians_is_a_sigmoid_however_far_out() -> None:
+def test_equation_2_of_two_gaussians_is_a_sigmoid() -> None:
     d = theory.optimal_discriminator(NORMAL, stats.norm(1, 1))
     x = np.array([[-1e3, -60.0, -1.0], [0.5, 2.0, 60.0]])  # at 60 both densities are rounded to 0
     np.testing.assert_allclose(d(x), expit(0.5 - x), rtol=1e-9, atol=1e-16)
@@ -173,20 +173,20 @@ def test_a_pole_inside_needs_a_point() -> None:
     assert theory.optimal_discriminator(pole, lambda x: 0.5, support=(-1, 1), points=[0])(0.0) == 1
 
 
-def test_a_zero_at_a_single_point_costs_nothing() -> None:
+def test_a_zero_at_a_single_point_does_not_matter() -> None:
     found = theory.kl_divergence(lambda x: 0.5, lambda x: 1.5 * x * x, support=(-1, 1))
     assert found == pytest.approx(2 - math.log(3), abs=1e-9)
 
 
-def test_a_density_rounded_to_0_in_its_tail_is_not_taken_for_one_without_mass() -> None:
+def test_a_tail_rounded_to_0_still_has_mass() -> None:
     def narrow(x: Any) -> Any:  # exactly 0 beyond 19
         return standard_normal(2 * x) * 2
 
     assert theory.kl_divergence(standard_normal, narrow) == pytest.approx(kl_of_gaussians(0, 1, 0, 0.5), abs=1e-7)
 
 
-def test_an_integral_without_end_is_refused() -> None:
-    with pytest.raises(DistributionError, match=r"kl_divergence: the integral .* did not settle.* may be infinite"):
+def test_a_divergent_integral_is_refused() -> None:
+    with pytest.raises(DistributionError, match=r"kl_divergence: the integral .* did not converge.* may be infinite"):
         theory.kl_divergence(lambda x: x**-1.5 / 2, stats.expon(1), support=(1, math.inf))
 
 
@@ -200,7 +200,7 @@ def test_a_certain_and_wrong_d_is_minus_infinity() -> None:
     assert theory.value(p, q, lambda x: x > 1) == -math.inf
 
 
-def test_no_answer_is_asked_for_where_neither_density_has_mass() -> None:
+def test_d_is_not_called_where_neither_density_has_mass() -> None:
     p, q = stats.uniform(0, 1), stats.uniform(5, 1)
     assert theory.value(p, q, theory.optimal_discriminator(p, q)) == pytest.approx(0, abs=1e-12)  # nan between them
 
@@ -214,6 +214,6 @@ def test_no_answer_is_asked_for_where_neither_density_has_mass() -> None:
         (2.0, r"value: d\(.*\) is 2; expected a probability"),
     ],
 )
-def test_what_is_no_discriminator_is_refused(d: Any, words: str) -> None:
+def test_d_that_is_not_a_discriminator_is_refused(d: Any, words: str) -> None:
     with pytest.raises(DistributionError, match=words):
         theory.value(NORMAL, SHIFTED, d)

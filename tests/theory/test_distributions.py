@@ -1,4 +1,4 @@
-"""What is no distribution is refused, in words that say what to do."""
+"""Arguments that are not distributions are refused; the message says what to do."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def refusal(*arguments: Any, **keywords: Any) -> str:
     "wrong",
     [[], [0.5, 0.6], [1.5, -0.5], [math.nan, 1], [math.inf, 0], [[0.5, 0.5]], 1.0, "half", None, [[1.0], 0.0], [1j]],
 )
-def test_every_function_refuses_what_is_no_distribution_in_either_place(
+def test_every_function_checks_both_distributions(
     function: Callable[..., Any], wrong: Any
 ) -> None:
     for arguments in ((wrong, [0.5, 0.5]), ([0.5, 0.5], wrong)):
@@ -64,7 +64,7 @@ def test_masses_rounded_to_float32_pass(n: int, seed: int) -> None:
     assert abs(theory.criterion(p, tg.tensor(p)) + math.log(4)) < 1e-12
 
 
-def test_the_words_for_masses() -> None:
+def test_messages_for_masses() -> None:
     assert refusal([0.5, 0.4], [0.5, 0.5]) == (
         "criterion: p_data sums to 0.9; expected masses that sum to 1 within 1e-06; divide them by their sum"
     )
@@ -77,20 +77,20 @@ def test_the_words_for_masses() -> None:
     assert "p_data is 'half'; expected real numbers, as in [0.5, 0.5]" in refusal("half", [1.0])
     assert "p_data is an array of complex128; expected real numbers" in refusal(np.ones(1, complex), [1.0])
     assert refusal([0.5, 0.5], [0.2, 0.3, 0.5]) == (
-        "criterion: p_data has 2 masses and p_g has 3; expected masses of the same points in the same order; give a "
-        "point that one of them lacks the mass 0"
+        "criterion: p_data has 2 masses and p_g has 3; expected masses of the same points in the same order; "
+        "where one of them lacks a point, give it the mass 0"
     )
     assert "p_g is a list of masses and p_data a density; expected two of one kind" in refusal(NORMAL, [1.0])
 
 
-def test_the_words_for_densities() -> None:
+def test_messages_for_densities() -> None:
     assert "p_data is a discrete distribution of scipy.stats; expected masses or a density; give" in refusal(
         stats.poisson(3), NORMAL
     )
     assert "p_data is a multivariate_normal_frozen, which has no support()" in refusal(
         stats.multivariate_normal([0, 0]), NORMAL
     )
-    assert "p_data has the support (nan, nan); scipy.stats says so of parameters out of range" in refusal(
+    assert "p_data has the support (nan, nan): its parameters are out of range for scipy.stats" in refusal(
         stats.norm(0, -1), NORMAL
     )
     for several in (stats.norm([0, 1], 1), stats.gamma):
@@ -104,15 +104,15 @@ def test_the_words_for_densities() -> None:
     )
     assert "p_g is negative or nan at x = " in refusal(NORMAL, lambda x: -1.0)
     assert "p_g is negative or nan at x = " in refusal(NORMAL, lambda x: math.nan)
-    assert "p_g: the integral from 0 to 1 did not settle" in refusal(NORMAL, lambda x: 1 / x, support=(0, 1))
+    assert "p_g: the integral from 0 to 1 did not converge" in refusal(NORMAL, lambda x: 1 / x, support=(0, 1))
     assert ") has shape (2,); expected one number for one x" in refusal(NORMAL, lambda x: [0.5, 0.5])
 
 
 @pytest.mark.parametrize("support", [(1, 0), (0, 0), (0, math.nan), 3, "ab", (0, 1, 2)])
-def test_the_words_for_support(support: Any) -> None:
+def test_messages_for_support(support: Any) -> None:
     assert "; expected (a, b) with a < b, as in (0, math.inf)" in refusal(lambda x: 1.0, NORMAL, support=support)
 
 
 @pytest.mark.parametrize("points", [3, ["a"], None])
-def test_the_words_for_points(points: Any) -> None:
+def test_messages_for_points(points: Any) -> None:
     assert "; expected a list of numbers" in refusal(NORMAL, NORMAL, points=points)

@@ -23,12 +23,12 @@ DATA = st.data()
 
 
 def bernoulli_kl(a: Any, b: Any) -> Any:
-    """KL between two answers of D, each the probability of "data"."""
+    """KL between two Bernoulli distributions, given by the probability D of "data"."""
     return np.array([entropy([x, 1 - x], [y, 1 - y]) for x, y in zip(a, b, strict=True)])
 
 
 def tensor_value(p: Any, q: Any, d: tg.Tensor) -> tg.Tensor:
-    """Equation 1 once more, differentiable."""
+    """Equation 1, differentiable."""
     return (p * F.log(d) + q * F.log(1 - d)).sum()
 
 
@@ -44,7 +44,7 @@ def test_equation_1_of_an_undecided_d_is_minus_log_4() -> None:
     assert theory.value([0.2, 0.8], [1.0, 0.0], 0.5) == pytest.approx(-LOG_4, abs=1e-15)
 
 
-def test_equation_1_counts_no_answer_where_there_is_no_mass() -> None:
+def test_equation_1_ignores_d_where_there_is_no_mass() -> None:
     assert theory.value([1, 0, 0], [0, 1, 0], [1, 0, math.nan]) == 0  # 0 log 0 = 0, twice
 
 
@@ -86,15 +86,15 @@ def test_proposition_1_no_discriminator_has_a_higher_value(strategies: Any, data
 
 
 @given(DATA)
-def test_proposition_1_what_another_d_loses_is_a_divergence_from_d_star(strategies: Any, data: Any) -> None:
+def test_proposition_1_another_d_loses_a_divergence_from_d_star(strategies: Any, data: Any) -> None:
     p, q = data.draw(strategies.pairs())
     d = np.array(data.draw(st.lists(st.floats(1e-6, 1 - 1e-6), min_size=len(p), max_size=len(p))))
-    loss = np.nansum((p + q) * bernoulli_kl(theory.optimal_discriminator(p, q), d))  # nan times 0, off the supports
+    loss = np.nansum((p + q) * bernoulli_kl(theory.optimal_discriminator(p, q), d))  # nan times 0, outside the supports
     assert theory.criterion(p, q) - theory.value(p, q, d) == pytest.approx(loss, abs=1e-11)
 
 
 @given(DATA)
-def test_proposition_1_the_derivative_by_d_vanishes_at_d_star_and_only_there(strategies: Any, data: Any) -> None:
+def test_proposition_1_the_derivative_vanishes_only_at_d_star(strategies: Any, data: Any) -> None:
     p, q = data.draw(strategies.pairs(smallest=1e-4, zeros=False))
     d = tg.tensor(theory.optimal_discriminator(p, q), dtype="float64", requires_grad=True)
     np.testing.assert_allclose(tg.grad(tensor_value(p, q, d), d).numpy(), 0, atol=1e-11)
@@ -106,7 +106,7 @@ def test_proposition_1_the_derivative_by_d_vanishes_at_d_star_and_only_there(str
 
 @settings(max_examples=10)
 @given(DATA)
-def test_proposition_1_a_d_trained_by_gradient_ascent_approaches_d_star(strategies: Any, data: Any) -> None:
+def test_proposition_1_gradient_ascent_approaches_d_star(strategies: Any, data: Any) -> None:
     p, q = data.draw(strategies.pairs(smallest=1e-2, zeros=False))
     logits = tg.tensor(np.zeros(len(p)), dtype="float64", requires_grad=True)
     adam = optim.Adam([logits], lr=0.3)
@@ -142,7 +142,7 @@ def test_equation_5_two_divergences_from_the_average(strategies: Any, data: Any)
 
 
 @given(DATA)
-def test_equation_6_minus_log_4_plus_twice_the_jensen_shannon_divergence(strategies: Any, data: Any) -> None:
+def test_equation_6_minus_log_4_plus_twice_the_divergence(strategies: Any, data: Any) -> None:
     p, q = data.draw(strategies.pairs())
     assert abs(theory.criterion(p, q) - (-LOG_4 + 2 * theory.js_divergence(p, q))) < 1e-10
 
@@ -206,7 +206,7 @@ def test_the_arguments_are_left_as_they_are() -> None:
         ("half", "value: d is 'half'; expected real numbers"),
     ],
 )
-def test_what_is_no_discriminator_is_refused(d: Any, words: str) -> None:
+def test_d_that_is_not_a_discriminator_is_refused(d: Any, words: str) -> None:
     with pytest.raises(DistributionError, match=words):
         theory.value([0.5, 0.5], [0.25, 0.75], d)
 

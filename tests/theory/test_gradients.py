@@ -1,4 +1,4 @@
-"""What the paper says of gradients: both objectives of the generator (section 3), and through noise (section 2)."""
+"""The paper's statements on gradients: both objectives of the generator (section 3), and through noise (section 2)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tinygan import gan, nn, theory
 DATA = st.data()
 KINDS = ("minimax", "non-saturating")
 
-Z = ndtri((np.arange(200) + 0.5) / 200)  # noise that stands for N(0, 1): the middles of 200 equal shares
+Z = ndtri((np.arange(200) + 0.5) / 200)  # 200 points that represent N(0, 1): the medians of 200 equal shares
 
 
 # ---------------------------------------------------------------------- section 3: the two objectives
@@ -29,17 +29,17 @@ Z = ndtri((np.arange(200) + 0.5) / 200)  # noise that stands for N(0, 1): the mi
 
 @given(hnp.arrays(np.float64, st.integers(1, 5), elements=st.floats(-700, 700)))
 @pytest.mark.parametrize("kind", KINDS)
-def test_section_3_gradients_by_the_logit(kind: str, logits: Any) -> None:
+def test_section_3_gradients_with_respect_to_the_logit(kind: str, logits: Any) -> None:
     a = tg.tensor(logits, requires_grad=True)
     found = tg.grad(gan.generator_loss(a, kind), a).numpy() * a.size  # the loss is a mean
     np.testing.assert_allclose(found, -expit(logits) if kind == "minimax" else -(1 - expit(logits)), rtol=0, atol=1e-15)
 
 
 def generator_gradient(kind: str, centre: float, log_width: float) -> Any:
-    """The gradient by centre and log width of G(z) = centre + exp(log width) z, against D* for data from N(0, 1)."""
+    """The gradient with respect to centre and log width of G(z) = centre + exp(log width) z, with D* for N(0, 1)."""
     parameters = tg.tensor([centre, log_width], dtype="float64", requires_grad=True)
     x = parameters[0] + F.exp(parameters[1]) * Z
-    y = (x - centre) * math.exp(-log_width)  # of D*, the parameters are not G's to move
+    y = (x - centre) * math.exp(-log_width)  # D* is fixed: its parameters are not differentiated
     logits = -(x * x) / 2 + y * y / 2 + log_width  # log p_data - log p_g, of which D* is the sigmoid
     return tg.grad(gan.generator_loss(logits, kind), parameters).numpy()
 
@@ -57,10 +57,10 @@ def test_section_3_both_objectives_lead_to_where_p_g_is_p_data(kind: str, distan
 
 
 @given(DATA)
-def test_section_3_in_function_space_both_slopes_are_flat_exactly_at_p_data(strategies: Any, data: Any) -> None:
+def test_section_3_both_slopes_are_flat_only_at_p_data(strategies: Any, data: Any) -> None:
     p, q = data.draw(strategies.pairs(smallest=1e-6, zeros=False))
-    for slope in (lambda d: np.log1p(-d), lambda d: -np.log(d)):  # of E_g log(1 - D) and -E_g log D by p_g
-        # where the slope is flat, no shift of mass from point to point pays
+    for slope in (lambda d: np.log1p(-d), lambda d: -np.log(d)):  # of E_g log(1 - D) and -E_g log D in p_g
+        # where the slope is constant, moving mass between points changes nothing
         assert np.ptp(slope(theory.optimal_discriminator(p, p))) == 0
         assert np.ptp(slope(theory.optimal_discriminator(p, q))) >= abs(p - q).sum() / 4 - 1e-14
 
@@ -88,7 +88,7 @@ def smooth_network(inputs: int, seed: int) -> Callable[[tg.Tensor], tg.Tensor]:
 
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("inputs", [1, 2])
-def test_section_2_the_gradient_through_noise_comes_to_the_gradient_as_the_square_of_its_size(
+def test_section_2_the_error_falls_as_the_square_of_the_noise(
     inputs: int, seed: int
 ) -> None:
     f, x = smooth_network(inputs, seed), np.random.default_rng(seed).normal(size=inputs)

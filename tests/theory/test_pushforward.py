@@ -1,4 +1,4 @@
-"""The density that G gives to the line: by change of variables, and by the samples themselves."""
+"""The density of G(z): by change of variables, and by samples."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_the_masses_are_the_shares_of_evenly_spaced_z(values: Any, edges: Any) -
 
 
 @given(VALUES)
-def test_nothing_is_lost_between_edges_that_hold_all(values: Any) -> None:
+def test_masses_sum_to_1_if_the_edges_contain_all(values: Any) -> None:
     masses = pushforward(values, np.linspace(-4, 4, 30))
     assert masses.sum() == pytest.approx(1, abs=1e-12)
     assert (masses >= -1e-15).all()
@@ -45,12 +45,12 @@ def test_the_direction_of_z_does_not_matter_and_bins_add_up(values: Any, edges: 
 @given(VALUES, EDGES, st.floats(0.125, 8), st.floats(-5, 5))
 def test_a_change_of_units_changes_nothing(values: Any, edges: Any, scale: float, shift: float) -> None:
     masses = pushforward(values, edges)
-    # rounding may carry a value across an edge, so what is compared lies on a straight piece or off the edges
+    # rounding may move a value across an edge, so the compared values lie on a straight piece or away from the edges
     if not np.isin(values, edges).any():
         np.testing.assert_allclose(pushforward(scale * values + shift, scale * edges + shift), masses, atol=1e-9)
 
 
-def test_the_inverse_of_the_distribution_function_makes_the_distribution() -> None:
+def test_the_inverse_distribution_function_is_a_generator() -> None:
     edges = np.linspace(-2, 2, 41)
     errors = []
     for n in (1001, 10_001):
@@ -67,12 +67,12 @@ def test_p_g_is_high_where_g_contracts_and_low_where_it_expands() -> None:
     np.testing.assert_allclose(masses, [0.25, 0.5, 0.25], atol=1e-6)
 
 
-def test_a_constant_map_puts_all_mass_into_the_bin_that_begins_there() -> None:
+def test_a_constant_map_puts_all_mass_into_one_bin() -> None:
     assert pushforward([1.0, 1.0, 1.0], [0.0, 1.0, 2.0]).tolist() == [0, 1]
     assert pushforward([2.0, 2.0], [0.0, 1.0, 2.0]).tolist() == [0, 0]
 
 
-def test_the_widest_map_is_no_overflow() -> None:
+def test_the_widest_map_does_not_overflow() -> None:
     np.testing.assert_allclose(pushforward([-1.5e308, 1.5e308], [-1.5e308, 0, 0.75e308]), [0.5, 0.25])
     np.testing.assert_allclose(pushforward([0.0, 2.0], [-math.inf, 0.5, math.inf]), [0.25, 0.75])
 
@@ -88,6 +88,6 @@ def test_the_widest_map_is_no_overflow() -> None:
     ([1.0, 2.0], [0, math.nan], "increasing"),
     ("G", [0, 1], "pushforward: values is 'G'; expected real numbers"),
 ])  # fmt: skip
-def test_what_is_no_map_or_no_bins_is_refused(values: Any, edges: Any, words: str) -> None:
+def test_values_or_edges_that_do_not_fit_are_refused(values: Any, edges: Any, words: str) -> None:
     with pytest.raises(DistributionError, match=words):
         pushforward(values, edges)

@@ -13,7 +13,7 @@ INF = math.inf
 
 
 def integral(function: Callable[[Any], Any], low: float, high: float, *cuts: float) -> tuple[float, float]:
-    """The integral of one function of x, and its error."""
+    """Return the integral of a function of x, and its error."""
     totals, errors, _ = integrate(lambda anchor, distance: function(anchor + distance)[None], pieces(low, high, cuts))
     return totals[0], errors[0]
 
@@ -57,12 +57,12 @@ def test_a_heavy_tail(power: float) -> None:
 @pytest.mark.parametrize(
     "function", [lambda x: 1.0 + 0 * x, lambda x: 1 / (1 + x), lambda x: (1 + x) ** -0.5, lambda x: np.nan * x]
 )
-def test_an_integral_without_end_has_an_error(function: Any) -> None:
+def test_a_divergent_integral_has_a_large_error(function: Any) -> None:
     with np.errstate(all="ignore"):
         assert not integral(function, 0, INF)[1] < 1
 
 
-def test_all_functions_are_taken_on_the_pieces_that_one_needs() -> None:
+def test_all_functions_are_integrated_on_the_same_pieces() -> None:
     def rows(anchor: Any, distance: Any) -> Any:
         x = anchor + distance
         return np.array([0 * x, np.exp(-(((x - 0.7) / 1e-3) ** 2))])
@@ -76,7 +76,7 @@ def test_all_functions_are_taken_on_the_pieces_that_one_needs() -> None:
     assert again[0] == pytest.approx(totals[1], rel=1e-12)
 
 
-def test_the_pieces_leave_nothing_out() -> None:
+def test_the_pieces_cover_the_line() -> None:
     start = pieces(-1, 4, [0, 2.5])
     for panels in (start, halved(start)):
         anchor, distance, weight = points(panels)

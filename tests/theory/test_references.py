@@ -1,4 +1,4 @@
-"""Divergences of densities: right or refused. Closed forms, fine sums, and pairs that an integral may stumble over."""
+"""Divergences of densities are right or refused: closed forms, fine sums, and difficult integrals."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def normal(centre: float, width: float) -> Callable[[float], float]:
 
 
 def mixture(*parts: tuple[float, float, float]) -> Callable[[float], float]:
-    """Of (share, centre, width)."""
+    """A mixture density, from (share, centre, width) of each component."""
     densities = [(share, normal(centre, width)) for share, centre, width in parts]
     return lambda x: sum(share * density(x) for share, density in densities)
 
@@ -45,7 +45,7 @@ def draw_laplace(rng: Any) -> tuple[Any, Any, float]:
 
 def draw_uniform(rng: Any) -> tuple[Any, Any, float]:
     a, width, left, right = rng.normal(), *10 ** rng.uniform(-3, 3, 3)
-    if rng.random() < 0.3:  # q does not hold p
+    if rng.random() < 0.3:  # the support of q does not contain that of p
         return stats.uniform(a, width), stats.uniform(a + left, width + right), INF
     return stats.uniform(a, width), stats.uniform(a - left, left + width + right), math.log1p((left + right) / width)
 
@@ -127,7 +127,7 @@ def test_the_logarithms_are_those_of_scipy_where_it_has_digits() -> None:
 
 
 @pytest.mark.parametrize("q", [stats.landau(loc=6), stats.landau(loc=9), normal(0, 0.01), stats.rv_histogram])
-def test_a_logarithm_that_is_not_known_is_refused(q: Any) -> None:
+def test_an_unknown_logarithm_is_refused(q: Any) -> None:
     if q is stats.rv_histogram:  # really 0 between the bars
         q = stats.rv_histogram((np.array([1, 0, 1]), np.array([-9.0, 0, 1, 9])), density=False)
         assert theory.kl_divergence(stats.uniform(-1, 3), q) == INF
@@ -257,7 +257,7 @@ def test_a_d_that_is_rounded_where_it_cannot_matter(a: float) -> None:
 @pytest.mark.parametrize("a", [10, 100])
 def test_a_d_that_is_rounded_where_it_matters(a: float) -> None:
     p, q = stats.norm(1, 1), stats.norm(2, 1)
-    with pytest.raises(DistributionError, match=r"D .*give D by its logit, with logits=True"):
+    with pytest.raises(DistributionError, match=r"D .*give the logit of D, with logits=True"):
         theory.value(p, q, lambda x: float(expit(a * x)))
     found = theory.value(p, q, lambda x: a * x, logits=True)
     assert found == pytest.approx(value_of_logit(a, 2), rel=1e-9)
@@ -298,7 +298,7 @@ def test_a_d_that_is_certain_and_wrong_far_out() -> None:
     lambda x: normal(0, 1)(x) if np.ndim(x) == 0 else 0.3,
     lambda x: np.reshape(normal(0, 1)(float(np.sum(x))), (1, 1)),
 ])  # fmt: skip
-def test_each_x_is_judged_alone(function: Any) -> None:
+def test_each_x_is_evaluated_alone(function: Any) -> None:
     x = np.array([[-1.0, 0.0, 0.3], [1.0, 2.0, 4.0]])
     for p, q in ((function, stats.norm(1, 1)), (stats.norm(1, 1), function)):
         d = theory.optimal_discriminator(p, q)

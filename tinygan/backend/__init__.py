@@ -4,7 +4,7 @@
 fast.
 """
 
-from tinygan.backend.base import WATCHED, Array, Backend, Shape, adam_rates, wide
+from tinygan.backend.base import Array, Backend, Shape, adam_rates, wide
 from tinygan.backend.cupy import CupyBackend
 from tinygan.backend.numpy import NumpyBackend, blas_threads, keep_freed_memory
 from tinygan.backend.operands import DEFAULT_DTYPE, plain_array
@@ -13,7 +13,6 @@ from tinygan.backend.registry import backend_of, get_backend
 
 __all__ = [
     "DEFAULT_DTYPE",
-    "WATCHED",
     "Array",
     "Backend",
     "CupyBackend",

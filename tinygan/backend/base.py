@@ -24,9 +24,6 @@ import numpy as np
 Array = Any  # numpy.ndarray or cupy.ndarray: the one place where the two differ is the class of backend
 Shape = tuple[int, ...]
 
-# What a monitor averages over the steps of an epoch: see `Backend.watch`.
-WATCHED = ("discriminator_loss", "generator_loss", "d_real", "d_fake", "d_accuracy")
-
 
 def wide(x: Any) -> Any:
     """Return an array or a tensor of half precision in single precision, in which sums and counts are right.
@@ -222,11 +219,11 @@ class Backend:
         """(sigmoid(logits) - target) gloss / n."""
         return wide(gloss) / max(math.prod(logits.shape), 1) * (self.sigmoid(logits) - target)
 
-    # ------------------------------------------------------------------ monitors
+    # ------------------------------------------------------------------ running sums
 
-    def new_sums(self) -> Array:
-        """Return zeros in which `watch` keeps its sums, the number of steps, and the first step that was not finite."""
-        return self.xp.zeros(len(WATCHED) + 2)
+    def new_sums(self, count: int) -> Array:
+        """Return zeros for `count` running sums, the number of steps, and the first step that was not finite."""
+        return self.xp.zeros(count + 2)
 
     def set_sums(self, sums: Array, values: Sequence[float]) -> None:
         """Make the sums what `read_sums` once returned."""
@@ -236,15 +233,16 @@ class Backend:
         """Return the sums as Python numbers; this waits for the device."""
         return self.to_numpy(sums).tolist()
 
-    def watch(self, sums: Array, d_loss: Array, g_loss: Array, real: Array, fake: Array) -> None:
-        """Add what one step showed to the sums of `WATCHED`, from both losses and D's logits for data and samples.
+    def add_scores(self, sums: Array, first: Array, second: Array, positive: Array, negative: Array) -> None:
+        """Add one step to five running sums: two numbers, and three scores of a binary classifier.
 
-        A sum that is not finite stays so. Which step was the first (counted from 1; 0 is none) is noted too, for
-        whoever does not look at every step.
+        The scores are computed from its logits for examples of class 1 (`positive`) and of class 0 (`negative`): the
+        mean probability of class 1 over each of the two, and the balanced accuracy. A sum that is not finite stays so;
+        the first such step, counted from 1, is noted (0: every step was finite).
         """
         xp = self.xp
-        right = ((real > 0).mean() + (fake <= 0).mean()) / 2
-        terms = xp.stack([d_loss, g_loss, self.sigmoid(real).mean(), self.sigmoid(fake).mean(), right])
+        accuracy = ((positive > 0).mean() + (negative <= 0).mean()) / 2
+        terms = xp.stack([first, second, self.sigmoid(positive).mean(), self.sigmoid(negative).mean(), accuracy])
         sums[:-2] += terms
         sums[-2] += 1
         found = (sums[-1] == 0) & ~xp.isfinite(terms).all()

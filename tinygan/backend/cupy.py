@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygan.backend.base import WATCHED, Array, Backend, Shape, adam_rates
+from tinygan.backend.base import Array, Backend, Shape, adam_rates
 from tinygan.backend.graph import Capture
 from tinygan.backend.kernels import LIMIT, NULL, Kernels
 from tinygan.backend.random import uniform_limits
@@ -51,7 +51,7 @@ class CupyBackend(Backend):
 
     What a training step spends its time on is one kernel of ``kernels.cu`` each, on float32 arrays in C order;
     everything else is the portable method on CuPy arrays. Nothing here waits for the GPU, or copies to or from it,
-    but `to_numpy`, `from_numpy`, `array`, `first_non_finite` and what reads and sets the sums of a monitor.
+    but `to_numpy`, `from_numpy`, `array`, `first_non_finite`, `read_sums` and `set_sums`.
 
     Attributes
     ----------
@@ -167,11 +167,11 @@ class CupyBackend(Backend):
         self.kernels("cross_entropy_backward", logits.size, gloss, logits, gx, n, np.float32(target))
         return gx
 
-    # ------------------------------------------------------------------ monitors
+    # ------------------------------------------------------------------ running sums
 
-    def new_sums(self) -> Array:
+    def new_sums(self, count: int) -> Array:
         """As the base class, in single precision, with a second row for the rounding errors made so far."""
-        return self.xp.zeros((2, len(WATCHED) + 2), np.float32)
+        return self.xp.zeros((2, count + 2), np.float32)
 
     def set_sums(self, sums: Array, values: Sequence[float]) -> None:
         """As the base class; what single precision loses of a value goes to the second row."""
@@ -184,13 +184,14 @@ class CupyBackend(Backend):
         rounded, errors = self.to_numpy(sums).astype(np.float64)
         return (rounded - errors).tolist()
 
-    def watch(self, sums: Array, d_loss: Array, g_loss: Array, real: Array, fake: Array) -> None:
+    def add_scores(self, sums: Array, first: Array, second: Array, positive: Array, negative: Array) -> None:
         """As the base class, in one kernel."""
-        if not self.kernels.take(d_loss, g_loss, real, fake):
-            super().watch(sums[0], d_loss, g_loss, real, fake)
+        terms = first, second, positive, negative
+        if not self.kernels.take(*terms):
+            super().add_scores(sums[0], *terms)
             return
-        sizes = np.uint32(real.size), np.uint32(fake.size)
-        self.kernels.in_one_block("watch", sums[0], sums[1], d_loss, g_loss, real, fake, *sizes)
+        sizes = np.uint32(positive.size), np.uint32(negative.size)
+        self.kernels.in_one_block("add_scores", sums[0], sums[1], *terms, *sizes)
 
     # ------------------------------------------------------------------ random numbers
 

@@ -38,7 +38,8 @@ class Capture:
     ----------
     backend : CupyBackend
     rules : mapping
-        From the identity of each weight's array to whoever updates it.
+        From the identity of each array that is updated to its rule: an object with `rates`, the two numbers that its
+        next update reads on the device, and `count_update`, called after each update.
     """
 
     def __init__(self, backend: CupyBackend, rules: Mapping[int, Any]) -> None:

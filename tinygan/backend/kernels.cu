@@ -95,26 +95,27 @@ extern "C" __global__ void cross_entropy_backward(const float* gloss, const floa
     EACH(i, n) gx[i] = *gloss / n * (sigmoid_of(logits[i]) - target);
 }
 
-// Running sums of what a monitor watches: both losses, D's mean answers to data and to samples, its accuracy; then the
-// number of steps, and the first step that was not finite (0: none). Each sum is kept with the rounding error it has made
-// so far (Kahan, 1965). One block of 256 threads.
-extern "C" __global__ void watch(float* sums, float* errors, const float* d_loss, const float* g_loss,
-                                 const float* real, const float* fake, u32 reals, u32 fakes) {
-    float d_real = 0, d_fake = 0, right_real = 0, right_fake = 0;
-    EACH(i, reals) {
-        d_real += sigmoid_of(real[i]);
-        right_real += real[i] > 0;
+// Adds one step to running sums: two numbers; of a binary classifier, from its logits for examples of class 1 and of
+// class 0, the mean probability of class 1 over each, and the balanced accuracy. Then follow the number of steps, and the
+// first step that was not finite (0: none). Each sum is kept with the rounding error it has made so far (Kahan, 1965).
+// One block of 256 threads.
+extern "C" __global__ void add_scores(float* sums, float* errors, const float* first, const float* second,
+                                      const float* positive, const float* negative, u32 positives, u32 negatives) {
+    float mean_positive = 0, mean_negative = 0, right_positive = 0, right_negative = 0;
+    EACH(i, positives) {
+        mean_positive += sigmoid_of(positive[i]);
+        right_positive += positive[i] > 0;
     }
-    EACH(i, fakes) {
-        d_fake += sigmoid_of(fake[i]);
-        right_fake += fake[i] <= 0;
+    EACH(i, negatives) {
+        mean_negative += sigmoid_of(negative[i]);
+        right_negative += negative[i] <= 0;
     }
-    d_real = block_sum(d_real) / reals;
-    d_fake = block_sum(d_fake) / fakes;
-    right_real = block_sum(right_real) / reals;
-    right_fake = block_sum(right_fake) / fakes;
+    mean_positive = block_sum(mean_positive) / positives;
+    mean_negative = block_sum(mean_negative) / negatives;
+    right_positive = block_sum(right_positive) / positives;
+    right_negative = block_sum(right_negative) / negatives;
     if (threadIdx.x == 0) {
-        float terms[5] = {*d_loss, *g_loss, d_real, d_fake, (right_real + right_fake) / 2};
+        float terms[5] = {*first, *second, mean_positive, mean_negative, (right_positive + right_negative) / 2};
         bool finite = true;
         for (int i = 0; i < 5; i++) {
             finite = finite && isfinite(terms[i]);

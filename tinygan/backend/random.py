@@ -378,14 +378,14 @@ def _words(values: Any, count: int) -> Array:
     """Return so many 64-bit words of a saved state."""
     words = [_integer(value, 2**64) for value in values]
     if len(words) != count:
-        raise ValueError(f"{len(words)} words, expected {count}")
+        raise CheckpointError(f"{len(words)} words, expected {count}")
     return np.array(words, np.uint64)
 
 
 def _integer(value: Any, limit: int) -> int:
     """Return an integer of a saved state, in [0, limit)."""
     if type(value) is not int or not 0 <= value < limit:
-        raise ValueError(f"expected an integer in [0, {limit}), got {value!r}")
+        raise CheckpointError(f"expected an integer in [0, {limit}), got {value!r}")
     return value
 
 

@@ -1,8 +1,9 @@
-"""The gradient checker: is a gradient what the function's own values say it is?
+"""The gradient checker: it compares gradients with numerical derivatives of the function.
 
 Read `check` (what users call), then `promises`, `jacobian` and `directions` (the three parts of a check), with
-`differences` (numerical derivatives) and `judging` (what counts as equal) beside them. What is checked is in `subject`,
-`tensors` and `arrays`; what has to be put back afterwards, in `surroundings`; what was found, in `report`.
+`numerical` (numerical derivatives) and `judging` (what counts as equal). `subject`, `tensors` and `arrays` hold the
+function under test; `surroundings` restores the state that it changes; `report` holds the result. `operations` lists
+the checks of all operations.
 """
 
 from tinygan.checking.check import gradcheck, gradcheck_function

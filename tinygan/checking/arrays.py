@@ -1,4 +1,4 @@
-"""The subject of `gradcheck_function`: plain arrays and a stated gradient."""
+"""The subject of `gradcheck_function`: a function of plain arrays and its gradient function."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class ArraySubject(Subject):
         return [output.point for output in self.outputs]
 
     def pull(self, upstream: Sequence[Array | None], watch: bool = False) -> list[Array]:
-        """As `Subject.pull`; always watching, since copies are made anyway."""
+        """As `Subject.pull`; it always looks for broken promises, since copies are made anyway."""
         arguments = self._arguments()
         seeds = [
             np.zeros(output.shape, dtype) if seed is None else seed.astype(dtype)
@@ -86,11 +86,11 @@ class ArraySubject(Subject):
         return [np.asarray(output) for output in _as_tuple(self._forward(*arguments))]
 
     def _arguments(self) -> list[Array]:
-        """Return copies of the inputs in the dtype of the check, lying in memory as the user's do."""
+        """Return copies of the inputs in the dtype of the check, with the memory layout of the user's arrays."""
         return self._arranged([with_layout(v.point.astype(self._dtype), self._given[v.position]) for v in self.inputs])
 
     def _arranged(self, arrays: Sequence[Array]) -> list[Array]:
-        """Put arrays for the inputs that are checked among copies of the others."""
+        """Return the arguments: `arrays` for the inputs that are checked, copies of the others."""
         arguments = [given.copy() for given in self._given]
         for variable, array in zip(self.inputs, arrays, strict=True):
             arguments[variable.position] = array
@@ -100,10 +100,10 @@ class ArraySubject(Subject):
         names = {variable.position: str(variable) for variable in self.inputs}
         return {names.get(k, f"input {k}"): argument for k, argument in enumerate(arguments)}
 
-    # ------------------------------------------------------------------ what the gradient function returned
+    # ------------------------------------------------------------------ the results of the gradient function
 
     def _checked(self, gradients: tuple[Any, ...], arguments: list[Array], seeds: list[Array]) -> list[Array]:
-        """Return the gradients of the floating-point inputs as float64, noting what is wrong with them."""
+        """Return the gradients of the floating-point inputs as float64, and report their faults."""
         if len(gradients) != len(arguments):
             self.stop(
                 kinds.BROKEN_RULE,
@@ -117,7 +117,7 @@ class ArraySubject(Subject):
                 self.fail(
                     kinds.INTEGER_GRADIENT,
                     f"a gradient came back for input {position}, which holds {arguments[position].dtype} and cannot "
-                    "be changed by a little; return None for it",
+                    "change continuously; return None for it",
                 )
         self._check_memory(gradients, arguments, seeds)
         return [self._plain(gradients[position], variable) for position, variable in variables.items()]
@@ -152,8 +152,8 @@ class ArraySubject(Subject):
                 if overlap(gradient, other):
                     self.fail(
                         kinds.SHARED_MEMORY,
-                        f"the gradient of input {position} shares memory with {name}, so that adding to the one "
-                        "in place changes the other; return a copy",
+                        f"the gradient of input {position} shares memory with {name}, so adding to one in place "
+                        "changes the other; return a copy",
                     )
             others.append((f"the gradient of input {position}", gradient))
 

@@ -1,4 +1,4 @@
-"""`gradcheck` and `gradcheck_function`: is a gradient what the function's own values say it is?"""
+"""`gradcheck` and `gradcheck_function`: they compare gradients with numerical derivatives of the function."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tinygan.checking.arrays import ArraySubject
 from tinygan.checking.directions import compare_directions
 from tinygan.checking.jacobian import compare_jacobian
 from tinygan.checking.numerical import Differentiator, Settings, random_weights
-from tinygan.checking.promises import check_promises, check_recorded, differs, say_random
+from tinygan.checking.promises import check_promises, check_recorded, differs, report_random
 from tinygan.checking.report import GradcheckReport
 from tinygan.checking.subject import Stopped, Subject
 from tinygan.checking.surroundings import (
@@ -31,6 +31,7 @@ from tinygan.checking.tensors import TensorSubject, chosen
 from tinygan.engine.modes import Observer, Recording
 from tinygan.engine.tensor import Tensor
 from tinygan.errors import ArgumentError, DtypeError, GradcheckError
+from tinygan.nn import Module
 
 RTOL = {"float64": 1e-6, "float32": 1e-4, "float16": 2e-2}
 
@@ -53,58 +54,57 @@ def gradcheck(
     name: str | None = None,
     raise_exception: bool = True,
 ) -> GradcheckReport:
-    """Check the gradients of a function of tensors against its values.
+    """Check the gradients of a function of tensors against numerical derivatives.
 
-    The whole Jacobian is compared when it is small, and sums u'Jv along random directions when it is large. The
-    numerical derivative is always taken in float64: by the complex step where the function is analytic and computes
-    with complex numbers, by central differences with Richardson extrapolation elsewhere. At a kink, such as relu at 0
-    or a tie of a maximum, any gradient between the slopes to the left and to the right is right, provided that shares
-    of a maximum add up. (At points where several kinks of one function meet, the gradient that backpropagation finds
-    need not lie between them: move such inputs a little.)
+    If the Jacobian is small, all of it is compared; if it is large, sums u'Jv along random directions. The numerical
+    derivative is always computed in float64: by the complex step if the function is analytic and computes with complex
+    numbers, otherwise by central differences with Richardson extrapolation. At a kink, such as relu at 0 or a tie of a
+    maximum, any gradient between the left and the right slope is right, provided that the shares of a maximum add up.
+    (Where several kinks of one function meet, the gradient of backpropagation need not lie between the slopes: move
+    such inputs a little.)
 
-    Where the differences of the function are too inexact to judge by, as at a jump or where rounding swallows them, the
-    derivative counts as not compared. The report lists the elements of which nothing was compared, and a check that
-    compared nothing is no success.
+    If the differences of the function are too inexact, as at a jump or because of rounding, the derivative counts as
+    not compared. The report lists the elements without any comparison, and a check that compared nothing fails.
 
-    Beside the numbers, it is checked that two calls agree, that no call changes an input, the upstream gradient or
-    what was saved for the backward pass, that gradients share no memory, that they have the shape, dtype and device of
-    their inputs, and that an upstream gradient of 0 gives 0. Afterwards the inputs, every ``.grad``, the state of
-    modules and of random streams are what they were.
+    Besides the numbers, these promises are checked. Two calls agree. No call changes an input, the upstream gradient or
+    an array saved for the backward pass. Gradients share no memory, and have the shape, dtype and device of their
+    inputs. An upstream gradient of 0 gives 0. Afterwards the inputs, every ``.grad``, and the state of modules and of
+    random streams are restored.
 
     Parameters
     ----------
     fn : callable or Module
         Called as ``fn(*inputs)``; returns a tensor, or tensors in tuples, lists and dictionaries.
     inputs : Tensor, or sequence of Tensor and other arguments
-        The tensors that require a gradient are checked; if none does, all of floating point are. They are copied to
-        `dtype`, with their layout in memory.
+        The tensors that require a gradient are checked; if there are none, all floating-point tensors are. They are
+        copied to `dtype`, with their memory layout.
     parameters : Module, or mapping or sequence of Tensor, optional
-        Tensors that `fn` uses besides its inputs. Those of a module that is `fn`, or whose method it is, are found.
+        Tensors that `fn` uses besides its inputs. If `fn` is a module or its method, its parameters are found.
     order : int
-        2 checks the gradient of the gradient too, and so on.
+        2 also checks the gradient of the gradient, and so on.
     dtype : {"float64", "float32", "float16"}
-        In which the gradients are computed.
+        The dtype in which the gradients are computed.
     rtol, atol : float, optional
-        An analytical value a and a numerical one n are equal when |a - n| <= rtol max(|a|, |n|) + atol + the error
-        that the numerical derivative suspects itself of. By default `rtol` is 1e-6, 1e-4 or 2e-2 by `dtype`, and `atol`
-        the rounding of sums as large as the largest derivative of the same output by the same input.
+        An analytical value a and a numerical value n are equal if |a - n| <= rtol max(|a|, |n|) + atol + the estimated
+        error of the numerical derivative. By default `rtol` is 1e-6, 1e-4 or 2e-2, depending on `dtype`, and `atol` is
+        the rounding of sums as large as the largest derivative of the same output with respect to the same input.
     eps : float, optional
-        First step of central differences, in proportion to the size of the element (to 1 if it is 0); by default about
-        1e-3 in float64.
+        First step of central differences, relative to the size of the element (to 1 if it is 0); by default about 1e-3
+        in float64.
     complex_step : bool
-        False never tries the complex step.
+        With False, the complex step is not used.
     full_limit : int
-        The largest Jacobian that is compared as a whole, in elements.
+        The largest size of a Jacobian that is compared as a whole, in elements.
     directions : int
-        How many random directions to try for each input of a larger one.
+        The number of random directions for each input if the Jacobian is larger.
     seed : int
-        Of the random upstream gradients and directions.
+        Seed of the random upstream gradients and directions.
     frozen : bool
         Start every call of `fn` from the same state of the random streams, so that dropout keeps its mask.
     name : str, optional
-        Of the function, for the report.
+        Name of the function, for the report.
     raise_exception : bool
-        False returns a report that is false instead of raising.
+        With False, return a failed report instead of raising an error.
 
     Returns
     -------
@@ -114,7 +114,7 @@ def gradcheck(
     Raises
     ------
     GradcheckError
-        Something is wrong; its ``report`` and its message say what, with the worst element.
+        A check failed; its ``report`` and its message give the fault and the worst element.
     DtypeError
         There is no floating-point tensor to check, or `dtype` is not one of the three.
 
@@ -122,7 +122,7 @@ def gradcheck(
     --------
     >>> import tinygan as tg
     >>> x = tg.tensor([-1.0, 0.0, 2.0])
-    >>> report = tg.gradcheck(tg.functional.relu, [x])  # at 0 too
+    >>> report = tg.gradcheck(tg.functional.relu, [x])  # also at the kink
     >>> report.ok, report.comparisons[0].kinks
     (True, 1)
     """
@@ -167,18 +167,18 @@ def gradcheck_function(
     name: str | None = None,
     raise_exception: bool = True,
 ) -> GradcheckReport:
-    """Check anyone's gradient of anyone's function of NumPy arrays.
+    """Check a gradient function for a function of NumPy arrays.
 
     Parameters
     ----------
     forward : callable
         Called as ``forward(*inputs)``; returns an array, or a tuple of arrays.
     gradient : callable
-        Called as ``gradient(upstream, *inputs)``, where `upstream` is the gradient of some number by the output (a
-        tuple for several outputs). Returns the gradients of that number by the inputs: a tuple with None for those
-        that have none, or the only one.
+        Called as ``gradient(upstream, *inputs)``, where `upstream` is the gradient of a scalar with respect to the
+        output (a tuple for several outputs). Returns the gradients of that scalar with respect to the inputs: a tuple,
+        with None for an input without a gradient; or one array for one input.
     inputs : array or sequence of arrays
-        Those of floating point are checked.
+        The floating-point arrays are checked.
     dtype, rtol, atol, eps, complex_step, full_limit, directions, seed, frozen, name, raise_exception
         As in `gradcheck`.
 
@@ -254,17 +254,17 @@ def _check_number(name: str, value: Any, least: int, whole: bool = False) -> Non
 
 
 def _check_call(role: str, fn: Any, arguments: Sequence[str]) -> None:
-    """Raise if `fn` cannot be called with so many arguments."""
+    """Raise `ArgumentError` if `fn` cannot be called with these arguments."""
     call = f"{role}({', '.join(arguments)})"
     if not callable(fn):
         raise ArgumentError(f"gradcheck: {role} must be a function, called as {call}, got {named_type(fn)}")
-    if isinstance(fn, np.ufunc):  # to which one argument too many is where to write the result
+    if isinstance(fn, np.ufunc):  # a further argument would be the array for the result
         if fn.nin != len(arguments):
             raise ArgumentError(f"gradcheck: {role} is called as {call}, but the inputs of {fn.__name__} are {fn.nin}")
         return
     try:
         signature = inspect.signature(fn)
-    except (TypeError, ValueError):  # a built-in function may have none
+    except (TypeError, ValueError):  # a built-in function may have no signature
         return
     try:
         signature.bind(*arguments)
@@ -281,7 +281,7 @@ def _check(
     frozen: bool,
     raise_exception: bool,
 ) -> GradcheckReport:
-    """Examine a subject, and what it becomes when it is differentiated, in a world that is put back afterwards."""
+    """Check a subject, and its gradients up to `order`; restore all state afterwards."""
     start = time.perf_counter()
     randomness = RandomState(fn)
     subject = prepare(randomness.restore if frozen else lambda: None)
@@ -310,7 +310,7 @@ def _check(
 
 
 def _examine(subject: Subject, settings: Settings, rng: np.random.Generator) -> None:
-    """Check one order: first the promises, then the numbers."""
+    """Check one order: the promises, then the numbers."""
     report = subject.report
     check_promises(subject, rng)
     if report.failures:
@@ -330,17 +330,16 @@ def _examine(subject: Subject, settings: Settings, rng: np.random.Generator) -> 
             why = "has values that are too inexact for differences"
         subject.fail(
             kinds.NOTHING_COMPARED,
-            f"{subject.name}: nothing could be compared, since the function {why} at any of these inputs; check it at "
-            "others",
+            f"{subject.name}: nothing could be compared, because the function {why} at these inputs; use other inputs",
         )
     outputs = [output.point for output in subject.outputs]
     if report.failures and any(differs(outputs, subject.run()) for _ in range(8)):
         report.failures.clear()
-        say_random(subject, "function")
+        report_random(subject, "function")
 
 
 def _parameters(fn: Any, others: Any) -> dict[str, Tensor]:
-    """Return the parameters of `fn` and the `others`, each once, under names that are all different."""
+    """Return the parameters of `fn` and the `others`, each once, with different names."""
     found: dict[str, Tensor] = {}
     for name, tensor in [*parameters_of(fn).items(), *_named(others).items()]:
         if tensor.requires_grad and not any(tensor is known for known in found.values()):
@@ -351,7 +350,7 @@ def _parameters(fn: Any, others: Any) -> dict[str, Tensor]:
 def _named(parameters: Any) -> dict[str, Tensor]:
     if parameters is None:
         return {}
-    if hasattr(parameters, "named_parameters"):
+    if isinstance(parameters, Module):
         return dict(parameters.named_parameters())
     if isinstance(parameters, Mapping):
         found = dict(parameters)

@@ -1,18 +1,17 @@
-"""Comparing a large Jacobian J along random directions: u'Jv, one number at a time."""
+"""Comparing a large Jacobian J along random directions u and v: one number u'Jv at a time."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from tinygan.checking.differences import Slopes
 from tinygan.checking.judging import Judgement, conclude, judge, note_uncompared, rounding
-from tinygan.checking.numerical import Differentiator, Settings, random_weights
+from tinygan.checking.numerical import Differentiator, Settings, Slopes, random_weights
 from tinygan.checking.report import Index
 from tinygan.checking.subject import Array, Variable
 
 
 def compare_directions(differentiator: Differentiator, settings: Settings, rng: np.random.Generator) -> bool:
-    """Compare u'Jv for random u and v, with v in one input at a time, and note the result in the report.
+    """Compare u'Jv for random u and v, with v in one input at a time; add the result to the report.
 
     Returns whether anything was compared.
     """
@@ -29,7 +28,7 @@ def compare_directions(differentiator: Differentiator, settings: Settings, rng: 
             signs, u = random_weights(rng, variable.shape), random_weights(rng, (subject.size,))
             v = differentiator.sizes(index, 1.0) * signs
             trial = probe.compare(u, v)
-            if trial.noisy.any() or probe.without_slope.any():  # move small elements by their own size only
+            if trial.noisy.any() or probe.without_slope.any():  # move small elements only by their own size
                 v = differentiator.sizes(index) * signs
                 trial = probe.compare(u, v)
             trials.append(trial)
@@ -57,11 +56,11 @@ class _Probe:
         self.without_slope: Array = np.array(False)  # output elements, in the last comparison
 
     def compare(self, u: Array, v: Array) -> Judgement:
-        """Compare, and if the values differ, again with smaller steps."""
+        """Compare u'Jv; if the values differ, compare again with smaller steps."""
         slopes = self._along(v)
         gradient = self._pull(u, slopes)
         self.left_out = np.zeros(v.shape, bool)
-        if slopes.undefined.any() and not np.isfinite(gradient).all():  # leave out what has no finite slope
+        if slopes.undefined.any() and not np.isfinite(gradient).all():  # leave out elements without a finite slope
             self.left_out = ~np.isfinite(gradient)
             v = np.where(self.left_out, 0, v)
             slopes = self._along(v)
@@ -79,7 +78,7 @@ class _Probe:
         return judge(total, np.array([[shares.sum()]]), np.ones(1), self.settings, precision)
 
     def localise(self, u: Array, v: Array) -> tuple[Judgement, Index]:
-        """Halve v, again and again, keeping the half that is further off: that leads to an element that is wrong."""
+        """Find a wrong element by bisection: halve v and keep the half with the larger error."""
         active = np.arange(v.size)
         while active.size > 1:
             halves = np.array_split(active, 2)
@@ -109,7 +108,7 @@ def _only(v: Array, elements: Array) -> Array:
 
 
 def _weighted(slopes: Slopes, u: Array) -> Slopes:
-    """Return the slopes of u'g as a Jacobian of one element; outputs without a slope are left out."""
+    """Return the slopes of u'g as a Jacobian of one element, without the outputs that have no slope."""
     u = np.where(slopes.undefined, 0, u)
     known = Slopes(*(np.where(slopes.undefined, 0, array) for array in vars(slopes).values()))
     low, high = np.minimum(u * known.left, u * known.right), np.maximum(u * known.left, u * known.right)
@@ -120,6 +119,6 @@ def _weighted(slopes: Slopes, u: Array) -> Slopes:
 
 
 def _joined(trials: list[Judgement]) -> Judgement:
-    """Put comparisons along several directions side by side, as columns."""
+    """Return comparisons along several directions as the columns of one."""
     columns = [Judgement(*np.zeros((4, 1, 0)), *np.zeros((4, 1, 0), bool)), *trials]
     return Judgement(*(np.hstack(parts) for parts in zip(*(vars(column).values() for column in columns), strict=True)))

@@ -1,4 +1,4 @@
-"""Comparing a whole Jacobian: every output element by every input element."""
+"""Comparing a whole Jacobian: the derivative of every output element with respect to every input element."""
 
 from __future__ import annotations
 
@@ -7,16 +7,15 @@ from collections.abc import Sequence
 import numpy as np
 
 from tinygan.checking import report as kinds
-from tinygan.checking.differences import Slopes
 from tinygan.checking.judging import conclude, judge, note_uncompared, nothing
-from tinygan.checking.numerical import Differentiator, Settings, random_weights
+from tinygan.checking.numerical import Differentiator, Settings, Slopes, random_weights
 from tinygan.checking.subject import Array, Subject
 
 
 def compare_jacobian(differentiator: Differentiator, settings: Settings, rng: np.random.Generator) -> bool:
-    """Compare d output_i / d input_j for every i and j, and note the result in the report.
+    """Compare d output_i / d input_j for every i and j; add the result to the report.
 
-    Returns whether any input element was compared: more of it than derivatives that are 0.
+    Returns whether an input element was compared. Derivatives that are 0 are not enough, if others were not compared.
     """
     subject = differentiator.subject
     analytical = _analytical(subject)
@@ -29,7 +28,7 @@ def compare_jacobian(differentiator: Differentiator, settings: Settings, rng: np
         differentiator.used.clear()
         if subject.size:
             _differentiate(differentiator, settings, index, columns, analytical, slopes)
-        # where one output has an infinite slope, 0 times infinity makes the rule say nan for the others
+        # If one output has an infinite slope, 0 times infinity makes the rule return nan for the others.
         infinite = slopes.undefined[:, columns].any(axis=0)
         slopes.undefined[:, columns] |= infinite & ~np.isfinite(analytical[:, columns])
         sizes = differentiator.sizes(index).ravel()
@@ -48,7 +47,7 @@ def compare_jacobian(differentiator: Differentiator, settings: Settings, rng: np
 
 
 def _analytical(subject: Subject) -> Array:
-    """Pull back one output element at a time."""
+    """Return the Jacobian by backpropagation, one output element at a time."""
     width = sum(variable.point.size for variable in subject.inputs)
     jacobian = np.zeros((subject.size, width))
     for row, unit in enumerate(np.eye(subject.size)):
@@ -63,16 +62,16 @@ def _pulled(subject: Subject, upstream: Sequence[Array | None]) -> Array:
 def _check_linearity(
     differentiator: Differentiator, analytical: Array, settings: Settings, rng: np.random.Generator
 ) -> None:
-    """For an upstream gradient u of both signs, no two elements equal, the gradient is u'J.
+    """Check that the gradient is u'J for a random upstream gradient u of both signs, without equal elements.
 
-    Unit vectors alone would not notice a rule that takes the absolute value of u, or only the first of its elements.
+    Unit vectors alone would not detect a rule that uses the absolute value of u, or only its first element.
     """
     if not analytical.size:
         return
     subject = differentiator.subject
     u = random_weights(rng, (subject.size,))
     got, expected = _pulled(subject, subject.split(u)), u @ analytical
-    # the second term is for gradients that cancel to 0 up to rounding, as that of x / x
+    # The second term is for gradients that cancel to 0 up to rounding, such as that of x / x.
     values = np.maximum(np.abs(np.nan_to_num(differentiator.f0, posinf=0, neginf=0)), subject.scale)
     slack = settings.rtol * (np.abs(u) @ np.abs(analytical)) + 64 * settings.unit * (np.abs(u) @ values)
     wrong = np.isfinite(expected) & ~(np.abs(got - expected) <= slack)
@@ -80,15 +79,15 @@ def _check_linearity(
         worst = int(np.argmax(np.where(wrong, np.abs(got - expected), 0)))
         subject.fail(
             kinds.NOT_LINEAR,
-            f"{subject.name}: the gradient for a random upstream gradient u is not u'J, the sum of those for single "
-            f"elements of u: input element {worst} gets {got[worst]:.6g} instead of {expected[worst]:.6g}",
+            f"{subject.name}: the gradient for a random upstream gradient u is not u'J, the sum of the gradients for "
+            f"single elements of u: input element {worst} gets {got[worst]:.6g} instead of {expected[worst]:.6g}",
         )
 
 
 def _differentiate(
     differentiator: Differentiator, settings: Settings, index: int, columns: slice, analytical: Array, slopes: Slopes
 ) -> None:
-    """Fill in the columns of one input, moving one element of it at a time."""
+    """Compute the columns of one input, moving one element at a time."""
     precision = max(differentiator.subject.precision, settings.unit)
     for element, point in enumerate(differentiator.points[index].ravel()):
         direction = differentiator.zeros()
@@ -106,10 +105,10 @@ def _differentiate(
 def _check_ties(differentiator: Differentiator, settings: Settings, slopes: Slopes, analytical: Array) -> None:
     """At a kink, also move all inputs together.
 
-    Where a maximum is shared, a gradient of 1 for each of those that tie lies between the slopes, 0 and 1; but when
-    all of them rise by t the maximum rises by t, so the shares must add up to 1. Every subgradient of a convex
-    function lies between the slopes along every direction (that of a concave one too); for other functions it need
-    not, so the test is made only where nothing speaks against it.
+    At a tie of a maximum, a gradient of 1 for each tied element lies between the slopes, 0 and 1. But if all of them
+    rise by t, the maximum rises by t, so the shares must add up to 1. Every subgradient of a convex or concave function
+    lies between the slopes along every direction. For other functions this need not hold, so the test is made only
+    where the slopes agree with a convex or a concave function.
     """
     rows = slopes.kink.any(axis=1) & ~slopes.undefined.any(axis=1)
     if not rows.any():
@@ -130,5 +129,5 @@ def _check_ties(differentiator: Differentiator, settings: Settings, slopes: Slop
             kinds.WRONG_SHARES,
             f"{subject.name}: at a tie, the shares of output element {row} add up to {total.analytical[row, 0]:.6g}, "
             f"but when all inputs rise by t it rises by {total.numerical[row, 0]:.6g} t; the shares must add up to the "
-            "incoming gradient",
+            "upstream gradient",
         )

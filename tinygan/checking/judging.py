@@ -1,4 +1,4 @@
-"""Comparing analytical with numerical derivatives: what counts as equal, and what a difference suggests."""
+"""Comparing analytical with numerical derivatives: what counts as equal, and the likely cause of a difference."""
 
 from __future__ import annotations
 
@@ -6,48 +6,47 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from tinygan.checking.differences import Slopes
-from tinygan.checking.numerical import Settings
+from tinygan.checking.numerical import Settings, Slopes
 from tinygan.checking.report import WRONG_GRADIENT, Comparison, Index, element
 from tinygan.checking.subject import Array, Subject, Variable
 
-CLEAR = 2e-4  # relative error up to which a numerical derivative can judge: a rule that is off by 0.05 % must not pass
-COARSE = 1e5  # units in the last place that stand for that in dtypes of fewer digits
-SMALLEST = 1e-150  # as good as 0 in any case
-ROUNDING = 16.0  # units in the last place that backpropagation may be off by, at the size of what it adds up
+CLEAR = 2e-4  # largest relative error of a numerical derivative that can judge: an error of 0.05 % must be found
+COARSE = 1e5  # the same in units in the last place, for dtypes of fewer digits
+SMALLEST = 1e-150  # smaller numbers count as 0
+ROUNDING = 16.0  # error of backpropagation, in units in the last place of the terms that it adds
 
 
 @dataclass
 class Judgement:
-    """Element by element: how far the analytical value is from the numerical one, and how far it may be."""
+    """For each element, the difference of the analytical and the numerical value, and its tolerance."""
 
-    numerical: Array  # at a kink, whatever between the slopes is nearest to the analytical value
+    numerical: Array  # at a kink, the value between the slopes that is nearest to the analytical value
     analytical: Array
     error: Array
     tolerance: Array
     undefined: Array  # there is no slope
     noisy: Array  # the difference is too inexact to judge
-    coarse: Array  # judged as far as can be seen: it is small, and rounding hides its last digits or all
+    coarse: Array  # the value is small, and rounding hides some or all of its digits: only the others were compared
     kink: Array
 
     @property
     def compared(self) -> Array:
-        """Which elements could be judged."""
+        """Whether each element was compared."""
         return ~self.undefined & ~self.noisy
 
     @property
     def wrong(self) -> Array:
-        """Which elements differ by more than they may."""
+        """Whether each element differs by more than its tolerance."""
         return self.compared & ~(self.error <= self.tolerance)
 
     def worst(self) -> tuple[int, ...] | None:
-        """Return the index of the element that strains its tolerance most; None when nothing was compared."""
+        """Return the index of the element with the largest error relative to its tolerance; None without elements."""
         if not self.compared.any():
             return None
         with np.errstate(all="ignore"):
             strain = np.where(self.error > 0, self.error / self.tolerance, 0)
         strain = np.where(self.compared, np.where(self.coarse, 0, np.nan_to_num(strain, nan=np.inf)), -1)
-        alike = strain >= 0.9 * strain.max()  # a factor is wrong everywhere: then the largest of them
+        alike = strain >= 0.9 * strain.max()  # with a wrong factor, all strains are alike: take the largest error
         worst = np.argmax(np.where(alike, self.error, -1))
         return tuple(int(i) for i in np.unravel_index(worst, strain.shape))
 
@@ -59,16 +58,16 @@ class Judgement:
 def judge(slopes: Slopes, analytical: Array, sizes: Array, settings: Settings, precision: float) -> Judgement:
     """Compare analytical derivatives with numerical ones: a row for each output element, a column for each input.
 
-    At a kink everything between the slopes is right. What agrees to `rtol` has passed. What does not is wrong if it is
-    further off than the numerical derivative can be; if it is not, the numerical derivative may be exact enough to say
-    that they agree, in proportion to their own size or, if they are small, to the usual size; else nothing was learnt.
+    At a kink every value between the slopes is right. A value that agrees to `rtol` passes. A value with a larger error
+    than the numerical derivative can have is wrong. Otherwise the value passes if the numerical derivative is exact
+    enough, relative to their size or, for small values, to the usual size; if it is not, nothing was compared.
 
     Parameters
     ----------
     sizes : array of shape (inputs,)
-        Of the input elements, to tell which derivatives of one output are small.
+        Sizes of the input elements, which determine the derivatives of one output that are small.
     precision : float
-        Of the function: the distance between 1 and the next number.
+        The distance between 1 and the next number in the dtype of the function.
     """
     low, high = np.fmin(slopes.left, slopes.right), np.fmax(slopes.left, slopes.right)
     nearest = np.clip(analytical, low, high)
@@ -81,7 +80,7 @@ def judge(slopes: Slopes, analytical: Array, sizes: Array, settings: Settings, p
     coarsest = max(precision, settings.unit)
     clear = doubt <= max(CLEAR, settings.rtol, min(COARSE * coarsest, 0.05)) * magnitude
     seen = doubt <= nothing(coarsest, slopes.usual)
-    # not by chance: values that rounding made equal agree with any rule that returns 0
+    # Values that rounding made equal would agree with any rule that returns 0, so their noise must be small.
     by_value = (error <= (settings.rtol * magnitude if settings.atol is None else tolerance)) & (magnitude > 0)
     as_zero = (magnitude == 0) & (slopes.noise <= 1e-3 * slopes.usual + SMALLEST)
     agrees = by_value | as_zero
@@ -92,14 +91,14 @@ def judge(slopes: Slopes, analytical: Array, sizes: Array, settings: Settings, p
 
 
 def nothing(precision: float, usual: Array) -> Array:
-    """Return what is as good as 0 beside a usual slope: a hundred times the error that the first step leaves."""
+    """Return the slope that counts as 0 relative to a usual slope: a hundred times the error of the first step."""
     return 1000 * precision**0.8 * usual + SMALLEST
 
 
 def rounding(gradients: Array, sizes: Array, unit: float) -> Array:
-    """Return how far off gradients of several inputs, along the last axis, may be because they are rounded sums.
+    """Return the rounding error of the gradients of several inputs (along the last axis), which are sums.
 
-    Those sums are of the size of the largest gradient, and of the largest effect of an input that changes by its size.
+    The terms have the size of the largest gradient, or of the largest effect of an input that changes by its own size.
     """
     known = np.where(np.isfinite(gradients), np.abs(gradients), 0)
     largest = known.max(axis=-1, keepdims=True, initial=0)
@@ -115,10 +114,10 @@ def conclude(
     method: str,
     where: tuple[Index | None, Index | None] | None = None,
 ) -> None:
-    """Sum up in the report what was found for one output and one input.
+    """Add the result for one output and one input to the report.
 
-    `judgement` has a row for each output element and a column for each input element, unless `where` says what was
-    compared.
+    `judgement` has a row for each output element and a column for each input element, unless `where` gives the elements
+    that were compared.
     """
     comparison = _compared(judgement, output, variable, subject.order, method, where)
     subject.report.comparisons.append(comparison)
@@ -128,7 +127,7 @@ def conclude(
 
 
 def note_uncompared(subject: Subject, variable: Variable, never: Array, noisy: bool) -> None:
-    """Note in the report which elements of an input were `never` compared (a flat array of bool), and why."""
+    """Add to the report which elements of an input were `never` compared (a flat array of bool), and why."""
     elements = [_index(int(k), variable.shape) for k in np.flatnonzero(never)]
     if not elements:
         return
@@ -186,9 +185,9 @@ def _compared(
 
 
 def _describe(c: Comparison, judgement: Judgement) -> str:
-    """Put the worst disagreement into words."""
+    """Return a description of the worst error."""
     what = "gradient" if c.order == 1 else f"gradient of order {c.order}"
-    at_kink = " at a kink, where anything between the slopes to the left and to the right is right" if c.kinks else ""
+    at_kink = " at a kink, where any value between the left and the right slope is right" if c.kinks else ""
     return (
         f"the {what} of {c.where()} (input {c.input_position}) is {c.numerical:.9g} numerically{at_kink}, but "
         f"{c.analytical:.9g} analytically (absolute error {c.absolute_error:.2g}, relative error "
@@ -198,13 +197,13 @@ def _describe(c: Comparison, judgement: Judgement) -> str:
 
 
 def _suspicion(judgement: Judgement, comparison: Comparison) -> str:
-    """Recognise a few common mistakes by the pattern they leave."""
+    """Return the likely cause of an error, for a few common mistakes."""
     numerical, analytical = judgement.numerical, judgement.analytical
     odd = ~judgement.compared | judgement.kink | ~np.isfinite(analytical)
     if odd.any():
         return ""
     if not analytical.any():
-        return ". The analytical gradient is 0 everywhere: does the function leave the tape on the way?"
+        return ". The analytical gradient is 0 everywhere: does the function leave the tape?"
     largest = np.abs(analytical).max()
     ratio = float((analytical * numerical).sum() / max((numerical * numerical).sum(), np.finfo(float).tiny))
     if numerical.size > 1 and np.allclose(analytical, ratio * numerical, rtol=1e-5, atol=1e-5 * largest):

@@ -1,47 +1,54 @@
-"""What a function and its gradient promise before any number is compared."""
+"""What a function and its gradient must satisfy before any number is compared."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
+from tinygan.backend import backend_of
 from tinygan.checking import report as kinds
 from tinygan.checking.judging import ROUNDING, rounding
 from tinygan.checking.numerical import Settings, random_weights
-from tinygan.checking.subject import Array, Subject, Variable
+from tinygan.checking.subject import Array, Subject, Variable, Watch, overlap
+from tinygan.engine.modes import Observer
+from tinygan.engine.tape import Operation
+from tinygan.engine.tensor import Tensor
+
+Fail = Callable[[str, str], None]
 
 _SAME = 64  # units in the last place: two runs on a GPU may add in another order
 
 
 def check_promises(subject: Subject, rng: np.random.Generator) -> None:
-    """Note in the report what is broken.
+    """Check these promises, and add broken ones to the report.
 
-    Two calls give the same; no call changes or shares an array that is not its own; a gradient has the shape, dtype and
-    device of what it belongs to; and it is 0 when the upstream gradient is 0.
+    Two calls return the same. No call changes or shares an array that is not its own. A gradient has the shape, dtype
+    and device of its tensor. It is 0 if the upstream gradient is 0.
     """
     first = subject.run()
     if differs(first, subject.run()):
-        say_random(subject, "function")
+        report_random(subject, "function")
         return
     upstream = [random_weights(rng, output.shape) for output in subject.outputs]
     gradients = subject.pull(upstream, watch=True)
     if differs(gradients, subject.pull(upstream, watch=True)):
-        say_random(subject, "backward pass")
+        report_random(subject, "backward pass")
     nothing = subject.pull([np.zeros(output.shape) for output in subject.outputs])
     for variable, gradient, zero in zip(subject.inputs, gradients, nothing, strict=True):
         if np.any((zero != 0) & np.isfinite(gradient)):
             subject.fail(
                 kinds.UPSTREAM_IGNORED,
                 f"{subject.name}: when the gradient with respect to the output is 0, that of {variable} must be 0 too, "
-                "but is not: the backward pass does not multiply by its upstream gradient everywhere",
+                "but it is not: the backward pass does not multiply by its upstream gradient everywhere",
             )
 
 
 def check_recorded(gradient: Subject, inputs: Sequence[Variable], plain: Sequence[Array], settings: Settings) -> None:
-    """Note if a pass with create_graph=True finds other gradients of `inputs` than the `plain` ones of a pass without.
+    """Check that a pass with create_graph=True returns the same gradients of `inputs` as a `plain` pass without.
 
-    The rules are the same, but the kernels under them are not; and what is differentiated again is this pass.
+    Both use the same rules but different kernels; the next order differentiates the pass with create_graph=True.
     """
     gradient.run()
     recorded = {output.name: output.point for output in gradient.outputs}
@@ -62,7 +69,7 @@ def check_recorded(gradient: Subject, inputs: Sequence[Variable], plain: Sequenc
 
 
 def differs(first: list[Array], second: list[Array]) -> bool:
-    """Return whether two runs disagree by more than rounding."""
+    """Return whether two runs differ by more than rounding."""
     return [a.shape for a in first] != [b.shape for b in second] or not all(map(_same, first, second))
 
 
@@ -72,11 +79,82 @@ def _same(a: Array, b: Array) -> bool:
     return np.allclose(a, b, rtol=slack, atol=slack * largest, equal_nan=True)
 
 
-def say_random(subject: Subject, what: str) -> None:
-    """Explain what to do about a function that draws new random numbers at every call."""
+def report_random(subject: Subject, what: str) -> None:
+    """Report that a function draws new random numbers at every call, and what to do."""
     subject.fail(
         kinds.RANDOM,
-        f"the {what} is random: two calls with the same inputs gave different results, so difference quotients mean "
-        "nothing. Freeze the dropout mask: frozen=True starts every call from the same random state; or make the "
+        f"the {what} is random: two calls with the same inputs gave different results, so difference quotients have "
+        "no meaning. Freeze the dropout mask: frozen=True starts every call from the same random state; or make the "
         "stream inside the function and pass it as rng=; or call .eval() on the module",
     )
+
+
+# ---------------------------------------------------------------------- the promises of each operation
+
+
+class OperationWatch(Observer):
+    """Checks the arrays of every operation of a forward pass, and every rule of a backward pass.
+
+    Parameters
+    ----------
+    fail : callable
+        Called with the kind and the description of each fault.
+    """
+
+    def __init__(self, fail: Fail) -> None:
+        self._fail = fail
+        self._results: list[tuple[str, Watch]] = []
+        self._held: list[Watch] = []  # one for each rule being applied; a rule may itself differentiate
+        self._integers: dict[Operation, list[tuple[int, str]]] = {}
+
+    def forward(self, operation: Any, inputs: Any, result: Any) -> None:
+        """Store the result, and which operands hold integers."""
+        self._results.append((operation.name, Watch({"result": result.data})))
+        self._integers[operation] = [
+            (position, str(array.dtype))
+            for position, array in enumerate(inputs)
+            if getattr(array, "dtype", None) is not None and array.dtype.kind in "iub"
+        ]
+
+    def finish(self) -> None:
+        """Report the results that were changed after their operation."""
+        for name, watch in self._results:
+            for _ in watch.changed():
+                self._fail(kinds.SAVED_CHANGED, f"{name}: its result is changed later in the forward pass")
+
+    def before_backward(self, operation: Any, gy: Any, saved: Any) -> None:
+        """Store the arrays that the rule must not change."""
+        named = {"upstream": gy, **{str(k): value for k, value in enumerate(saved)}}
+        arrays = {name: value.data if isinstance(value, Tensor) else value for name, value in named.items()}
+        self._held.append(Watch({name: array for name, array in arrays.items() if backend_of(array) is not None}))
+
+    def backward(self, operation: Any, gy: Any, gradients: Any) -> None:
+        """Check the stored arrays, and the gradients that the rule returned."""
+        for k in self._held.pop().changed():
+            if k == "upstream":
+                self._fail(kinds.UPSTREAM_CHANGED, f"{operation.name}: its backward changes its upstream gradient")
+            else:
+                self._fail(kinds.SAVED_CHANGED, f"{operation.name}: its backward changes array {k} of those it saved")
+        self._check_dtypes(operation, gy, gradients)
+        self._check_integers(operation, gy, gradients)
+
+    def _check_dtypes(self, operation: Operation, gy: Array, gradients: Any) -> None:
+        """Check that a gradient has the dtype of its input, or of its upstream gradient, which the engine casts."""
+        for position, (edge, gradient) in enumerate(zip(operation.edges, gradients, strict=False)):
+            dtype = getattr(gradient, "dtype", None)
+            if edge is not None and dtype is not None and dtype not in (edge.dtype, gy.dtype):
+                self._fail(
+                    kinds.WRONG_DTYPE,
+                    f"{operation.name}: its backward returned {dtype} for input {position}, which is {edge.dtype}",
+                )
+
+    def _check_integers(self, operation: Operation, gy: Array, gradients: Any) -> None:
+        """Check that no gradient was computed for an input of integers; the engine drops it. Returning gy is free."""
+        for position, dtype in self._integers.get(operation, ()):
+            gradient = gradients[position] if position < len(gradients) else None
+            if backend_of(gradient) is not None and not overlap(gradient, gy):
+                self._fail(
+                    kinds.INTEGER_GRADIENT,
+                    f"{operation.name}: its backward returned a gradient for input {position}, which holds {dtype} "
+                    "and cannot change continuously; return None for it",
+                )

@@ -1,4 +1,4 @@
-"""What a gradient check found: a report that prints as a table."""
+"""The result of a gradient check: a report that prints as a table."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ NOTHING_COMPARED = "nothing compared"
 
 @dataclass(frozen=True)
 class Comparison:
-    """The derivatives of one output by one input, and the worst of them.
+    """The derivatives of one output with respect to one input, and the worst of them.
 
     Attributes
     ----------
@@ -37,23 +37,23 @@ class Comparison:
     output, input : str
         Names.
     output_position, input_position : int
-        Parameters are counted after the inputs.
+        Positions; parameters are counted after the inputs.
     output_shape, input_shape : tuple of int
     method : str
-        How the numerical derivatives were taken.
+        The method of the numerical derivatives.
     compared, kinks, coarse : int
-        Derivatives (or, along random directions, sums of them) that were compared; how many of them at kinks; and how
-        many of them are so small that rounding hides some of their digits, so that an error in those is not seen.
+        The number of derivatives (or, along random directions, of sums of them) that were compared; those at kinks; and
+        those so small that rounding hides some of their digits, and with them an error in these digits.
     undefined, noisy : int
-        Derivatives that were not compared: the function is not finite there or has no finite slope; or its differences
-        are too inexact to judge by.
+        The number of derivatives that were not compared because the function is not finite or has no finite slope, or
+        because its differences are too inexact.
     ok : bool
     output_index, input_index : tuple of int or None
-        Where the worst one is; None when nothing was compared, or for an output when all were compared at once.
+        Index of the worst derivative; None if nothing was compared, or for an output if all were compared at once.
     numerical, analytical : float
-        The worst one. At a kink `numerical` is the one-sided slope that is nearer to `analytical`.
+        The worst derivative. At a kink `numerical` is the one-sided slope that is nearer to `analytical`.
     absolute_error, relative_error, tolerance : float
-        `relative_error` is `absolute_error` over the larger of the two values; an error is accepted up to `tolerance`.
+        `relative_error` is `absolute_error` over the larger of the two values; an error up to `tolerance` is accepted.
     """
 
     order: int
@@ -79,23 +79,23 @@ class Comparison:
     coarse: int = 0
 
     def where(self) -> str:
-        """Say which derivative was the worst: ``output[0, 1] by x[2]``."""
+        """Return the name of the worst derivative: ``output[0, 1] by x[2]``."""
         return f"{element(self.output, self.output_index)} by {element(self.input, self.input_index)}"
 
 
 @dataclass(frozen=True)
 class Failure:
-    """One thing that is wrong.
+    """One fault.
 
     Attributes
     ----------
     kind : str
-        What, in a few fixed words: ``"wrong gradient"``, ``"input changed"``, ``"random function"``, ...
+        One of a few fixed texts: ``"wrong gradient"``, ``"input changed"``, ``"random function"``, ...
     message : str
-        What exactly, and where.
+        The description.
     order : int
     comparison : Comparison or None
-        The numbers, when numbers disagree.
+        The numbers, if numbers disagree.
     """
 
     kind: str
@@ -106,29 +106,29 @@ class Failure:
 
 @dataclass
 class GradcheckReport:
-    """What `tinygan.gradcheck` found. It is true when nothing is wrong, and prints as a table.
+    """The result of `tinygan.gradcheck`. It is true if there is no failure, and prints as a table.
 
     Attributes
     ----------
     name : str
-        Of the function, or of the operation it consists of.
+        Name of the function, or of its operations.
     mode : str
-        ``"full Jacobian"``, or ``"random directions"`` for a large one, or one for each order.
+        ``"full Jacobian"``, or ``"random directions"`` for a large Jacobian; both if the orders differ.
     dtype : str
-        That the analytical gradients were computed in; the numerical ones are float64.
+        The dtype of the analytical gradients; the numerical ones are float64.
     seed : int
-        Of the upstream gradients and directions.
+        Seed of the upstream gradients and directions.
     rtol : float
     atol : float or None
-        None: the rounding of sums as large as the largest derivative.
+        None stands for the rounding of sums as large as the largest derivative.
     comparisons : list of Comparison
     failures : list of Failure
     uncompared : dict
         The input elements that were never compared: a list of indices for each order and input name.
     notes : list of str
-        What was not compared, and why, in words.
+        Descriptions of elements that were not compared, with the reason.
     evaluations : int
-        How often the function was called.
+        The number of calls of the function.
     seconds : float
     """
 
@@ -147,7 +147,7 @@ class GradcheckReport:
 
     @property
     def ok(self) -> bool:
-        """Whether nothing is wrong."""
+        """Whether there is no failure."""
         return not self.failures
 
     def __bool__(self) -> bool:
@@ -155,16 +155,16 @@ class GradcheckReport:
 
     @property
     def mode(self) -> str:
-        """How the derivatives were compared."""
+        """The kind of comparison of each order."""
         return ", then ".join(dict.fromkeys(self.modes))
 
     @property
     def worst(self) -> Comparison | None:
-        """The comparison that is nearest to its tolerance, or furthest beyond it; None when nothing was compared."""
+        """The comparison with the largest error relative to its tolerance; None if nothing was compared."""
         return max((c for c in self.comparisons if c.compared), key=_strain, default=None)
 
     def fail(self, kind: str, message: str, order: int = 1, comparison: Comparison | None = None) -> None:
-        """Note that something is wrong."""
+        """Add a failure, unless it is there."""
         if not any(failure.message == message for failure in self.failures):
             self.failures.append(Failure(kind, message, order, comparison))
 
@@ -177,7 +177,7 @@ class GradcheckReport:
         lines += [f"  {failure.kind}: {failure.message}" for failure in self.failures]
         lines += [f"  not compared: {note}" for note in self.notes]
         if coarse := sum(c.coarse for c in self.comparisons):
-            lines.append(f"  not compared to all digits: {coarse}, so small that rounding hides some of them (coarse)")
+            lines.append(f"  not compared to all digits: {coarse}, because rounding hides some digits (coarse)")
         return "\n".join(lines + _table(self.comparisons))
 
 
@@ -187,7 +187,7 @@ def _strain(comparison: Comparison) -> float:
 
 
 def element(name: str, index: Index | None) -> str:
-    """Return how to write an element: ``x[0, 1]``."""
+    """Return the name of an element: ``x[0, 1]``."""
     if index is None:
         return name
     return f"{name}[{', '.join(map(str, index))}]" if index else name

@@ -1,8 +1,8 @@
-"""What is checked: a function that can be evaluated at any point and differentiated at one.
+"""The function under test, which can be evaluated at any point and differentiated at one point.
 
-The rest of the checker sees arrays in host memory only, and two kinds of subject alike: `tensors.TensorSubject`, a
-function of tensors whose gradients come from the tape, and `arrays.ArraySubject`, a function of plain arrays with a
-stated gradient.
+There are two kinds: `tensors.TensorSubject`, a function of tensors whose gradients come from the tape, and
+`arrays.ArraySubject`, a function of plain arrays with a gradient function. The rest of the checker treats both alike,
+and computes with arrays in host memory.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Array = Any
 
 
 class Stopped(Exception):  # noqa: N818  (never leaves the checker)
-    """What is wrong makes it pointless to go on; the report says what."""
+    """Raised after a fault that makes further checks useless; the report describes it."""
 
 
 @dataclass(frozen=True)
@@ -32,11 +32,11 @@ class Variable:
     Attributes
     ----------
     position : int
-        Among the inputs or outputs as the user passed or got them.
+        The position among the user's inputs or outputs.
     name : str
     shape : tuple of int
     point : array
-        Of an input: the place where the derivative is taken, as float64. Of an output: its value there.
+        As float64: for an input, the point at which the derivative is computed; for an output, its value there.
     """
 
     position: int
@@ -55,15 +55,15 @@ class Subject:
     ----------
     name : str
     order : int
-        1, or how often the user's function has been differentiated to make this one, plus 1.
+        1 for the user's function, 2 for its gradient, and so on.
     inputs : list of Variable
-        Those whose gradient is checked.
+        The inputs whose gradient is checked.
     outputs : list of Variable
-        The floating-point ones; known after `run`.
+        The floating-point outputs; known after `run`.
     precision : float
         The distance between 1 and the next number in the coarsest dtype that `values` computes with.
     scale : float
-        Of a gradient: the size of the function that it is the gradient of. A sum that cancels leaves a rest of that
+        For a gradient, the size of the function that was differentiated. A sum that cancels leaves an error of this
         size times `precision`.
     """
 
@@ -75,14 +75,14 @@ class Subject:
     precision: float = float(np.finfo(np.float64).eps)
     scale: float = 0.0
 
-    # ------------------------------------------------------------------ for the two kinds to write
+    # ------------------------------------------------------------------ defined by the two kinds
 
     def run(self) -> list[Array]:
         """Call the function at the point, so that `pull` can be called; return its outputs as float64."""
         raise NotImplementedError
 
     def active(self) -> AbstractContextManager[None]:
-        """Return a context that undoes at its end what calling the function changes."""
+        """Return a context; at its end, changes by calls of the function are undone."""
         return nullcontext()
 
     def gradient(self, upstream: Sequence[Array]) -> Subject:
@@ -90,9 +90,9 @@ class Subject:
         raise NotImplementedError
 
     def pull(self, upstream: Sequence[Array | None], watch: bool = False) -> list[Array]:
-        """Return the gradients by the inputs, given the gradients by the outputs (None for zeros).
+        """Return the gradients with respect to the inputs, given those with respect to the outputs (None for zeros).
 
-        With `watch`, look for broken promises: changed arrays, wrong shapes, ...
+        With `watch`, also check the promises: unchanged arrays, right shapes, ...
         """
         raise NotImplementedError
 
@@ -100,52 +100,52 @@ class Subject:
         """Call the function with other values of the inputs; return its outputs in host memory."""
         raise NotImplementedError
 
-    # ------------------------------------------------------------------ what they share
+    # ------------------------------------------------------------------ common to both kinds
 
     @property
     def size(self) -> int:
-        """Number of output elements."""
+        """The number of output elements."""
         return sum(output.point.size for output in self.outputs)
 
     def values(self, points: list[Array]) -> Array:
-        """Return the elements of all outputs, one after the other, with the inputs at `points`."""
+        """Return the elements of all outputs as one vector, with the inputs at `points`."""
         self.report.evaluations += 1
         outputs = self._evaluate(points)
         shapes, expected = [output.shape for output in outputs], [output.shape for output in self.outputs]
         if shapes != expected:
             self.stop(
                 kinds.RANDOM,
-                f"the shapes of the outputs change when the inputs change a little, from {expected} to {shapes}, "
+                f"the shapes of the outputs change if the inputs change a little, from {expected} to {shapes}, "
                 "so there is no derivative; keep indices that depend on the values out of the function",
             )
         return np.concatenate([np.empty(0), *(output.ravel() for output in outputs)])
 
     def split(self, vector: Array) -> list[Array]:
-        """Cut a vector of all output elements into arrays of the outputs' shapes."""
+        """Split a vector of all output elements into arrays of the outputs' shapes."""
         ends = np.cumsum([output.point.size for output in self.outputs])
         parts = np.split(vector, ends[:-1])
         return [part.reshape(output.shape) for part, output in zip(parts, self.outputs, strict=True)]
 
     def fail(self, kind: str, message: str) -> None:
-        """Note in the report that something is wrong."""
+        """Add a failure to the report."""
         self.report.fail(kind, message, self.order)
 
     def stop(self, kind: str, message: str) -> None:
-        """Note in the report that something is wrong, and give up."""
+        """Add a failure to the report, and end the check."""
         self.fail(kind, message)
         raise Stopped
 
 
 def with_layout(values: Array, template: Array) -> Array:
-    """Return a copy of `values` that lies in memory as `template` does: strided, reversed, repeated with stride 0.
+    """Return a copy of `values` with the memory layout of `template`: strided, reversed, repeated with stride 0.
 
-    So a function is differentiated on the layout that the user has, whatever the dtype.
+    So a function is differentiated with the user's layout, in every dtype.
     """
     item = template.itemsize
     steps = [stride // item for stride in template.strides]
     reach = [(size - 1) * step for size, step in zip(template.shape, steps, strict=True)]
     low, high = sum(n for n in reach if n < 0), sum(n for n in reach if n > 0)
-    sparse = high - low > 64 * template.size  # such as a column of a huge matrix
+    sparse = high - low > 64 * template.size  # for example, a column of a very large matrix
     if template.flags.c_contiguous or not template.size or sparse or any(s % item for s in template.strides):
         return np.array(values, order="C")
     buffer = np.zeros(high - low + 1, values.dtype)
@@ -155,14 +155,14 @@ def with_layout(values: Array, template: Array) -> Array:
 
 
 class Watch:
-    """Named arrays that must not change: every byte is compared with what it was."""
+    """Named arrays that must not change: every byte is compared with its earlier value."""
 
     def __init__(self, arrays: dict[str, Array]) -> None:
         self._arrays = arrays
         self._before = {name: array.tobytes() for name, array in arrays.items()}
 
     def changed(self) -> Iterator[str]:
-        """Yield the names of the arrays that are not what they were."""
+        """Yield the names of the arrays that have changed."""
         for name, array in self._arrays.items():
             if array.tobytes() != self._before[name]:
                 yield name
@@ -179,4 +179,4 @@ def overlap(a: Array, b: Array) -> bool:
     try:
         return bool(np.shares_memory(a, b, max_work=100_000))  # type: ignore[arg-type]
     except np.exceptions.TooHardError:
-        return False  # their extents overlap, but whether an element does would take too long to find out
+        return False  # their extents overlap, but to find a common element would take too long

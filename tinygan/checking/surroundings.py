@@ -1,7 +1,7 @@
-"""What a function under test may touch besides its inputs, and how that is put back.
+"""The state that a function under test may change besides its inputs, and how it is restored.
 
-Calling a function a thousand times draws random numbers, moves running averages and makes NumPy warn. Nothing of it may
-be seen afterwards.
+A thousand calls of a function draw random numbers, change running averages and make NumPy warn. A check must leave no
+such change.
 """
 
 from __future__ import annotations
@@ -19,15 +19,16 @@ import numpy as np
 
 from tinygan.backend import Stream, current_streams
 from tinygan.engine.tensor import Tensor
+from tinygan.nn import Module
 
 _BY_POSITION = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
 
 class RandomState:
-    """The state of everything random that `fn` can be seen to draw from.
+    """The state of the random streams and generators that `fn` may use.
 
-    That is the current streams, the global generators of NumPy and Python, and those streams and generators that are
-    attributes, default arguments or outer variables of the function, or of functions that are.
+    These are the current streams, the global generators of NumPy and Python, and the streams and generators that are
+    attributes, default arguments or outer variables of the function, or of other functions found in this way.
     """
 
     def __init__(self, fn: Any) -> None:
@@ -41,7 +42,7 @@ class RandomState:
         self._python = random.getstate()
 
     def restore(self) -> None:
-        """Go back to the state at the time of construction."""
+        """Restore the state at the time of construction."""
         self._streams.load_state_dict(self._streams_state)
         for stream, state in self._stream_states:
             stream.load_state_dict(state)
@@ -52,7 +53,7 @@ class RandomState:
 
     @contextmanager
     def kept(self) -> Iterator[None]:
-        """Restore when the block ends, also which streams are the current ones."""
+        """Restore the state, and the current streams, when the block ends."""
         with self._streams.active():
             try:
                 yield
@@ -62,8 +63,8 @@ class RandomState:
 
 @contextmanager
 def modules_kept(fn: Any) -> Iterator[None]:
-    """Give the modules that `fn` uses back the attributes, and the values of the tensors, that they had."""
-    owners = [one for one in (_owner(fn), *_reachable(fn)) if hasattr(one, "named_parameters")]
+    """When the block ends, restore the attributes and the tensors of the modules that `fn` uses."""
+    owners = [one for one in (_owner(fn), *_reachable(fn)) if isinstance(one, Module)]
     modules = {id(module): module for owner in owners for module in owner.modules()}.values()
     attributes = [(vars(module), dict(vars(module))) for module in modules]
     tensors = [value for _, before in attributes for value in before.values() if isinstance(value, Tensor)]
@@ -82,7 +83,7 @@ def modules_kept(fn: Any) -> Iterator[None]:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Silence warnings: a checker goes to the edges of a function on purpose."""
+    """Silence warnings: a check evaluates a function at extreme points."""
     with ExitStack() as stack:
         stack.enter_context(np.errstate(all="ignore"))
         stack.enter_context(warnings.catch_warnings())
@@ -91,18 +92,18 @@ def quiet() -> Iterator[None]:
 
 
 def parameters_of(fn: Any) -> dict[str, Tensor]:
-    """Return the parameters by name of a module, or of the module that a bound method belongs to."""
+    """Return the parameters of a module, or of the module of a bound method, by name."""
     owner = _owner(fn)
-    return dict(owner.named_parameters()) if hasattr(owner, "named_parameters") else {}
+    return dict(owner.named_parameters()) if isinstance(owner, Module) else {}
 
 
 def name_of(fn: Any) -> str:
-    """Return what to call a function or module."""
+    """Return the name of a function or module."""
     return getattr(fn, "__name__", None) or type(fn).__name__
 
 
 def named_type(value: Any) -> str:
-    """Return what to call an argument of the wrong type."""
+    """Return a description of the type of an argument."""
     dtype = getattr(value, "dtype", None)
     return f"{type(value).__name__} of {dtype}" if dtype is not None else type(value).__name__
 
@@ -112,16 +113,16 @@ def _owner(fn: Any) -> Any:
 
 
 def _reachable(fn: Any, depth: int = 3) -> Iterator[Any]:
-    """Yield the values that a function can be seen to hold on to, and those that functions among them hold on to."""
+    """Yield the values that a function refers to, and those that functions and modules among them refer to."""
     for value in _held_by(fn):
         yield value
-        if depth and (inspect.isfunction(value) or isinstance(value, functools.partial) or hasattr(value, "modules")):
+        if depth and (inspect.isfunction(value) or isinstance(value, (functools.partial, Module))):
             yield from _reachable(value, depth - 1)
 
 
 def _held_by(fn: Any) -> Iterator[Any]:
     owner = _owner(fn)
-    for one in owner.modules() if hasattr(owner, "modules") else [owner]:
+    for one in owner.modules() if isinstance(owner, Module) else [owner]:
         yield from getattr(one, "__dict__", {}).values()
     if isinstance(fn, functools.partial):
         yield from (fn.func, *fn.args, *fn.keywords.values())
@@ -129,13 +130,13 @@ def _held_by(fn: Any) -> Iterator[Any]:
     if inspect.isfunction(function):
         yield from function.__defaults__ or ()
         yield from (function.__kwdefaults__ or {}).values()
-        with suppress(ValueError):  # an outer variable that has no value yet
+        with suppress(ValueError):  # an outer variable without a value
             outer = inspect.getclosurevars(function)
             yield from (*outer.nonlocals.values(), *outer.globals.values())
 
 
 def names_of_arguments(fn: Callable[..., Any], inputs: Iterable[Any]) -> list[str]:
-    """Return what to call the inputs: their own names, else those in the signature, else their positions."""
+    """Return names for the inputs: their own names, else those in the signature, else from their positions."""
     try:
         parameters = list(inspect.signature(getattr(fn, "forward", fn)).parameters.values())
     except (TypeError, ValueError):

@@ -10,9 +10,9 @@ import numpy as np
 
 from tinygan.backend import backend_of
 from tinygan.checking import report as kinds
+from tinygan.checking.promises import OperationWatch
 from tinygan.checking.report import GradcheckReport
 from tinygan.checking.subject import Array, Subject, Variable, Watch, overlap, with_layout
-from tinygan.checking.watching import OperationWatch
 from tinygan.engine.chain_rule import grad, topological_order
 from tinygan.engine.modes import Recording
 from tinygan.engine.tape import Operation
@@ -21,10 +21,10 @@ from tinygan.errors import GradientError
 
 
 class TensorSubject(Subject):
-    """A function of tensors, and of parameters that it finds by itself.
+    """A function of tensors, and of parameters that it uses without receiving them as arguments.
 
-    Inputs are handed over as new tensors, so the user's own are never touched. Parameters cannot be handed over: while
-    the subject is `active`, their ``data`` is exchanged.
+    Inputs are passed as new tensors, so the user's tensors do not change. Parameters cannot be passed: while the
+    subject is `active`, their ``data`` is exchanged.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class TensorSubject(Subject):
 
     @contextmanager
     def active(self) -> Iterator[None]:
-        """Give the parameters back, when the block ends, the arrays they had."""
+        """When the block ends, restore the arrays of the parameters."""
         arrays = [parameter.data for parameter in self._parameters.values()]
         try:
             yield
@@ -85,9 +85,9 @@ class TensorSubject(Subject):
         if not self._reached(self._outputs):
             self.stop(
                 kinds.NOT_ON_TAPE,
-                "no output depends on any input. The function must compute from the tensors that it is given, not "
-                "from those outside, and must not leave the tape by .detach(), .numpy() or no_grad(); tensors from "
-                "outside are checked too when passed as parameters=",
+                "no output depends on any input. The function must compute with the tensors that it receives, not "
+                "with outer ones, and must not leave the tape by .detach(), .numpy() or no_grad(); outer tensors are "
+                "checked too if they are passed as parameters=",
             )
         self.outputs = [
             Variable(k, name, output.shape, output.numpy().astype(np.float64))
@@ -96,14 +96,14 @@ class TensorSubject(Subject):
         return [output.point for output in self.outputs]
 
     def _reached(self, outputs: Iterable[Tensor]) -> bool:
-        """Return whether the tape leads from some output to some input."""
+        """Return whether the tape connects an output to an input."""
         edges = {output.edge for output in outputs}
         for root in [edge for edge in edges if isinstance(edge, Operation)]:
             edges.update(edge for operation in topological_order(root) for edge in operation.edges)
         return any(leaf in edges for leaf in self._leaves)
 
     def _name_operations(self, outputs: Iterable[Tensor]) -> None:
-        """Say in the name which operations the function consists of."""
+        """Add the operations of the function to its name."""
         roots = [output.edge for output in outputs if isinstance(output.edge, Operation)]
         names = list(dict.fromkeys(operation.name for root in roots for operation in topological_order(root)))
         if self.order > 1 or names == [self._plain_name]:
@@ -122,7 +122,7 @@ class TensorSubject(Subject):
         return [output.numpy() for output in outputs]
 
     def _note_precision(self, outputs: Iterable[Tensor]) -> None:
-        """Find the coarsest dtype on the tape: a function may compute in float32 whatever it is given."""
+        """Set the precision to that of the coarsest dtype on the tape: a function may always compute in float32."""
         roots = [output.edge for output in outputs if isinstance(output.edge, Operation)]
         dtypes = {operation.dtype for root in roots for operation in topological_order(root)}
         self.precision = max([float(np.finfo(dtype).eps) for dtype in dtypes], default=self.precision)
@@ -132,7 +132,7 @@ class TensorSubject(Subject):
         return [backend.from_numpy(array) for array, backend in zip(arrays, self._backends, strict=True)]
 
     def _call(self, arrays: list[Array], dtype: Any) -> tuple[list[Tensor], list[tuple[str, Tensor]]]:
-        """Call the function; return the tensors it was given for `inputs`, and its floating-point outputs by name."""
+        """Call the function; return the tensors made for `inputs`, and its floating-point outputs by name."""
         leaves = []
         arguments = [_cast(value, dtype) for value in self._given]
         for position, array in zip(self._chosen, arrays, strict=False):
@@ -226,7 +226,7 @@ class TensorSubject(Subject):
 
 
 def flatten(value: Any, name: str = "") -> list[tuple[str, Tensor]]:
-    """Return the tensors in nested tuples, lists and dictionaries, with a name each."""
+    """Return the tensors in nested tuples, lists and dictionaries, each with a name."""
     if isinstance(value, Tensor):
         return [(name or "output", value)]
     if isinstance(value, Mapping):
@@ -237,13 +237,13 @@ def flatten(value: Any, name: str = "") -> list[tuple[str, Tensor]]:
 
 
 def chosen(inputs: Sequence[Any]) -> list[int]:
-    """Return the positions to check: tensors that require a gradient or, if none does, all of floating point."""
+    """Return the positions of the tensors that require a gradient or, without any, of all floating-point tensors."""
     floating = [k for k, value in enumerate(inputs) if isinstance(value, Tensor) and value.dtype.kind == "f"]
     return [k for k in floating if inputs[k].requires_grad] or floating
 
 
 def _cast(value: Any, dtype: Any) -> Any:
-    """Give a constant the dtype of the check, unless it holds integers or is no array; never hand out the original."""
+    """Return a copy of a constant in the dtype of the check; integers keep their dtype, other objects are returned."""
     if isinstance(value, Tensor):
         data = value.data.astype(dtype) if value.dtype.kind == "f" and dtype.kind == "f" else value.data.copy()
         return Tensor(data)
@@ -253,7 +253,7 @@ def _cast(value: Any, dtype: Any) -> Any:
 
 
 def exchange(tensor: Tensor, array: Array) -> None:
-    """Give a tensor another array. Graphs that saved the array it had stay right, so its version stays, too."""
+    """Give a tensor another array. Graphs that saved the old array stay valid, so the version does not change."""
     version = tensor.version
     tensor.data = array
     tensor.version = version

@@ -1,10 +1,9 @@
-"""The commands: parse, call, print.
+"""The command line: parse the arguments, call tinygan, print the result.
 
-Results go to stdout, progress and errors to stderr. The exit status is 0 for success, 1 for a refusal (with a message
-that says what to do), 2 for a command line that does not parse, 130 after Ctrl-C (or SIGTERM, or a terminal that was
-closed). What comes beside the result cannot change it: a run that is trained and saved ends with 0, whether or not its
-pictures, its report and its messages could be made. Of a command whose result is what it prints, a stdout that cannot
-be written is a failure; a reader that has seen enough, such as ``head``, is not.
+Results go to stdout, progress and errors to stderr. The exit status is 0 for success, 1 for a refusal (the message says
+what to do), 2 for arguments that cannot be parsed, 130 after Ctrl-C, SIGTERM or the end of the terminal. A run that is
+trained and saved ends with 0, even if its pictures, its report or its messages failed. If the result of a command is
+its output, a stdout that cannot be written is a failure; a reader that stops early, such as ``head``, is not.
 """
 
 from __future__ import annotations
@@ -47,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit status.
     """
     output.occupy_closed_streams()
-    os.environ["MPLBACKEND"] = "agg"  # pictures go into files; a window system that is missing must not matter
+    os.environ["MPLBACKEND"] = "agg"  # pictures go into files; no window system is needed
     with warnings.catch_warnings():
         warnings.showwarning = _show_warning
         warnings.simplefilter("always", UserWarning)

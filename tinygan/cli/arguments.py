@@ -1,41 +1,40 @@
-"""The parser, and what several commands share: options, and a run that is named on the command line."""
+"""The parser, and the options that several commands share."""
 
 from __future__ import annotations
 
 import argparse
 import contextlib
-import difflib
 import os
 import re
 import sys
-from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 from tinygan.cli import output
-from tinygan.errors import RunError
+from tinygan.errors import RunError, did_you_mean, nearest
 from tinygan.runs.command import quoted
 from tinygan.runs.run_folder import RunFolder
 
-RUNS = Path("runs")  # where `tinygan train` makes a folder that has not been named
+_NEAR = 0.7  # "gpu" must not suggest "cpu"
+RUNS = Path("runs")  # the default place of new run folders
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser that suggests the nearest word for one that it does not know."""
+    """A parser that suggests the nearest known word for an unknown one."""
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """Parse all arguments; what is unknown is refused here, where the options of the command are known."""
+        """Parse all arguments; refuse unknown ones here, where the options of the command are known."""
         namespace, unknown = super().parse_known_args(args, namespace)
         if unknown:
             options = [option for action in self._actions for option in action.option_strings]
-            words = (word.split("=")[0] for word in unknown if word.startswith("-"))
-            self.error(f"unrecognized arguments: {' '.join(unknown)}{_did_you_mean(words, options)}")
+            hints = (did_you_mean(word.split("=")[0], options, _NEAR) for word in unknown if word.startswith("-"))
+            self.error(f"unrecognized arguments: {' '.join(unknown)}{next(filter(None, hints), '')}")
         return namespace, []
 
     def error(self, message: str) -> NoReturn:
-        """Say what does not parse, and leave with status 2."""
+        """Print the error and exit with status 2."""
         found = re.search(r"invalid choice: '(.*)' \(choose from (.*)\)$", message)
-        hint = _did_you_mean([found[1]], re.findall(r"[\w-]+", found[2])) if found else ""
+        hint = did_you_mean(found[1], re.findall(r"[\w-]+", found[2]), _NEAR) if found else ""
         super().error(output.escaped(message + hint))
 
     def _print_message(self, message: str, file: Any = None) -> None:
@@ -45,23 +44,18 @@ class Parser(argparse.ArgumentParser):
             output.messages.write(output.escaped(message, keep="\n"))
 
 
-def _did_you_mean(words: Iterable[str], known: Sequence[str]) -> str:
-    near = [match for word in words for match in difflib.get_close_matches(word, known, n=1, cutoff=0.7)]
-    return f"; did you mean {near[0]}?" if near else ""
-
-
 def path(text: str) -> Path:
-    """Parse a path; a shell does not expand the ~ of ``--data=~/data``."""
+    """Parse a path; expand ~, which a shell leaves in ``--data=~/data``."""
     return Path(os.path.expanduser(text))
 
 
 def open_run(folder: Path) -> RunFolder:
-    """Open the run that a command line names.
+    """Open the run of a command line.
 
     Raises
     ------
     RunError
-        It is no run; the message names the one that may have been meant.
+        The folder is not a run; the message suggests a similar one.
     """
     try:
         return RunFolder.open(folder)
@@ -71,7 +65,7 @@ def open_run(folder: Path) -> RunFolder:
 
 
 def _nearest_run(folder: Path) -> Path | None:
-    """Return the run in runs/ of this name, or the run that the path lies in, or a run whose name is alike."""
+    """Return the run in runs/ of this name, the run that contains the path, or a run with a similar name."""
     for place in (RUNS / folder, *(folder.parents if folder.exists() else ())):
         if (place / "config.toml").is_file():
             return place
@@ -79,8 +73,7 @@ def _nearest_run(folder: Path) -> Path | None:
     for parent in (RUNS, folder.parent):
         with contextlib.suppress(OSError):
             found |= {run.name: run for run in parent.iterdir() if (run / "config.toml").is_file()}
-    near = difflib.get_close_matches(folder.name, found, n=1)
-    return found[near[0]] if near else None
+    return found.get(nearest(folder.name, found) or "")
 
 
 def positive(text: str) -> int:
@@ -100,7 +93,7 @@ def add_data_option(parser: argparse.ArgumentParser) -> None:
         "--data",
         type=path,
         metavar="DIR",
-        help="the folder of the data sets, with mnist/*.gz in it (default: $TINYGAN_DATA, else a download)",
+        help="the folder of the data sets, which contains mnist/*.gz (default: $TINYGAN_DATA, otherwise a download)",
     )
 
 
@@ -109,7 +102,7 @@ def add_no_average_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--no-average",
         action="store_true",
-        help="draw with G's weights as they are, even where the experiment takes their running mean (average_decay)",
+        help="draw with G's weights themselves, even if the experiment has their running mean (average_decay)",
     )
 
 

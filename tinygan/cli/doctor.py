@@ -1,4 +1,4 @@
-"""``tinygan doctor``: what is here, what is missing, and how to get it."""
+"""``tinygan doctor``: what works on this machine, and how to get what is missing."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def add_commands(commands: Any) -> None:
     """Add the command to the parser."""
     parser = commands.add_parser(
         "doctor",
-        help="say what works on this machine, and what is missing",
-        description="Say what works on this machine, what is missing, and how to get it.",
+        help="show what works on this machine, and what is missing",
+        description="Show what works on this machine, what is missing, and how to get it.",
     )
     add_data_option(parser)
     parser.set_defaults(run=doctor)
@@ -33,7 +33,7 @@ def doctor(arguments: argparse.Namespace) -> int:
     output.result("")
     for device in ("cpu", "cuda"):
         _row(f"device {device}", _state_of_device(device))
-    for name in data.LOADERS:
+    for name in data.DATA_SETS:
         _row(f"data {name}", _state_of_data(name, arguments))
     return 0
 

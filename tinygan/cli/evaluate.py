@@ -12,18 +12,18 @@ from tinygan import data, evaluation
 from tinygan.cli import output
 from tinygan.cli.arguments import add_data_option, add_no_average_option, open_run, path, positive
 from tinygan.config.experiment import load_experiment
-from tinygan.errors import TinyganError
-from tinygan.experiments.protocol import BEST, LAST, Evaluation, evaluate, images_to_judge
+from tinygan.errors import ArgumentError
+from tinygan.experiments.protocol import BEST, LAST, ProtocolResult, image_count, run_protocol
 from tinygan.experiments.selection import IMAGES, SAMPLES
 
-_CAVEAT = "A Parzen window estimate varies much and can prefer blur: compare it with others of its kind only."
+_CAVEAT = "A Parzen window estimate has a high variance and can prefer blur: compare it only with such estimates."
 
 
 def add_commands(commands: Any) -> None:
     """Add the command to the parser."""
     parser = commands.add_parser(
         "evaluate",
-        help="the log-likelihood of test images, as in Table 1 of the paper",
+        help="estimate the log-likelihood of test images, as in Table 1 of the paper",
         description="Estimate the log-likelihood of the test images by a Gaussian Parzen window on samples of a run.",
     )
     parser.add_argument("folder", type=path, metavar="RUN", help="the run folder")
@@ -38,14 +38,14 @@ def add_commands(commands: Any) -> None:
     )
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="the seed of the noise (default: 0)")
     parser.add_argument(
-        "--fold", type=int, metavar="F", help="judge by this fold of the data set (default: that of the experiment)"
+        "--fold", type=int, metavar="F", help="the fold of the validation and test images (default: the experiment's)"
     )
     parser.add_argument(
         "--all",
         action="store_true",
         dest="more",
         help="also class coverage, precision and recall, density and coverage, MMD with two kernels, a two-sample "
-        "test, and training images in the place of samples",
+        "test, and the log-likelihood with training images in the place of samples",
     )
     add_no_average_option(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
@@ -56,14 +56,14 @@ def add_commands(commands: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Run ``tinygan evaluate``."""
     if arguments.seed < 0:
-        raise EvaluateError(f"--seed {arguments.seed}: expected 0 or more")
+        raise ArgumentError(f"--seed {arguments.seed}: expected 0 or more")
     folder = open_run(arguments.folder)
     config = load_experiment(folder.config_path)
     fold = config.data.fold if arguments.fold is None else arguments.fold
     dataset = data.load(config.data.set, arguments.data, progress=not arguments.quiet, fold=fold)
     hidden = arguments.quiet or not output.shows_progress()
-    with tqdm(total=images_to_judge(dataset), unit="image", leave=False, file=output.messages, disable=hidden) as bar:
-        found = evaluate(
+    with tqdm(total=image_count(dataset), unit="image", leave=False, file=output.messages, disable=hidden) as bar:
+        found = run_protocol(
             folder, dataset, arguments.checkpoint, arguments.samples, arguments.seed, bar.update, arguments.more,
             averaged=not arguments.no_average,
         )  # fmt: skip
@@ -74,15 +74,15 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _table(found: Evaluation, validation: int) -> str:
+def _table(found: ProtocolResult, validation: int) -> str:
     chosen = "the best on validation" if found.checkpoint == BEST else "the last"
     grid = evaluation.SIGMAS
     source = found.data if found.fold is None else f"{found.data}, fold {found.fold}"
     rows = [
         ("run", f"{found.run} ({found.experiment})"),
         ("checkpoint", f"{chosen}: epoch {found.epoch:,}, step {found.steps:,}"),
-        ("samples", f"{found.samples:,}, from the noise of seed {found.seed}, {_drawn_with(found)}"),
-        ("sigma", f"{found.sigma:.4f}, of {len(grid)} from {grid[0]:g} to {grid[-1]:g}, by validation"),
+        ("samples", f"{found.samples:,}, from the noise of seed {found.seed}, {_weights_of(found)}"),
+        ("sigma", f"{found.sigma:.4f}, the best of {len(grid)} from {grid[0]:g} to {grid[-1]:g} on validation"),
         (
             "validation",
             f"{found.valid_mean:.1f} ± {found.valid_standard_error:.1f} nats "
@@ -96,11 +96,11 @@ def _table(found: Evaluation, validation: int) -> str:
     return "\n".join(f"{name:<12}{output.escaped(text)}" for name, text in rows)
 
 
-def _drawn_with(found: Evaluation) -> str:
-    return "by the running mean of G's weights" if found.averaged else "by G's weights as they are"
+def _weights_of(found: ProtocolResult) -> str:
+    return "with the running mean of G's weights" if found.averaged else "with G's weights themselves"
 
 
-def _more(found: Evaluation) -> list[tuple[str, str]]:
+def _more(found: ProtocolResult) -> list[tuple[str, str]]:
     measures = found.measures
     if measures is None:
         return []
@@ -112,7 +112,7 @@ def _more(found: Evaluation) -> list[tuple[str, str]]:
         ("MMD", str(measures.polynomial)),
         ("two-sample", str(measures.test)),
         (
-            "yardstick",
+            "reference",
             f"{images.test_mean:.1f} ± {images.test_standard_error:.1f} nats for {images.images:,} training images in "
             f"the place of samples (sigma {images.sigma:.4f})",
         ),
@@ -122,7 +122,3 @@ def _more(found: Evaluation) -> list[tuple[str, str]]:
         counts = ", ".join(f"{label}: {round(count, 1):,g}" for label, count in each)
         rows.insert(0, ("coverage", f"{measures.coverage} ({counts})"))
     return rows
-
-
-class EvaluateError(TinyganError, ValueError):
-    """The options of ``tinygan evaluate`` do not fit."""

@@ -27,8 +27,8 @@ def add_commands(commands: Any) -> None:
     parser = commands.add_parser(
         "export",
         help="write the weights of a run for other programs",
-        description="Write the weights of a run, under the names of their layers, for other programs. Of a generator "
-        "whose weights are averaged (average_decay), the averages are written: what its samples are drawn with.",
+        description="Write the weights of a run, under the names of their layers, for other programs. If the "
+        "experiment averages the generator's weights (average_decay), the averages are written, as for samples.",
     )
     parser.add_argument("folder", type=path, metavar="RUN", help="the run folder")
     parser.add_argument(
@@ -38,7 +38,7 @@ def add_commands(commands: Any) -> None:
         "--network",
         choices=(*NETWORKS, "both"),
         default="generator",
-        help="which; of both, each name begins with its network (default: generator)",
+        help="the network to write; with both, each name begins with its network (default: generator)",
     )
     parser.add_argument(
         "--checkpoint",
@@ -49,8 +49,8 @@ def add_commands(commands: Any) -> None:
         "--layout",
         choices=LAYOUTS,
         default=TINYGAN,
-        help="the weights of linear and maxout layers as (in, out), as tinygan has them, or as (out, in), as PyTorch's "
-        f"nn.Linear has them; the file says which (default: {TINYGAN})",
+        help="write the weights of linear and maxout layers as (in, out), as in tinygan, or as (out, in), as in "
+        f"PyTorch's nn.Linear; the file records which (default: {TINYGAN})",
     )
     parser.set_defaults(run=run)
 
@@ -72,7 +72,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _network(name: str, folder: RunFolder, checkpoint: Checkpoint) -> nn.Module:
-    """Build a network of the run, or a module that holds both, under the names of the exported arrays."""
+    """Build a network of the run, or a module with both, which has the names of the exported arrays."""
     config, pixels = load_experiment(folder.config_path), math.prod(checkpoint.state["image_shape"])
     stream = Stream(config.seed, "weights")
     both = nn.Module()
@@ -82,6 +82,6 @@ def _network(name: str, folder: RunFolder, checkpoint: Checkpoint) -> nn.Module:
 
 
 def _arrays_of(network: str, arrays: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the weights of a network by name; of a generator, those that samples are drawn with."""
+    """Return the weights of a network by name; for the generator, the weights for samples."""
     averages = weights_of(network, arrays, averaged=True) if network == "generator" else {}
     return averages or weights_of(network, arrays)

@@ -3,33 +3,28 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 from typing import Any
 
 from tinygan.checking.operations import check_operations, operation_names
 from tinygan.cli import output
-from tinygan.errors import TinyganError
-
-
-class UnknownOperationError(TinyganError, ValueError):
-    """There is no operation of that name."""
+from tinygan.errors import ArgumentError, did_you_mean
 
 
 def add_commands(commands: Any) -> None:
     """Add the command to the parser."""
     parser = commands.add_parser(
         "gradcheck",
-        help="check the gradient of every operation against its values",
-        description="Check the gradients of operations, to second order, at kinks and ties too, and print a table: "
-        "the order, how many derivatives were compared (and how many of them at kinks), the worst error "
-        "|analytical - numerical| / max(1, |numerical|), the numerical method, the time.",
+        help="check the gradient of every operation against numerical derivatives",
+        description="Check the first and second derivatives of operations, also at kinks and ties. The table shows the "
+        "order, how many derivatives were compared (and how many of them at kinks), the largest error "
+        "|analytical - numerical| / max(1, |numerical|), the time, and the numerical method.",
     )
     parser.add_argument("operations", nargs="*", metavar="OPERATION", help="names of tinygan.functional (default: all)")
     parser.set_defaults(run=gradcheck)
 
 
 def gradcheck(arguments: argparse.Namespace) -> int:
-    """Run ``tinygan gradcheck``; where nothing reads the table any more, not all is checked, which is no success."""
+    """Run ``tinygan gradcheck``; if the reader of stdout stops early, not all is checked, and the status is 1."""
     try:
         return _check(arguments)
     except output.ReaderGoneError:
@@ -40,10 +35,8 @@ def _check(arguments: argparse.Namespace) -> int:
     known = operation_names()
     for name in arguments.operations:
         if name not in known:
-            [nearest] = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
-            raise UnknownOperationError(
-                f"unknown operation {name!r}: did you mean {nearest!r}? There are: {', '.join(known)}"
-            )
+            hint = did_you_mean(name, known) or "."
+            raise ArgumentError(f"unknown operation {name!r}{hint} There are: {', '.join(known)}")
     width = max(map(len, arguments.operations or known))
     output.result(f"{'operation':{width}}  order  compared  kinks  worst error  seconds  method")
     checked, failed = 0, 0

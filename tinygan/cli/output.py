@@ -1,9 +1,9 @@
-"""What the commands say: results on stdout, messages and progress on stderr.
+"""The output of the commands: results on stdout, messages and progress on stderr.
 
-Every word passes through here. Characters that steer a terminal (escape sequences, bidirectional overrides, bytes that
-are no text) may come from a file or a name, and are written as escapes; characters that the stream cannot encode are
-replaced. A message that cannot be written is dropped. A result that cannot be written is an error, unless its reader
-has gone, as `head` does.
+All output passes through this file. A file or a name may contain characters that control a terminal (escape sequences,
+bidirectional overrides, bytes that are not text): they are written as escapes. Characters that the stream cannot encode
+are replaced. A message that cannot be written is dropped. A result that cannot be written is an error, unless its
+reader has stopped, as `head` does.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, TextIO
 
 from tinygan.errors import TinyganError
 
-NARROWEST = 20  # columns of a terminal on which a progress bar says anything
+NARROWEST = 20  # columns of the narrowest terminal with a progress bar
 
 
 class OutputError(TinyganError, OSError):
@@ -23,38 +23,38 @@ class OutputError(TinyganError, OSError):
 
 
 class ReaderGoneError(OutputError):
-    """The reader of stdout, such as ``head``, has seen enough."""
+    """The reader of stdout, such as ``head``, has stopped."""
 
 
 def result(text: str, end: str = "\n") -> None:
-    """Write what a command was asked for to stdout, at once.
+    """Write a result to stdout and flush it.
 
     Raises
     ------
     OutputError
         It cannot be written.
     ReaderGoneError
-        Nothing reads it any more.
+        The reader has stopped.
     """
     if sys.stdout is None:
-        raise OutputError("stdout is closed: let it lead to a terminal, a file or a program")
+        raise OutputError("stdout is closed: connect it to a terminal, a file or a program")
     try:
         _write(sys.stdout, escaped(text, keep="\n") + end)
     except BrokenPipeError as error:
         raise ReaderGoneError("nothing reads stdout any more") from error
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise OutputError(f"stdout cannot be written: {reason}: let it lead to another place") from error
+        raise OutputError(f"stdout cannot be written: {reason}: redirect it to another place") from error
 
 
 def mention(text: str) -> None:
-    """Write to stdout where the result of a command lies; if that fails, the result is there all the same."""
+    """Write to stdout where the result of a command is; a failure is only a warning, because the result exists."""
     try:
         result(text)
     except ReaderGoneError:
         pass
     except OutputError as error:
-        warn(f"{error}; all the work is done, and what belongs there is\n{text}")
+        warn(f"{error}; all the work is done, and the output would be\n{text}")
 
 
 def warn(text: str) -> None:
@@ -63,9 +63,9 @@ def warn(text: str) -> None:
 
 
 def say(text: str) -> None:
-    """Write a message to stderr, if that can be done. A signal handler may call this.
+    """Write a message to stderr, if possible. A signal handler may call this.
 
-    Lines after the first are indented, so that none of them can pass for a message of its own.
+    Lines after the first are indented, so that they cannot be mistaken for other messages.
     """
     messages.write(escaped(text, keep="\n").replace("\n", "\n  ") + "\n")
 
@@ -74,13 +74,13 @@ class Messages:
     """Stderr as a file that never fails and is never closed, for a progress bar."""
 
     def write(self, text: str) -> None:
-        """Write, if that can be done."""
+        """Write, if possible."""
         if sys.stderr is not None:
-            with contextlib.suppress(OSError, ValueError, RuntimeError):  # the last: a signal came during a write
+            with contextlib.suppress(OSError, ValueError, RuntimeError):  # RuntimeError: a signal during a write
                 _write(sys.stderr, text)
 
     def flush(self) -> None:
-        """Do nothing: what is written has been flushed."""
+        """Do nothing: `write` has flushed."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(sys.stderr, name)
@@ -90,12 +90,12 @@ messages = Messages()
 
 
 def shows_progress() -> bool:
-    """Return whether stderr is a terminal on which a progress bar can be drawn."""
+    """Return whether stderr is a terminal that can show a progress bar."""
     try:
         if not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
             return False
         size = os.get_terminal_size(sys.stderr.fileno())
-        return size.columns >= NARROWEST and size.lines >= 2  # tqdm draws nothing on fewer; 0 is an unknown size
+        return size.columns >= NARROWEST and size.lines >= 2  # tqdm draws nothing on fewer; an unknown size is 0
     except AttributeError:  # it is closed
         return False
     except (OSError, ValueError):  # its width is not known
@@ -103,9 +103,9 @@ def shows_progress() -> bool:
 
 
 def occupy_closed_streams() -> None:
-    """Give the numbers of closed standard streams to the null device.
+    """Open the null device for each closed standard stream.
 
-    The next file to be opened would get the number, and whatever writes there by number would write into that file.
+    Otherwise the next file that is opened would get its number, and output for the stream would go into that file.
     """
     while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
         pass
@@ -113,7 +113,7 @@ def occupy_closed_streams() -> None:
 
 
 def escaped(text: str, keep: str = "") -> str:
-    r"""Write each character that does not print as an escape, but for those to keep.
+    r"""Return the text with an escape for each character that is not printable, except those in `keep`.
 
     Examples
     --------
@@ -136,7 +136,7 @@ def _write(stream: TextIO, text: str) -> None:
         stream.write(text)
         stream.flush()
     except (OSError, ValueError):
-        # What is left in the stream would be tried again when Python ends, and would change the exit status.
+        # At its end Python would try to write the rest again, and the failure would change the exit status.
         with contextlib.suppress(OSError, ValueError):
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, stream.fileno())

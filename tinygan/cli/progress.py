@@ -16,12 +16,12 @@ from tinygan.experiments.training import Training
 from tinygan.report.report import write_report
 from tinygan.runs.run_folder import RunFolder
 
-REFRESH = 0.25  # seconds between two looks at the monitors
+REFRESH = 0.25  # seconds between two updates of the shown monitors
 LINE_EVERY = 5.0  # seconds between two plain lines
 
 
 class Progress(Watcher):
-    """Show how far training is, how long it will take, both losses, D(x) and D(G(z)).
+    """Show the progress of training, the remaining time, both losses, D(x) and D(G(z)).
 
     Parameters
     ----------
@@ -31,9 +31,9 @@ class Progress(Watcher):
     Attributes
     ----------
     reported : bool
-        Whether the report has been tried.
+        Whether a report has been attempted.
     report : Path or None
-        The report of the newest checkpoint, unless it could not be written.
+        The report of the newest checkpoint; None if it could not be written.
     """
 
     def __init__(self, quiet: bool = False) -> None:
@@ -54,7 +54,7 @@ class Progress(Watcher):
                 self.bar.close()
 
     def begin(self, training: Training) -> None:
-        """Open the bar, at the step where the run begins or goes on."""
+        """Open the bar, at the step where the run starts or continues."""
         self.began, self.first_step = time.monotonic(), training.steps
         self.total = training.config.training.epochs * training.steps_per_epoch
         if self.terminal and not self.quiet:
@@ -80,7 +80,7 @@ class Progress(Watcher):
                 self.bar.set_postfix_str(_monitors(training), refresh=False)
 
     def epoch(self, training: Training, seconds: float) -> None:
-        """Print a plain line now and then, where there is no bar."""
+        """Print a line every few seconds, if there is no bar."""
         now = time.monotonic()
         last = training.epoch == training.config.training.epochs
         if self.quiet or self.bar is not None or not (last or now - self.shown > LINE_EVERY):
@@ -93,7 +93,7 @@ class Progress(Watcher):
         )
 
     def saved(self, folder: RunFolder) -> None:
-        """Keep the report up to date: a run that dies has one of its last checkpoint."""
+        """Write the report, so that a run that crashes has the report of its last checkpoint."""
         self.reported, self.report = True, None
         with self.side_outputs.attempt("the report"):
             self.report = write_report(folder)

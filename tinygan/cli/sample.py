@@ -13,13 +13,13 @@ from tinygan import data, gan
 from tinygan.backend import Stream
 from tinygan.cli import output
 from tinygan.cli.arguments import add_no_average_option, open_run, path, positive
-from tinygan.errors import TinyganError
+from tinygan.errors import ArgumentError
 from tinygan.experiments.running import load_generator
 from tinygan.pictures.line import axis_of, save_line_sheet
 from tinygan.pictures.sheets import save_sheet
 from tinygan.runs.atomic import atomic_write
 
-LARGEST_SHEET = 10_000  # samples in one picture; in a histogram there is room for more
+LARGEST_SHEET = 10_000  # samples in one picture of images; a histogram has no limit
 
 
 def add_commands(commands: Any) -> None:
@@ -27,7 +27,7 @@ def add_commands(commands: Any) -> None:
     parser = commands.add_parser(
         "sample",
         help="draw samples from the generator of a run",
-        description="Draw fair samples from the newest checkpoint of a run; its data are not needed.",
+        description="Draw samples from the newest checkpoint of a run; its data are not needed.",
     )
     parser.add_argument("folder", type=path, metavar="RUN", help="the run folder")
     parser.add_argument("--count", type=positive, default=100, metavar="N", help="how many (default: 100)")
@@ -43,18 +43,18 @@ def sample(arguments: argparse.Namespace) -> int:
     """Run ``tinygan sample``."""
     out: Path = arguments.out
     if out.suffix not in (".png", ".npy"):
-        raise SampleError(f"--out {out}: expected a name that ends in .png (a picture) or .npy (the numbers)")
+        raise ArgumentError(f"--out {out}: expected a name that ends in .png (a picture) or .npy (the numbers)")
     if not out.parent.is_dir():
-        raise SampleError(f"--out {out}: there is no folder {out.parent}; make it first")
+        raise ArgumentError(f"--out {out}: there is no folder {out.parent}; make it first")
     if arguments.seed < 0:
-        raise SampleError(f"--seed {arguments.seed}: expected 0 or more")
+        raise ArgumentError(f"--seed {arguments.seed}: expected 0 or more")
     generator, config, image_shape = load_generator(open_run(arguments.folder), averaged=not arguments.no_average)
     if out.suffix == ".png" and image_shape != (1,) and arguments.count > LARGEST_SHEET:
-        raise SampleError(f"--count {arguments.count}: a picture holds at most {LARGEST_SHEET}; use --out FILE.npy")
+        raise ArgumentError(f"--count {arguments.count}: a picture holds at most {LARGEST_SHEET}; use --out FILE.npy")
     noise = gan.Noise(config.noise.kind, config.noise.size)
     images = gan.sample(generator, arguments.count, noise, Stream(arguments.seed, "samples"))
     if out.suffix == ".png" and image_shape == (1,):
-        density = data.load(config.data.set).density  # plain numbers are beside the truth, where it is known
+        density = data.load(config.data.set).density  # known for drawn numbers only
         x = axis_of(images)
         save_line_sheet(out, images, x, None if density is None else density(x[:, None]))
     elif out.suffix == ".png":
@@ -71,11 +71,7 @@ def _save_numbers(out: Path, images: Any) -> None:
     try:
         atomic_write(out, [content.getbuffer()])
     except OSError as error:
-        raise SampleError(
+        raise ArgumentError(
             f"--out {out}: cannot be written: {error.strerror or error}; free space, correct the permissions, or "
             "choose another name"
         ) from error
-
-
-class SampleError(TinyganError, ValueError):
-    """The options of ``tinygan sample`` do not fit."""

@@ -43,13 +43,13 @@ def add_commands(commands: Any) -> None:
 
     parser = commands.add_parser(
         "resume",
-        help="go on with a run that was stopped",
-        description="Go on with a run that was stopped, from its newest checkpoint; or, with --epochs, with one that "
-        "had come to its end.",
+        help="continue a run that was stopped",
+        description="Continue a stopped run from its newest checkpoint; or, with --epochs, a run that had reached its "
+        "end.",
     )
     parser.add_argument("folder", type=path, metavar="RUN", help="the run folder")
     _add_shared_options(
-        parser, "change a key that does not decide the bits of the run, such as output.samples=25; may be repeated"
+        parser, "change a key that does not affect the bits of the run, such as output.samples=25; may be repeated"
     )
     parser.set_defaults(run=resume)
 
@@ -62,10 +62,10 @@ def _add_shared_options(parser: argparse.ArgumentParser, what_may_be_set: str) -
     add_data_option(parser)
     add_device_option(parser)
     parser.add_argument(
-        "--steps", type=positive, metavar="N", help="stop after N iterations, counted from the beginning"
+        "--steps", type=positive, metavar="N", help="stop after N iterations, counted from the start of the run"
     )
     parser.add_argument(
-        "--eager", action="store_true", help="on a GPU, launch every kernel of every step: no CUDA graph is captured"
+        "--eager", action="store_true", help="on a GPU, launch every kernel of every step, without a CUDA graph"
     )
     parser.add_argument("--quiet", action="store_true", help="show no progress")
 
@@ -92,13 +92,13 @@ def train(arguments: argparse.Namespace) -> int:
 def resume(arguments: argparse.Namespace) -> int:
     """Run ``tinygan resume``."""
     folder = open_run(arguments.folder)
-    with folder.lock():  # before anything is read: what was read stays true until it is trained on
+    with folder.lock():  # taken before reading, so that no other process changes the run in between
         _, training = reopen(folder, lambda config: _load(config, arguments), arguments.device, _overrides(arguments))
         if is_done(training):
             done = f"{folder.path}: all {training.epoch} epochs are done"
             if arguments.epochs is not None:
                 raise RunError(f"{done}; expected --epochs above that, got {arguments.epochs}: nothing was changed")
-            more = _going_on(folder, arguments, "--epochs", str(2 * training.config.training.epochs))
+            more = _resume_command(folder, arguments, "--epochs", str(2 * training.config.training.epochs))
             output.say(f"{done}; for more: {more}")
         return _play(folder, training, arguments)
 
@@ -116,28 +116,28 @@ def _play(folder: RunFolder, training: Training, arguments: argparse.Namespace) 
     training.capture = not arguments.eager
     with _graceful_stop() as stop, Progress(quiet=arguments.quiet) as progress:
         done = run(folder, training, Limits(arguments.steps, lambda: bool(stop)), progress)
-    if not progress.reported:  # a run that was done already has saved nothing
+    if not progress.reported:  # a run that was already done has saved nothing
         progress.saved(folder)
     lines = [f"samples  {output.escaped(str(folder.samples_path))}"]
     if progress.report is not None:
         lines.append(f"report   {output.escaped(str(progress.report))}")
     if not done:
-        lines.append(f"saved after step {training.steps}; go on with: {_going_on(folder, arguments)}")
+        lines.append(f"saved after step {training.steps}; go on with: {_resume_command(folder, arguments)}")
     output.mention("\n".join(lines))
     return 130 if stop else 0
 
 
-def _going_on(folder: RunFolder, arguments: argparse.Namespace, *more: str) -> str:
-    """Return the command that goes on with a run on the same data and device; its settings are in its folder."""
+def _resume_command(folder: RunFolder, arguments: argparse.Namespace, *more: str) -> str:
+    """Return the command that continues a run on the same data and device."""
     here = {} if arguments.data is None else {"data_folder": arguments.data}
     return folder.resume_command(*more, device=arguments.device, **here)
 
 
 @contextmanager
 def _graceful_stop() -> Iterator[list[int]]:
-    """Let Ctrl-C (or SIGTERM, or a terminal that is closed) end the run between two steps; Ctrl-C again, at once.
+    """Stop the run between two steps at Ctrl-C, SIGTERM or the end of the terminal; at once at a second Ctrl-C.
 
-    Yields a list that is empty until the signal comes.
+    Yields a list that is empty until a signal comes.
     """
     received: list[int] = []
 
@@ -145,11 +145,11 @@ def _graceful_stop() -> Iterator[list[int]]:
         if not received:
             received.append(number)
             output.messages.write("\nfinishing this step, then saving; Ctrl-C again stops at once\n")
-        elif number == signal.SIGINT:  # a closed terminal, or the end of a session, sends several of the others
+        elif number == signal.SIGINT:  # the end of a terminal or a session sends several of the other signals
             raise KeyboardInterrupt
 
     numbers = [signal.SIGINT, signal.SIGTERM]
-    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # as `nohup` sets it
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # `nohup` ignores it
         numbers.append(signal.SIGHUP)
     previous = {number: signal.signal(number, note) for number in numbers}
     try:

@@ -21,7 +21,7 @@ from typing import Annotated, Any
 import tomli_w
 
 from tinygan.config.overrides import apply_overrides
-from tinygan.config.refusals import Place, did_you_mean, show
+from tinygan.config.refusals import Place, show
 from tinygan.config.schema import Integer, Name, Section, Text, read_section
 from tinygan.config.sections import (
     DataConfig,
@@ -31,7 +31,7 @@ from tinygan.config.sections import (
     OutputConfig,
     TrainingConfig,
 )
-from tinygan.errors import ConfigError
+from tinygan.errors import ConfigError, did_you_mean
 from tinygan.runs.plain_files import read_plain
 from tinygan.runs.run_folder import RunFolder
 

@@ -7,7 +7,6 @@ Every error about an experiment begins with the file (or the override) and the f
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import json
 import re
 from collections.abc import Iterable, Mapping
@@ -68,17 +67,6 @@ def dotted(path: KeyPath) -> str:
     """Write a path as an error shows it: ``generator.layers[2].units``."""
     steps = (f"[{step}]" if isinstance(step, int) else f".{key_text(step)}" for step in path)
     return "".join(steps).removeprefix(".")
-
-
-def did_you_mean(word: str, candidates: Iterable[str]) -> str:
-    """Return ``; did you mean "..."?`` with the nearest candidate (of equals, the first) if one is near."""
-
-    def likeness(candidate: str) -> float:
-        return difflib.SequenceMatcher(None, candidate, word.casefold()).ratio()
-
-    best = max(candidates, key=likeness)
-    near = 0.6 if len(word) > 3 else 0.5  # one wrong letter of two is half the word
-    return f"; did you mean {quote(best)}?" if likeness(best) >= near else ""
 
 
 def quote(text: str) -> str:

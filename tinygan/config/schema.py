@@ -16,7 +16,6 @@ refusal is a `ConfigError` that begins with the file (or the override) and the f
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import functools
 import math
 import re
@@ -25,7 +24,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
-from tinygan.config.refusals import LARGEST_INTEGER, Place, did_you_mean, either, quote
+from tinygan.config.refusals import LARGEST_INTEGER, Place, either, quote
+from tinygan.errors import did_you_mean, nearest
 
 
 class Kind(ABC):
@@ -245,7 +245,8 @@ class Tagged(Kind):
         if not isinstance(value, dict):
             raise place.wrong_type(self.expected, value)
         if self.tag not in value:
-            for key in difflib.get_close_matches(self.tag, list(value), n=1):
+            key = nearest(self.tag, value)
+            if key is not None:
                 raise place.at(key).refuse(f"unknown key{did_you_mean(key, [self.tag])}")
             raise place.at(self.tag).refuse(f"missing; expected {self.word.expected}")
         name = self.word.read(value[self.tag], place.at(self.tag))

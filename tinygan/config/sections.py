@@ -8,101 +8,18 @@ explain every key where it is used.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias, get_args
 
+from tinygan.config.layers import LARGEST_WIDTH, LAYERS, WIDE, LayerConfig, LinearConfig, SigmoidConfig
 from tinygan.config.refusals import Place
-from tinygan.config.schema import Choice, Flag, FolderPath, Integer, ListOf, Number, Section, Tagged
+from tinygan.config.schema import Choice, FolderPath, Integer, ListOf, Number, Section, Tagged
+from tinygan.data.registry import DATA_SETS
+from tinygan.gan.noise import KINDS
+from tinygan.gan.objectives import OBJECTIVES
 
-LARGEST_WIDTH = 100_000  # of a layer: two such layers have 10^10 weights between them
 LARGEST_SHEET = 10_000  # images on one picture: of MNIST, it has 30 million pixels
-_WIDE = "the weights between two layers that wide take 40 GB"
 _SHEET = "a picture of more takes a gigabyte of memory to draw; for more samples: tinygan sample RUN --out FILE.npy"
 _VALIDATED = "more samples take gigabytes of memory, and each validation minutes"
-
-# --- layers ---------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, kw_only=True)
-class LinearConfig(Section):
-    """``units`` affine maps of the input.
-
-    ``weight_range = r`` draws the weights uniformly from (-r, r), as the paper's code does; without it
-    r = 1 / sqrt(inputs). ``nonzero_weights = n`` instead gives each unit n weights from N(0, 1), at inputs drawn at
-    random, and 0 for the others. ``bias`` is the initial bias, or "marginal": the logit of each pixel's training
-    mean.
-    """
-
-    type: Annotated[Literal["linear"], Choice("linear")] = "linear"
-    units: Annotated[int, Integer(at_least=1, at_most=LARGEST_WIDTH, because=_WIDE)]
-    weight_range: Annotated[float | None, Number(above=0, single=True)] = None
-    nonzero_weights: Annotated[int | None, Integer(at_least=1)] = None
-    bias: Annotated[float | Literal["marginal"], Number(word="marginal", single=True)] = 0.0
-
-    def check(self, place: Place) -> None:
-        """Refuse weights that start in two ways."""
-        if self.weight_range is not None and self.nonzero_weights is not None:
-            raise place.at("nonzero_weights").refuse(
-                "weight_range says already how the weights start: remove one of the two"
-            )
-
-
-@dataclass(frozen=True, kw_only=True)
-class MaxoutConfig(Section):
-    """``units`` outputs, each the maximum over its own ``pieces`` affine maps.
-
-    ``weight_range`` and ``bias`` are as in `LinearConfig`, but a maxout bias is always a number.
-    """
-
-    type: Annotated[Literal["maxout"], Choice("maxout")] = "maxout"
-    units: Annotated[int, Integer(at_least=1, at_most=LARGEST_WIDTH, because=_WIDE)]
-    pieces: Annotated[int, Integer(at_least=1, at_most=LARGEST_WIDTH, because=_WIDE)]
-    weight_range: Annotated[float | None, Number(above=0, single=True)] = None
-    bias: Annotated[float, Number(single=True)] = 0.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class ReluConfig(Section):
-    """max(0, x)."""
-
-    type: Annotated[Literal["relu"], Choice("relu")] = "relu"
-
-
-@dataclass(frozen=True, kw_only=True)
-class LeakyReluConfig(Section):
-    """x where it is positive, ``slope`` times x elsewhere."""
-
-    type: Annotated[Literal["leaky_relu"], Choice("leaky_relu")] = "leaky_relu"
-    slope: Annotated[float, Number(at_least=0, single=True)] = 0.01
-
-
-@dataclass(frozen=True, kw_only=True)
-class SigmoidConfig(Section):
-    """1 / (1 + exp(-x))."""
-
-    type: Annotated[Literal["sigmoid"], Choice("sigmoid")] = "sigmoid"
-
-
-@dataclass(frozen=True, kw_only=True)
-class TanhConfig(Section):
-    """The hyperbolic tangent."""
-
-    type: Annotated[Literal["tanh"], Choice("tanh")] = "tanh"
-
-
-@dataclass(frozen=True, kw_only=True)
-class DropoutConfig(Section):
-    """Each value is zero with probability ``p`` while training; the kept ones are divided by 1 - p."""
-
-    type: Annotated[Literal["dropout"], Choice("dropout")] = "dropout"
-    p: Annotated[float, Number(at_least=0, below=1)]
-
-
-LayerConfig: TypeAlias = (
-    LinearConfig | MaxoutConfig | ReluConfig | LeakyReluConfig | SigmoidConfig | TanhConfig | DropoutConfig
-)
-LAYERS = Tagged(
-    "type", LinearConfig, MaxoutConfig, ReluConfig, LeakyReluConfig, SigmoidConfig, TanhConfig, DropoutConfig
-)
 
 # --- optimizers -----------------------------------------------------------------------------------
 
@@ -118,7 +35,7 @@ class SgdConfig(Section):
     each unit's incoming weights.
     """
 
-    kind: Annotated[Literal["sgd"], Choice("sgd")] = "sgd"
+    kind: Literal["sgd"] = "sgd"
     lr: Annotated[float, Number(above=0, single=True)]
     lr_decay: Annotated[float, Number(at_least=1)] = 1.0
     lr_min: Annotated[float, Number(at_least=0, single=True)] = 0.0
@@ -157,7 +74,7 @@ class SgdConfig(Section):
 class AdamConfig(Section):
     """Adam (Kingma and Ba, 2015), younger than the paper: for experiments of your own."""
 
-    kind: Annotated[Literal["adam"], Choice("adam")] = "adam"
+    kind: Literal["adam"] = "adam"
     lr: Annotated[float, Number(above=0, single=True)]
     beta1: Annotated[float, Number(at_least=0, below=1)] = 0.9
     beta2: Annotated[float, Number(at_least=0, below=1)] = 0.999
@@ -165,7 +82,7 @@ class AdamConfig(Section):
 
 
 OptimizerConfig: TypeAlias = SgdConfig | AdamConfig
-OPTIMIZERS = Tagged("kind", SgdConfig, AdamConfig)
+OPTIMIZERS = Tagged("kind", *get_args(OptimizerConfig))
 
 # --- the two players ------------------------------------------------------------------------------
 
@@ -221,16 +138,16 @@ class DiscriminatorConfig(Section):
                 raise at_layers.at(index, "bias").refuse(
                     '"marginal" is for the output of the generator; expected a number'
                 )
-            if index == logit and isinstance(layer, LinearConfig | MaxoutConfig) and layer.units != 1:
+            if index == logit and layer.outputs(0) != 1:
                 raise at_layers.at(index, "units").refuse(
-                    f"the discriminator ends on one logit: expected 1, got {layer.units}"
+                    f"the discriminator ends on one logit: expected 1, got {layer.outputs(0)}"
                 )
 
 
 def _last_trainable(layers: tuple[LayerConfig, ...], place: Place) -> int:
     """Return the index of the last layer that owns parameters."""
     for index in reversed(range(len(layers))):
-        if isinstance(layers[index], LinearConfig | MaxoutConfig):
+        if layers[index].maps:
             return index
     raise place.refuse("expected at least one linear or maxout layer: without one there is nothing to train")
 
@@ -242,38 +159,38 @@ def _last_trainable(layers: tuple[LayerConfig, ...], place: Place) -> int:
 class DataConfig(Section):
     """Which data set is learnt; ``fold``, from 0, is for those that come divided in several ways."""
 
-    set: Annotated[Literal["digits", "gaussian", "mnist", "tfd"], Choice("digits", "gaussian", "mnist", "tfd")]
+    set: Annotated[str, Choice(*DATA_SETS)]
     fold: Annotated[int | None, Integer(at_least=0)] = None
 
     def check(self, place: Place) -> None:
         """Refuse a fold that there is not, and a missing one."""
-        if self.set != "tfd":
+        folds = DATA_SETS[self.set].folds
+        expected = f'"{self.set}" has {folds} folds: expected an integer from 0 to {folds - 1}'
+        if not folds:
             if self.fold is not None:
                 raise place.at("fold").refuse(f'"{self.set}" has no folds: remove it')
         elif self.fold is None:
-            raise place.at("fold").refuse('missing; "tfd" has five folds: expected an integer from 0 to 4')
-        elif self.fold > 4:
-            raise place.at("fold").refuse(f'"tfd" has five folds: expected an integer from 0 to 4, got {self.fold}')
+            raise place.at("fold").refuse(f"missing; {expected}")
+        elif self.fold >= folds:
+            raise place.at("fold").refuse(f"{expected}, got {self.fold}")
 
     @property
     def is_line(self) -> bool:
-        """Whether an example is one number, which has a place on the line, and no picture."""
-        return self.set == "gaussian"
+        """Whether an example is one number instead of an image."""
+        return not DATA_SETS[self.set].images
 
     @property
     def needs_files(self) -> bool:
-        """Whether the data are in files of their own."""
-        return self.set in ("mnist", "tfd")
+        """Whether the data are read from files."""
+        return DATA_SETS[self.set].files
 
 
 @dataclass(frozen=True, kw_only=True)
 class NoiseConfig(Section):
     """The prior p_z at the bottom of G: its shape and its number of dimensions."""
 
-    kind: Annotated[
-        Literal["uniform", "gaussian", "spherical"], Choice("uniform", "gaussian", "spherical")
-    ]
-    size: Annotated[int, Integer(at_least=1, at_most=LARGEST_WIDTH, because=_WIDE)]
+    kind: Annotated[str, Choice(*KINDS)]
+    size: Annotated[int, Integer(at_least=1, at_most=LARGEST_WIDTH, because=WIDE)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -286,13 +203,9 @@ class TrainingConfig(Section):
     epochs: Annotated[int, Integer(at_least=1)]
     batch: Annotated[int, Integer(at_least=1)]
     k: Annotated[int, Integer(at_least=1)] = 1
-    schedule: Annotated[Literal["alternating", "simultaneous"], Choice("alternating", "simultaneous")] = (
-        "alternating"
-    )
-    shared_noise: Annotated[bool, Flag()] = False
-    objective: Annotated[Literal["non-saturating", "minimax"], Choice("non-saturating", "minimax")] = (
-        "non-saturating"
-    )
+    schedule: Literal["alternating", "simultaneous"] = "alternating"
+    shared_noise: bool = False
+    objective: Annotated[str, Choice(*OBJECTIVES)] = "non-saturating"
     discriminator_loss_scale: Annotated[float, Number(above=0, single=True)] = 1.0
     threads: Annotated[int | None, Integer(at_least=1, at_most=1024)] = None
 

@@ -5,7 +5,9 @@ from tinygan.data.digits import load_digits
 from tinygan.data.gaussian import load_gaussian
 from tinygan.data.idx import read_idx
 from tinygan.data.mnist import load_mnist
-from tinygan.data.registry import LOADERS, load
+from tinygan.data.registry import DATA_SETS, load
 from tinygan.data.tfd import load_tfd
 
-__all__ = ["LOADERS", "Dataset", "Split", "load", "load_digits", "load_gaussian", "load_mnist", "load_tfd", "read_idx"]
+__all__ = [
+    "DATA_SETS", "Dataset", "Split", "load", "load_digits", "load_gaussian", "load_mnist", "load_tfd", "read_idx",
+]  # fmt: skip

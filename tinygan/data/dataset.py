@@ -1,9 +1,8 @@
-"""What every data set looks like once it is loaded: flat float32 images and uint8 labels, in three splits.
+"""The form of every loaded data set: flat float32 images and uint8 labels, in three splits.
 
-A network reads rows, so an image is one row of pixels; `Dataset.image_shape` says how to fold the row back
-into a picture. Pixels lie in [0, 1], where a generator with sigmoid outputs lives. Plain numbers are rows too, of the
-shape (1,), and they may be of any size. Whatever is no picture and no number, a sample sheet could not show: it is no
-`Dataset`, and `gan.Algorithm1` trains on its rows as well.
+A network reads rows, so an image is one row of pixels; `Dataset.image_shape` is the shape of the picture. Pixels lie in
+[0, 1], the range of a generator with sigmoid outputs. Plain numbers are rows of shape (1,), and may be of any size.
+Other data cannot be a `Dataset`, because a sample sheet could not show them; but `gan.Algorithm1` trains on their rows.
 """
 
 from __future__ import annotations
@@ -25,8 +24,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 class Split:
     """One part of a data set: images and their labels, row by row.
 
-    Both arrays become read-only views, because they are shared by everyone who holds the split: training must
-    not be able to change what it is later judged by.
+    Both arrays become read-only views: training must not change the data that later evaluate it.
 
     Parameters
     ----------
@@ -43,9 +41,9 @@ class Split:
     Raises
     ------
     DtypeError
-        The images are no array of float32, or the labels none of uint8.
+        The images are not an array of float32, or the labels not an array of uint8.
     ShapeError
-        The images are not rows in C order, there are none, or there is not one label for each.
+        The images are not rows in C order, there is no image, or there is not one label for each image.
     DataError
         A pixel is not finite.
 
@@ -83,14 +81,14 @@ class Split:
             )
         if self.images.size == 0:
             raise ShapeError(f"Split: images must be at least one row of at least one pixel, got {self.images.shape}")
-        # Least and largest, because both carry nan along, and neither makes another array of this size.
+        # Minimum and maximum are nan if any pixel is, and need no other array of this size.
         object.__setattr__(self, "low", float(self.images.min()))
         object.__setattr__(self, "high", float(self.images.max()))
         if not -math.inf < self.low <= self.high < math.inf:
             row, pixel = np.argwhere(~np.isfinite(self.images))[0].tolist()
             raise DataError(
-                f"Split: pixel {pixel} of image {row} is {self.images[row, pixel]}; expected finite numbers: mend that "
-                "image, or leave it out"
+                f"Split: pixel {pixel} of image {row} is {self.images[row, pixel]}; expected finite numbers: correct "
+                "that image, or leave it out"
             )
         object.__setattr__(self, "images", _read_only(self.images))
         object.__setattr__(self, "labels", _read_only(self.labels))
@@ -109,25 +107,25 @@ class Dataset:
     Parameters
     ----------
     name : str
-        The name `tinygan.data.load` knows it by.
+        Its name in `tinygan.data.load`.
     image_shape : tuple of int
         The shape of one picture, (h, w), (h, w, 1) or (h, w, 3); its product is the length d of every row of
         `Split.images`. (1,) for plain numbers.
     train, validation, test : Split
         Fit on the first, choose hyper-parameters on the second, report on the third.
     density : callable, optional
-        From rows (n, d) to the density (n,) they were drawn from, of toys that know it.
+        The density that the rows were drawn from, if it is known: a function from rows (n, d) to values (n,).
     fold : int, optional
-        Which of its folds this is, of a data set that comes divided in several ways.
+        The number of the fold, for a data set that is divided in several ways.
 
     Raises
     ------
     ShapeError
-        `image_shape` is of another form, or the rows of a split do not fold into it.
+        `image_shape` has another form, or its size is not the length of the rows of a split.
     DtypeError
-        A split is no `Split`, or the name no text.
+        A split is not a `Split`, or the name is not a text.
     DataError
-        The fold is no integer from 0.
+        The fold is not an integer from 0.
 
     Examples
     --------
@@ -172,19 +170,19 @@ class Dataset:
 
 
 def picture_shape(shape: Sequence[int], caller: str) -> tuple[int, ...]:
-    """Return the shape of an example as a tuple, if a sample sheet can show such an example; refuse it otherwise.
+    """Return the shape of an example as a tuple; refuse a shape that a sample sheet cannot show.
 
     Parameters
     ----------
     shape : sequence of int
-        (h, w) or (h, w, 1) for grey images, (h, w, 3) for red-green-blue ones, (1,) for a plain number.
+        (h, w) or (h, w, 1) for grey images, (h, w, 3) for red-green-blue images, (1,) for a plain number.
     caller : str
-        Who asks, for the message.
+        The caller, for the message.
 
     Raises
     ------
     ShapeError
-        It is of another form.
+        The shape has another form.
 
     Examples
     --------
@@ -201,7 +199,7 @@ def picture_shape(shape: Sequence[int], caller: str) -> tuple[int, ...]:
     if sizes != (1,) and not (len(sizes) in (2, 3) and min(sizes) >= 1 and sizes[2:] in ((), (1,), (3,))):
         raise ShapeError(
             f"{caller}: image_shape is {shape}; expected (h, w), (h, w, 1), (h, w, 3) or (1,): put colours last. "
-            "Points of several numbers have no sample sheet: give their rows to gan.Algorithm1 directly"
+            "A sample sheet cannot show points of several numbers: give their rows to gan.Algorithm1 directly"
         )
     return sizes
 

@@ -1,7 +1,7 @@
-"""Digits: 1,797 handwritten digits of 8x8 pixels, small enough to travel inside the package.
+"""Digits: 1,797 handwritten digits of 8x8 pixels, embedded in the package.
 
 Source: E. Alpaydin, C. Kaynak, "Optical Recognition of Handwritten Digits", UCI Machine Learning Repository,
-1998, doi 10.24432/C50P49, CC BY 4.0. ``DIGITS.md`` beside the file tells how it was made.
+1998, doi 10.24432/C50P49, CC BY 4.0. ``DIGITS.md`` describes how the file was made.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ TRAIN = slice(0, 1397)
 VALIDATION = slice(1397, 1597)
 TEST = slice(1597, 1797)
 COUNT = 1797
-MOST = 1 << 20  # bytes of an array in the file: COUNT x 64 and a header
+MOST = 1 << 20  # largest size in bytes of an array in the file; it needs COUNT x 64 and a header
 
 
 def load_digits() -> Dataset:
     """The embedded digits: 1,397 to train, 200 to validate, 200 to test; 8x8 pixels, count / 16.
 
-    The order is the file's own, never shuffled. Its labels repeat a pattern every 130 images or so, which looks
-    like one writer after another; so most test images are by hands that training did not see. The borders of
-    the splits do not fall between two such blocks: the writers there may be on both sides.
+    The order is that of the file, never shuffled. The labels repeat a pattern about every 130 images, probably one
+    block for each writer. So most test images are by writers that are not in the training split. The limits of the
+    splits do not fall between two blocks: a writer there may be in both splits.
 
     Returns
     -------
@@ -36,7 +36,7 @@ def load_digits() -> Dataset:
     Raises
     ------
     DataError
-        The file in the package is damaged: the installation is.
+        The file in the package is damaged or missing.
 
     Examples
     --------
@@ -54,11 +54,11 @@ def load_digits() -> Dataset:
     try:
         with file.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
             if max(member.file_size for member in arrays.zip.infolist()) > MOST:
-                raise ValueError("it unpacks to more than the digits")
+                raise DataError("it unpacks to more than the digits")
             images = np.divide(arrays["images"], 16, dtype=np.float32)
             labels = arrays["labels"]
             if (images.shape, labels.shape) != ((COUNT, 64), (COUNT,)):
-                raise ValueError(f"it holds arrays of other shapes, {images.shape} and {labels.shape}")
+                raise DataError(f"it holds arrays of other shapes, {images.shape} and {labels.shape}")
     except (
         *(OSError, ValueError, KeyError, TypeError, RuntimeError, EOFError, MemoryError),
         *(zipfile.BadZipFile, zlib.error),

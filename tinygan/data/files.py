@@ -1,9 +1,9 @@
-"""Where the files of a data set are: in a folder the user names, or in a cache that is filled by download.
+"""Finding the files of a data set: in a folder that the user names, or in a cache that is filled by download.
 
-The order is: the folder given; the folder in the environment variable ``TINYGAN_DATA``; the cache of this
-user, downloaded on first use. A folder that was named is never written to and never passed over in silence:
-if a file is missing there, that is an error. The files may be in the subfolder that has the name of the data set, or
-in the folder itself; and a file that is downloaded as ``name.gz`` may be there unpacked, as ``name``.
+The order is: the folder given; the folder in the environment variable ``TINYGAN_DATA``; the cache of this user, which
+is downloaded on first use. A named folder is never written to, and a file missing there is an error. The files may be
+in the subfolder with the name of the data set, or in the folder itself. A file that is downloaded as ``name.gz`` may
+also be there unpacked, as ``name``.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ def find_or_download(
     download: bool = True,
     progress: bool = False,
 ) -> Path:
-    """The folder that holds all files of a data set.
+    """Return the folder with all files of a data set; download them if no folder is named.
 
-    Files in a folder the user named are taken as they are, only their presence is checked; files in the cache
-    are compared with their checksums, unless `download` is off, and fetched again if they differ.
+    In a folder that the user named, only the presence of the files is checked. Files in the cache are compared with
+    their checksums, unless `download` is False, and are downloaded again if they differ.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ def find_or_download(
     checksums : mapping of str to str
         The SHA-256 in hexadecimal of each file, by file name.
     mirrors : sequence of str
-        Addresses to which a file name is appended, ending in a slash; tried in this order.
+        Addresses that end in a slash, to which a file name is appended; tried in this order.
     folder : str or path, optional
         FOLDER, or ``FOLDER/<dataset>``. Without it, ``TINYGAN_DATA``; without that, the cache.
     download : bool
@@ -55,7 +55,7 @@ def find_or_download(
     Raises
     ------
     DataError
-        Files are missing, or no mirror could deliver one; names them and where they may be put.
+        Files are missing, or a download failed; the message names the files and where to put them.
 
     Examples
     --------
@@ -66,11 +66,11 @@ def find_or_download(
     named = folder if folder is not None else os.environ.get(VARIABLE) or None
     if named is not None:
         folder, home = _home(dataset, checksums, named)
-        advice = f"{_advice(checksums, home, folder)}; or name none, and they are downloaded"
+        advice = f"{_advice(checksums, home, folder)}; or name no folder, and they are downloaded"
         _require_all(dataset, checksums, home, advice)
         return home
 
-    import pooch  # Here, because importing it takes longer than reading the digits, which do not need it.
+    import pooch  # imported here, because the import takes longer than reading the digits, which do not need it
 
     home = Path(pooch.os_cache("tinygan")) / dataset
     if download:
@@ -84,7 +84,7 @@ def find_or_download(
 def find_private(
     dataset: str, names: Sequence[str], why: str, folder: str | os.PathLike[str] | None = None
 ) -> Path:
-    """The folder that holds all files of a data set that is not public, so that only its user can put them there.
+    """Return the folder with all files of a data set that is not public, so that it cannot be downloaded.
 
     Parameters
     ----------
@@ -93,7 +93,7 @@ def find_private(
     names : sequence of str
         The files.
     why : str
-        A sentence without a full stop: why there is no download, and whom to ask instead.
+        A sentence without a full stop: why there is no download, and whom to ask.
     folder : str or path, optional
         As in `find_or_download`; there is no cache.
 
@@ -104,7 +104,7 @@ def find_private(
     Raises
     ------
     DataError
-        Files are missing; says why, names them and where they may be put.
+        Files are missing; the message says why, names them and where to put them.
 
     Examples
     --------
@@ -121,7 +121,7 @@ def find_private(
 
 
 def file_in(home: Path, name: str) -> Path:
-    """Return where a file of a data set is: under its name, or unpacked, under its name without ``.gz``.
+    """Return the path of a file of a data set: with its name, or, if unpacked, with its name without ``.gz``.
 
     Examples
     --------
@@ -134,9 +134,9 @@ def file_in(home: Path, name: str) -> Path:
 
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """Turn what the system raises while a data file is read into a `DataError` that names it; refuse what is no file.
+    """Turn a system error while a data file is read into a `DataError` that names it; refuse a path that is not a file.
 
-    A pipe or a device would be read for ever.
+    Reading a pipe or a device might never end.
     """
     with enough_memory(str(path)):
         try:
@@ -168,7 +168,7 @@ def enough_memory(what: str) -> Iterator[None]:
 def _home(
     dataset: str, names: Sequence[str] | Mapping[str, str], named: str | os.PathLike[str]
 ) -> tuple[Path, Path]:
-    """Return the folder that was named, and the one with the files: its subfolder, or itself if they are there."""
+    """Return the named folder, and the folder with the files: its subfolder, or the named folder itself."""
     try:
         folder = Path(named).expanduser()
     except RuntimeError as error:  # there is no such user
@@ -210,16 +210,16 @@ def _download_all(
             try:
                 _download(mirror + name, checksum, home, name, progress)
                 break
-            except (OSError, ValueError) as error:  # What requests raises is an OSError.
+            except (OSError, ValueError) as error:  # errors of requests are OSErrors
                 failures.append(f"  {mirror}{name}: {_reason(error)}")
         else:
-            # Not into the cache: there, other people's gzip of the same numbers would fail the checksum.
-            advice = f"{_advice(checksums, Path('FOLDER', dataset))}; or try again when the network is there"
+            # Do not advise the cache: another gzip of the same numbers would fail the checksum there.
+            advice = f"{_advice(checksums, Path('FOLDER', dataset))}; or try again when the network is available"
             raise DataError("\n".join([f"{dataset}: {name} could not be downloaded.", *failures, advice]))
 
 
 def _download(url: str, checksum: str, home: Path, name: str, progress: bool) -> None:
-    """Fetch one file, unless it is there. Pooch gives it its name only once the checksum is right."""
+    """Download one file, unless it is there. Pooch gives the file its name only after the checksum is verified."""
     import pooch
 
     with _quiet(pooch.get_logger()):
@@ -234,7 +234,7 @@ def _download(url: str, checksum: str, home: Path, name: str, progress: bool) ->
 
 @contextmanager
 def _quiet(logger: logging.Logger) -> Iterator[None]:
-    """Keep pooch from announcing each file on stderr: a library does not print."""
+    """Prevent pooch from printing a message for each file: a library does not print."""
     level = logger.level
     logger.setLevel(logging.WARNING)
     try:
@@ -245,10 +245,10 @@ def _quiet(logger: logging.Logger) -> Iterator[None]:
 
 def _reason(error: OSError | ValueError) -> str:
     if not isinstance(error, OSError):
-        return "what it sends does not have the known SHA-256 checksum"
+        return "the file does not have the known SHA-256 checksum"
     if getattr(error, "response", None) is not None:
-        return str(error)  # The server answered, and said what is wrong.
-    # The text of a failed connection is a paragraph of library internals; its type says the same.
+        return str(error)  # the server's own message
+    # The text of a failed connection is a paragraph of library internals; its type has the same information.
     return error.strerror or type(error).__name__
 
 

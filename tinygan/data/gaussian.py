@@ -1,6 +1,6 @@
-"""Numbers from one Gaussian: the smallest data set there is, the one of Figure 1 of the paper.
+"""Numbers from one Gaussian: the smallest data set, that of Figure 1 of the paper.
 
-Its density is known, so a generator that learns it can be held against the truth: p_g against p_data, D against
+Its density is known, so a trained generator can be compared with the truth: p_g with p_data, and D with
 D* = p_data / (p_data + p_g).
 """
 
@@ -16,16 +16,16 @@ from tinygan.data.dataset import Array, Dataset, Split
 
 MEAN, STD = 0.0, 1.0
 SIZES = {"train": 20_000, "validation": 2_000, "test": 2_000}
-SEED = 2014  # of the draws: the data are the same in every run, whatever its own seed
+SEED = 2014  # of the draws: the data are the same in every run, with every seed of the run
 
 
 def load_gaussian() -> Dataset:
-    """20,000 numbers from N(0, 1) to train, 2,000 to validate, 2,000 to test; the same ones each time.
+    """20,000 numbers from N(0, 1) to train, 2,000 to validate, 2,000 to test; the same numbers each time.
 
     Returns
     -------
     Dataset
-        Rows of shape (1,), all of one class; `Dataset.density` is that of N(0, 1).
+        Rows of shape (1,), all of one class; `Dataset.density` is the density of N(0, 1).
 
     Examples
     --------

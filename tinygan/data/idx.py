@@ -1,16 +1,16 @@
-"""IDX, the file format of MNIST, read without trusting a byte of it.
+"""Reading IDX, the file format of MNIST; the reader checks every byte that it relies on.
 
-An IDX file is a short header and then the numbers, plain or inside gzip::
+An IDX file is a short header and then the numbers, plain or compressed with gzip::
 
     2 bytes    zero
-    1 byte     type of the numbers; 0x08 is the unsigned byte, the only one read here
+    1 byte     type of the numbers; 0x08 is the unsigned byte, the only type that is read here
     1 byte     n, the number of dimensions
     n x 4      the size of each dimension, big-endian
     ...        the numbers, last dimension fastest
 
-The caller says which shape it expects, and the header has to agree before any memory is set aside. So a file
-can claim 2^32 - 1 images, or a few kilobytes of gzip can unfold into gigabytes, and the reader still holds
-one array of the expected shape and one small piece of input, never more.
+The caller gives the expected shape, and the header is compared with it before memory is allocated. So the reader needs
+memory only for one array of the expected shape and one small piece of input, even if a file claims 2^32 - 1 images or a
+few kilobytes of gzip unpack to gigabytes.
 
 Source: Y. LeCun, C. Cortes, C. Burges, "The MNIST database of handwritten digits", section "File formats".
 """
@@ -36,19 +36,19 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 UNSIGNED_BYTE = 0x08
 GZIP_MAGIC = b"\x1f\x8b"
-PIECE = 1 << 18  # bytes unpacked at a time: GzipFile copies each piece once more, so it must be small
+PIECE = 1 << 18  # bytes unpacked at a time: GzipFile copies each piece, so it must be small
 FRESH_COPY = "replace it by a fresh copy"
 
 
 def read_idx(path: str | os.PathLike[str], shape: tuple[int, ...]) -> Array:
-    """Read an IDX file of unsigned bytes, gzipped or plain, whose shape is known beforehand.
+    """Read an IDX file of unsigned bytes, gzipped or plain, of a known shape.
 
     Parameters
     ----------
     path : str or path
-        The file. Whether it is gzipped is read off its first bytes, not off its name.
+        The file. Its first bytes, not its name, show whether it is gzipped.
     shape : tuple of int
-        The shape the file must have.
+        The shape that the file must have.
 
     Returns
     -------
@@ -57,7 +57,7 @@ def read_idx(path: str | os.PathLike[str], shape: tuple[int, ...]) -> Array:
     Raises
     ------
     DataError
-        The file cannot be read, is damaged, or holds anything but exactly these numbers.
+        The file cannot be read, is damaged, or does not hold exactly these numbers.
 
     Examples
     --------
@@ -74,7 +74,7 @@ def read_idx(path: str | os.PathLike[str], shape: tuple[int, ...]) -> Array:
     with _failures_as_data_errors(path), _open(path) as stream:
         _check_header(stream, path, shape)
         numbers = _read_numbers(stream, path, math.prod(shape))
-        # Reading on past the numbers also makes gzip compare its checksum, which stands at the very end.
+        # Reading past the numbers also makes gzip compare its checksum, which is at the end.
         if stream.read(1):
             raise DataError(
                 f"{path}: expected the file to end after {_sizes(shape)} numbers, found more bytes; "
@@ -85,29 +85,29 @@ def read_idx(path: str | os.PathLike[str], shape: tuple[int, ...]) -> Array:
 
 @contextmanager
 def _failures_as_data_errors(path: Path) -> Iterator[None]:
-    """Turn what the system and gzip raise into a `DataError` that names the file."""
+    """Turn errors of the system and of gzip into a `DataError` that names the file."""
     with reading(path):
         try:
             yield
         except EOFError:
             raise DataError(
-                f"{path}: expected a complete gzip stream, found one cut short after "
+                f"{path}: expected a complete gzip stream, found one that ends after "
                 f"{path.stat().st_size} bytes; {FRESH_COPY}"
             ) from None
         except (gzip.BadGzipFile, zlib.error) as error:
             raise DataError(
-                f"{path}: expected a sound gzip stream, found a damaged one ({error}); {FRESH_COPY}"
+                f"{path}: expected a valid gzip stream, found a damaged one ({error}); {FRESH_COPY}"
             ) from error
 
 
 @contextmanager
 def _open(path: Path) -> Iterator[io.BufferedIOBase]:
-    """Open the bytes behind the path, through gzip if they begin as gzip does."""
+    """Open a file, through gzip if its first bytes are those of gzip."""
     with path.open("rb") as file:
         start = file.peek(4)[:4]
         if start.startswith(GZIP_MAGIC):
             with gzip.GzipFile(fileobj=file) as unpacked:
-                # GzipFile is a BufferedIOBase, though the type stubs know it under another name.
+                # GzipFile is a BufferedIOBase, but the type stubs do not state it.
                 yield cast(io.BufferedIOBase, unpacked)
         elif not start:
             raise DataError(f"{path}: expected an IDX file, found an empty one; {FRESH_COPY}")
@@ -121,7 +121,7 @@ def _open(path: Path) -> Iterator[io.BufferedIOBase]:
 
 
 def _check_header(stream: io.BufferedIOBase, path: Path, shape: tuple[int, ...]) -> None:
-    """Compare the header with the expected shape, before anything is allocated by it."""
+    """Compare the header with the expected shape, before memory is allocated."""
     length = 4 + 4 * len(shape)
     header = stream.read(length)
     magic, expected = header[:4], bytes([0, 0, UNSIGNED_BYTE, len(shape)])
@@ -156,7 +156,7 @@ def _read_numbers(stream: io.BufferedIOBase, path: Path, count: int) -> Array:
 
 def _meaning(magic: bytes) -> str:
     if magic[:2] != b"\0\0":
-        return "no IDX file begins so"
+        return "not that of an IDX file"
     if magic[2] != UNSIGNED_BYTE:
         return f"type code 0x{magic[2]:02x} is not the unsigned byte 0x{UNSIGNED_BYTE:02x}"
     return f"{magic[3]}-dimensional unsigned bytes"

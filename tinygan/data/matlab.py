@@ -1,11 +1,11 @@
-"""MATLAB files: named arrays of real numbers, read with no trust in what the file says.
+"""Reading MATLAB files: named arrays of real numbers; the reader checks everything that the file states.
 
 The format is level 5 of "MAT-File Format" (The MathWorks): a header of 128 bytes, then one element for each variable,
-compressed or not. In it come flags, sizes, name and numbers, each behind a tag: which type, how many bytes. That is all
-there is to numbers, and only numbers are read here; there is nothing that could run.
+compressed or not. An element holds flags, sizes, name and numbers, each after a tag with its type and number of bytes.
+Only numbers are read, so a file cannot run code.
 
-SciPy reads these files and more. But it believes their tags: a wrong type in one makes it read beyond its own table,
-and a damaged file then ends the process instead of the loading. The tests hold this reader against SciPy's writer.
+SciPy reads these files, too. But it does not check their tags: a wrong type makes it read beyond its own table, and a
+damaged file then ends the process. The tests compare this reader with SciPy's writer.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ Shape = tuple[int, ...]
 
 HEADER = 128  # bytes
 MATRIX, COMPRESSED = 14, 15  # type codes of whole variables
-SIZES, NAME, FLAGS = 5, 1, 6  # type codes of what stands before the numbers: int32, int8, uint32
+SIZES, NAME, FLAGS = 5, 1, 6  # type codes of the elements before the numbers: int32, int8, uint32
 TYPES = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8"}  # of the numbers
-# What MATLAB calls an array, by the lowest byte of its flags.
+# The MATLAB class of an array, by the lowest byte of its flags.
 CLASSES = (
     *("", "cell", "struct", "object", "char", "sparse", "double", "single", "int8", "uint8", "int16", "uint16"),
     *("int32", "uint32", "int64", "uint64", "function", "opaque"),
@@ -43,36 +43,35 @@ COMPLEX, LOGICAL = 0x800, 0x200  # flags
 LONGEST = 1024  # bytes of sizes or of a name
 MOST_VARIABLES = 1000
 PIECE = 1 << 20  # bytes unpacked at once
-SMALL = 1 << 24  # bytes: what any variable may unpack to
-RATIO = 100  # or this many times its compressed size. Photographs unpack to twice that; zeros, to a thousand times
+SMALL = 1 << 24  # a variable may unpack to this number of bytes,
+RATIO = 100  # or to this many times its compressed size (photographs need 2 times, zeros 1000 times)
 FRESH_COPY = "replace it by a fresh copy"
 
 
 def read_matlab(
     path: str | os.PathLike[str], variables: Mapping[str, tuple[Shape, tuple[str, ...]]], most: int | None = None
 ) -> dict[str, Array]:
-    """Read some variables of a MATLAB file (version 5 to 7): real arrays with one row for each of N things.
+    """Read some variables of a MATLAB file (version 5 to 7): real arrays of N rows each.
 
     Parameters
     ----------
     path : str or path
     variables : mapping of str to (shape, classes)
-        For each name the sizes after the first axis, which has N entries in all of them, and the MATLAB classes
-        allowed, out of `NUMBERS`.
+        For each name, the sizes after the first axis (which has N entries in every variable), and the MATLAB classes
+        allowed, from `NUMBERS`.
     most : int, optional
         The largest N.
 
     Returns
     -------
     dict of str to array
-        In the order of `variables`; each (N, *shape), in the dtype of its class, in the memory order of the file, which
-        is Fortran's.
+        In the order of `variables`; each (N, *shape), in the dtype of its class, and in Fortran order, as in the file.
 
     Raises
     ------
     DataError
-        The file is missing or damaged, no MATLAB file of these versions, or its variables are others; or it would take
-        much more memory than its size justifies.
+        The file is missing or damaged, is not a MATLAB file of these versions, has other variables, or needs much more
+        memory than its size justifies.
 
     Examples
     --------
@@ -93,18 +92,18 @@ def read_matlab(
 
 @dataclass(frozen=True)
 class _Variable:
-    """What a file says of one variable, and where it stands."""
+    """The description of one variable in a file, and its position."""
 
     name: str
     shape: Shape
-    kind: str  # of CLASSES, or "logical" or "complex"
-    start: int  # of its bytes, after the tag
+    kind: str  # one of CLASSES, or "logical" or "complex"
+    start: int  # position of its bytes, after the tag
     size: int
     compressed: bool
 
 
 class _Damage(Exception):  # noqa: N818
-    """What is wrong with the file, as the end of a sentence that begins with its path."""
+    """A fault of the file, as the end of a sentence that begins with its path."""
 
 
 @contextmanager
@@ -116,20 +115,20 @@ def _failures_as_data_errors(path: Path) -> Iterator[None]:
             raise DataError(f"{path}: {damage}") from None
         except zlib.error as error:
             raise DataError(
-                f"{path}: expected sound compressed variables, found damage ({error}); {FRESH_COPY}"
+                f"{path}: expected valid compressed variables, found damage ({error}); {FRESH_COPY}"
             ) from error
 
 
-# ---------------------------------------------------------------------- what is in the file
+# ---------------------------------------------------------------------- the variables of the file
 
 
 def _byte_order(file: BinaryIO) -> str:
-    """Read the header: a text for people, the version, and the letters MI as a number in the order of the bytes."""
+    """Read the header: a text, the version, and the letters MI as a number; return the byte order."""
     header = file.read(HEADER)
     if header[126:] not in (b"IM", b"MI"):
         raise _Damage(
-            "expected a MATLAB file of version 5 to 7, found one that does not begin as they do; a download that "
-            f"failed may have saved a web page here: {FRESH_COPY}"
+            "expected a MATLAB file of version 5 to 7, found a file that begins differently; a download that failed "
+            f"may have saved a web page here: {FRESH_COPY}"
         )
     order = "<" if header.endswith(b"IM") else ">"
     (version,) = struct.unpack(f"{order}H", header[124:126])
@@ -142,7 +141,7 @@ def _byte_order(file: BinaryIO) -> str:
 
 
 def _variables(file: BinaryIO, order: str) -> Iterator[_Variable]:
-    """Yield every variable of the file; of each only what stands before its numbers is read."""
+    """Yield every variable of the file; the numbers are not read."""
     length = file.seek(0, io.SEEK_END)
     place, count = HEADER, 0
     while place < length:
@@ -155,7 +154,7 @@ def _variables(file: BinaryIO, order: str) -> Iterator[_Variable]:
         if code not in (MATRIX, COMPRESSED):
             raise _Damage(f"expected a variable at byte {place}, found type code {code}; {FRESH_COPY}")
         if start + size > length:
-            raise _Damage(f"expected {start + size} bytes or more, found {length}: it was cut short; {FRESH_COPY}")
+            raise _Damage(f"expected {start + size} bytes or more, found {length}: it is truncated; {FRESH_COPY}")
         compressed = code == COMPRESSED
         name, shape, kind = _head(_opened(file, start, size, compressed, order), order)
         yield _Variable(name, shape, kind, start, size, compressed)
@@ -163,7 +162,7 @@ def _variables(file: BinaryIO, order: str) -> Iterator[_Variable]:
 
 
 def _opened(file: BinaryIO, start: int, size: int, compressed: bool, order: str) -> BinaryIO | _Unpacked:
-    """Return a stream that stands before the flags of a variable."""
+    """Return a stream at the flags of a variable."""
     file.seek(start)
     if not compressed:
         return file
@@ -175,13 +174,13 @@ def _opened(file: BinaryIO, start: int, size: int, compressed: bool, order: str)
 
 
 class _Unpacked:
-    """The bytes that a compressed element unpacks to."""
+    """A stream of the unpacked bytes of a compressed element."""
 
     def __init__(self, file: BinaryIO, size: int) -> None:
         self._file, self._left, self._zlib = file, size, zlib.decompressobj()
 
     def read(self, count: int) -> bytes:
-        """Unpack `count` bytes, or as many as there are."""
+        """Unpack `count` bytes, or fewer at the end."""
         pieces, missing = [], count
         while missing and not self._zlib.eof:
             packed = self._zlib.unconsumed_tail
@@ -199,17 +198,17 @@ class _Unpacked:
 def _exactly(stream: BinaryIO | _Unpacked, count: int) -> bytes:
     found = stream.read(count)
     if len(found) < count:
-        raise _Damage(f"expected {count} more bytes, found {len(found)}: it was cut short; {FRESH_COPY}")
+        raise _Damage(f"expected {count} more bytes, found {len(found)}: it is truncated; {FRESH_COPY}")
     return found
 
 
 def _head(stream: BinaryIO | _Unpacked, order: str) -> tuple[str, Shape, str]:
-    """Read flags, sizes and name; the stream then stands before the tag of the numbers."""
+    """Read flags, sizes and name; the stream is then at the tag of the numbers."""
     (flags,) = struct.unpack(f"{order}I", _element(stream, order, FLAGS, "flags")[:4])
     kind = CLASSES[flags & 0xFF] if flags & 0xFF < len(CLASSES) else ""
     if not kind:
         raise _Damage(f"expected a MATLAB class, found number {flags & 0xFF}; {FRESH_COPY}")
-    if kind == "opaque":  # has no sizes; nobody asks for it
+    if kind == "opaque":  # has no sizes, and is never read
         return "", (), kind
     sizes = _element(stream, order, SIZES, "sizes")
     shape = struct.unpack(f"{order}{len(sizes) // 4}i", sizes[: len(sizes) // 4 * 4])
@@ -228,7 +227,7 @@ def _element(stream: BinaryIO | _Unpacked, order: str, expected: int, what: str)
 
 
 def _tag(stream: BinaryIO | _Unpacked, order: str) -> tuple[int, int, bytes]:
-    """Return type, size, and the bytes themselves where the tag holds them: up to four."""
+    """Return type, size, and the bytes if the tag holds them (at most four)."""
     tag = _exactly(stream, 8)
     code, size = struct.unpack(f"{order}II", tag)
     if code >> 16:
@@ -239,13 +238,13 @@ def _tag(stream: BinaryIO | _Unpacked, order: str) -> tuple[int, int, bytes]:
     return code, size, b""
 
 
-# ---------------------------------------------------------------------- what was asked for
+# ---------------------------------------------------------------------- the variables requested
 
 
 def _choose(
     found: list[_Variable], variables: Mapping[str, tuple[Shape, tuple[str, ...]]], most: int | None
 ) -> dict[str, _Variable]:
-    """Return the variables asked for, or refuse them, before memory is taken for any."""
+    """Return the requested variables, or refuse them, before memory is allocated."""
     names = [variable.name for variable in found]
     missing = [name for name in variables if name not in names]
     if missing:
@@ -276,7 +275,7 @@ def _numbers(file: BinaryIO, variable: _Variable, order: str) -> Array:
     stream = _opened(file, variable.start, variable.size, variable.compressed, order)
     _head(stream, order)
     code, size, inside = _tag(stream, order)
-    # MATLAB writes numbers in the smallest type that holds them all, whatever their class.
+    # MATLAB stores numbers in the smallest type that can represent them, which may differ from their class.
     if code not in TYPES or not np.can_cast(TYPES[code], variable.kind):
         raise _Damage(f"{variable.name}: expected numbers for {variable.kind}, found type code {code}; {FRESH_COPY}")
     dtype = np.dtype(order + TYPES[code])
@@ -289,16 +288,16 @@ def _numbers(file: BinaryIO, variable: _Variable, order: str) -> Array:
     if size > justified:
         raise _Damage(
             f"{variable.name}: expected at most {justified} bytes of numbers from the {variable.size} in the file, "
-            f"found {size} announced; {FRESH_COPY}"
+            f"found a size of {size}; {FRESH_COPY}"
         )
     numbers = np.frombuffer(inside[:size], dtype) if inside else _bytes(stream, size).view(dtype)
-    if isinstance(stream, _Unpacked) and len(stream.read(8)) > 7:  # to the end, where zlib compares its checksum
+    if isinstance(stream, _Unpacked) and len(stream.read(8)) > 7:  # at the end zlib compares its checksum
         raise _Damage(f"{variable.name}: expected its end after the numbers, found more bytes; {FRESH_COPY}")
     return numbers.reshape(variable.shape, order="F").astype(variable.kind, copy=False)
 
 
 def _bytes(stream: BinaryIO | _Unpacked, count: int) -> Array:
-    """Return `count` bytes in one array: nothing else of that size is made."""
+    """Return `count` bytes in one array, without another array of this size."""
     found, filled = np.empty(count, np.uint8), 0
     while filled < count:
         piece = _exactly(stream, min(PIECE, count - filled))

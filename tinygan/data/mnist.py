@@ -23,8 +23,8 @@ TRAIN_LABELS = "train-labels-idx1-ubyte.gz"
 TEST_IMAGES = "t10k-images-idx3-ubyte.gz"
 TEST_LABELS = "t10k-labels-idx1-ubyte.gz"
 
-# SHA-256 of the gzip files as published in 1998. Other people's gzip of the same numbers has other checksums,
-# so they hold for downloads only.
+# SHA-256 of the gzip files as published in 1998. Another gzip of the same numbers has another checksum, so these are
+# for downloads only.
 CHECKSUMS = {
     TRAIN_IMAGES: "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
     TRAIN_LABELS: "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
@@ -49,11 +49,10 @@ def load_mnist(
     Parameters
     ----------
     folder : str or path, optional
-        The four files are ``FOLDER/mnist/*.gz``, or the same unpacked. Without it, the folder in the environment
-        variable ``TINYGAN_DATA``; without that, the cache of this user.
+        The four files are ``FOLDER/mnist/*.gz``, or the same unpacked. By default the folder in the environment
+        variable ``TINYGAN_DATA``; if that is not set, the cache of this user.
     download : bool
-        Whether the files may be downloaded (11 MB) into the cache when they are not there. Never done
-        when a folder is named.
+        Whether missing files may be downloaded (11 MB) into the cache. With a named folder, nothing is downloaded.
     progress : bool
         Show the progress of the download on stderr.
 
@@ -64,7 +63,7 @@ def load_mnist(
     Raises
     ------
     DataError
-        Files are missing, damaged, or are not MNIST; the message says which and what to do.
+        Files are missing, damaged, or not MNIST; the message says which and what to do.
 
     Examples
     --------
@@ -74,7 +73,7 @@ def load_mnist(
     """
     home = find_or_download("mnist", CHECKSUMS, MIRRORS, folder, download, progress)
     with enough_memory("mnist"):
-        # The small files first: a wrong folder is then refused at once.
+        # The small files are read first, so that a wrong folder is refused at once.
         labels = _read_labels(file_in(home, TRAIN_LABELS), 60_000)
         test_labels = _read_labels(file_in(home, TEST_LABELS), 10_000)
         images = _read_images(file_in(home, TRAIN_IMAGES), 60_000)
@@ -88,7 +87,7 @@ def load_mnist(
 
 
 def _read_images(path: Path, count: int) -> Array:
-    """(count, 784) float32: the bytes and the floats exist side by side, nothing else of that size does."""
+    """Return images (count, 784) as float32; besides the bytes, this needs no other memory of that size."""
     pixels = read_idx(path, (count, 28, 28)).reshape(count, 784)
     return np.divide(pixels, 255, dtype=np.float32)
 

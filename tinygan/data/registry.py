@@ -1,26 +1,52 @@
-"""The table of data sets, by the names that experiments and commands use."""
+"""The data sets by the names that experiments and commands use: `DATA_SETS`, the only list of them.
+
+To add a data set, write its loader in a file beside this one and add one line to `DATA_SETS`. Experiment files
+(``data.set``), `load`, ``tinygan doctor`` and the report then know it.
+"""
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from tinygan.data.dataset import Dataset
 from tinygan.data.digits import load_digits
 from tinygan.data.gaussian import load_gaussian
 from tinygan.data.mnist import load_mnist
 from tinygan.data.tfd import load_tfd
-from tinygan.errors import DataError
+from tinygan.errors import DataError, did_you_mean
 
-# Each loader takes (folder, download, progress); those in FOLDED also fold=.
-LOADERS: dict[str, Callable[..., Dataset]] = {
-    "digits": lambda folder, download, progress: load_digits(),  # embedded: nothing to find
-    "gaussian": lambda folder, download, progress: load_gaussian(),  # drawn: nothing to find
-    "mnist": load_mnist,
-    "tfd": lambda folder, download, progress, fold=0: load_tfd(folder, fold),  # not public: nothing to download
+
+@dataclass(frozen=True)
+class Source:
+    """Where a data set comes from, and what an experiment must know before it is loaded.
+
+    Attributes
+    ----------
+    load : callable
+        Returns the `Dataset`. If it reads files, it takes ``(folder, download, progress)``; with folds, also ``fold=``.
+    files : bool
+        Whether the data are read from files.
+    folds : int
+        The number of folds; 0 if the data set is divided in one way only.
+    images : bool
+        Whether an example is an image; otherwise it is one number.
+    """
+
+    load: Callable[..., Dataset]
+    files: bool = False
+    folds: int = 0
+    images: bool = True
+
+
+DATA_SETS = {
+    "digits": Source(load_digits),
+    "gaussian": Source(load_gaussian, images=False),
+    "mnist": Source(load_mnist, files=True),
+    # TFD is not public: there is nothing to download
+    "tfd": Source(lambda folder, download, progress, fold=0: load_tfd(folder, fold), files=True, folds=5),
 }
-FOLDED = ("tfd",)
 
 
 def load(
@@ -35,7 +61,7 @@ def load(
     Parameters
     ----------
     name : str
-        One of the names in `LOADERS`, such as ``"digits"``.
+        One of the names in `DATA_SETS`, such as ``"digits"``.
     folder : str or path, optional
         Where its files are, as ``FOLDER/<name>/...``. Without it, the folder in the environment variable
         ``TINYGAN_DATA``; without that, the cache of this user. Digits and Gaussian numbers need no files.
@@ -61,15 +87,14 @@ def load(
     Split(200 images of 64 pixels)
     >>> load("minst")  # doctest: +ELLIPSIS
     Traceback (most recent call last):
-    tinygan.errors.DataError: unknown data set 'minst': did you mean 'mnist'? There are: digits, gaussian, mnist...
+    tinygan.errors.DataError: unknown data set 'minst'; did you mean "mnist"? There are: digits, gaussian, mnist...
     """
-    if not isinstance(name, str) or name not in LOADERS:
-        [nearest] = difflib.get_close_matches(str(name).lower(), LOADERS, n=1, cutoff=0.0)
-        raise DataError(
-            f"unknown data set {name!r}: did you mean {nearest!r}? There are: {', '.join(LOADERS)}"
-        )
-    if fold is None:
-        return LOADERS[name](folder, download, progress)
-    if name not in FOLDED:
-        raise DataError(f"{name} has no folds, got fold {fold}: leave it out; {' and '.join(FOLDED)} comes in folds")
-    return LOADERS[name](folder, download, progress, fold=fold)
+    if not isinstance(name, str) or name not in DATA_SETS:
+        hint = did_you_mean(str(name), DATA_SETS) or "."
+        raise DataError(f"unknown data set {name!r}{hint} There are: {', '.join(DATA_SETS)}")
+    source = DATA_SETS[name]
+    if fold is not None and not source.folds:
+        folded = " and ".join(other for other, known in DATA_SETS.items() if known.folds)
+        raise DataError(f"{name} has no folds, got fold {fold}: leave it out; {folded} comes in folds")
+    arguments = (folder, download, progress) if source.files else ()
+    return source.load(*arguments) if fold is None else source.load(*arguments, fold=fold)

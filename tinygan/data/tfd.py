@@ -1,7 +1,7 @@
-"""TFD: the Toronto Face Database, 48x48 grey faces, the second column of the paper's Table 1.
+"""TFD: the Toronto Face Database, grey faces of 48x48 pixels, the second column of the paper's Table 1.
 
 Source: J. Susskind, A. Anderson, G. Hinton, "The Toronto Face Database", technical report UTML TR 2010-001, University
-of Toronto, 2010. It is not public: its owners hand it out on request, so nothing here can download it.
+of Toronto, 2010. It is not public: its owners give it on request, so it cannot be downloaded.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ Array = np.ndarray[Any, np.dtype[Any]]
 FILE = "TFD_48x48.mat"
 SIDE = 48  # pixels
 FOLDS = 5
-# What an entry of `folds` says of an image, here and in pylearn2's reader of this file.
+# The meaning of an entry of `folds`, as in pylearn2's reader of this file.
 UNLABELLED, TRAIN, VALIDATION, TEST = range(4)
 MOST = 120_000  # images: the technical report counts 112,234
 EXPRESSIONS = 7  # numbered from 1 in the file, from 0 here
-NO_LABEL = 255  # the label of an image without one, which is -1 in the file
+NO_LABEL = 255  # the label of an image without a label; -1 in the file
 
 NOT_PUBLIC = (
     "The Toronto Face Database is not public: ask its owners for it (J. Susskind, A. Anderson and G. Hinton, technical "
@@ -38,35 +38,35 @@ VARIABLES = {"images": ((SIDE, SIDE), ("uint8",)), "folds": ((FOLDS,), NUMBERS),
 def load_tfd(folder: str | os.PathLike[str] | None = None, fold: int = 0) -> Dataset:
     """TFD with one of its five folds: 48x48 pixels, value / 255.
 
-    Training uses the images without labels, as the released code does. They are the same for every fold, so one run
-    can be judged by all five: a fold says which of the labelled images validate and which test. Those that it calls
-    training images are for classifiers, and not used here.
+    Training uses the images without labels, as the released code does. They are the same for every fold, so one run can
+    be evaluated with all five. A fold divides the labelled images into training, validation and test images. Its
+    training images are for classifiers, and are not used here.
 
     Parameters
     ----------
     folder : str or path, optional
-        The file is ``FOLDER/tfd/TFD_48x48.mat``. Without it, the folder in the environment variable ``TINYGAN_DATA``.
+        The file is ``FOLDER/tfd/TFD_48x48.mat``. By default the folder in the environment variable ``TINYGAN_DATA``.
     fold : int
         0 to 4.
 
     Returns
     -------
     Dataset
-        Labels are the seven expressions, 0 to 6; `NO_LABEL`, which is 255, where there is none.
+        Labels are the seven expressions, 0 to 6; or `NO_LABEL`, 255, for an image without a label.
 
     Raises
     ------
     DataError
-        There is no such fold; the file is missing, damaged, or is not TFD. The message says which and what to do.
+        There is no such fold, or the file is missing, damaged, or not TFD. The message says which and what to do.
 
     Notes
     -----
-    The file is one of MATLAB, version 5 to 7, of N images:
+    The file is a MATLAB file, version 5 to 7, with N images:
 
     ========  ===========  =====================================================================================
     images    N x 48 x 48  uint8
     folds     N x 5        0: without a label, 1: training, 2: validation, 3: test
-    labs_ex   N x 1        the expression, 1 to 7; -1: none
+    labs_ex   N x 1        the expression, 1 to 7; -1: no label
     ========  ===========  =====================================================================================
 
     Examples
@@ -84,7 +84,7 @@ def load_tfd(folder: str | os.PathLike[str] | None = None, fold: int = 0) -> Dat
 
 def _load(path: Path, fold: int) -> Dataset:
     images, folds, labels = _read(path)
-    # An image that any fold has a label for is never trained on: no fold's test images are then.
+    # Training never uses an image that has a label in any fold, so it uses no test image of any fold.
     rows = {
         "train": np.flatnonzero((folds == UNLABELLED).all(axis=1)),
         "validation": np.flatnonzero(folds[:, fold] == VALIDATION),
@@ -100,7 +100,7 @@ def _load(path: Path, fold: int) -> Dataset:
 
 
 def _pixels(images: Array, rows: Array) -> Array:
-    """(n, 2304) float32: of all images as floats there is only this one copy."""
+    """Return rows (n, 2304) as float32; this is the only copy of the images as floats."""
     chosen = np.empty((len(rows), SIDE * SIDE), np.float32)
     return np.divide(images[rows].reshape(chosen.shape), 255, out=chosen)
 
@@ -111,7 +111,7 @@ def _read(path: Path) -> tuple[Array, Array, Array]:
     images = arrays["images"]
     folds = _whole_numbers(path, "folds", arrays["folds"], UNLABELLED, TEST)
     given = arrays["labs_ex"].reshape(-1)
-    # What the file says of images without a label, or would say, means nothing.
+    # For images without a label, the label in the file has no meaning.
     has_label = (folds != UNLABELLED).any(axis=1) & (given != -1)
     checked = _whole_numbers(path, "labs_ex", np.where(has_label, given, given.dtype.type(1)), 1, EXPRESSIONS)
     return images, folds, np.where(has_label, checked - 1, NO_LABEL).astype(np.uint8)

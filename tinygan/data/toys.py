@@ -1,8 +1,8 @@
-"""Toy distributions in the plane, whose densities are known: what a generator makes can be held against the truth.
+"""Toy distributions in the plane with known densities, so that a generator can be compared with the truth.
 
-Two kinds. A `GaussianMixture` has modes that can be counted (the ring, the grid); a `NoisyCurve` is a line drawn with
-a trembling hand (the moons, the swiss roll). Both draw endless samples and know their own density, so
-D* = p_data / (p_data + p_g) can be computed where usually it is guessed.
+There are two kinds. A `GaussianMixture` has modes that can be counted (the ring, the grid). A `NoisyCurve` is a curve
+with Gaussian noise (the moons, the swiss roll). Both draw any number of samples and compute their density, so
+D* = p_data / (p_data + p_g) can be computed.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from typing import Any
 import numpy as np
 
 from tinygan.backend import Stream
-from tinygan.errors import ShapeError
+from tinygan.errors import ArgumentError, ShapeError
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
-BLOCK = 4096  # points whose density is computed at once: bounds the memory
+BLOCK = 4096  # points whose density is computed at once, to limit the memory
 
 
 class Toy:
-    """What both kinds share: a point is a centre, drawn in a way of each kind's own, plus round normal noise.
+    """The base class of both kinds: a point is a random centre plus isotropic Gaussian noise.
 
     Parameters
     ----------
@@ -31,13 +31,13 @@ class Toy:
     std : float
         Standard deviation of the noise in each direction.
     weights : array of shape (K,), optional
-        The density is sum_k weights_k N(x; centres_k, std^2 I); by default all weigh the same.
+        The density is sum_k weights_k N(x; centres_k, std^2 I); by default all weights are equal.
 
     Raises
     ------
     ShapeError
         The centres are not points of the plane.
-    ValueError
+    ArgumentError
         A centre is not finite, or std is not a positive number.
     """
 
@@ -48,7 +48,9 @@ class Toy:
             raise ShapeError(f"{kind} {name!r}: centres must be points of the plane, (K, 2), got shape {centres.shape}")
         finite = np.isfinite(centres).all(axis=1)
         if not finite.all():
-            raise ValueError(f"{kind} {name!r}: centre {int(np.argmin(finite))} is not finite: {centres[~finite][0]}")
+            raise ArgumentError(
+                f"{kind} {name!r}: centre {int(np.argmin(finite))} is not finite: {centres[~finite][0]}"
+            )
         centres.flags.writeable = False
         self.name = name
         self.std = _checked(f"{kind} {name!r}", std)
@@ -60,7 +62,7 @@ class Toy:
 
     @property
     def half_width(self) -> float:
-        """Half the side of a square around 0 that holds the samples: four standard deviations beyond every centre."""
+        """Half the side of a square around 0 that extends four standard deviations beyond every centre."""
         return float(np.abs(self._centres).max() + 4 * self.std)
 
     def sample(self, n: int, stream: Stream) -> Array:
@@ -79,11 +81,11 @@ class Toy:
 
         Raises
         ------
-        ValueError
+        ArgumentError
             n is below 1.
         """
         if n < 1:
-            raise ValueError(f"{self.name}: the number of samples must be at least 1, got {n}")
+            raise ArgumentError(f"{self.name}: the number of samples must be at least 1, got {n}")
         return (self._draw_centres(n, stream) + self.std * stream.normal((n, 2), np.float64)).astype(np.float32)
 
     def density(self, x: Any) -> Array:
@@ -121,7 +123,7 @@ class Toy:
 
 
 class GaussianMixture(Toy):
-    """Round Gaussians of one width and equal weight: p(x) = 1/K sum_k N(x; modes_k, std^2 I).
+    """Isotropic Gaussians of equal width and weight: p(x) = 1/K sum_k N(x; modes_k, std^2 I).
 
     Parameters
     ----------
@@ -147,7 +149,7 @@ class GaussianMixture(Toy):
 
     @property
     def modes(self) -> Array:
-        """The centres, a float64 array of shape (K, 2) that cannot be written to."""
+        """The centres, a read-only float64 array of shape (K, 2)."""
         return self._centres
 
     def _draw_centres(self, n: int, stream: Stream) -> Array:
@@ -155,10 +157,10 @@ class GaussianMixture(Toy):
 
 
 class NoisyCurve(Toy):
-    """Curves drawn with noise: t is uniform on [start, end], the curve any of B, and x is normal around c_b(t).
+    """Curves with noise: t is uniform on [start, end], b is one of B curves, and x is normal around c_b(t).
 
-    p(x) = 1/B sum_b 1/(end - start) int N(x; c_b(t), std^2 I) dt, by Gauss-Legendre quadrature: ten nodes for every
-    four standard deviations of the curve's length. The integrand is smooth, so that is good for nine digits.
+    p(x) = 1/B sum_b 1/(end - start) int N(x; c_b(t), std^2 I) dt, by Gauss-Legendre quadrature with ten nodes for every
+    four standard deviations of the curve's length. The integrand is smooth, so nine digits are right.
 
     Parameters
     ----------
@@ -172,8 +174,8 @@ class NoisyCurve(Toy):
 
     Raises
     ------
-    ValueError
-        There is no curve, or t does not run upwards.
+    ArgumentError
+        There is no curve, or start is not below end.
 
     Examples
     --------
@@ -188,9 +190,9 @@ class NoisyCurve(Toy):
         self, name: str, curves: list[Callable[[Array], Array]], start: float, end: float, std: float
     ) -> None:
         if not curves:
-            raise ValueError(f"NoisyCurve {name!r}: needs at least one curve")
+            raise ArgumentError(f"NoisyCurve {name!r}: needs at least one curve")
         if not start < end:
-            raise ValueError(f"NoisyCurve {name!r}: t must run upwards, got from {start} to {end}")
+            raise ArgumentError(f"NoisyCurve {name!r}: t must run upwards, got from {start} to {end}")
         self.curves, self.start, self.end = curves, start, end
         t, weights = _quadrature(curves, start, end, _checked(f"NoisyCurve {name!r}", std))
         weights = np.tile(weights / (end - start) / len(curves), len(curves))
@@ -220,7 +222,7 @@ def ring(modes: int = 8, radius: float = 1.0, std: float = 0.01) -> GaussianMixt
     array([0., 1.])
     """
     if modes < 1:
-        raise ValueError(f"ring: needs at least 1 mode, got {modes}")
+        raise ArgumentError(f"ring: needs at least 1 mode, got {modes}")
     angles = 2 * math.pi * np.arange(modes) / modes
     return GaussianMixture("ring", radius * np.stack([np.cos(angles), np.sin(angles)], axis=1), std)
 
@@ -245,18 +247,18 @@ def grid(side: int = 5, spacing: float = 2.0, std: float = 0.05) -> GaussianMixt
            [ 4.,  4.]])
     """
     if side < 1:
-        raise ValueError(f"grid: needs at least 1 mode a row, got {side}")
+        raise ArgumentError(f"grid: needs at least 1 mode a row, got {side}")
     line = spacing * (np.arange(side) - (side - 1) / 2)
     return GaussianMixture("grid", np.stack(np.meshgrid(line, line, indexing="ij"), axis=-1).reshape(-1, 2), std)
 
 
 def two_moons(std: float = 0.1) -> NoisyCurve:
-    """Two half circles of radius 1 that reach into each other.
+    """Two interleaved half circles of radius 1.
 
     Examples
     --------
     >>> moons = two_moons()
-    >>> a, b = moons.density([[-0.5, 0.75], [0.5, -0.75]])  # the tops of the two, one the other's mirror image
+    >>> a, b = moons.density([[-0.5, 0.75], [0.5, -0.75]])  # on the two half circles, which are symmetric
     >>> bool(a > 0.3 and abs(a - b) < 1e-9)
     True
     """
@@ -269,7 +271,7 @@ def two_moons(std: float = 0.1) -> NoisyCurve:
 
 
 def swiss_roll(std: float = 0.03) -> NoisyCurve:
-    """A spiral of one and a half turns, from radius 1/3 to radius 1, thinning towards its end.
+    """A spiral of one and a half turns, from radius 1/3 to radius 1; its density falls towards the outer end.
 
     Examples
     --------
@@ -289,7 +291,7 @@ TOYS: dict[str, Callable[..., Toy]] = {"ring": ring, "grid": grid, "moons": two_
 
 def _checked(owner: str, std: float) -> float:
     if not 0 < std < math.inf:
-        raise ValueError(f"{owner}: std must be a positive number, got {std}")
+        raise ArgumentError(f"{owner}: std must be a positive number, got {std}")
     return float(std)
 
 

@@ -11,6 +11,8 @@ from contextvars import ContextVar, Token
 from functools import wraps
 from typing import Any, TypeVar, cast
 
+from tinygan.errors import DtypeError
+
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 _recording: ContextVar[bool] = ContextVar("tinygan_recording", default=True)
@@ -32,7 +34,7 @@ class Recording:
 
     def __call__(self, function: Function) -> Function:
         if inspect.isgeneratorfunction(function) or inspect.iscoroutinefunction(function):
-            raise TypeError(
+            raise DtypeError(
                 f"{function.__name__} runs after the call of it has returned, when this decorator has no effect any "
                 "more; put the ``with`` block inside it, around the computation"
             )

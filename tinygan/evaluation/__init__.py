@@ -1,4 +1,4 @@
-"""How good are the samples? Measures that look at samples only, never at the losses of the game."""
+"""Measures of the quality of samples. They use samples and data only, not the losses of the game."""
 
 from tinygan.evaluation.classes import ClassCoverage, class_coverage
 from tinygan.evaluation.manifolds import DensityCoverage, PrecisionRecall, density_coverage, precision_recall

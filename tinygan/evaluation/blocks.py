@@ -1,17 +1,16 @@
-"""What every measure here is made of: rows that can be trusted, and distances between all of them, a block at a time.
+"""Distances between all rows of two sets, computed in blocks.
 
-Ten thousand samples and as many pictures have 10^8 distances, 800 MB of them. So distances are computed in blocks that
-fit into a stated number of bytes, by matrix products, in float64, and each is used before the next is made.
+Ten thousand samples and ten thousand pictures have 10^8 distances, which take 800 MB. So distances are computed in
+blocks of at most `BUDGET` bytes, by matrix products, in float64. Each block is used before the next is computed.
 
-A product loses the digits of a distance that is small beside its two rows. `squared_distances` bounds the rounding of
-each pair, and computes anew, from differences, the few for which it is too much. So one sample far away costs the
-others no digit, and rows that are equal have distance 0.
+A matrix product loses the digits of a distance that is small relative to its two rows. `squared_distances` bounds the
+rounding of each pair, and recomputes the few pairs with too much rounding from differences. So a sample far away does
+not change the precision of the others, and equal rows have distance 0.
 """
 
 from __future__ import annotations
 
 import math
-import operator
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,204 +18,40 @@ from typing import Any
 
 import numpy as np
 
-from tinygan.errors import ArgumentError, DataError, ShapeError
+from tinygan.evaluation.rows import REAL, Array, slices
 
-Array = np.ndarray[Any, np.dtype[Any]]
-
-BUDGET = 32 << 20  # bytes
-LARGEST, SMALLEST = 1e100, 1e-100  # between them, squares and quotients of squares neither overflow nor vanish
-WHOLE = 2.0**53  # from here on, float64 leaves out integers
-PRECISION = 1e-9  # relative, of every squared distance
-_REAL = 8  # bytes of a float64
+BUDGET = 32 << 20  # bytes of working memory, besides the arguments and a few numbers for each row
+PRECISION = 1e-9  # relative error of every squared distance
 _CENTRE_ROWS = 31  # odd, so that a median is a value of the rows
-_FEW = 16  # pairs of one row, for which a search for twins does not pay
-
-
-def as_rows(operation: str, argument: str, value: Any) -> Array:
-    """Return rows of real numbers, in the dtype they come in: a float64 copy of everything would break the budget.
-
-    Raises
-    ------
-    ShapeError
-        There are none, or it is something else; in the name of `operation`.
-    DataError
-        It is masked: an array of rows has no place for what is missing.
-
-    Examples
-    --------
-    >>> as_rows("demo", "samples", [[1, 2]])
-    array([[1, 2]])
-    """
-    if isinstance(value, np.ma.MaskedArray):
-        raise DataError(f"{operation}: {argument} are masked; leave the masked rows out, or fill them")
-    try:
-        rows = np.asarray(value)
-    except ValueError as error:  # lists of different lengths
-        raise ShapeError(f"{operation}: {argument} must be rows of one length, shape (n, d); {error}") from error
-    if rows.ndim != 2 or 0 in rows.shape or rows.dtype.kind not in "fiub":
-        raise ShapeError(
-            f"{operation}: {argument} must be rows of real numbers, shape (n, d), n and d at least 1; "
-            f"got {rows.dtype} of shape {rows.shape}"
-        )
-    with np.errstate(over="ignore"):  # of a long double: `check_values` will see it
-        return rows.astype(np.float64) if rows.dtype.itemsize > _REAL else rows
-
-
-def as_width(operation: str, argument: str, value: Any) -> float:
-    """Return a width: a positive number whose square neither overflows nor vanishes.
-
-    Raises
-    ------
-    ArgumentError
-        It is something else, or outside of `SMALLEST` to `LARGEST`.
-
-    Examples
-    --------
-    >>> as_width("demo", "sigma", 1)
-    1.0
-    """
-    number = np.asarray(value)
-    if number.shape != () or number.dtype.kind not in "fiu" or not SMALLEST <= float(number) <= LARGEST:
-        raise ArgumentError(
-            f"{operation}: {argument} must be a positive number, got {value!r}; it may be from {SMALLEST:g} to "
-            f"{LARGEST:g}"
-        )
-    return float(number)
-
-
-def as_count(operation: str, argument: str, value: Any, least: int = 1) -> int:
-    """Return a whole number that is not too small.
-
-    Raises
-    ------
-    ArgumentError
-        It is something else, or less than `least`.
-
-    Examples
-    --------
-    >>> as_count("demo", "k", np.int64(3))
-    3
-    """
-    try:
-        number = operator.index(value)
-    except TypeError:
-        number = None
-    if number is None or number < least:
-        raise ArgumentError(f"{operation}: {argument} must be a whole number of at least {least}, got {value!r}")
-    return number
-
-
-def same_columns(operation: str, **arguments: Any) -> tuple[Array, Array]:
-    """Return two arguments as rows of one length.
-
-    Raises
-    ------
-    ShapeError
-        As in `as_rows`, or the lengths differ.
-
-    Examples
-    --------
-    >>> same_columns("demo", samples=[[1, 2]], data=[[3, 4]])
-    (array([[1, 2]]), array([[3, 4]]))
-    """
-    (first, second), (a, b) = arguments, (as_rows(operation, name, value) for name, value in arguments.items())
-    if a.shape[1] != b.shape[1]:
-        raise ShapeError(
-            f"{operation}: {first} have rows of {a.shape[1]} values, but {second} have rows of {b.shape[1]}"
-        )
-    return a, b
-
-
-def check_values(operation: str, step: int, **arguments: Array) -> None:
-    """Look at every row, `step` at a time.
-
-    Raises
-    ------
-    DataError
-        A value is nan, infinite, or so large that squares overflow; the message names its row. Or all values are so
-        small that squares vanish.
-
-    Examples
-    --------
-    >>> check_values("demo", 100, samples=np.zeros((3, 2)))
-    """
-    for argument, rows in arguments.items():
-        limit = LARGEST if rows.dtype.kind == "f" else WHOLE
-        largest = 0.0
-        for here in slices(len(rows), step):
-            with np.errstate(invalid="ignore"):
-                high, low = (f(rows[here], axis=1).astype(np.float64) for f in (np.max, np.min))
-                sizes = np.maximum(high, -low)
-                fits = sizes < limit
-            if not fits.all():
-                row = here.start + int(np.argmin(fits))
-                if not np.isfinite(rows[row]).all():
-                    raise DataError(
-                        f"{operation}: row {row} of {argument} holds nan or infinity; did training diverge?"
-                    )
-                raise DataError(
-                    f"{operation}: row {row} of {argument} holds a value of size {sizes[row - here.start]:g}, and "
-                    f"distances need values below {limit:g}; divide all rows by one number"
-                )
-            largest = max(largest, float(sizes.max()))
-        if 0 < largest < SMALLEST:
-            raise DataError(
-                f"{operation}: no value of {argument} is larger than {largest:g}, and distances need values of "
-                f"{SMALLEST:g} or more; multiply all rows by one number"
-            )
+_FEW = 16  # up to this many pairs of one row, a search for equal rows costs more than it saves
 
 
 def block_sizes(
-    operation: str, budget: int, n: int, m: int, d: int, *, pairs: int = 2, extra: int = 0
+    n: int, m: int, d: int, *, pairs: int = 2, extra: int = 0
 ) -> tuple[int, int]:
-    """Return how many of n rows and of m rows, all of d values, fit into the budget at a time.
+    """Return how many of n rows and of m rows, all of d values, fit into `BUDGET` at a time: at least one of each.
 
-    A block of a by b takes `pairs` a b numbers: the distances, and what is made of them. With it come 3 a d and 3 b d
-    for the rows, what they were made from and a look at whether they are finite, `extra` numbers and some vectors for
-    each row, and the centre.
-
-    Raises
-    ------
-    ArgumentError
-        The budget is not a whole number, or not even one row fits; the message names the least budget that does.
+    A block of a by b takes `pairs` a b numbers: the distances and numbers computed from them. The rows, their sources
+    and the check of their values take 3 a d and 3 b d numbers. Each row takes `extra` numbers and some vectors.
 
     Examples
     --------
-    >>> block_sizes("demo", 32 << 20, n=10_000, m=10_000, d=784)
+    >>> block_sizes(n=10_000, m=10_000, d=784)
     (687, 688)
     """
-    budget = as_count(operation, "budget", budget, least=0)
-    numbers = budget // _REAL - 2 * d
+    numbers = BUDGET // REAL - 2 * d
     row = 3 * d + extra + 8
     # pairs side^2 + 2 side row = numbers
-    side = int((math.sqrt(max(0, row**2 + pairs * numbers)) - row) / pairs)
-    if side < 1:
-        least = _REAL * (2 * d + pairs + 2 * row)
-        raise ArgumentError(
-            f"{operation}: rows of {d} values do not fit into a budget of {budget} bytes; give at least {least}"
-        )
+    side = max(1, int((math.sqrt(max(0, row**2 + pairs * numbers)) - row) / pairs))
     rows = min(side, n)
-    columns = (numbers - rows * row) // (pairs * rows + row)  # what few rows leave free, more columns can use
+    columns = (numbers - rows * row) // (pairs * rows + row)  # with fewer rows, more columns fit
     return rows, min(max(side, columns), m)
 
 
-def slices(size: int, step: int) -> Iterator[slice]:
-    """Cut `size` rows into slices of at most `step`.
-
-    Examples
-    --------
-    >>> list(slices(5, 2))
-    [slice(0, 2, None), slice(2, 4, None), slice(4, 5, None)]
-    """
-    for start in range(0, size, step):
-        yield slice(start, min(start + step, size))
-
-
 def centre(rows: Array, step: int) -> Array:
-    """Return a point in the middle of the rows, in float64: the median, coordinate by coordinate, of a few.
+    """Return a centre of the rows, in float64: the median of each coordinate over a few rows.
 
-    Distances do not change when it is taken from both sides, and squares stay small. A mean would go along with one
-    row far away.
+    Subtracting it from all rows changes no distance and keeps squares small. One row far away would move a mean.
 
     Examples
     --------
@@ -228,29 +63,17 @@ def centre(rows: Array, step: int) -> Array:
     return np.sort(few, axis=0)[len(few) // 2].astype(np.float64)
 
 
-def canonical(rows: Array) -> Array:
-    """Return the rows in an order that does not depend on the one they come in: that of their bytes.
-
-    Examples
-    --------
-    >>> canonical(np.array([[3, 1], [0, 2], [0, 1]], np.uint8)).tolist()
-    [[0, 1], [0, 2], [3, 1]]
-    """
-    rows = np.ascontiguousarray(rows)
-    return rows[np.argsort(rows.view(f"V{rows.itemsize * rows.shape[1]}")[:, 0], kind="stable")]
-
-
 @dataclass(frozen=True, eq=False)
 class Block:
-    """Some rows, ready for products.
+    """Some rows, prepared for matrix products.
 
     Attributes
     ----------
     rows : array of shape (a, d)
-        As they came.
+        The rows in their own dtype.
     centred : float64 array of shape (a, d)
     squares : float64 array of shape (a,)
-        |row|^2, of the centred ones.
+        |row|^2 of the centred rows.
     """
 
     rows: Array
@@ -258,14 +81,14 @@ class Block:
     squares: Array
 
     @cached_property
-    def twins(self) -> Array:
-        """For each row, the first that has the same bytes."""
+    def first_equal(self) -> Array:
+        """For each row, the index of the first row with the same bytes."""
         first: dict[bytes, int] = {}
         return np.array([first.setdefault(row.tobytes(), i) for i, row in enumerate(self.rows)])
 
 
 def block(rows: Array, here: Any, centre: Array) -> Block:
-    """Take some rows, by a slice or by their indices.
+    """Return the block of some rows, given by a slice or by their indices.
 
     Examples
     --------
@@ -278,24 +101,24 @@ def block(rows: Array, here: Any, centre: Array) -> Block:
 
 
 def squared_distances(x: Block, s: Block, tolerance: float = 0.0, itself: tuple[Array, Array] | None = None) -> Array:
-    """Return |x - s|^2 = |x|^2 - 2 x.s + |s|^2 for all pairs, with the product in the place where the sum ends up.
+    """Return |x - s|^2 = |x|^2 - 2 x.s + |s|^2 for all pairs; the sum is computed in the memory of the product.
 
-    The sum loses the digits of a distance that is small beside |x| and |s|. Where it may have lost too many, the
-    distance is computed anew from the difference.
+    The sum loses the digits of a distance that is small relative to |x| and |s|. If it may have lost too many, the
+    distance is recomputed from the difference.
 
     Parameters
     ----------
     x, s : Block
-        Of a and of b rows, with one centre.
+        Of a and of b rows, with the same centre.
     tolerance : float
-        An error that does no harm, in squared units.
+        An acceptable error, in squared units.
     itself : two integer arrays, optional
-        Indices of pairs that are infinitely far apart: those of a row with itself.
+        Indices of the pairs of a row with itself, whose distance is set to infinity.
 
     Returns
     -------
     float64 array of shape (a, b)
-        Each right up to `tolerance`, or to `PRECISION` times itself.
+        The error of each is at most `tolerance`, or `PRECISION` times the distance.
 
     Examples
     --------
@@ -325,7 +148,7 @@ def squared_distances(x: Block, s: Block, tolerance: float = 0.0, itself: tuple[
 def _from_differences(x: Array, s: Block, columns: Array) -> Array:
     if len(columns) <= _FEW:
         return row_squares(s.rows[columns], x)
-    columns, inverse = np.unique(s.twins[columns], return_inverse=True)  # G may have made one sample many times
+    columns, inverse = np.unique(s.first_equal[columns], return_inverse=True)  # G may have made equal samples
     return row_squares(s.rows[columns], x)[inverse]
 
 
@@ -344,14 +167,14 @@ def row_squares(x: Array, s: Array) -> Array:
 def compare_distances(x: Block, s: Block, limit: Array) -> tuple[Array, Array]:
     """Return which squared distances are less than a limit, and which are equal to it up to rounding.
 
-    Products decide where they can, and differences where they cannot.
+    Matrix products decide if they are precise enough, differences otherwise.
 
     Parameters
     ----------
     x, s : Block
-        Of a and of b rows, with one centre.
+        Of a and of b rows, with the same centre.
     limit : float64 array of shape (b,) or (a, 1)
-        From differences, as those of `row_squares`.
+        Squared distances computed from differences, as by `row_squares`.
 
     Returns
     -------
@@ -379,7 +202,7 @@ def compare_distances(x: Block, s: Block, limit: Array) -> tuple[Array, Array]:
 
 
 def _rounding(x: Block) -> float:
-    """Bound the rounding of |x|^2 - 2 x.s + |s|^2, relative to |x|^2 + |s|^2: of d products and of the rest."""
+    """Return a bound on the rounding of |x|^2 - 2 x.s + |s|^2, relative to |x|^2 + |s|^2."""
     return float((x.rows.shape[1] + 8) * np.finfo(float).eps)
 
 
@@ -398,14 +221,14 @@ def nearest_blocks(
         Rows of each at a time: `block_sizes` with `pairs` of at least 3 and `extra` of at least 6 k.
     centre : array of shape (d,)
     exclude_self : bool
-        Row i of `points` is no neighbour of row i of `queries`.
+        Row i of `points` does not count as a neighbour of row i of `queries`.
 
     Yields
     ------
     here : slice
         Of the queries.
     index : int64 array of shape (a, k)
-        Rows of `points`, in no order.
+        Rows of `points`, unordered.
     squared : float64 array of shape (a, k)
         Their squared distances.
 
@@ -428,7 +251,7 @@ def nearest_blocks(
             column = _smallest(distance, k)
             squared = np.concatenate([squared, np.take_along_axis(distance, column, axis=1)], axis=1)
             index = np.concatenate([index, column + there.start], axis=1)
-            kept = _smallest(squared, k)  # of the best so far and the best of this block
+            kept = _smallest(squared, k)  # the best of all blocks so far
             squared, index = np.take_along_axis(squared, kept, axis=1), np.take_along_axis(index, kept, axis=1)
         yield here, index, squared
 
@@ -436,10 +259,10 @@ def nearest_blocks(
 def class_votes(
     queries: Array, points: Array, classes: Array, k: int, sizes: tuple[int, int], centre: Array
 ) -> Iterator[tuple[slice, Array, Array]]:
-    """Count the classes of the k nearest of `points` to each of `queries`, with those that tie for the last places.
+    """Count the classes of the k nearest of `points` to each of `queries`; count ties for the last places separately.
 
-    Where several points are as near as the k-th nearest, which of them are "the k nearest" is chance, or the order of
-    the rows. So they are counted apart: k less those that are closer is the number of places that they share.
+    If several points are as near as the k-th nearest, the choice of "the k nearest" among them is arbitrary. So they
+    are counted separately. The number of places that they share is k minus the number of closer points.
 
     Parameters
     ----------
@@ -453,8 +276,8 @@ def class_votes(
     here : slice
         Of the queries.
     closer, tied : int64 arrays of shape (a, c)
-        Points of each class that are among the k nearest without doubt, and that tie. Where all that tie have a place,
-        none of them is in doubt.
+        Points of each class that are certainly among the k nearest, and points that tie. If there are places for all
+        points that tie, they count as closer.
 
     Examples
     --------
@@ -484,7 +307,7 @@ def class_votes(
 def nearest_shares(
     queries: Array, points: Array, classes: Array, sizes: tuple[int, int], centre: Array
 ) -> Iterator[Array]:
-    """Give each query to the class of the nearest of `points`; those that tie have equal shares of it.
+    """Assign each query to the class of the nearest of `points`; points that tie have equal shares of the query.
 
     Parameters
     ----------
@@ -494,7 +317,7 @@ def nearest_shares(
     Yields
     ------
     float64 array of shape (a, c)
-        For as many queries at a time.
+        The shares of a block of queries.
 
     Examples
     --------
@@ -508,7 +331,7 @@ def nearest_shares(
 
 
 def _smallest(values: Array, k: int) -> Array:
-    """Return the columns of the k smallest values of each row, or of all if there are fewer."""
+    """Return the columns of the k smallest values of each row; all columns if there are at most k."""
     if k == 1:
         return values.argmin(axis=1, keepdims=True)
     if k >= values.shape[1]:

@@ -1,8 +1,8 @@
-"""Class coverage: which classes of the data the samples fall into, and whether in the shares of the data.
+"""Class coverage: which classes of the data the samples belong to, and in which shares.
 
-For real pictures, whose modes are not known, this stands where `count_modes` stands for toys: a sample is given the
-class of its nearest picture. It needs no trained classifier; but nearest in pixels is not what an eye would call
-nearest, and every sample gets some class, also one that looks like nothing.
+`count_modes` needs known modes, which real pictures do not have. Here a sample gets the class of its nearest picture,
+so no trained classifier is needed. But the nearest picture in pixels may not look similar, and every sample gets a
+class, even if it looks like no picture.
 """
 
 from __future__ import annotations
@@ -13,19 +13,20 @@ from typing import Any
 import numpy as np
 
 from tinygan.errors import DtypeError, ShapeError
-from tinygan.evaluation.blocks import BUDGET, Array, block_sizes, centre, check_values, nearest_shares, same_columns
+from tinygan.evaluation.blocks import block_sizes, centre, nearest_shares
+from tinygan.evaluation.rows import Array, check_values, same_columns
 
 
 @dataclass(frozen=True, eq=False)
 class ClassCoverage:
-    """What was counted.
+    """The number of samples of each class.
 
     Attributes
     ----------
     classes : array of shape (K,)
         The labels that occur in the data, in ascending order.
     counts : float64 array of shape (K,)
-        Samples of each class. One whose nearest images tie belongs to the classes of all of them, in equal shares.
+        Samples of each class. If its nearest images tie, a sample belongs to their classes in equal shares.
     data_counts : int64 array of shape (K,)
         Images of each class.
     """
@@ -36,15 +37,15 @@ class ClassCoverage:
 
     @property
     def covered(self) -> int:
-        """How many classes have at least one sample, or a share of one."""
+        """The number of classes that have at least one sample, or a share of one."""
         return int(np.count_nonzero(self.counts))
 
     @property
     def total_variation(self) -> float:
         """Half the sum of the differences between the samples' shares and the data's: 0 if equal, 1 if disjoint.
 
-        Chance alone keeps n fair draws from the data's classes near sqrt((K - 1) / (2 pi n)) when these are of equal
-        size: 0.012 for 10,000 samples of ten classes.
+        For n independent draws from K classes of equal size it is near sqrt((K - 1) / (2 pi n)): 0.012 for 10,000
+        samples of ten classes.
         """
         shares, data_shares = self.counts / self.counts.sum(), self.data_counts / self.data_counts.sum()
         return float(np.abs(shares - data_shares).sum() / 2)
@@ -56,8 +57,8 @@ class ClassCoverage:
         )
 
 
-def class_coverage(samples: Any, images: Any, labels: Any, *, budget: int = BUDGET) -> ClassCoverage:
-    """Give each sample the class of its nearest image, and count.
+def class_coverage(samples: Any, images: Any, labels: Any) -> ClassCoverage:
+    """Count the samples of each class; a sample has the class of its nearest image.
 
     Parameters
     ----------
@@ -66,8 +67,6 @@ def class_coverage(samples: Any, images: Any, labels: Any, *, budget: int = BUDG
         Training images: the classes that G could have learnt.
     labels : integer array of shape (m,)
         The class of each image.
-    budget : int
-        Bytes of working memory, beside the arguments and two numbers an image.
 
     Returns
     -------
@@ -76,13 +75,11 @@ def class_coverage(samples: Any, images: Any, labels: Any, *, budget: int = BUDG
     Raises
     ------
     ShapeError
-        The samples are not rows as long as the images, or there is not one label for each image.
+        Samples and images are not rows of one length, or there is not one label for each image.
     DtypeError
         The labels are not integers.
     DataError
         A sample or an image holds nan or infinity, or values too large or too small for their squares.
-    ArgumentError
-        Not even one row fits the budget.
 
     Examples
     --------
@@ -103,7 +100,7 @@ def class_coverage(samples: Any, images: Any, labels: Any, *, budget: int = BUDG
         raise DtypeError(f"{name}: labels must be integers, got {labels.dtype}")
     classes, positions, data_counts = np.unique(labels, return_inverse=True, return_counts=True)
     extra = 12 + 5 * len(classes)
-    sizes = block_sizes(name, budget, len(samples), len(images), images.shape[1], pairs=3, extra=extra)
+    sizes = block_sizes(len(samples), len(images), images.shape[1], pairs=3, extra=extra)
     check_values(name, sizes[1], samples=samples, images=images)
     counts = np.zeros(len(classes))
     for shares in nearest_shares(samples, images, positions, sizes, centre(images, sizes[1])):

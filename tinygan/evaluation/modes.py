@@ -1,15 +1,14 @@
-"""Mode counts: how many of the data's modes the generator has found, and how many of its samples belong to one.
+"""Mode counts: how many modes of the data the samples cover, and how many samples are near a mode.
 
 The protocol of PacGAN (Lin, Khetan, Fanti and Oh, 2018, section 4), for mixtures of Gaussians with known centres:
 
 1. Draw 2,500 samples from the trained generator.
-2. Give each to the nearest centre. It is of high quality if it lies within three standard deviations of that centre,
-   the standard deviation being that of one coordinate. (Of the data itself, in the plane, a share of
-   1 - exp(-9/2) = 98.9 % does.)
+2. Assign each sample to the nearest centre. A sample is of high quality if it lies within three standard deviations of
+   one coordinate from that centre. (In the plane, a share of 1 - exp(-9/2) = 98.9 % of the data does.)
 3. A mode is recovered if at least one sample of high quality belongs to it.
 
-Reported are the number of recovered modes and the share of samples of high quality. One sample is enough for a mode,
-so the count says that a mode is not lost; it does not say that it has its fair share. `ModeCount.counts` says that.
+The result is the number of recovered modes and the share of samples of high quality. One sample recovers a mode, so the
+number does not show whether each mode has its share of samples; `ModeCount.counts` does.
 """
 
 from __future__ import annotations
@@ -19,8 +18,9 @@ from typing import Any
 
 import numpy as np
 
-from tinygan.evaluation.blocks import BUDGET, as_width, block_sizes, centre, nearest_shares, same_columns
+from tinygan.evaluation.blocks import block_sizes, centre, nearest_shares
 from tinygan.evaluation.neighbours import search
+from tinygan.evaluation.rows import as_width, same_columns
 
 PACGAN_SAMPLES = 2500
 PACGAN_DEVIATIONS = 3.0
@@ -28,15 +28,15 @@ PACGAN_DEVIATIONS = 3.0
 
 @dataclass(frozen=True, eq=False)
 class ModeCount:
-    """What was counted.
+    """The number of samples at each mode.
 
     Attributes
     ----------
     counts : float64 array of shape (K,)
-        Samples of high quality at each mode. One that is as near to several modes belongs to all of them, in equal
+        Samples of high quality at each mode. A sample that is equally near to several modes belongs to them in equal
         shares.
     samples : int
-        Samples in all.
+        The number of all samples.
     """
 
     counts: np.ndarray[Any, Any]
@@ -44,17 +44,17 @@ class ModeCount:
 
     @property
     def modes(self) -> int:
-        """How many modes there are."""
+        """The number of modes."""
         return len(self.counts)
 
     @property
     def recovered(self) -> int:
-        """How many modes have at least one sample of high quality, or a share of one."""
+        """The number of modes that have at least one sample of high quality, or a share of one."""
         return int(np.count_nonzero(self.counts))
 
     @property
     def high_quality(self) -> float:
-        """The share of samples that are of high quality, in [0, 1]."""
+        """The share of samples of high quality, in [0, 1]."""
         return round(float(self.counts.sum())) / self.samples
 
     def __str__(self) -> str:
@@ -62,18 +62,18 @@ class ModeCount:
 
 
 def count_modes(samples: Any, modes: Any, std: float, deviations: float = PACGAN_DEVIATIONS) -> ModeCount:
-    """Count the modes that samples have found, and the samples that are near one.
+    """Count the modes that have samples, and the samples near a mode.
 
     Parameters
     ----------
     samples : array of shape (n, d)
-        The protocol has n = 2500 (`PACGAN_SAMPLES`).
+        The protocol uses n = 2500 (`PACGAN_SAMPLES`).
     modes : array of shape (K, d)
         The centres of the data's Gaussians.
     std : float
-        Their standard deviation in each coordinate.
+        The standard deviation of each Gaussian in each coordinate.
     deviations : float
-        How many of them count as near.
+        The number of standard deviations that counts as near.
 
     Returns
     -------
@@ -82,7 +82,7 @@ def count_modes(samples: Any, modes: Any, std: float, deviations: float = PACGAN
     Raises
     ------
     ShapeError
-        The samples are not rows as long as the modes, or there are none.
+        Samples and modes are not rows of one length, or there are no rows.
     DataError
         A sample or a mode is nan or infinite, or too large or too small for its square.
     ArgumentError
@@ -100,10 +100,10 @@ def count_modes(samples: Any, modes: Any, std: float, deviations: float = PACGAN
     name = "count_modes"
     limit = as_width(name, "deviations", deviations) * as_width(name, "std", std)
     samples, modes = same_columns(name, samples=samples, modes=modes)
-    near = search(name, BUDGET, samples=samples, modes=modes)[1] <= limit
+    near = search(name, samples=samples, modes=modes)[1] <= limit
     counts = np.zeros(len(modes))
     if near.any():
-        sizes = block_sizes(name, BUDGET, len(samples), len(modes), modes.shape[1], pairs=3, extra=12 + 5 * len(modes))
+        sizes = block_sizes(len(samples), len(modes), modes.shape[1], pairs=3, extra=12 + 5 * len(modes))
         for shares in nearest_shares(samples[near], modes, np.arange(len(modes)), sizes, centre(modes, sizes[1])):
             counts += shares.sum(axis=0)
     return ModeCount(counts, len(samples))

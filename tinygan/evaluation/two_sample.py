@@ -1,13 +1,13 @@
 """The classifier two-sample test of Lopez-Paz and Oquab (2017, "Revisiting classifier two-sample tests").
 
-If samples and data follow one distribution, no classifier can tell them apart: on rows that it has not seen it is right
-half the time. The test trains a classifier on half of both, and asks how unlikely its accuracy on the other half would
-be if it were guessing. The classifier is the paper's C2ST-KNN, a vote of the k = floor(sqrt(rows to train on)) nearest
-rows: it has nothing to tune, and anything that a discriminator has learnt is no help to it.
+If samples and data have the same distribution, no classifier can separate them: on new rows its accuracy is 1/2. The
+test trains a classifier on half of both sets. Its p-value is the probability that guessing reaches the accuracy of the
+classifier on the other half. The classifier is the paper's C2ST-KNN, a vote of the k = floor(sqrt(training rows))
+nearest rows: it needs no tuning and does not depend on the discriminator.
 
-Where rows tie for the last places among the k nearest, the result would depend on chance, or on the order of the rows.
-Of all ways to fill these places with some of them, the share is counted in which the vote is right; a vote that is
-even is right by half. So rows that are all the same are told apart with accuracy 1/2.
+If rows tie for the last places among the k nearest, the result would depend on the order of the rows. So the vote is
+averaged over all choices of these rows; an even vote counts as half right. Thus equal rows are classified with accuracy
+1/2.
 """
 
 from __future__ import annotations
@@ -21,30 +21,21 @@ import numpy as np
 
 from tinygan.backend import Stream
 from tinygan.errors import ArgumentError, ShapeError
-from tinygan.evaluation.blocks import (
-    BUDGET,
-    Array,
-    as_count,
-    block_sizes,
-    canonical,
-    centre,
-    check_values,
-    class_votes,
-    same_columns,
-)
+from tinygan.evaluation.blocks import block_sizes, centre, class_votes
+from tinygan.evaluation.rows import Array, as_count, canonical, check_values, same_columns
 
 
 @dataclass(frozen=True)
 class TwoSampleTest:
-    """What came out.
+    """The result of a test.
 
     Attributes
     ----------
     correct : float
-        Rows of the held-out half that the classifier put where they belong; of a row whose vote hangs on a tie, the
-        probability that it did.
+        The number of held-out rows that were classified correctly; a row whose vote depends on a tie counts with its
+        probability.
     held_out : int
-        Rows of the held-out half.
+        The number of held-out rows.
     """
 
     correct: float
@@ -52,12 +43,12 @@ class TwoSampleTest:
 
     @property
     def accuracy(self) -> float:
-        """The share that was put where it belongs: 1/2 is chance, 1 is told apart without fail."""
+        """The share of held-out rows that were classified correctly: 1/2 is chance, 1 is perfect separation."""
         return self.correct / self.held_out
 
     @property
     def p_value(self) -> float:
-        """The probability of so many or more by guessing: that of a binomial distribution with p = 1/2."""
+        """The probability of at least `correct` rows by guessing, from a binomial distribution with p = 1/2."""
         from scipy.stats import binom  # takes longer to import than all of tinygan
 
         return float(binom.sf(math.ceil(self.correct - 1e-6) - 1, self.held_out, 0.5))
@@ -67,23 +58,19 @@ class TwoSampleTest:
 
 
 def two_sample_test(
-    samples: Any, data: Any, k: int | None = None, *, stream: Stream | None = None, budget: int = BUDGET
+    samples: Any, data: Any, k: int | None = None, *, stream: Stream | None = None
 ) -> TwoSampleTest:
-    """Test whether a vote of nearest neighbours can tell samples from data.
+    """Test whether a vote of nearest neighbours can separate samples from data.
 
     Parameters
     ----------
     samples, data : array of shape (n, d)
-        As many of the one as of the other, at least two: then guessing is right half the time. Data that G was not
-        trained on.
+        Equally many, at least two, so that guessing has accuracy 1/2. Use data that G was not trained on.
     k : int, optional
-        How many neighbours vote; by default the paper's floor(sqrt(2 floor(n / 2))). A row is held to be what more
-        than half of them are.
+        The number of neighbours that vote; by default the paper's floor(sqrt(2 floor(n / 2))). The majority decides.
     stream : Stream, optional
-        Deals both sets out, half to train on and half to be held out; by default ``Stream(0, "split")``. An odd row is
-        held out. The deal depends on the rows, not on the order they come in, nor on which set is called samples.
-    budget : int
-        Bytes of working memory, beside the arguments and two copies of them.
+        Divides both sets into a training half and a held-out half; by default ``Stream(0, "split")``. An odd row is
+        held out. The division depends on the rows, not on their order, nor on which set is called samples.
 
     Returns
     -------
@@ -92,11 +79,11 @@ def two_sample_test(
     Raises
     ------
     ShapeError
-        The two differ in shape, are not rows, or have fewer than two.
+        The two differ in shape, are not rows, or have fewer than two rows.
     DataError
         A value is nan or infinite, or too large or too small for its square.
     ArgumentError
-        k is not between 1 and the number of rows to train on, or not even one row fits the budget.
+        k is not between 1 and the number of training rows.
 
     Examples
     --------
@@ -112,31 +99,31 @@ def two_sample_test(
     if len(samples) != len(data) or len(data) < 2:
         raise ShapeError(
             f"{name}: expected as many samples as data, at least two, got {len(samples)} and {len(data)}; give equal "
-            "numbers, so that guessing is right half the time"
+            "numbers, so that guessing has accuracy 1/2"
         )
     half = len(data) // 2
     k = math.isqrt(2 * half) if k is None else as_count(name, "k", k)
     if k > 2 * half:
-        raise ArgumentError(f"{name}: k must be from 1 to the {2 * half} rows to train on, got {k}")
+        raise ArgumentError(f"{name}: k must be from 1 to the number of training rows, {2 * half}; got {k}")
     extra = 6 * (k + 1) + 10
-    sizes = block_sizes(name, budget, len(data) - half, 2 * half, data.shape[1], pairs=3, extra=extra)
+    sizes = block_sizes(len(data) - half, 2 * half, data.shape[1], pairs=3, extra=extra)
     check_values(name, sizes[1], samples=samples, data=data)
     stream = stream or Stream(0, "split")
     sets = [canonical(rows) for rows in (samples, data)]
-    deal: dict[int, Array] = {}
+    order: dict[int, Array] = {}
     for which in sorted((0, 1), key=lambda which: hashlib.sha256(sets[which].data).digest()):
-        deal[which] = stream.permutation(len(data))
-    train = np.concatenate([rows[deal[which][:half]] for which, rows in enumerate(sets)])
+        order[which] = stream.permutation(len(data))
+    train = np.concatenate([rows[order[which][:half]] for which, rows in enumerate(sets)])
     middle, classes = centre(train, sizes[1]), np.arange(2 * half) // half
     correct = 0.0
     for which, rows in enumerate(sets):
-        for _, closer, tied in class_votes(rows[deal[which][half:]], train, classes, k, sizes, middle):
+        for _, closer, tied in class_votes(rows[order[which][half:]], train, classes, k, sizes, middle):
             correct += _probability(closer, tied, k, which).sum()
     return TwoSampleTest(float(correct), 2 * (len(data) - half))
 
 
 def _probability(closer: Array, tied: Array, k: int, which: int) -> Array:
-    """Return the probability of more than k / 2 votes for a class, half that of k / 2 added."""
+    """Return the probability of more than k / 2 votes for a class, plus half the probability of exactly k / 2."""
     votes, places = closer[:, which], k - closer.sum(axis=1)
     right = np.where(2 * votes == k, 0.5, 2 * votes > k)
     doubtful = np.flatnonzero(places)
@@ -144,6 +131,6 @@ def _probability(closer: Array, tied: Array, k: int, which: int) -> Array:
         from scipy.stats import hypergeom  # takes longer to import than all of tinygan
 
         chance = hypergeom(tied.sum(axis=1)[doubtful], tied[doubtful, which], places[doubtful])
-        wanted = k // 2 - votes[doubtful]  # more than so many of the places
+        wanted = k // 2 - votes[doubtful]  # the vote is right with more than this many of the places
         right[doubtful] = chance.sf(wanted) + (chance.pmf(wanted) / 2 if k % 2 == 0 else 0)
     return right

@@ -1,5 +1,5 @@
-"""The paper's configurations as TOML files, and what it takes to run one.
+"""The experiments of the paper as TOML files, and the code that runs one.
 
-`config` reads an experiment strictly; `build` makes networks of it; `training` advances it step by step in memory;
-`running` does so in a run folder, with records, pictures and checkpoints that survive a kill.
+`tinygan.config` reads an experiment. `build` makes its networks, `training` trains them step by step in memory, and
+`running` does this in a run folder, with records, pictures and checkpoints. `protocol` computes the number of Table 1.
 """

@@ -1,4 +1,4 @@
-"""From a configuration to networks, optimisers and the game."""
+"""Build the networks, the optimisers and the game of a configuration."""
 
 from __future__ import annotations
 
@@ -11,24 +11,15 @@ from typing import Any
 from tinygan import gan, nn, optim
 from tinygan.backend import Stream, Streams
 from tinygan.config.experiment import ExperimentConfig
-from tinygan.config.sections import (
-    AdamConfig,
-    DropoutConfig,
-    LayerConfig,
-    LeakyReluConfig,
-    LinearConfig,
-    MaxoutConfig,
-    OptimizerConfig,
-    ReluConfig,
-    SigmoidConfig,
-)
+from tinygan.config.layers import LayerConfig, LinearConfig
+from tinygan.config.sections import AdamConfig, OptimizerConfig
 from tinygan.data.dataset import Dataset
 from tinygan.errors import ConfigError
 from tinygan.gan.players import last_activation, out_of_reach
 
 
 def build_generator(config: ExperimentConfig, pixels: int, stream: Stream) -> nn.Sequential:
-    """Build G with freshly drawn weights; "marginal" biases are 0 until `set_marginal_bias`.
+    """Build G with new random weights; "marginal" biases are 0 until `set_marginal_bias`.
 
     Parameters
     ----------
@@ -36,14 +27,14 @@ def build_generator(config: ExperimentConfig, pixels: int, stream: Stream) -> nn
     pixels : int
         The size of a sample.
     stream : Stream
-        Where the weights are drawn from.
+        The random numbers for the weights.
 
     Raises
     ------
     ConfigError
         The generator's output is not an image of the data set.
     """
-    network, outputs = _stack(config.generator.layers, config.noise.size, stream)
+    network, outputs = _network(config.generator.layers, config.noise.size, stream)
     if outputs != pixels:
         raise ConfigError(
             f"{config.name}: the generator's last layer has {outputs} units, but an image of "
@@ -53,8 +44,8 @@ def build_generator(config: ExperimentConfig, pixels: int, stream: Stream) -> nn
 
 
 def build_discriminator(config: ExperimentConfig, pixels: int, stream: Stream) -> nn.Sequential:
-    """Build D with freshly drawn weights: from `pixels` inputs to one logit."""
-    return _stack(config.discriminator.layers, pixels, stream)[0]
+    """Build D with new random weights: from `pixels` inputs to one logit."""
+    return _network(config.discriminator.layers, pixels, stream)[0]
 
 
 def set_marginal_bias(config: ExperimentConfig, generator: nn.Sequential, images: Any) -> None:
@@ -80,20 +71,20 @@ def build_optimizer(config: OptimizerConfig, network: nn.Module) -> optim.Optimi
 
 
 def build_game(config: ExperimentConfig, dataset: Dataset, streams: Streams, device: str) -> gan.Algorithm1:
-    """Build everything that plays: both networks on `device`, their optimisers, Algorithm 1.
+    """Build both networks on `device`, their optimisers and Algorithm 1.
 
     Raises
     ------
     ConfigError
-        The networks do not fit to the data, such as a sigmoid to pixels up to 255, or into this machine.
+        The networks do not fit the data, such as a sigmoid and pixels up to 255, or the memory of this machine.
     """
     pixels = dataset.train.images.shape[1]
     needed, there = least_memory(config, pixels), _memory()
     if there is not None and needed > there:
         raise ConfigError(
-            f"{config.name}: the weights, their gradients, what the optimisers keep and one minibatch on its way "
-            f"through the networks take {needed / 2**30:,.1f} GiB, and this machine has {there / 2**30:,.1f}: choose "
-            "fewer units or a smaller training.batch"
+            f"{config.name}: the weights, their gradients, the state of the optimisers and the activations of one "
+            f"minibatch take {needed / 2**30:,.1f} GiB, and this machine has {there / 2**30:,.1f}: choose fewer units "
+            "or a smaller training.batch"
         )
     generator = build_generator(config, pixels, streams["weights"])
     wrong = out_of_reach(last_activation(generator), dataset.train.low, dataset.train.high)
@@ -120,7 +111,7 @@ def build_game(config: ExperimentConfig, dataset: Dataset, streams: Streams, dev
 
 
 def least_memory(config: ExperimentConfig, pixels: int) -> int:
-    """Return how many bytes a training takes at least: a size that cannot be, before any of it is asked for.
+    """Return how many bytes a training takes at least, to refuse it before any of them is allocated.
 
     Examples
     --------
@@ -132,54 +123,29 @@ def least_memory(config: ExperimentConfig, pixels: int) -> int:
     for player, inputs in ((config.generator, config.noise.size), (config.discriminator, pixels)):
         weights, width = 0, inputs
         for layer in player.layers:
-            if isinstance(layer, LinearConfig | MaxoutConfig):
-                pieces = layer.pieces if isinstance(layer, MaxoutConfig) else 1
-                weights += (width + 1) * layer.units * pieces
-                numbers += config.training.batch * layer.units * pieces
-                width = layer.units
+            weights += (width + 1) * layer.maps
+            numbers += config.training.batch * layer.maps
+            width = layer.outputs(width)
         slots = 2 if isinstance(player.optimizer, AdamConfig) else int(player.optimizer.momentum > 0)
         numbers += (2 + slots) * weights  # each with its gradient
     return 4 * numbers
 
 
 def _memory() -> int | None:
-    """Return the bytes of memory that this process may use at most, as far as the system says it."""
+    """Return how many bytes of memory this process may use, or None if the system does not say."""
     try:
         there = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, ValueError, OSError):  # Windows
         return None
-    with contextlib.suppress(OSError, ValueError):  # a container may have less, or "max"
+    with contextlib.suppress(OSError, ValueError):  # a container may have less; no limit is "max"
         there = min(there, int(Path("/sys/fs/cgroup/memory.max").read_text(encoding="ascii")))
     return there
 
 
-def _stack(layers: Sequence[LayerConfig], inputs: int, stream: Stream) -> tuple[nn.Sequential, int]:
-    """Return the layers one on the other, and the width of the last."""
+def _network(layers: Sequence[LayerConfig], inputs: int, stream: Stream) -> tuple[nn.Sequential, int]:
+    """Return a network of these layers, and how many values it returns for each row."""
     built = []
     for layer in layers:
-        built.append(_layer(layer, inputs, stream))
-        inputs = layer.units if isinstance(layer, LinearConfig | MaxoutConfig) else inputs
+        built.append(layer.build(inputs, stream))
+        inputs = layer.outputs(inputs)
     return nn.Sequential(*built), inputs
-
-
-def _layer(config: LayerConfig, inputs: int, stream: Stream) -> nn.Module:
-    if isinstance(config, LinearConfig | MaxoutConfig):
-        weights = nn.init.fan_in() if config.weight_range is None else nn.init.uniform(config.weight_range)
-        if isinstance(config, LinearConfig) and config.nonzero_weights is not None:
-            if config.nonzero_weights > inputs:
-                raise ConfigError(
-                    f"nonzero_weights = {config.nonzero_weights}: the linear layer of {config.units} units has only "
-                    f"{inputs} inputs: expected at most {inputs}"
-                )
-            weights = nn.init.sparse(config.nonzero_weights)
-        bias = nn.init.constant(0.0 if config.bias == "marginal" else config.bias)
-        if isinstance(config, MaxoutConfig):
-            return nn.Maxout(inputs, config.units, config.pieces, weights, bias, stream)
-        return nn.Linear(inputs, config.units, True, weights, bias, stream)
-    if isinstance(config, DropoutConfig):
-        return nn.Dropout(config.p)
-    if isinstance(config, LeakyReluConfig):
-        return nn.LeakyReLU(config.slope)
-    if isinstance(config, ReluConfig):
-        return nn.ReLU()
-    return nn.Sigmoid() if isinstance(config, SigmoidConfig) else nn.Tanh()

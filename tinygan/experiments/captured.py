@@ -1,8 +1,8 @@
-"""Training steps on a GPU, replayed from one that was captured: see `tinygan.backend.graph`.
+"""Training steps on a GPU that replay a captured one: see `tinygan.backend.graph`.
 
-The host still keeps the books that it keeps of every step, so that a checkpoint cannot tell a replayed step from
-another: where the streams of random numbers are, how many updates each rule has made, how many steps the monitor has
-seen.
+A replay makes the updates on the device only. The host then advances its own counters as in an ordinary step: the
+positions of the random streams, the updates of each rule, the steps of the monitor. So a checkpoint does not depend on
+how a step was made.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from tinygan import gan
 from tinygan.backend import Stream
 from tinygan.backend.graph import Capture
 from tinygan.engine import modes
-from tinygan.optim import ExponentialMovingAverage
+from tinygan.optim import ExponentialMovingAverage, Optimizer
 
 if TYPE_CHECKING:
     from tinygan.experiments.training import Training
 
 
 class CapturedSteps:
-    """Makes the iterations of a training: two as they are, while a third is captured, and from then on by replaying it.
+    """Makes the iterations of a training: two are ordinary, the third is captured, and the later ones replay it.
 
-    Should the capture fail, a warning says why, once, and every iteration is made as it is: slower, and otherwise the
-    same. So is each iteration that somebody observes, such as `tinygan.detect_anomaly`.
+    If the capture fails, a warning gives the reason, once, and every iteration is ordinary: slower, with the same
+    result. An iteration is also ordinary while an observer is active, such as `tinygan.detect_anomaly`.
 
     Parameters
     ----------
@@ -43,18 +43,13 @@ class CapturedSteps:
         self._gradients: list[tuple[Any, Any]] = []
         self._drawn: list[tuple[Stream, int]] = []
 
-    @property
-    def _averages(self) -> list[ExponentialMovingAverage]:
-        """What takes in the weights after each iteration: one average, or none."""
-        return [] if self.training.average is None else [self.training.average]
-
     def step(self) -> gan.Step:
         """Make one iteration."""
         if self._given_up or modes.observer() is not modes.UNOBSERVED:
             return self.training.iterate()
         self._made += 1
         if self._result is None:
-            if self._made == 1:  # the rules make room for their state
+            if self._made == 1:  # the rules allocate their state
                 return self.training.iterate()
             if self._made == 2:
                 return self._or_give_up(self._rehearse) or self.training.iterate()
@@ -63,17 +58,19 @@ class CapturedSteps:
         return self._replay()
 
     def _rehearse(self) -> gan.Step:
-        weights: dict[int, Any] = {id(parameter.data): rule for rule in self._rules for parameter in rule.params}
-        weights |= {id(place): average for average in self._averages for place in average.places}
-        self._capture = Capture(self.training.backend, weights)  # type: ignore[arg-type]
+        updates: list[_OptimizerUpdate | _AverageUpdate] = [_OptimizerUpdate(rule) for rule in self._rules]
+        if self.training.average is not None:
+            updates.append(_AverageUpdate(self.training.average))
+        by_array = {id(array): update for update in updates for array in update.arrays}
+        self._capture = Capture(self.training.backend, by_array)  # type: ignore[arg-type]
         return self._capture.rehearse(self.training.iterate)
 
     def _record(self) -> gan.Step:
-        """Write the step down, and set the books back: it has not been made."""
+        """Capture the step, then restore the host's counters: a capture makes no update."""
         assert self._capture is not None
         for rule in self._rules:
-            rule.rates()  # refuses parameters that have had different numbers of updates
-        restore = self._books()
+            rule.coefficients()  # refuses parameters that have had different numbers of updates
+        restore = self._counters()
         result = self._capture.record(self.training.iterate)
         self._drawn = self._capture.words()
         self._gradients = [(parameter, parameter.grad) for rule in self._rules for parameter in rule.params]
@@ -92,15 +89,15 @@ class CapturedSteps:
             stream.take(words)
         training.monitor.count += 1
         for parameter, gradient in self._gradients:
-            parameter.grad = gradient  # an iteration that was made as it is has left others
+            parameter.grad = gradient  # an ordinary iteration in between has left others
         capture.replay()
         return self._result
 
     def _or_give_up(self, attempt: Callable[[], gan.Step]) -> gan.Step | None:
-        restore, updates = self._books(), [rule.updates for rule in self._rules]
+        restore, updates = self._counters(), [rule.updates for rule in self._rules]
         try:
             return attempt()
-        except Exception as error:  # CuPy's and CUDA's own among them
+        except Exception as error:  # also the errors of CuPy and CUDA
             recording = attempt == self._record
             if not recording and updates != [rule.updates for rule in self._rules]:
                 raise  # the weights have changed: this iteration cannot be made again
@@ -113,20 +110,52 @@ class CapturedSteps:
             )
             return None
 
-    def _books(self) -> Callable[[], None]:
-        """Return a function that sets the host's books back to where they are now."""
-        training = self.training
-        streams, seen = training.streams.state_dict(), training.monitor.count
-        bookmarks = [rule.bookmark() for rule in self._rules] + [average.bookmark() for average in self._averages]
-        versions = [[parameter.version for parameter in rule.params] for rule in self._rules]
+    def _counters(self) -> Callable[[], None]:
+        """Return a function that restores the host's counters to their values of now."""
+        training, average = self.training, self.training.average
+        streams, steps = training.streams.state_dict(), training.monitor.count
+        counters = [rule.counters for rule in self._rules]
+        averaged = 0 if average is None else average.updates
+        versions = [(parameter, parameter.version) for rule in self._rules for parameter in rule.params]
 
         def restore() -> None:
             training.streams.load_state_dict(streams)
-            training.monitor.count = seen
-            for set_back in bookmarks:
-                set_back()
-            for rule, counted in zip(self._rules, versions, strict=True):
-                for parameter, version in zip(rule.params, counted, strict=True):
-                    parameter.version = version
+            training.monitor.count = steps
+            for rule, counted in zip(self._rules, counters, strict=True):
+                rule.counters = counted
+            if average is not None:
+                average.updates = averaged
+            for parameter, version in versions:
+                parameter.version = version
 
         return restore
+
+
+class _OptimizerUpdate:
+    """The update of an optimiser in a captured step: its arrays, its rates, and its counters after a replay."""
+
+    def __init__(self, rule: Optimizer) -> None:
+        self.rule, self.arrays = rule, [parameter.data for parameter in rule.params]
+
+    def rates(self) -> tuple[float, float]:
+        return self.rule.coefficients()
+
+    def count_update(self) -> None:
+        updates, counts = self.rule.counters
+        self.rule.counters = updates + 1, [count + bool(count) for count in counts]
+        for parameter, count in zip(self.rule.params, counts, strict=True):
+            if count:  # a parameter without a gradient is not updated
+                parameter.mark_changed()
+
+
+class _AverageUpdate:
+    """The update of a running mean in a captured step, as `_OptimizerUpdate`."""
+
+    def __init__(self, average: ExponentialMovingAverage) -> None:
+        self.average, self.arrays = average, average.averages
+
+    def rates(self) -> tuple[float, float]:
+        return self.average.weight, 0.0
+
+    def count_update(self) -> None:
+        self.average.updates += 1

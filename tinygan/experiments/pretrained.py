@@ -1,4 +1,4 @@
-"""A generator that starts as the upper part of an earlier run's: the second stage of the TFD experiment."""
+"""A generator whose upper layers start with the weights of an earlier run: the second stage of the TFD experiment."""
 
 from __future__ import annotations
 
@@ -7,20 +7,18 @@ import os
 
 from tinygan import nn
 from tinygan.config.experiment import ExperimentConfig, load_experiment
-from tinygan.config.sections import LayerConfig, LinearConfig, MaxoutConfig
+from tinygan.config.layers import LayerConfig
 from tinygan.errors import CheckpointError, ConfigError, RunError
 from tinygan.experiments.saved_state import weights_of
 from tinygan.experiments.training import Training
 from tinygan.runs.run_folder import RunFolder
 
-_START = ("weight_range", "nonzero_weights", "bias")  # keys that say how a layer starts, not what it is
-
 
 def load_pretrained(training: Training) -> None:
-    """Copy what the run ``generator.pretrained`` learnt into the topmost layers of a training's generator.
+    """Copy the generator of the run ``generator.pretrained`` into the topmost layers of a training's generator.
 
-    The whole generator of that run is copied, from its newest checkpoint, as the released code does. Where the
-    configuration names no such run, nothing is done. A path that is not absolute begins in the working directory.
+    The whole generator of that run is copied, from its newest checkpoint, as in the released code. If the configuration
+    names no such run, nothing is done. A relative path starts in the working directory.
 
     Parameters
     ----------
@@ -30,7 +28,7 @@ def load_pretrained(training: Training) -> None:
     Raises
     ------
     ConfigError
-        There is no such run, it has no checkpoint, or its generator does not fit; nothing has been copied.
+        There is no such run, it has no checkpoint, or its generator does not fit. Nothing has been copied.
     """
     config, generator = training.config, training.game.generator
     if config.generator.pretrained is None:
@@ -59,7 +57,7 @@ def load_pretrained(training: Training) -> None:
 
 
 def with_absolute_path(config: ExperimentConfig) -> ExperimentConfig:
-    """Return the configuration with a ``generator.pretrained`` that means the same in every working directory.
+    """Return the configuration with an absolute path for ``generator.pretrained``.
 
     Raises
     ------
@@ -75,7 +73,7 @@ def with_absolute_path(config: ExperimentConfig) -> ExperimentConfig:
 
 
 def _refuse_misfit(place: str, config: ExperimentConfig, earlier: ExperimentConfig) -> None:
-    """Refuse layers that are not the earlier run's, and starting values that would have no effect."""
+    """Refuse layers that differ from those of the earlier run, and starting values that would have no effect."""
     ours, theirs = config.generator.layers, earlier.generator.layers
     new = len(ours) - len(theirs)
     if new < 0:
@@ -83,7 +81,9 @@ def _refuse_misfit(place: str, config: ExperimentConfig, earlier: ExperimentConf
             f"{place}: its generator has {len(theirs)} layers, which cannot be the topmost of {len(ours)}: list them "
             "all in generator.layers, and the new ones before them"
         )
-    width = _width(ours[:new], config.noise.size)
+    width = config.noise.size
+    for layer in ours[:new]:
+        width = layer.outputs(width)
     if width != earlier.noise.size:
         raise ConfigError(
             f"{place}: its generator takes {earlier.noise.size} inputs, but below generator.layers[{new}], where it "
@@ -95,19 +95,13 @@ def _refuse_misfit(place: str, config: ExperimentConfig, earlier: ExperimentConf
                 f"{place}: its generator has {_shown(their)} in the place of generator.layers[{index}], which is "
                 f"{_shown(our)}: make them alike"
             )
-        for key in _START:
-            if getattr(our, key, None) not in (None, 0.0):
+        for key in our.starting:
+            if getattr(our, key) not in (None, 0.0):
                 raise ConfigError(f"{place}: generator.layers[{index}] starts as that run ended: remove its {key}")
 
 
-def _width(layers: tuple[LayerConfig, ...], inputs: int) -> int:
-    """Return how many numbers leave the last of some layers."""
-    units = [layer.units for layer in layers if isinstance(layer, LinearConfig | MaxoutConfig)]
-    return units[-1] if units else inputs
-
-
 def _what(layer: LayerConfig) -> dict[str, object]:
-    return {key: value for key, value in dataclasses.asdict(layer).items() if key not in _START}
+    return {key: value for key, value in dataclasses.asdict(layer).items() if key not in layer.starting}
 
 
 def _shown(layer: LayerConfig) -> str:

@@ -1,4 +1,4 @@
-"""Evaluate a run: the protocol behind Table 1, from a checkpoint to a number with its error and its reservations."""
+"""The protocol of Table 1 for a run: from a checkpoint to the log-likelihood of test images, its error and warnings."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tinygan.data.dataset import Dataset
 from tinygan.errors import CheckpointError, ConfigError
 from tinygan.experiments.build import build_generator
 from tinygan.experiments.saved_state import image_shape, moment, weights_of
-from tinygan.experiments.selection import IMAGES, SAMPLES, parzen
+from tinygan.experiments.selection import IMAGES, SAMPLES, score_samples
 from tinygan.nn import Sequential
 from tinygan.runs.checkpoint import Checkpoint
 from tinygan.runs.run_folder import RunFolder
@@ -25,16 +25,16 @@ BEST, LAST = "best", "last"
 
 
 @dataclass(frozen=True)
-class Yardstick:
-    """Training images, judged as if a generator had drawn them: what the number of a run can mean.
+class TrainingScore:
+    """The log-likelihood of test images when training images replace the samples: a reference for the number of a run.
 
-    A Parzen window cannot tell a generator of the data from one that has copied them, or from one whose samples are
-    smoother than they: of the last two kinds is a run with a higher number than this.
+    A run with a higher number copies training images, or draws samples that are smoother than the data. A Parzen window
+    cannot distinguish these two from samples of the data distribution.
 
     Attributes
     ----------
     images : int
-        How many, the first of the training split.
+        How many training images, the first of the split.
     sigma : float
         Chosen for them on the validation images.
     test_mean, test_standard_error : float
@@ -48,13 +48,13 @@ class Yardstick:
 
 
 @dataclass(frozen=True, eq=False)
-class Measures:
-    """Measures that Table 1 does not have, each of other weaknesses than the log-likelihood.
+class OtherMeasures:
+    """Measures that are not in Table 1, each with weaknesses other than those of the log-likelihood.
 
     Attributes
     ----------
     coverage : evaluation.ClassCoverage or None
-        Of the samples, by the training images; None where these are all of one class, or of none.
+        Of the samples, by the training images; None if the training images have only one class.
     regions : evaluation.PrecisionRecall
     density : evaluation.DensityCoverage
     discrepancy : evaluation.MeanDiscrepancy
@@ -62,9 +62,9 @@ class Measures:
     polynomial : evaluation.MeanDiscrepancy
         With the kernel of KID, on pixels.
     test : evaluation.TwoSampleTest
-        These five against test images, as many as samples.
-    training_images : Yardstick
-        The log-likelihood, after all, of as many training images as samples.
+        These five compare the samples with an equal number of test images.
+    training_images : TrainingScore
+        For as many training images as samples.
     """
 
     coverage: evaluation.ClassCoverage | None
@@ -73,7 +73,7 @@ class Measures:
     discrepancy: evaluation.MeanDiscrepancy
     polynomial: evaluation.MeanDiscrepancy
     test: evaluation.TwoSampleTest
-    training_images: Yardstick
+    training_images: TrainingScore
 
     def as_dict(self) -> dict[str, Any]:
         """Return the numbers under their names, for JSON."""
@@ -99,14 +99,14 @@ class Measures:
 
 
 @dataclass(frozen=True, eq=False)
-class Evaluation:
-    """What `evaluate` found; log-likelihoods are means in nats, errors are std / sqrt(n).
+class ProtocolResult:
+    """The result of `run_protocol`; log-likelihoods are means in nats, errors are std / sqrt(n).
 
     Attributes
     ----------
     experiment, run, data : str
     fold : int or None
-        Whose validation and test images these are, of a data set that has folds.
+        The fold of the validation and test images, for a data set that has folds.
     checkpoint : {"best", "last"}
         The best on validation, or the newest.
     epoch, steps : int
@@ -114,16 +114,16 @@ class Evaluation:
     averaged : bool
         Whether the samples were drawn with a running mean of the generator's weights.
     samples, seed : int
-        How many were drawn, and from which noise.
+        How many samples were drawn, and the seed of their noise.
     sigma : float
         Chosen on the validation images from `evaluation.SIGMAS`.
     valid_mean, valid_standard_error, test_mean, test_standard_error : float
     valid_images, test_images : int
         How many images each mean is over.
     warnings : list of str
-        What keeps the number from being comparable to Table 1's.
-    measures : Measures, optional
-        The other measures, if they were asked for.
+        Each reason why the number is not comparable to those of Table 1.
+    measures : OtherMeasures, optional
+        Only with ``more=True``.
     """
 
     experiment: str
@@ -144,7 +144,7 @@ class Evaluation:
     test_standard_error: float
     test_images: int
     warnings: list[str]
-    measures: Measures | None = None
+    measures: OtherMeasures | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return everything under its name, for JSON."""
@@ -152,7 +152,7 @@ class Evaluation:
         return plain if self.measures is None else {**plain, "measures": self.measures.as_dict()}
 
 
-def evaluate(
+def run_protocol(
     folder: RunFolder,
     dataset: Dataset,
     which: str | None = None,
@@ -161,28 +161,28 @@ def evaluate(
     progress: Callable[[int], object] | None = None,
     more: bool = False,
     averaged: bool = True,
-) -> Evaluation:
-    """Run the released protocol on a checkpoint of a run.
+) -> ProtocolResult:
+    """Apply the released protocol to a checkpoint of a run.
 
-    Draw samples; choose sigma by the mean log-likelihood of the first 1,000 validation images; report the mean over all
+    Draw samples; choose sigma by the mean log-likelihood of the first 1,000 validation images; return the mean over all
     test images.
 
     Parameters
     ----------
     folder : RunFolder
     dataset : Dataset
-        That of the run's configuration; of one that has folds, any fold.
+        The data set of the run; if it has folds, any fold.
     which : {"best", "last"}, optional
-        By default the best on validation, if the run has one, else the last.
+        By default the best on validation, if the run has one, otherwise the last.
     samples, seed : int
-        How many samples, from the noise of that seed.
+        The number of samples, and the seed of their noise.
     progress : callable, optional
-        Called with numbers of images as they are done, `images_to_judge` in all.
+        Called with the number of images done since the last call; `image_count` in all.
     more : bool
-        Take the other measures, too. On MNIST they take a minute or two, the log-likelihood seconds.
+        Compute the other measures, too. On MNIST they take a minute or two, the log-likelihood seconds.
     averaged : bool
-        Draw with the running mean of the generator's weights, if the experiment has one; False for the weights as they
-        are, which are those of the same experiment without the mean.
+        Draw with the running mean of the generator's weights, if the experiment has one. With False, draw with the
+        weights themselves, which are those of the same experiment without the mean.
 
     Raises
     ------
@@ -202,16 +202,16 @@ def evaluate(
         )
     noise = gan.Noise(config.noise.kind, config.noise.size)
     drawn = gan.sample(generator, samples, noise, Stream(seed, "samples"))
-    valid = parzen(drawn, dataset.validation.images, progress)
+    valid = score_samples(drawn, dataset.validation.images, progress)
     test = evaluation.parzen_log_likelihood(drawn, dataset.test.images, valid.sigma, progress=progress)
-    measures = measure(drawn, dataset) if more else None
-    warnings = traps(valid.sigma, which, drawn, dataset, averaged)
+    measures = other_measures(drawn, dataset) if more else None
+    warnings = departures(valid.sigma, which, drawn, dataset, averaged)
     if measures is not None and test.mean() > measures.training_images.test_mean:
         warnings.append(
             f"the number is above the {measures.training_images.test_mean:.1f} of training images in the place of "
             "samples: these are smoother than the data, or copies of them, but not better"
         )
-    return Evaluation(
+    return ProtocolResult(
         experiment=config.name,
         run=str(folder.path),
         data=config.data.set,
@@ -234,44 +234,44 @@ def evaluate(
     )
 
 
-def measure(samples: Any, dataset: Dataset) -> Measures:
-    """Take every other measure; those that compare use as many samples as test images."""
+def other_measures(samples: Any, dataset: Dataset) -> OtherMeasures:
+    """Compute every other measure; those that compare use equal numbers of samples and test images."""
     count = min(len(samples), len(dataset.test))
     ours, theirs = samples[:count], dataset.test.images[:count]
     train = dataset.train
     several = np.ptp(train.labels) > 0
-    return Measures(
+    return OtherMeasures(
         evaluation.class_coverage(samples, train.images, train.labels) if several else None,
         evaluation.precision_recall(ours, theirs),
         evaluation.density_coverage(ours, theirs),
         evaluation.maximum_mean_discrepancy(ours, theirs),
         evaluation.maximum_mean_discrepancy(ours, theirs, kernel="polynomial"),
         evaluation.two_sample_test(ours, theirs),
-        judge_training_images(dataset, len(samples)),
+        score_training_images(dataset, len(samples)),
     )
 
 
-def judge_training_images(dataset: Dataset, count: int = SAMPLES) -> Yardstick:
-    """Run the protocol of `evaluate` with the first training images in the place of samples."""
+def score_training_images(dataset: Dataset, count: int = SAMPLES) -> TrainingScore:
+    """Apply the protocol to the first training images instead of samples."""
     images = dataset.train.images[:count]
-    chosen = parzen(images, dataset.validation.images)
+    chosen = score_samples(images, dataset.validation.images)
     values = evaluation.parzen_log_likelihood(images, dataset.test.images, chosen.sigma)
-    return Yardstick(len(images), chosen.sigma, float(values.mean()), evaluation.standard_error(values))
+    return TrainingScore(len(images), chosen.sigma, float(values.mean()), evaluation.standard_error(values))
 
 
-def images_to_judge(dataset: Dataset) -> int:
-    """Return how many images one evaluation looks at, for a progress bar."""
+def image_count(dataset: Dataset) -> int:
+    """Return how many images the protocol processes, for a progress bar."""
     return min(IMAGES, len(dataset.validation)) + len(dataset.test)
 
 
-def traps(sigma: float, which: str, samples: Any, dataset: Dataset, averaged: bool = False) -> list[str]:
-    """Name each known way in which this evaluation is not that of Table 1."""
+def departures(sigma: float, which: str, samples: Any, dataset: Dataset, averaged: bool = False) -> list[str]:
+    """Return each known difference between this evaluation and that of Table 1."""
     found = []
     if sigma in (evaluation.SIGMAS[0], evaluation.SIGMAS[-1]):
         found.append(f"sigma = {sigma:g} is the end of the grid: the optimum may lie outside")
     if len(samples) < SAMPLES:
         found.append(f"{len(samples):,} samples, not {SAMPLES:,}: fewer samples give a lower number")
-    # With folds, the protocol is that of TFD: all validation images, and a number of epochs that was set beforehand.
+    # With folds, the protocol is that of TFD: all validation images, and a fixed number of epochs.
     if len(dataset.validation) < IMAGES and dataset.fold is None:
         found.append(f"sigma was chosen on {len(dataset.validation):,} validation images, not {IMAGES:,}")
     if which == LAST and dataset.fold is None:
@@ -291,8 +291,7 @@ def traps(sigma: float, which: str, samples: Any, dataset: Dataset, averaged: bo
 def generator_of(checkpoint: Checkpoint, config: ExperimentConfig, averaged: bool = True) -> Sequential:
     """Rebuild the generator of a checkpoint, in evaluation mode.
 
-    Its weights are those that samples are drawn with, their running mean where the experiment has one; with
-    ``averaged=False``, the weights as they are.
+    Its weights are the running mean, if the experiment has one; with ``averaged=False``, the weights themselves.
 
     Raises
     ------
@@ -313,12 +312,12 @@ def generator_of(checkpoint: Checkpoint, config: ExperimentConfig, averaged: boo
 
 
 def choose_checkpoint(folder: RunFolder, which: str | None) -> tuple[str, Checkpoint]:
-    """Return the checkpoint that was asked for, by default the best if there is one, with its name.
+    """Return "best" or "last", and that checkpoint; by default the best, if the run has one.
 
     Raises
     ------
     CheckpointError
-        There is none of this kind, or it is damaged.
+        The run has no such checkpoint, or it is damaged.
     """
     best = None if which == LAST else folder.best_checkpoint()
     if best is not None:

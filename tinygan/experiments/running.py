@@ -1,8 +1,8 @@
-"""Run an experiment in a run folder: train, record, draw, save, and go on where a run stopped.
+"""Run an experiment in a run folder: train, record, draw, save, and continue a stopped run.
 
-The files of a run are described in `tinygan.runs.run_folder`. What decides the bits of a run is its
-configuration, its data and the machine; so ``metrics.jsonl`` and the checkpoints of two runs can be compared byte for
-byte, and a run that was interrupted ends as one that was not.
+The files of a run are described in `tinygan.runs.run_folder`. The configuration, the data and the machine decide the
+bits of a run, so ``metrics.jsonl`` and the checkpoints of two runs can be compared byte for byte. An interrupted run
+ends with the same bits as an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from tinygan.errors import AnomalyError, CheckpointError, ConfigError, RunError
 from tinygan.experiments.pretrained import load_pretrained, with_absolute_path
 from tinygan.experiments.protocol import LAST, choose_checkpoint, generator_of
 from tinygan.experiments.saved_state import image_shape
-from tinygan.experiments.selection import validate
+from tinygan.experiments.selection import score_generator
 from tinygan.experiments.side_outputs import SideOutputs
 from tinygan.experiments.training import Training
 from tinygan.gan.learned import answers
@@ -39,14 +39,14 @@ SHEET = "the sample sheet"
 
 @dataclass
 class Limits:
-    """When to stop: the configuration's last epoch, a number of steps in all, or when somebody asks.
+    """Reasons to stop before the last epoch of the configuration.
 
     Attributes
     ----------
     steps : int, optional
-        Stop after this many iterations, counted from the beginning of the run.
+        Stop after this many iterations, counted from the start of the run.
     asked : callable, optional
-        Asked between any two steps; True stops the run after a checkpoint.
+        Called between two steps; if it returns True, the run saves a checkpoint and stops.
     """
 
     steps: int | None = None
@@ -60,19 +60,19 @@ class Limits:
 
 
 class Watcher:
-    """What `run` tells of its progress; the command line makes a progress bar or plain lines of it."""
+    """Callbacks of `run`, which do nothing here; the command line shows its progress by them."""
 
     def begin(self, training: Training) -> None:
-        """The run starts, or goes on."""
+        """Called when the run starts or continues."""
 
     def step(self, training: Training) -> None:
-        """One iteration is done."""
+        """Called after each iteration."""
 
     def epoch(self, training: Training, seconds: float) -> None:
-        """One epoch is done and recorded; it took so many seconds."""
+        """Called after each epoch, when it is recorded, with its duration."""
 
     def saved(self, folder: RunFolder) -> None:
-        """A checkpoint has been written, and with it everything up to this moment."""
+        """Called after each checkpoint."""
 
 
 def start(
@@ -84,29 +84,29 @@ def start(
     *,
     data_folder: str | os.PathLike[str] | None = None,
 ) -> tuple[RunFolder, Training]:
-    """Make a run folder and the training that belongs to it.
+    """Make a run folder and its training.
 
-    The training is built first, so a configuration that does not fit leaves no folder behind.
+    The training is built first, so no folder is made for a configuration that does not fit.
 
     Parameters
     ----------
     config, dataset, out, device
         See `Training`, and `RunFolder.create`. The record holds ``generator.pretrained`` as an absolute path.
     numbered : bool
-        Where something is at `out`, make out-2, or the first number that is free; see `RunFolder.create`.
+        If `out` exists, make out-2, or the first number that is free; see `RunFolder.create`.
     data_folder : path, optional
-        Where the files of the data set are: it is recorded beside the device, for the commands that name this run.
+        The folder of the data files. It is recorded with the device, for the commands that name this run.
 
     Raises
     ------
     RunError
-        Something is at `out` already.
+        `out` exists.
     ConfigError, DeviceError
-        The experiment cannot be built, or the earlier run it begins with does not fit.
+        The experiment cannot be built, or the run in ``generator.pretrained`` does not fit.
     """
     config = with_absolute_path(config)
     text = to_toml(config)
-    parse_experiment(text, config.name)  # what cannot be read again could not be resumed
+    parse_experiment(text, config.name)  # a run can be resumed only if its configuration can be read again
     training = _built(config, dataset, device)
     load_pretrained(training)
     environment = _environment(config) | {"device": device}
@@ -121,28 +121,28 @@ def reopen(
     device: str = "cpu",
     overrides: Sequence[str] = (),
 ) -> tuple[RunFolder, Training]:
-    """Open a run folder and rebuild its training as it was at the newest checkpoint.
+    """Open a run folder and rebuild its training from the newest checkpoint.
 
-    Everything is read under the folder's lock. Should another process go on with the run before `run` takes the lock
-    again, `run` will refuse; to keep others out all the while, hold the lock yourself and give the `RunFolder`.
+    Everything is read under the lock of the folder. If another process continues the run before `run` takes the lock
+    again, `run` refuses. To exclude other processes until then, hold the lock yourself and pass the `RunFolder`.
 
-    Warns, by name, of every difference between the recorded machine and this one that can change bits.
+    A warning names each difference between the recorded machine and this one that can change bits.
 
     Parameters
     ----------
     path : Path or RunFolder
     load_data : callable
-        From the configuration to its data set.
+        Returns the data set of a configuration.
     device : {"cpu", "cuda"}
     overrides : sequence of str
-        Changes to the configuration, as `load_experiment` takes them, such as a later end. `run` will write them into
-        the folder; until then nothing is changed.
+        Changes to the configuration, as in `load_experiment`, such as a later end. `run` writes them into the folder;
+        before that, nothing is changed.
 
     Raises
     ------
     RunError
-        The folder is no run, or another process is writing there; an override would make another run of it, or has
-        nothing left to change.
+        The folder is not a run, or another process is writing there; or an override changes a setting that decides the
+        bits of the run, or has no effect.
     CheckpointError
         No checkpoint can be read, or it does not belong to this run.
     """
@@ -155,11 +155,11 @@ def reopen(
         changed = changes(decisive_toml(recorded), config)
         checkpoint = folder.latest_checkpoint()
         if checkpoint is not None and config.generator.pretrained != recorded.generator.pretrained:
-            changed.append("generator.pretrained has done its work, and the record of it would be wrong")
+            changed.append("generator.pretrained was used at the start, and its record would be wrong")
         if changed:
             raise RunError(
-                f"{folder.path}: {'; '.join(changed)}: this would make another run of it; leave that out, or train a "
-                "new run with it"
+                f"{folder.path}: {'; '.join(changed)}: that would be another run; leave the change out, or train a new "
+                "run with it"
             )
         training = _built(config, load_data(config), device)
         for difference in differences(folder.environment(), _environment(config)):
@@ -175,7 +175,7 @@ def reopen(
         if config != recorded and is_done(training):
             raise RunError(
                 f"{folder.path}: {_epochs_done(training)} epochs are done, and the run would end at "
-                f"{config.training.epochs}: nothing would come of the change, and nothing was changed; choose a later "
+                f"{config.training.epochs}: the change would have no effect, and nothing was changed; choose a later "
                 "end: --epochs N"
             )
         folder.remember()
@@ -197,7 +197,7 @@ def _epochs_done(training: Training) -> int:
 
 
 def _environment(config: ExperimentConfig) -> dict[str, Any]:
-    """Describe this process as it will be during the run."""
+    """Describe this process as it is during the run."""
     environment = describe_environment()
     if config.training.threads is not None:
         environment["blas_threads"] = config.training.threads
@@ -207,13 +207,13 @@ def _environment(config: ExperimentConfig) -> dict[str, Any]:
 def load_generator(
     folder: RunFolder, averaged: bool = True
 ) -> tuple[nn.Sequential, ExperimentConfig, tuple[int, ...]]:
-    """Return the generator of a run's newest checkpoint, without the data it was trained on.
+    """Return the generator of a run's newest checkpoint; the data of the run are not needed.
 
     Parameters
     ----------
     folder : RunFolder
     averaged : bool
-        As in `evaluate.generator_of`.
+        As in `protocol.generator_of`.
 
     Returns
     -------
@@ -225,7 +225,7 @@ def load_generator(
     Raises
     ------
     CheckpointError
-        There is no checkpoint yet, or it does not belong to the configuration.
+        The run has no checkpoint yet, or it does not belong to the configuration.
     """
     config = load_experiment(folder.config_path)
     _, checkpoint = choose_checkpoint(folder, LAST)
@@ -250,8 +250,7 @@ def run(folder: RunFolder, training: Training, limits: Limits | None = None, wat
     Raises
     ------
     RunError
-        Another process has gone on with the run since it was opened, or has taken the lock file away; what it wrote
-        stays.
+        Another process has continued the run since it was opened, or has removed the lock file. Its files are kept.
     AnomalyError
         A loss or a weight is nan or infinite; the message names the operation.
     """
@@ -261,14 +260,14 @@ def run(folder: RunFolder, training: Training, limits: Limits | None = None, wat
         folder.refuse_if_changed()
         done = _epochs_done(training)
         folder.check_records(done)
-        # Every check has passed: from here on, the folder is written into.
+        # Every check has passed; only now is the folder changed.
         try:
             if load_experiment(folder.config_path) != training.config:  # `reopen` was given overrides
                 folder.write_config(to_toml(training.config))
             folder.rewind(done)
             side_outputs = SideOutputs()
             epoch = 0 if training.steps == 0 else training.epoch
-            if epoch == 0 or (_sheet_is_due(training) and not sheet_path(folder, epoch).exists()):  # killed before it
+            if epoch == 0 or (_sheet_is_due(training) and not sheet_path(folder, epoch).exists()):  # not yet drawn
                 with side_outputs.attempt(SHEET):
                     draw_sheet(folder, training, epoch)
             watcher.begin(training)
@@ -279,7 +278,7 @@ def run(folder: RunFolder, training: Training, limits: Limits | None = None, wat
             raise _explained(error, folder, training) from None
         except MemoryError as error:
             raise RunError(
-                f"{folder.path}: the memory is full ({error}); everything up to the last checkpoint is whole. End "
+                f"{folder.path}: the memory is full ({error}); everything up to the last checkpoint is saved. End "
                 "other programs, then resume, with smaller output.samples or output.validation_samples if those are "
                 "large"
             ) from error
@@ -289,13 +288,13 @@ def run(folder: RunFolder, training: Training, limits: Limits | None = None, wat
 
 
 def is_done(training: Training) -> bool:
-    """Return whether the last epoch of the configuration is over; it may have been moved since the run began."""
+    """Return whether the last epoch of the configuration is over."""
     last = training.config.training.epochs
     return training.epoch > last or (training.epoch == last and training.epoch_is_over)
 
 
 def _sheet_is_due(training: Training) -> bool:
-    """Return whether the epoch in progress is over and ends with a sample sheet."""
+    """Return whether the present epoch is over and ends with a sample sheet."""
     every = training.config.output.samples_every
     return training.epoch_is_over and (training.epoch % every == 0 or is_done(training))
 
@@ -303,7 +302,7 @@ def _sheet_is_due(training: Training) -> bool:
 def _run_epoch(
     folder: RunFolder, training: Training, limits: Limits, watcher: Watcher, side_outputs: SideOutputs
 ) -> bool:
-    """Train to the end of the epoch and record it; return False, after saving, if a limit came first."""
+    """Train to the end of the epoch and record it; if a limit is reached before, save and return False."""
     if training.epoch_is_over:
         training.next_epoch()
     began = time.perf_counter()
@@ -320,7 +319,7 @@ def _run_epoch(
     if output.validate_every is not None and (training.epoch % output.validate_every == 0 or is_done(training)):
         images, noise, seed = training.dataset.validation.images, training.game.noise, training.config.seed
         with training.generator_to_sample() as generator:
-            found = validate(generator, noise, images, seed, output.validation_samples)
+            found = score_generator(generator, noise, images, seed, output.validation_samples)
         metrics |= found.metrics()
         if found.log_likelihood > training.best_validation:
             is_best, training.best_validation = True, found.log_likelihood
@@ -330,7 +329,7 @@ def _run_epoch(
     if saves:
         save(folder, training, is_best)
     watcher.epoch(training, seconds)
-    if _sheet_is_due(training):  # only now: a drawing that fails, or takes the process with it, loses nothing
+    if _sheet_is_due(training):  # drawn last, so that a failure or a crash here loses nothing
         with side_outputs.attempt(SHEET):
             draw_sheet(folder, training, training.epoch)
     if saves:
@@ -339,7 +338,7 @@ def _run_epoch(
 
 
 def _explained(error: AnomalyError, folder: RunFolder, failed: Training) -> AnomalyError:
-    """Find the operation at fault: train again from the last checkpoint, whose bits will be the same, and look on."""
+    """Find the operation at fault: train again from the last checkpoint, with the same bits, under `detect_anomaly`."""
     again = Training(failed.config, failed.dataset, failed.backend.device)
     checkpoint = folder.latest_checkpoint()
     if checkpoint is None:
@@ -353,7 +352,7 @@ def _explained(error: AnomalyError, folder: RunFolder, failed: Training) -> Anom
         again.step()
     if again.epoch_is_over:
         again.next_epoch()
-    culprit = "no operation produced it: it came with the update of the weights"
+    culprit = "no operation produced it: the update of the weights did"
     try:
         with detect_anomaly():
             again.step()
@@ -366,7 +365,7 @@ def _explained(error: AnomalyError, folder: RunFolder, failed: Training) -> Anom
 
 
 def save(folder: RunFolder, training: Training, best: bool = False) -> None:
-    """Write a checkpoint of the whole state; if it is the best so far, also as ``best.safetensors``."""
+    """Write a checkpoint of the whole state; with `best`, also as ``best.safetensors``."""
     arrays, plain = training.state()
     folder.save_checkpoint(training.steps, arrays, plain, best=best)
 
@@ -374,7 +373,7 @@ def save(folder: RunFolder, training: Training, best: bool = False) -> None:
 def draw_sheet(folder: RunFolder, training: Training, epoch: int) -> None:
     """Draw the sample sheet of an epoch; 0 is before training.
 
-    Data that are plain numbers have no pixels: their sheet shows p_g, p_data and D.
+    If an example is one number, the sheet shows p_g, p_data and D instead of images.
     """
     folder.check()
     path = sheet_path(folder, epoch)

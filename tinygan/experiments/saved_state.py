@@ -1,8 +1,8 @@
-"""Whether a saved state can be this training's: all of it is checked before anything is changed.
+"""Check that a saved state belongs to a training, before anything of it is loaded.
 
-The checksum of a checkpoint proves that its bytes are those that were written. It does not prove that they are a state
-of this run: another program may have written them, or an older version of this one. So every name, type, shape and
-counter is compared here with what the training expects of itself.
+The checksum of a checkpoint proves that its bytes have not changed. It does not prove that they are a state of this
+run: another program may have written them, or an older version of this one. So every name, type, shape and counter is
+compared with those of the training.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinygan.backend import WATCHED, Stream
+from tinygan.backend import Stream
 from tinygan.config.refusals import LARGEST_INTEGER
-from tinygan.config.sections import DropoutConfig
 from tinygan.errors import CheckpointError
-from tinygan.nn import Module
+from tinygan.gan.monitors import WATCHED
+from tinygan.nn import Dropout, Module
 from tinygan.optim import Optimizer
 from tinygan.runs.checkpoint import Checkpoint, shown
 
@@ -36,12 +36,12 @@ _NEEDED = {
     "epoch", "position", "steps", "image_shape", "configuration", "images_sha256", "streams", "monitor",
     "best_validation",
 }  # fmt: skip
-_LARGEST_SIDE = 1 << 16  # pixels of an image: of a longer one there is no data set
-_ENDS = {"buffer_pos": 5, "has_uint32": 2, "uinteger": 1 << 32}  # a stream's small numbers are below these
+_LARGEST_SIDE = 1 << 16  # pixels; no data set has larger images
+_ENDS = {"buffer_pos": 5, "has_uint32": 2, "uinteger": 1 << 32}  # the small numbers of a stream are below these
 
 
 def check_state(training: Training, arrays: Mapping[str, Any], plain: Mapping[str, Any]) -> None:
-    """Refuse a state that `Training.state` cannot have returned for this run; change nothing.
+    """Refuse a state that `Training.state` cannot have returned for this run. Nothing is changed.
 
     Parameters
     ----------
@@ -143,7 +143,7 @@ def image_shape(checkpoint: Checkpoint) -> tuple[int, ...]:
     Raises
     ------
     CheckpointError
-        The checkpoint does not say it.
+        The checkpoint has no valid entry for it.
     """
     return _image_shape(_entry(checkpoint, "image_shape"), f"{checkpoint.path}: ")
 
@@ -154,7 +154,7 @@ def moment(checkpoint: Checkpoint) -> tuple[int, int]:
     Raises
     ------
     CheckpointError
-        The checkpoint does not say it.
+        The checkpoint has no valid entry for it.
     """
     of = f"{checkpoint.path}: "
     return _counter("epoch", _entry(checkpoint, "epoch"), of), _counter("steps", _entry(checkpoint, "steps"), of)
@@ -169,7 +169,7 @@ def _entry(checkpoint: Checkpoint, name: str) -> object:
 def _misfit(name: str, found: object, expected: str) -> CheckpointError:
     said = found if isinstance(found, str) else shown(found)
     return CheckpointError(
-        f"the state says {said} for {name}; expected {expected}: it was not written by this run, or was changed since"
+        f"the state says {said} for {name}; expected {expected}: this run did not write it, or it has been changed"
     )
 
 
@@ -179,7 +179,7 @@ def _check_names(what: str, found: object, needed: set[str], optional: set[str] 
     lacking = sorted(needed - found.keys())
     if lacking:
         names = " and ".join(map(repr, lacking))
-        raise CheckpointError(f"the {what} lacks {names}: it was not written by this version of tinygan")
+        raise CheckpointError(f"the {what} lacks {names}: this version of tinygan did not write it")
     unknown = sorted(found.keys() - needed - (optional or set()))
     if unknown:
         names = shown(unknown)
@@ -221,9 +221,9 @@ def _check_streams(found: object, training: Training, steps: int) -> None:
     seed = training.config.seed
     if type(found["seed"]) is not int or found["seed"] != seed:
         raise _misfit("streams.seed", found["seed"], f"{seed}, that of the experiment")
-    layers = (*training.config.generator.layers, *training.config.discriminator.layers)
-    drops = any(isinstance(layer, DropoutConfig) and layer.p > 0 for layer in layers)
-    later = {"noise"} | ({"dropout"} if drops else set())  # begin with the first step
+    modules = (*training.game.generator.modules(), *training.game.discriminator.modules())
+    drops = any(isinstance(module, Dropout) and module.p > 0 for module in modules)
+    later = {"noise"} | ({"dropout"} if drops else set())  # they exist from the first step on
     needed = {"weights", "order"} | (later if steps else set())
     _check_names("list of streams", found["streams"], needed, {"noise", "dropout"})
     for name, state in found["streams"].items():
@@ -231,7 +231,7 @@ def _check_streams(found: object, training: Training, steps: int) -> None:
 
 
 def _check_stream(name: str, found: object, stream: Stream) -> None:
-    """Compare a saved stream with a fresh one brought to the same place: its words follow from the seed."""
+    """Compare a saved stream with a new one at the same position: its words follow from the seed."""
     expected = stream.state_dict()
     _check_names(name, found, set(expected))
     assert isinstance(found, Mapping)
@@ -246,7 +246,7 @@ def _check_stream(name: str, found: object, stream: Stream) -> None:
             expected = stream.state_dict()
     for key in ("generator", "key", "counter", "buffer_pos", "buffer"):
         value = expected[key]
-        if found[key] != value or repr(found[key]) != repr(value):  # 1.0 and True are equal to 1, but no whole numbers
+        if found[key] != value or repr(found[key]) != repr(value):  # 1.0 and True equal 1, but are not integers
             raise _misfit(f"{name}.{key}", found[key], f"{shown(value)}, as the seed has it")
 
 
@@ -259,11 +259,11 @@ def _check_order(found: Any, own: Any) -> None:
 
 
 def _check_arrays(arrays: Mapping[str, Any], training: Training, steps: int) -> None:
-    """Compare the names, shapes and dtypes of all arrays with the training's own, but for the order."""
+    """Compare the names, shapes and dtypes of all arrays, except the order, with those of the training."""
     expected: dict[str, Any] = {}
     for player, network, rule in _players(training):
         expected |= _named(f"{player}.", network.state_dict())
-        if steps:  # then each parameter has had a gradient
+        if steps:  # by then each parameter has had a gradient
             expected |= {
                 f"{player}_optimizer.{slot}.{position}": parameter
                 for position, parameter in enumerate(rule.params)
@@ -278,7 +278,7 @@ def _check_arrays(arrays: Mapping[str, Any], training: Training, steps: int) -> 
     rules = ("generator_optimizer.", "discriminator_optimizer.")
     for name, array in arrays.items():
         if name == "order" or (name.startswith(rules) and name not in expected):
-            continue  # the rule knows what else it keeps
+            continue  # the rule checks its other arrays itself
         if name not in expected:
             raise CheckpointError(f"the arrays do not belong to this run: {shown(name)} is unknown to it")
         own = expected[name]
@@ -291,17 +291,17 @@ def _check_arrays(arrays: Mapping[str, Any], training: Training, steps: int) -> 
             )
     broken = not_finite(arrays)
     if broken is not None:
-        raise CheckpointError(f"the state holds a number that is nan or infinite, in {broken}: no run saves one")
+        raise CheckpointError(f"the state holds a number that is nan or infinite, in {broken}: no run saves that")
 
 
 def not_finite(arrays: Mapping[str, Any]) -> str | None:
-    """Return the name of the first array of floats that holds a nan or an infinity, or None."""
+    """Return the name of the first array with a nan or an infinity, or None."""
     floats = ((name, array) for name, array in arrays.items() if array.dtype.kind == "f")
     return next((name for name, array in floats if not np.isfinite(array).all()), None)
 
 
 def _check_rule(name: str, rule: Optimizer, found: object, arrays: dict[str, Any], updates: int, epoch: int) -> None:
-    """Ask a copy of the rule whether it takes the state, after what every rule counts has been compared."""
+    """Compare the counters of a rule, then load the state into a copy of it."""
     counters = {"updates", "epoch", "parameter_updates"}
     _check_names(name, found, counters, set(found) if isinstance(found, Mapping) else None)
     assert isinstance(found, Mapping)
@@ -315,5 +315,5 @@ def _check_rule(name: str, rule: Optimizer, found: object, arrays: dict[str, Any
         copy.copy(rule).load_state_dict({**found, "arrays": arrays})
     except CheckpointError as error:
         raise CheckpointError(f"{name}: {error}") from error
-    except Exception as error:  # whatever the rule tripped over: it is only a copy that is half-loaded
+    except Exception as error:  # any failure of the rule: only the copy is half-loaded
         raise CheckpointError(f"{name}: the state cannot be loaded: {error!r}") from error

@@ -1,8 +1,8 @@
-"""Validation: an epoch judged by images that it was not trained on, and so which checkpoint is the best.
+"""Selection of the best checkpoint, by the Parzen log-likelihood of validation images.
 
-The losses of the game do not say when to stop: at the equilibrium they stand still, and long before it they go up and
-down together. The paper is silent on the matter; its successor on conditional nets (Mirza and Osindero, 2014) stopped
-at the best validation log-likelihood, which is what ``checkpoints/best.safetensors`` keeps.
+The losses of the game do not show when to stop: at the equilibrium they are constant, and before it they rise and fall
+together. The paper does not treat the question; its successor on conditional nets (Mirza and Osindero, 2014) stops at
+the best validation log-likelihood, and so ``checkpoints/best.safetensors`` keeps that epoch.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ from tinygan import evaluation, gan
 from tinygan.backend import Streams
 from tinygan.nn import Module
 
-STREAM = "validation"  # the noise behind the samples, the same at every validation of a run
-SAMPLES = 10_000  # the released protocol's
+STREAM = "validation"  # of the noise for the samples: the same noise at every validation of a run
+SAMPLES = 10_000  # as in the released protocol
 IMAGES = 1_000
 
 
 @dataclass(frozen=True)
-class Validation:
-    """What one validation found.
+class ValidationScore:
+    """The log-likelihood of validation images under the best Parzen window.
 
     Attributes
     ----------
     log_likelihood, standard_error : float
-        Mean over the validation images, in nats, under the Parzen window of that sigma.
+        Mean over the validation images, in nats.
     sigma : float
-        The best of `evaluation.SIGMAS`.
+        The width of the window, the best of `evaluation.SIGMAS`.
     """
 
     log_likelihood: float
@@ -44,34 +44,35 @@ class Validation:
         }
 
 
-def validate(generator: Module, noise: gan.Noise, images: Any, seed: int, samples: int = SAMPLES) -> Validation:
-    """Judge a generator by the first 1,000 of the validation images.
+def score_generator(
+    generator: Module, noise: gan.Noise, images: Any, seed: int, samples: int = SAMPLES
+) -> ValidationScore:
+    """Score a generator by the first 1,000 validation images.
 
     Parameters
     ----------
     generator : Module
-        Its mode is left as it was.
+        It keeps its mode.
     noise : gan.Noise
     images : array of shape (n, d)
         The validation images, n at least 1.
     seed : int
-        The run's seed. Equal seeds draw equal noise, so that two validations of a run differ by the generator only.
+        The seed of the run. Equal seeds draw equal noise, so two scores of a run differ by the generator only.
     samples : int
 
     Examples
     --------
     >>> import numpy as np
     >>> from tinygan import nn
-    >>> found = validate(nn.Linear(2, 3), gan.Noise("gaussian", 2), np.zeros((5, 3)), seed=0, samples=100)
+    >>> found = score_generator(nn.Linear(2, 3), gan.Noise("gaussian", 2), np.zeros((5, 3)), seed=0, samples=100)
     >>> sorted(found.metrics())
     ['validation_log_likelihood', 'validation_sigma', 'validation_standard_error']
     """
-    drawn = gan.sample(generator, samples, noise, Streams(seed)[STREAM])
-    return parzen(drawn, images)
+    return score_samples(gan.sample(generator, samples, noise, Streams(seed)[STREAM]), images)
 
 
-def parzen(samples: Any, images: Any, progress: Any = None) -> Validation:
-    """Choose sigma by the first 1,000 of the validation images, and say what they get under it."""
+def score_samples(samples: Any, images: Any, progress: Any = None) -> ValidationScore:
+    """Choose sigma by the first 1,000 validation images; return their log-likelihood under it."""
     table = evaluation.parzen_log_likelihoods(samples, images[:IMAGES], evaluation.SIGMAS, progress=progress)
     best = int(table.mean(axis=1).argmax())
-    return Validation(float(table[best].mean()), evaluation.standard_error(table[best]), evaluation.SIGMAS[best])
+    return ValidationScore(float(table[best].mean()), evaluation.standard_error(table[best]), evaluation.SIGMAS[best])

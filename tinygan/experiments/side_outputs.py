@@ -1,4 +1,4 @@
-"""Pictures, reports and progress: what a run makes beside its result, and must not be stopped by."""
+"""Pictures, reports and progress: outputs beside the result, whose failure must not stop a run."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 
 class SideOutputs:
-    """Try work that the result does not depend on; warn once of each kind that fails, and go on.
+    """Try work that the result does not depend on; if it fails, warn once for each kind of work, and continue.
 
     Examples
     --------
@@ -26,7 +26,7 @@ class SideOutputs:
 
     @contextmanager
     def attempt(self, what: str) -> Iterator[None]:
-        """Let the block fail in any way; Ctrl-C and the like still pass.
+        """Turn any `Exception` in the block into a warning; Ctrl-C still stops the run.
 
         Parameters
         ----------
@@ -35,7 +35,7 @@ class SideOutputs:
         """
         try:
             yield
-        except Exception as error:  # a drawing library raises whatever comes to hand
+        except Exception as error:  # a drawing library may raise anything
             if what not in self._failed:
                 self._failed.add(what)
                 reason = str(error) or type(error).__name__

@@ -1,6 +1,6 @@
 """`Training`: one experiment in memory, advanced step by step, with a state that can be saved and restored.
 
-It knows nothing of files, clocks or screens: see `tinygan.experiments.running` for those.
+It uses no files, clocks or screens: see `tinygan.experiments.running` for those.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from tinygan.experiments.captured import CapturedSteps
 from tinygan.experiments.saved_state import check_state, collect_arrays, load_arrays, not_finite
 from tinygan.nn import Module
 
-LOOK_EVERY = 100  # steps between two looks at a device that runs ahead
-SHEET_NOISE = "sheet"  # the stream of the fixed noise behind every sample sheet
+LOOK_EVERY = 100  # steps between two checks of a device that runs ahead
+SHEET_NOISE = "sheet"  # the stream of the fixed noise for every sample sheet
 
 
 class Training:
-    """Algorithm 1 on a data set: batches in a fresh order each epoch, schedules, monitors.
+    """Algorithm 1 on a data set: batches in a new order each epoch, schedules, monitors.
 
-    An epoch is one pass over the training images; the images left over when the rows of an iteration do not divide
-    them are left out of that epoch.
+    An epoch is one pass over the training images. If their number is not a multiple of the rows of an iteration, the
+    last images of the order are left out of that epoch.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ class Training:
         Iterations done in all.
     steps_per_epoch : int
     capture : bool
-        Whether a GPU replays steps as a CUDA graph; settable between any two steps.
+        Whether a GPU replays steps as a CUDA graph; it can be changed between two steps.
     best_validation : float
         The highest log-likelihood of the validation images so far, minus infinity before the first.
 
@@ -95,7 +95,7 @@ class Training:
         self.monitor = gan.Monitor(self.backend)
         self._last: gan.Step | None = None  # of this epoch
         self.watched = self._biases()
-        self._table = self.backend.from_numpy(self.images)  # on a GPU, the data set moves there once
+        self._table = self.backend.from_numpy(self.images)  # a GPU gets the data set once
         self.order = self.streams["order"].permutation(len(self.images))
         self._order_there = self.backend.array(self.order)
         self._captured = CapturedSteps(self)
@@ -107,7 +107,7 @@ class Training:
 
     @cached_property
     def fingerprints(self) -> dict[str, str]:
-        """SHA-256 of the images that decide the run, by split: those trained on, and those its choices are made on."""
+        """SHA-256 of the images that decide the run, by split: training and validation."""
         splits = {"train": self.dataset.train, "validation": self.dataset.validation}
         return {name: hashlib.sha256(split.images.data).hexdigest() for name, split in splits.items()}
 
@@ -117,9 +117,9 @@ class Training:
         Raises
         ------
         AnomalyError
-            A loss or a gradient is nan or infinite. The update has been made: nothing of this state is worth saving.
-            On a GPU, where to look is to wait, this comes some steps later, and at the latest when the epoch is over or
-            the state is asked for; `steps` is then set back to before the step at fault.
+            A loss or a gradient is nan or infinite. The update has been made, so this state must not be saved. A GPU
+            is checked every 100 steps, at the end of an epoch and in `state`, because each check waits for it. There
+            `steps` is set back to the step before the failure.
         """
         self.game.start_epoch(self.epoch)
         self._last = self._captured.step() if self.backend.runs_ahead and self.capture else self.iterate()
@@ -131,7 +131,7 @@ class Training:
             self._look_back()
 
     def iterate(self) -> gan.Step:
-        """Run the iteration of `step` as it is, kernel by kernel; return what it saw."""
+        """Run the iteration of `step` without a CUDA graph; return its losses and logits."""
         step = self.game.step(Tensor(self.backend.rows(self._table, *self.place_in_data, self.rows)))
         self.monitor.add(step)
         if self.average is not None:
@@ -139,23 +139,23 @@ class Training:
         return step
 
     def restart_average(self) -> None:
-        """Begin the average of the generator's weights, if the experiment has one; before the first step."""
+        """Start the average of the generator's weights, if the experiment has one; call it before the first step."""
         decay, weights = self.config.generator.average_decay, self.game.generator.parameters()
         self.average = None if decay is None else optim.ExponentialMovingAverage(weights, decay)
 
     @contextmanager
     def generator_to_sample(self) -> Iterator[Module]:
-        """Lend the generator as samples are drawn with it: with averaged weights, if the experiment averages them."""
+        """Yield the generator with the weights for samples: their average, if the experiment has one."""
         with nullcontext() if self.average is None else self.average.applied():
             yield self.game.generator
 
     @property
     def place_in_data(self) -> tuple[Any, int]:
-        """The order of this epoch, on the device, and the place in it where the next iteration begins."""
+        """The order of this epoch, on the device, and the position in it where the next iteration starts."""
         return self._order_there, self.position * self.rows
 
     def _look_back(self) -> None:
-        """Look at all steps of the epoch so far, on a device where that means to wait."""
+        """Check all steps of the epoch so far; this waits for the device."""
         first = self.monitor.first_non_finite()
         if first is not None:
             self.steps -= self.monitor.count - first + 1
@@ -170,7 +170,7 @@ class Training:
         self._order_there[...] = self.backend.from_numpy(order)  # in place: a captured step reads it there
 
     def _refuse_non_finite(self, step: gan.Step) -> None:
-        """Look at both losses and at the gradients of the biases: sums of what flows back through each layer."""
+        """Check both losses and the gradients of the biases, each a sum of the gradients that pass its layer."""
         suspects = [
             ("the discriminator's loss", step.discriminator_loss),
             ("the generator's loss", step.generator_loss),
@@ -182,7 +182,7 @@ class Training:
                 raise AnomalyError(f"step {self.steps + 1}, epoch {self.epoch}: {what} is {float(tensor.data[index])}")
 
     def _biases(self) -> list[tuple[str, Tensor]]:
-        """Return the parameters with one axis, under names for a message."""
+        """Return the parameters with one axis, and a name of each for a message."""
         return [
             (f"the {player}'s {name}", parameter)
             for player, network in (("generator", self.game.generator), ("discriminator", self.game.discriminator))
@@ -191,7 +191,7 @@ class Training:
         ]
 
     def next_epoch(self) -> None:
-        """Begin the next epoch: a fresh permutation, fresh monitors."""
+        """Start the next epoch: a new permutation, and monitors at 0."""
         self.epoch += 1
         self.position = 0
         self.monitor.reset()
@@ -199,7 +199,7 @@ class Training:
         self._set_order(self.streams["order"].permutation(len(self.images)))
 
     def metrics(self) -> dict[str, Any]:
-        """Return what an epoch is judged by: means over its steps so far, gradient norms of the last one, rates."""
+        """Return the record of an epoch: means over its steps so far, gradient norms of the last step, rates."""
         game = self.game
         return {
             "epoch": self.epoch,
@@ -214,7 +214,7 @@ class Training:
         }
 
     def sheet(self) -> Any:
-        """Return the samples of the sample sheet, from the same noise whenever it is asked for: (count, pixels)."""
+        """Return the samples of the sample sheet, shape (count, pixels), always from the same noise."""
         stream = Streams(self.config.seed)[SHEET_NOISE]
         with self.generator_to_sample() as generator:
             return gan.sample(generator, self.config.output.samples, self.game.noise, stream)
@@ -227,7 +227,7 @@ class Training:
         Raises
         ------
         AnomalyError
-            As `step`: what is not finite is not saved.
+            As in `step`: a state that is not finite is not saved.
         """
         if self.backend.runs_ahead:
             self._look_back()
@@ -250,13 +250,13 @@ class Training:
         return arrays, plain
 
     def load_state(self, arrays: Mapping[str, Any], plain: Mapping[str, Any]) -> None:
-        """Continue from a state that `state` returned.
+        """Continue from a state of `state`.
 
         Raises
         ------
         CheckpointError
-            The state belongs to another configuration or data set, be it of the same number and size of images; or it
-            is none of this run, see `tinygan.experiments.saved_state`. Then nothing has been changed.
+            The state belongs to another configuration, other images or another run (see
+            `tinygan.experiments.saved_state`). Nothing has been changed.
         """
         if "configuration" in plain:
             self._refuse_other_settings(plain["configuration"])
@@ -273,7 +273,7 @@ class Training:
         load_arrays(self, arrays, plain)
         self._set_order(order)
         self._last = None
-        self._captured = CapturedSteps(self)  # the rules' state lies in other memory now
+        self._captured = CapturedSteps(self)  # the state of the rules is in other memory now
         self.epoch, self.position, self.steps = plain["epoch"], plain["position"], plain["steps"]
         self.streams.load_state_dict(plain["streams"])
         self.monitor.load_state_dict(plain["monitor"])

@@ -1,18 +1,18 @@
 """Weights of networks in files that other programs read and write: safetensors and NumPy's ``.npz``.
 
-A checkpoint holds the whole state of a run and is tinygan's own; these files hold arrays under the names of
-`nn.Module.state_dict`, and nothing else. Neither can run code: ``.safetensors`` is read by the package of that name, of
-``.npz`` no pickle is opened and nothing compressed is unpacked, so that no array is larger than the file it came from.
+A checkpoint holds the whole state of a run, in a format of tinygan. These files hold only arrays, under the names of
+`nn.Module.state_dict`. Neither format can run code: the package ``safetensors`` reads ``.safetensors``; in ``.npz``
+pickles and compressed arrays are refused, so no array is larger than its file.
 
 The weight of `nn.Linear` has the shape (in, out) here and (out, in) in PyTorch. A file has one of two layouts:
 
-* ``tinygan``: every array as it is here.
-* ``pytorch``: the weights of `nn.Linear` and `nn.Maxout` transposed, and all else as it is. PyTorch has no maxout
-  layer: there, the arrays of ``nn.Maxout(n, units, pieces)`` fit an ``nn.Linear(n, pieces * units)``, whose output
-  ``y`` is to be followed by ``y.unflatten(-1, (pieces, units)).amax(-2)``.
+* ``tinygan``: every array as in tinygan.
+* ``pytorch``: the weights of `nn.Linear` and `nn.Maxout` are transposed, the other arrays are not. PyTorch has no
+  maxout layer: there, load the arrays of ``nn.Maxout(n, units, pieces)`` into ``nn.Linear(n, pieces * units)``, and
+  apply ``y.unflatten(-1, (pieces, units)).amax(-2)`` to its output ``y``.
 
-The file says which, and which arrays are transposed: a safetensors file in its metadata, under "tinygan", an ``.npz``
-file in the comment of the archive, which other readers pass over.
+The file records its layout and the names of the transposed arrays: a safetensors file in its metadata, under "tinygan",
+an ``.npz`` file in the comment of the archive, which other readers ignore.
 """
 
 from __future__ import annotations
@@ -52,22 +52,22 @@ def save_weights(
     Parameters
     ----------
     path : path
-        A name that ends in ``.safetensors`` or ``.npz``; that decides the format. A file of this name is replaced.
+        A name that ends in ``.safetensors`` or ``.npz``, which decides the format. A file of this name is replaced.
     weights : mapping of str to ndarray
-        What `nn.Module.state_dict` returns: booleans, integers and floats up to 64 bits, of any shape. They are stored
-        in C order, little-endian.
+        As `nn.Module.state_dict` returns: booleans, integers and floats up to 64 bits, of any shape. They are stored in
+        C order, little-endian.
     layout : {"tinygan", "pytorch"}
         With "pytorch", the weights of `nn.Linear` and `nn.Maxout` are transposed: to (out, in).
     network : nn.Module, optional
-        Whose weights these are: it says which arrays are such weights. Needed for "pytorch".
+        The module of these weights, which decides what is transposed. Needed for "pytorch".
 
     Raises
     ------
     DtypeError
         A name or an array cannot be stored. Nothing is written.
     CheckpointError
-        The file's name ends in something else, the system refuses, or the layout is unknown or needs a network. A file
-        that stood there before is untouched.
+        The name has another ending, the system refuses, or the layout is unknown or needs a network. An earlier file is
+        unchanged.
 
     Examples
     --------
@@ -95,17 +95,17 @@ def save_weights(
 def load_weights(
     path: str | os.PathLike[str], layout: str | None = None, network: nn.Module | None = None
 ) -> dict[str, Array]:
-    """Read a file of arrays, by whichever program it was written.
+    """Read a file of arrays that tinygan or another program has written.
 
     Parameters
     ----------
     path : path
-        A ``.safetensors`` file, or an ``.npz`` file as `numpy.savez` writes it, not compressed.
+        A ``.safetensors`` file, or an uncompressed ``.npz`` file, as of `numpy.savez`.
     layout : {"tinygan", "pytorch"}, optional
-        That of a file that does not say it, as one that PyTorch has written; by default "tinygan". A file of
-        `save_weights` says it. One whose metadata say "format": "pt" is refused without it.
+        The layout of a file that does not record it, such as a file from PyTorch; by default "tinygan". Files of
+        `save_weights` record it. A file with "format": "pt" in its metadata is refused without a layout.
     network : nn.Module, optional
-        As in `save_weights`. Needed for a "pytorch" file that does not say which arrays are transposed.
+        As in `save_weights`. Needed for a "pytorch" file that does not record which arrays are transposed.
 
     Returns
     -------
@@ -116,8 +116,8 @@ def load_weights(
     Raises
     ------
     CheckpointError
-        The file is missing, damaged, of another format or another layout than was said, or holds what is no array of
-        numbers. A safetensors file of another program has no checksum: changed numbers in it are not noticed.
+        The file is missing or damaged, has another format or layout, or holds something else than arrays of numbers. A
+        safetensors file of another program has no checksum: changed numbers inside it are not detected.
 
     Examples
     --------
@@ -147,13 +147,13 @@ def load_weights(
 
 
 def _decoded(path: Path, decode: Decode, file: BinaryIO, size: int) -> tuple[dict[str, Array], Said, set[str]]:
-    """Return the arrays of a file, what it says of itself, and the names of those that are transposed."""
+    """Return the arrays of a file, the layout that it records, and the names of the transposed arrays."""
     try:
         arrays, said = decode(file, size)
         return arrays, said, set() if said in (_NOTHING, _FROM_PYTORCH) else _names_said(said, arrays)
     except MemoryError as error:
         raise CheckpointError(f"{path}: its arrays, {size} bytes, do not fit into the memory twice") from error
-    except Exception as error:  # a damaged file makes the parsers raise whatever comes to hand
+    except Exception as error:  # on a damaged file the parsers may raise anything
         raise CheckpointError(
             f"{path}: expected {path.suffix} weights, found a file of {size} bytes that cannot be read "
             f"({shown(str(error) or type(error).__name__)}); write it again, or get another copy"
@@ -161,7 +161,7 @@ def _decoded(path: Path, decode: Decode, file: BinaryIO, size: int) -> tuple[dic
 
 
 def _transposed(operation: str, layout: str, network: nn.Module | None) -> set[str]:
-    """Return the names of the arrays of a network that a layout transposes: its modules decide, not its shapes."""
+    """Return the names of the arrays of a network that a layout transposes; the types of its modules decide."""
     if layout not in LAYOUTS:
         raise CheckpointError(f"{operation}: layout is {layout!r}; expected {' or '.join(map(repr, LAYOUTS))}")
     if layout == TINYGAN:
@@ -182,23 +182,23 @@ def _matrices(network: nn.Module, prefix: str = "") -> Iterator[str]:
 
 
 def _names_said(said: Said, arrays: Mapping[str, Array]) -> set[str]:
-    """Check what a file says of its layout; return which of its arrays are transposed."""
+    """Check the layout that a file records; return which of its arrays are transposed."""
     layout, names = said
     known = isinstance(names, list) and all(isinstance(name, str) and name in arrays for name in names)
     if layout not in LAYOUTS or not known or len(set(names)) < len(names) or (names and layout == TINYGAN):
-        raise ValueError(f"it names the layout {layout!r} with the transposed arrays {names!r}")
+        raise CheckpointError(f"it names the layout {layout!r} with the transposed arrays {names!r}")
     return set(names)
 
 
 # ---------------------------------------------------------------------- the formats
 
 
-# What a file says of itself: its layout, and the list of the arrays that are transposed.
+# What a file records: its layout, and the list of the transposed arrays.
 Said = tuple[Any, Any]
 Chunks = list[bytes | memoryview]
 _NOTHING: Said = (None, None)
 _CHECKSUM = b" crc32 "
-_FROM_PYTORCH: Said = ("pt", None)  # what other programs write; it does not say which arrays are weights of Linear
+_FROM_PYTORCH: Said = ("pt", None)  # of other programs; it does not say which arrays are weights of Linear
 
 
 def _encode_safetensors(arrays: dict[str, Array], layout: str, transposed: list[str]) -> Chunks:
@@ -213,7 +213,7 @@ def _decode_safetensors(file: BinaryIO, size: int) -> tuple[dict[str, Array], Sa
 
 
 def _encode_npz(arrays: dict[str, Array], layout: str, transposed: list[str]) -> Chunks:
-    """Do what `numpy.savez` does, also for arrays that are named like one of its arguments."""
+    """Encode as `numpy.savez`, which cannot store arrays with the names of its arguments."""
     text = json.dumps({"layout": layout, "transposed": transposed}).encode()
     comment = text + _CHECKSUM + b"%08x" % zlib.crc32(text)
     if len(comment) > zipfile.ZIP_MAX_COMMENT:
@@ -235,38 +235,38 @@ def _decode_npz(file: BinaryIO, size: int) -> tuple[dict[str, Array], Said]:
     with zipfile.ZipFile(file) as archive:
         members = archive.infolist()
         if any(member.compress_type != zipfile.ZIP_STORED for member in members):
-            raise ValueError("it is compressed: write it with numpy.savez, not numpy.savez_compressed")
-        # What is not compressed, and does not overlap, takes no more room in memory than in the file.
+            raise CheckpointError("it is compressed: write it with numpy.savez, not numpy.savez_compressed")
+        # Uncompressed arrays that do not overlap need no more memory than the file has bytes.
         if sum(member.file_size for member in members) > size:
-            raise ValueError("its arrays are larger than the file")
+            raise CheckpointError("its arrays are larger than the file")
         file.seek(max(0, size - _LONGEST_END))
         last = file.read(_LONGEST_END)
-        end = last.rfind(b"PK\x05\x06") + 20  # where the length of the comment stands
+        end = last.rfind(b"PK\x05\x06") + 20  # the position of the length of the comment
         if last[end:] != len(archive.comment).to_bytes(2, "little") + archive.comment:
-            raise ValueError("its end is missing, or something follows it")
+            raise CheckpointError("its end is missing, or something follows it")
         for member in members:
             name = member.filename.removesuffix(".npy")
             if name in arrays or name == member.filename:
-                raise ValueError(f"its member {member.filename!r} is no array, or stands there twice")
+                raise CheckpointError(f"its member {member.filename!r} is not an array, or occurs twice")
             with archive.open(member) as content:
-                arrays[name] = usable(name, _read_npy(content.read()))  # to the end, where the CRC is compared
+                arrays[name] = usable(name, _read_npy(content.read()))  # to the end, where the CRC is checked
     text, found, checksum = archive.comment.rpartition(_CHECKSUM)
     if archive.comment and not (found and checksum == b"%08x" % zlib.crc32(text)):
-        raise ValueError("the comment of the archive, which names its layout, is damaged")
+        raise CheckpointError("the comment of the archive, which names its layout, is damaged")
     said = json.loads(text) if found else {"layout": None, "transposed": None}
     return arrays, (said["layout"], said["transposed"])
 
 
 def _read_npy(content: bytes) -> Array:
-    """Read an array after comparing the size that its header names with the bytes that are there."""
+    """Read an array whose header agrees with the number of bytes that follow."""
     file = io.BytesIO(content)
     readers = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
     shape, fortran_order, dtype = readers[npy.read_magic(file)](file)
     if dtype.hasobject or any(length < 0 for length in shape):
-        raise ValueError(f"its header names shape {shape} and dtype {dtype}")
+        raise CheckpointError(f"its header names shape {shape} and dtype {dtype}")
     data = content[file.tell() :]
     if math.prod(shape) * dtype.itemsize != len(data):
-        raise ValueError(f"its header names shape {shape} and dtype {dtype}, but {len(data)} bytes follow")
+        raise CheckpointError(f"its header names shape {shape} and dtype {dtype}, but {len(data)} bytes follow")
     return np.frombuffer(data, dtype).reshape(shape, order="F" if fortran_order else "C")
 
 

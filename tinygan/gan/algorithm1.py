@@ -12,7 +12,7 @@ from tinygan.backend import Streams, current_streams
 from tinygan.engine import Tensor, grad, no_grad
 from tinygan.errors import ArgumentError, DataError, DtypeError, GradientError, ShapeError
 from tinygan.gan.noise import Noise, at_least_1
-from tinygan.gan.objectives import OBJECTIVES, discriminator_loss, generator_loss
+from tinygan.gan.objectives import OBJECTIVES
 from tinygan.gan.players import (
     activation_of,
     last_activation,
@@ -30,14 +30,14 @@ SCHEDULES = ("alternating", "simultaneous")
 
 @dataclass(frozen=True)
 class Step:
-    """What one iteration saw, detached from any graph.
+    """The losses and logits of one iteration, detached from the graph.
 
     Attributes
     ----------
     discriminator_loss, generator_loss : Tensor, shape ()
-        In nats; the discriminator's before any scaling.
+        In nats; the discriminator's loss is not scaled.
     real_logits, fake_logits : Tensor, shape (m, 1) or (m,)
-        What the discriminator answered, in its last update, to data and to samples.
+        The discriminator's logits for data and for samples in its last update.
     """
 
     discriminator_loss: Tensor
@@ -49,38 +49,38 @@ class Step:
 class Algorithm1:
     """Minibatch stochastic gradient training of generative adversarial nets.
 
-    ``schedule="alternating"`` is Algorithm 1 as printed. One iteration makes k updates of the discriminator, each on a
-    fresh minibatch of m examples and m fresh noise vectors, ascending ::
+    ``schedule="alternating"`` is Algorithm 1 as printed. One iteration makes k updates of the discriminator. Each takes
+    a new minibatch of m examples and m new noise vectors, and ascends the gradient of ::
 
         1/m sum [ log D(x) + log(1 - D(G(z))) ]
 
-    and then one update of the generator, on m fresh noise vectors, through the updated discriminator.
+    Then it makes one update of the generator, on m new noise vectors, through the updated discriminator.
 
-    ``schedule="simultaneous"`` is the released code: both players' gradients are taken at the same parameters, then
-    both move. With ``shared_noise=True``, as there, one noise batch and one pass through D (one set of dropout
-    masks) serve both players.
+    ``schedule="simultaneous"`` is the released code: both gradients are computed at the same parameters, then both
+    players are updated. With ``shared_noise=True``, as in that code, both players use one noise batch and one pass
+    through D (one set of dropout masks).
 
     Parameters
     ----------
     generator, discriminator : Module
-        The generator maps noise (m, size) to samples; the discriminator maps samples to one logit a row, (m, 1) or
-        (m,). They share no parameter that both would train.
+        The generator maps noise (m, size) to samples. The discriminator maps samples to one logit a row, (m, 1) or
+        (m,). No trained parameter may belong to both.
     noise : Noise, optional
-        By default uniform, of as many numbers as the generator's first parameter has rows.
+        By default uniform, of the size that the generator's first parameter has rows.
     k : int
         Discriminator updates in one iteration.
     schedule : {"alternating", "simultaneous"}
     shared_noise : bool
         Only with ``"simultaneous"``.
-    objective : {"non-saturating", "minimax"}
-        See `generator_loss`.
+    objective : str
+        A name in `OBJECTIVES`: "non-saturating" or "minimax"; see `generator_loss`.
     discriminator_loss_scale : float
         Factor on the discriminator's loss; the released code has 0.5.
     generator_optimizer, discriminator_optimizer : Optimizer, optional
         By default `SGD` with learning rate `lr` and momentum `momentum`, each a number or a schedule. An optimiser
         updates every parameter of its player that is not frozen, and no other.
     lr, momentum : float or callable, optional
-        For the default optimisers: 0.1 and 0.5.
+        Of the default optimisers; by default 0.1 and 0.5.
     streams : Streams, optional
         Noise is drawn from its stream ``noise`` and dropout masks from ``dropout``; by default those of
         `tinygan.manual_seed`.
@@ -88,10 +88,10 @@ class Algorithm1:
     Raises
     ------
     ArgumentError
-        The rules contradict each other, an optimiser does not belong to its player, or the discriminator is seen to end
+        The options contradict each other, an optimiser does not belong to its player, or the discriminator's layers end
         in a sigmoid or another activation: losses are computed on logits.
     ShapeError
-        The noise is seen not to fit the generator.
+        The noise does not fit the generator's first layer.
 
     Examples
     --------
@@ -159,8 +159,8 @@ class Algorithm1:
                 f"give noise=Noise(kind, {expected})"
             )
         self.streams = streams or current_streams()
-        self._generator_ends_in = last_activation(generator) or None  # None: not seen yet
-        self._span: tuple[float, float] | None = None  # of the data of the last step looked at
+        self._generator_ends_in = last_activation(generator) or None  # None: not known yet
+        self._span: tuple[float, float] | None = None  # the range of the last data that were checked
 
     def step(self, batch: Any) -> Step:
         """Run one iteration: k updates of the discriminator and one of the generator.
@@ -178,17 +178,17 @@ class Algorithm1:
         Raises
         ------
         ShapeError
-            The rows do not divide into k minibatches, one is empty, samples have another shape than the data, or the
-            discriminator does not answer one logit a row.
+            The rows do not divide into k minibatches, a minibatch is empty, samples and data differ in shape, or the
+            discriminator does not return one logit a row.
         DtypeError
             The data are not floats. Floats of another precision than the discriminator's parameters are converted.
         DataError
             The data are not finite, or the last activation of the generator cannot reach them, such as pixels up to 255
-            under a sigmoid. On a device where to look is to wait, only the first step looks.
+            with a sigmoid. On a device that computes asynchronously, only the data of the first step are checked.
         ArgumentError
             The discriminator ends in a sigmoid or another activation.
         GradientError
-            No gradient reaches any parameter of a player. One that is frozen, or that takes no part, is left as it is.
+            No gradient reaches any parameter of a player. A frozen or unused parameter does not change.
         """
         minibatches = self._minibatches(batch)
         with self.streams.active():
@@ -202,40 +202,39 @@ class Algorithm1:
             return Step(d_loss, g_loss, real_logits, fake_logits)
 
     def start_epoch(self, epoch: int) -> None:
-        """Tell the schedules of the momentum which epoch begins, counted from 1."""
+        """Set the epoch, counted from 1, for the schedules of the momentum."""
         self.generator_optimizer.epoch = epoch
         self.discriminator_optimizer.epoch = epoch
 
     # ------------------------------------------------------------------ the updates
 
     def _update_discriminator(self, real: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Ascend the discriminator's stochastic gradient; return its loss, and its logits for data and samples."""
-        with no_grad():  # samples are data to the discriminator
+        """Update the discriminator; return its loss, and its logits for data and samples."""
+        with no_grad():  # the discriminator's update needs no gradient of the samples
             fake = self._samples_beside(real)
-        # one pass over data and samples: larger products, and dropout masks are per row anyway
+        # One pass over data and samples makes larger products; dropout masks are drawn for each row anyway.
         logits = self._judge(F.concatenate([real, fake]))
         real_logits, fake_logits = logits[: len(real)], logits[len(real) :]
-        loss = discriminator_loss(real_logits, fake_logits)
+        loss = OBJECTIVES[self.objective].discriminator(real_logits, fake_logits)
         self._set_gradients("discriminator", loss * self.discriminator_loss_scale)
         self.discriminator_optimizer.step()
         return loss.detach(), real_logits.detach(), fake_logits.detach()
 
     def _update_generator(self, count: int) -> Tensor:
-        """Descend the generator's stochastic gradient; return its loss."""
-        loss = generator_loss(self._judge(self._samples(count)), self.objective)
+        """Update the generator; return its loss."""
+        loss = OBJECTIVES[self.objective].generator(self._judge(self._samples(count)))
         self._set_gradients("generator", loss)
         self.generator_optimizer.step()
         return loss.detach()
 
     def _update_both(self, real: Tensor) -> Step:
-        """Take both gradients at the same parameters, then move both players."""
+        """Compute both gradients at the same parameters, then update both players."""
         fake = self._samples_beside(real)
         real_logits, fake_logits = self._judge(real), self._judge(fake)
-        d_loss = discriminator_loss(real_logits, fake_logits)
-        g_logits = fake_logits
-        if not self.shared_noise:
-            g_logits = self._judge(self._samples(len(real)))
-        g_loss = generator_loss(g_logits, self.objective)
+        objective = OBJECTIVES[self.objective]
+        d_loss = objective.discriminator(real_logits, fake_logits)
+        g_logits = fake_logits if self.shared_noise else self._judge(self._samples(len(real)))
+        g_loss = objective.generator(g_logits)
         self._set_gradients("discriminator", d_loss * self.discriminator_loss_scale, retain_graph=self.shared_noise)
         self._set_gradients("generator", g_loss)
         self.discriminator_optimizer.step()
@@ -243,7 +242,7 @@ class Algorithm1:
         return Step(d_loss.detach(), g_loss.detach(), real_logits.detach(), fake_logits.detach())
 
     def _set_gradients(self, player: str, loss: Tensor, retain_graph: bool = False) -> None:
-        """Differentiate with respect to this player's parameters only: nothing is computed for the other's weights."""
+        """Differentiate with respect to the parameters of this player only."""
         params = (self.generator_optimizer if player == "generator" else self.discriminator_optimizer).params
         trained = [parameter for parameter in params if parameter.requires_grad]
         gradients = grad(loss, trained, retain_graph=retain_graph, allow_unused=True)
@@ -254,19 +253,19 @@ class Algorithm1:
                 f"{why if trained else 'all of them are frozen (requires_grad = False)'}"
             )
         for parameter in params:
-            parameter.grad = None  # of one that was frozen since
+            parameter.grad = None  # also of a parameter that was frozen since the last step
         for parameter, gradient in zip(trained, gradients, strict=True):
             parameter.grad = gradient
 
-    # ------------------------------------------------------------------ what the players answer
+    # ------------------------------------------------------------------ logits and samples
 
     def _judge(self, x: Tensor) -> Tensor:
-        """Return the discriminator's logits; refuse whatever is not one a row."""
+        """Return the discriminator's logits; refuse anything but one logit a row."""
         logits = self.discriminator(x)
         rows, shape = x.shape[0], getattr(logits, "shape", type(logits).__name__)
         if shape not in ((rows, 1), (rows,)):
             raise ShapeError(
-                f"Algorithm1.step: the discriminator answers {rows} rows by {shape}; expected one logit a row: "
+                f"Algorithm1.step: the discriminator returns {shape} for {rows} rows; expected one logit a row: "
                 f"({rows}, 1) or ({rows},)"
             )
         refuse_bounded_logits(activation_of(logits))
@@ -277,12 +276,12 @@ class Algorithm1:
         fake = self.generator(self._draw_noise(count))
         if fake.shape[:1] != (count,):
             raise ShapeError(
-                f"Algorithm1.step: the generator makes samples of shape {fake.shape} of {count} noise vectors; "
-                "expected one sample of each"
+                f"Algorithm1.step: the generator makes samples of shape {fake.shape} from {count} noise vectors; "
+                "expected one sample from each"
             )
         if self._generator_ends_in is None and fake.operation is not None:
             seen = activation_of(fake)
-            assert self._span is not None, "data are looked at before anything is made of them"
+            assert self._span is not None, "data are checked before samples are drawn"
             self._refuse_out_of_reach(seen, *self._span)
             self._generator_ends_in = seen
         return self._converted(fake, self.discriminator_optimizer)
@@ -290,12 +289,12 @@ class Algorithm1:
     # ------------------------------------------------------------------ inputs
 
     def _samples_beside(self, real: Tensor) -> Tensor:
-        """Draw as many samples as there are examples in `real`; refuse examples that are no match for them."""
+        """Draw as many samples as `real` has examples; refuse examples of another shape."""
         fake = self._samples(len(real))
         if fake.shape != real.shape:
             raise ShapeError(
                 f"Algorithm1.step: an example has the shape {real.shape[1:]}, but the generator makes samples of shape "
-                f"{fake.shape[1:]}; the discriminator must see both alike"
+                f"{fake.shape[1:]}; the discriminator needs both in one shape"
             )
         return fake
 
@@ -306,7 +305,7 @@ class Algorithm1:
 
     @staticmethod
     def _converted(x: Tensor, reader: Optimizer) -> Tensor:
-        """Return `x` in the precision of the player that reads it: float64 would make its whole pass float64."""
+        """Return `x` in the dtype of its reader's parameters: float64 would make the whole pass float64."""
         dtype = reader.params[0].dtype
         return x if x.dtype == dtype else x.astype(dtype)
 
@@ -336,15 +335,15 @@ class Algorithm1:
                 )
         minibatches = [self._converted(minibatch, self.discriminator_optimizer) for minibatch in minibatches]
         if self._span is None or not minibatches[0].backend.runs_ahead:
-            self._look_at(minibatches)
+            self._check_data(minibatches)
         return minibatches
 
-    def _look_at(self, minibatches: list[Tensor]) -> None:
+    def _check_data(self, minibatches: list[Tensor]) -> None:
         """Refuse data that are not finite, or that the generator cannot reach."""
         low, high = math.inf, -math.inf
         for position, minibatch in enumerate(minibatches):
             lowest, highest = float(minibatch.data.min()), float(minibatch.data.max())
-            if not -math.inf < lowest <= highest < math.inf:  # nan is lowest and highest
+            if not -math.inf < lowest <= highest < math.inf:  # with a nan, both are nan
                 index = minibatch.backend.first_non_finite(minibatch.data)
                 found = float(minibatch.data[index])
                 raise DataError(
@@ -359,7 +358,7 @@ class Algorithm1:
     def _refuse_out_of_reach(activation: str, low: float, high: float) -> None:
         wrong = out_of_reach(activation, low, high)
         if wrong:
-            raise DataError(f"Algorithm1.step: {wrong}: scale the data, or end the generator otherwise")
+            raise DataError(f"Algorithm1.step: {wrong}: scale the data, or change the generator's last layer")
 
 
 def _rows_of_first_parameter(generator: Module) -> int:
@@ -367,7 +366,7 @@ def _rows_of_first_parameter(generator: Module) -> int:
     shape = generator.parameters()[0].shape
     if seen is None and len(shape) != 2:
         raise ArgumentError(
-            "Algorithm1: the size of the noise cannot be told from the generator, whose first parameter has the shape "
+            "Algorithm1: the generator does not show the size of its noise; its first parameter has the shape "
             f"{shape}: give noise=Noise(kind, size)"
         )
     return shape[0] if seen is None else seen

@@ -1,14 +1,13 @@
-"""Proposition 1 from samples: a discriminator trained against a fixed generator comes to D*.
+"""Proposition 1 from samples: a discriminator trained against a fixed generator approaches D*.
 
-The other files of this package compute D* = p_data / (p_data + p_g) from the densities. Here a network learns it, from
-samples alone and by the loss of Algorithm 1, and is held against it: what the proof promises to a D of unlimited
-capacity, seen in one of some width after so many samples.
+`tinygan.theory` computes D* = p_data / (p_data + p_g) from the densities. Here a network learns D* from samples alone,
+by the loss of Algorithm 1, and its error is measured. The proof assumes a D of unlimited capacity; this D has a finite
+width and a finite number of samples.
 """
 
 from __future__ import annotations
 
 import math
-from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -16,30 +15,32 @@ import numpy as np
 from tinygan import gan, nn, optim
 from tinygan.backend import Streams
 from tinygan.engine import Tensor, grad
-from tinygan.errors import DistributionError, ShapeError
+from tinygan.errors import ArgumentError, DistributionError, ShapeError
+from tinygan.gan.noise import at_least_1
+from tinygan.gan.sampling import evaluating
 from tinygan.theory.distributions import Floats, as_floats
 
-FINAL_RATE = 0.003  # of the first learning rate: noise in the last steps is error in D
+FINAL_RATE = 0.003  # relative to the first learning rate: noise in the last steps is error in D
 
 
 def learn_discriminator(
     data: Any, samples: Any, *, width: int = 64, steps: int = 3000, batch: int = 512, lr: float = 0.01, seed: int = 0
 ) -> nn.Sequential:
-    """Train a discriminator with the generator fixed: the inner loop of Algorithm 1, taken to its end.
+    """Train a discriminator against a fixed generator: the inner loop of Algorithm 1, until D converges.
 
-    Two hidden layers of ReLUs, trained by Adam on minibatches drawn with replacement from each side, at a learning
-    rate that falls to almost nothing.
+    D has two hidden layers of ReLUs. Adam trains it on minibatches drawn with replacement from data and samples, at a
+    learning rate that decays to 0.3 %.
 
     Parameters
     ----------
     data, samples : array of shape (n, d) and (m, d)
-        Points drawn from p_data, and from p_g. Of any scale: they are brought to mean 0 and deviation 1 to learn.
+        Points drawn from p_data and from p_g, of any scale: training standardises them.
     width : int
         Units of each hidden layer.
     steps : int
         Updates of the discriminator.
     batch : int
-        Points from each side in a minibatch.
+        Points of each kind in a minibatch.
     lr : float
         The learning rate of the first update.
     seed : int
@@ -53,10 +54,10 @@ def learn_discriminator(
     Raises
     ------
     ShapeError
-        The points are no rows of one length, or there are none.
+        `data` or `samples` has no point, or the points are not rows of one length.
     DistributionError
-        A point is no number, or not finite.
-    ValueError
+        A point is not a number, or not finite.
+    ArgumentError
         width, steps, batch or lr is out of range.
 
     Examples
@@ -69,10 +70,9 @@ def learn_discriminator(
     True
     """
     for name, size in (("width", width), ("steps", steps), ("batch", batch)):
-        if isinstance(size, bool) or not isinstance(size, Integral) or size < 1:
-            raise ValueError(f"learn_discriminator: {name} is {size!r}; expected a whole number of at least 1")
+        at_least_1(f"learn_discriminator: {name}", size)
     if not 0 < lr < math.inf:
-        raise ValueError(f"learn_discriminator: lr is {lr!r}; expected a number above 0, such as 0.01")
+        raise ArgumentError(f"learn_discriminator: lr is {lr!r}; expected a number above 0, such as 0.01")
     sides = [
         as_floats(f"learn_discriminator: {name}", points) for name, points in (("data", data), ("samples", samples))
     ]
@@ -91,7 +91,8 @@ def learn_discriminator(
 
     streams = Streams(seed)
     stream = streams["weights"]
-    first = nn.Linear(both.shape[1], width, True, nn.init.uniform(1), nn.init.uniform(2), stream)  # kinks all over
+    # These initial weights and biases spread the kinks of the ReLUs over the data.
+    first = nn.Linear(both.shape[1], width, True, nn.init.uniform(1), nn.init.uniform(2), stream)
     second = nn.Linear(width, width, True, nn.init.fan_in(), nn.init.uniform(0.2), stream)
     discriminator = nn.Sequential(first, nn.ReLU(), second, nn.ReLU(), nn.Linear(width, 1, rng=stream))
     optimizer = optim.Adam(discriminator.parameters(), optim.ExponentialDecay(lr, FINAL_RATE ** (-1 / steps)))
@@ -104,7 +105,7 @@ def learn_discriminator(
             parameter.grad = gradient
         optimizer.step()
 
-    # D takes the points as they came: (x - mean) / deviation becomes part of the first layer
+    # D takes points that are not standardised: (x - mean) / deviation becomes part of the first layer.
     assert first.bias is not None
     first.weight.data /= deviation[:, None]
     first.bias.data -= mean @ first.weight.data
@@ -112,12 +113,12 @@ def learn_discriminator(
 
 
 def answers(discriminator: nn.Module, x: Any) -> Floats:
-    """Return D(x), the sigmoid of the logit, at each row of `x`; in evaluation mode, so without dropout.
+    """Return D(x), the sigmoid of the logit, at each row of `x`, in evaluation mode (without dropout).
 
     Parameters
     ----------
     discriminator : nn.Module
-        From points to one logit a row, as all discriminators here.
+        It maps points to one logit a row.
     x : array of shape (k, d)
 
     Returns
@@ -127,7 +128,7 @@ def answers(discriminator: nn.Module, x: Any) -> Floats:
     Raises
     ------
     ShapeError
-        The points are no rows, or the discriminator does not give one logit for each.
+        The points are not rows, or the discriminator does not return one logit for each.
 
     Examples
     --------
@@ -138,13 +139,8 @@ def answers(discriminator: nn.Module, x: Any) -> Floats:
     points = as_floats("answers: x", x).astype(np.float32)
     if points.ndim < 2:
         raise ShapeError(f"answers: x has shape {points.shape}; expected (k, d), one point a row")
-    modes = [(module, module.training) for module in discriminator.modules()]
-    discriminator.eval()
-    try:
+    with evaluating(discriminator):
         logits = gan.push(discriminator, points).astype(np.float64)
-    finally:
-        for module, training in modes:
-            module.training = training
     if logits.shape != (len(points), 1):
         raise ShapeError(
             f"answers: the discriminator gives shape {logits.shape} for {len(points)} points; expected "
@@ -156,25 +152,25 @@ def answers(discriminator: nn.Module, x: Any) -> Floats:
 def worst_error(d: Any, p_data: Any, p_g: Any, share: float = 0.01) -> float:
     """Return sup |D - D*| over the points where p_data or p_g is above `share` of its own peak.
 
-    Where both are lower D* is hardly more than hearsay: no sample of any size has much to say about it.
+    Where both densities are lower, samples are rare and D is not learnt.
 
     Parameters
     ----------
     d, p_data, p_g : array_like of shape (n,)
-        D(x) and both densities, at the same points; these should cover the region well, the peaks included.
+        D(x) and both densities at the same points, which should be dense and include the peaks.
     share : float
         In [0, 1).
 
     Returns
     -------
     float
-        In [0, 1]; ``nan`` if D is so at one of these points.
+        In [0, 1]; ``nan`` if D is nan at one of these points.
 
     Raises
     ------
     DistributionError
-        The three do not have one shape, a density is negative, infinite or 0 everywhere, or d is no probability.
-    ValueError
+        The shapes differ, a density is negative, infinite or 0 everywhere, or `d` is not a probability.
+    ArgumentError
         share is out of range.
 
     Examples
@@ -183,7 +179,7 @@ def worst_error(d: Any, p_data: Any, p_g: Any, share: float = 0.01) -> float:
     0.1
     """
     if not 0 <= share < 1:
-        raise ValueError(f"worst_error: share is {share!r}; expected a number in [0, 1), such as 0.01")
+        raise ArgumentError(f"worst_error: share is {share!r}; expected a number in [0, 1), such as 0.01")
     d = as_floats("worst_error: d", d)
     if ((d < 0) | (d > 1)).any():
         raise DistributionError("worst_error: d is not in [0, 1]; expected probabilities: of a logit take the sigmoid")
@@ -200,5 +196,5 @@ def worst_error(d: Any, p_data: Any, p_g: Any, share: float = 0.01) -> float:
             )
     p, q = densities
     counted = (p > share * p.max()) | (q > share * q.max())
-    p, q = p[counted] / 2, q[counted] / 2  # so that the sum of two of the largest is finite
+    p, q = p[counted] / 2, q[counted] / 2  # so that the sum of two very large densities is finite
     return float(np.abs(d[counted] - p / (p + q)).max())

@@ -1,12 +1,12 @@
-"""What to watch while two networks play against each other.
+"""Numbers to watch while two networks play against each other.
 
-Neither loss says how good the samples are. Read together, these numbers say how the game stands:
+Neither loss measures the quality of the samples. Together, these numbers show the state of the game:
 
-- At the equilibrium D answers 1/2 to everything: its loss is log 4 = 1.386, V(D, G) = -log 4, the generator's
-  non-saturating loss is log 2 = 0.693, and accuracy is 0.5.
-- D's loss near 0 with accuracy 1 means that D has won: samples are told from data without fail, and the generator
-  learns little or nothing.
-- A gradient norm that explodes or vanishes shows whose turn went wrong.
+- At the equilibrium D = 1/2 everywhere: its loss is log 4 = 1.386, V(D, G) = -log 4, the generator's non-saturating
+  loss is log 2 = 0.693, and the accuracy is 0.5.
+- A loss of D near 0 with accuracy 1 means that D has won: it separates samples from data without error, and the
+  generator learns little or nothing.
+- A gradient norm that explodes or vanishes shows which player has the problem.
 """
 
 from __future__ import annotations
@@ -16,20 +16,22 @@ from typing import Any
 
 import numpy as np
 
-from tinygan.backend import WATCHED, Array, Backend
+from tinygan.backend import Array, Backend
 from tinygan.gan.algorithm1 import Step
 from tinygan.nn import Module
 
 VALUE_AT_EQUILIBRIUM = -math.log(4)  # Theorem 1 of the paper
+# What `Monitor` averages, in the order of the sums that `Backend.add_scores` keeps.
+WATCHED = ("discriminator_loss", "generator_loss", "d_real", "d_fake", "d_accuracy")
 
 
 class Monitor:
-    """Running means over the steps of an epoch, kept on the device: adding a step does not wait for it.
+    """Running means over the steps of an epoch, kept on the device, so that `add` does not wait for the device.
 
     Parameters
     ----------
     backend : Backend
-        Where the logits live.
+        The backend of the logits.
 
     Examples
     --------
@@ -44,7 +46,7 @@ class Monitor:
 
     def __init__(self, backend: Backend) -> None:
         self.backend = backend
-        self.sums: Array = backend.new_sums()
+        self.sums: Array = backend.new_sums(len(WATCHED))
         self.count = 0
 
     def reset(self) -> None:
@@ -53,11 +55,8 @@ class Monitor:
         self.sums.fill(0)
 
     def add(self, step: Step) -> None:
-        """Take in the losses and logits of one iteration.
-
-        They are those of training, with dropout on.
-        """
-        self.backend.watch(
+        """Add the losses and logits of one iteration, which were computed in training mode (with dropout)."""
+        self.backend.add_scores(
             self.sums,
             step.discriminator_loss.data,
             step.generator_loss.data,
@@ -71,14 +70,14 @@ class Monitor:
 
         ``discriminator_loss``, ``generator_loss`` and ``value`` = V(D, G) = E log D(x) + E log(1 - D(G(z))) in nats,
         ``d_real`` = mean D(x), ``d_fake`` = mean D(G(z)), and ``d_accuracy``, the share of data and samples that D
-        told apart.
+        classified correctly.
         """
         sums = self.backend.read_sums(self.sums)
         means = {name: total / max(self.count, 1) for name, total in zip(WATCHED, sums, strict=False)}
         return {**means, "value": -means["discriminator_loss"]}
 
     def first_non_finite(self) -> int | None:
-        """Return which of the steps added, from 1, was the first with a loss or an answer that is nan or infinite.
+        """Return the number, from 1, of the first step with a loss or logit that is nan or infinite; else None.
 
         This waits for the device.
         """
@@ -95,13 +94,13 @@ class Monitor:
 
 
 def gradient_norm(module: Module) -> float:
-    """Return the Euclidean norm of all gradients that the last update left on the parameters of `module`."""
+    """Return the Euclidean norm of the gradients of all parameters of `module`."""
     gradients = [parameter.grad.data for parameter in module.parameters() if parameter.grad is not None]
     return math.hypot(*[_norm(gradient) for gradient in gradients])
 
 
 def _norm(array: Array) -> float:
-    """Return the Euclidean norm of an array, also where squares overflow or vanish in its dtype."""
+    """Return the Euclidean norm of an array, also where squares overflow or underflow in its dtype."""
     flat = array.reshape(-1)
     with np.errstate(over="ignore"):
         square = float(flat @ flat)

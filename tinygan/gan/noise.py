@@ -1,4 +1,4 @@
-"""Noise priors p_z: what goes into the bottom of the generator."""
+"""Noise priors p_z: the generator's input."""
 
 from __future__ import annotations
 
@@ -22,8 +22,9 @@ class Noise:
     Parameters
     ----------
     kind : {"uniform", "gaussian", "spherical"}
-        ``uniform`` is U(-sqrt 3, sqrt 3) and ``gaussian`` is N(0, 1), each of unit variance in every coordinate;
-        ``spherical`` is a gaussian divided by its length: uniform on the unit sphere. (The released code's three.)
+        ``uniform`` is U(-sqrt 3, sqrt 3) and ``gaussian`` is N(0, 1), each of unit variance in every coordinate.
+        ``spherical`` is a gaussian divided by its length: uniform on the unit sphere. The released code has these
+        three.
     size : int
         Dimensions of a vector; the paper uses 100.
 
@@ -51,8 +52,8 @@ class Noise:
         stream : Stream
         dtype : dtype
         backend : Backend, optional
-            Where to draw them; by default in host memory. One stream gives the same uniform vectors everywhere, and
-            others that differ by rounding.
+            Where to draw them; by default in host memory. One stream gives the same uniform vectors on every backend;
+            the other kinds differ by rounding.
 
         Returns
         -------
@@ -66,7 +67,7 @@ class Noise:
 
 
 def at_least_1(what: str, value: Any) -> int:
-    """Return a number of things, also one of NumPy's integers, as a Python integer; refuse anything else."""
+    """Return an integer of at least 1, Python's or NumPy's, as a Python integer; refuse anything else."""
     try:
         number = 0 if isinstance(value, bool) else operator.index(value)
     except TypeError:

@@ -1,16 +1,19 @@
 """The two players' losses, on logits.
 
-With a the logit of the discriminator, D = sigmoid(a), -log D = softplus(-a) and -log(1 - D) = softplus(a). So neither
-player ever takes the logarithm of a probability that has been rounded to 0.
+If a is the logit of the discriminator, D = sigmoid(a), -log D = softplus(-a) and -log(1 - D) = softplus(a). So neither
+loss takes the logarithm of a probability that was rounded to 0.
+
+To add an objective, write its losses and register them in `OBJECTIVES` by one line.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import NamedTuple
+
 import tinygan.functional as F
 from tinygan.engine import Tensor
 from tinygan.errors import ArgumentError
-
-OBJECTIVES = ("non-saturating", "minimax")
 
 
 def discriminator_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
@@ -19,12 +22,12 @@ def discriminator_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
     Parameters
     ----------
     real_logits, fake_logits : Tensor
-        The discriminator's logits for data and for samples; the two may differ in number.
+        The discriminator's logits for data and for samples. Their numbers may differ.
 
     Returns
     -------
     Tensor, shape ()
-        In nats; log 4 = 1.386 when D answers 1/2 to everything.
+        In nats; log 4 = 1.386 if D = 1/2 everywhere.
 
     Examples
     --------
@@ -45,8 +48,8 @@ def generator_loss(fake_logits: Tensor, kind: str = "non-saturating") -> Tensor:
         The discriminator's logits for samples.
     kind : {"non-saturating", "minimax"}
         ``minimax`` is E log(1 - D(G(z))), equation 1. ``non-saturating`` is -E log D(G(z)), which section 3 recommends
-        in practice: it has the same fixed point, and a gradient by the logit of -(1 - D) instead of -D, so that it
-        does not vanish while the discriminator rejects every sample.
+        in practice. Both have the same fixed point. The derivative with respect to the logit is -(1 - D) instead of
+        -D, so it does not vanish while the discriminator rejects every sample.
 
     Returns
     -------
@@ -62,8 +65,27 @@ def generator_loss(fake_logits: Tensor, kind: str = "non-saturating") -> Tensor:
     >>> abs(tg.grad(generator_loss(rejected, "minimax"), rejected).item()) < 1e-8
     True
     """
-    if kind == "non-saturating":
-        return F.binary_cross_entropy_with_logits(fake_logits, 1)
-    if kind == "minimax":
-        return -F.binary_cross_entropy_with_logits(fake_logits, 0)
-    raise ArgumentError(f"generator_loss: kind must be one of {', '.join(OBJECTIVES)}; got {kind!r}")
+    if kind not in OBJECTIVES:
+        raise ArgumentError(f"generator_loss: kind must be one of {', '.join(OBJECTIVES)}; got {kind!r}")
+    return OBJECTIVES[kind].generator(fake_logits)
+
+
+class Objective(NamedTuple):
+    """What each player minimises.
+
+    Attributes
+    ----------
+    discriminator : callable
+        The discriminator's loss, from its logits for data and for samples.
+    generator : callable
+        The generator's loss, from the discriminator's logits for samples.
+    """
+
+    discriminator: Callable[[Tensor, Tensor], Tensor]
+    generator: Callable[[Tensor], Tensor]
+
+
+OBJECTIVES: dict[str, Objective] = {
+    "non-saturating": Objective(discriminator_loss, lambda a: F.binary_cross_entropy_with_logits(a, 1)),
+    "minimax": Objective(discriminator_loss, lambda a: -F.binary_cross_entropy_with_logits(a, 0)),
+}

@@ -1,4 +1,4 @@
-"""What can be seen of the two players before they play: a mistake is then refused, and nothing is trained on it."""
+"""Checks of the two players before training: a mistake is refused before anything is trained."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tinygan.errors import ArgumentError
 from tinygan.nn import Module
 from tinygan.optim import SGD, Optimizer
 
-# Activations that do not reach every number, by the name of their operation, and the interval that they reach.
+# The range of each bounded activation, by the name of its operation.
 RANGES = {
     "sigmoid": (0.0, 1.0),
     "tanh": (-1.0, 1.0),
@@ -19,7 +19,7 @@ RANGES = {
     "softplus": (0.0, math.inf),
     "log_sigmoid": (-math.inf, 0.0),
 }
-ROUNDING = 1e-4  # data may lie outside by this much: they were divided, and perhaps kept in float16
+ROUNDING = 1e-4  # data may lie outside by this much: they were divided, and perhaps stored in float16
 _NAMES = {nn.Sigmoid: "sigmoid", nn.Tanh: "tanh", nn.ReLU: "relu"}
 _RESHAPING = (nn.Flatten, nn.Reshape)
 _RESHAPING_NAMES = ("reshape", "transpose", "get_item", "cast")
@@ -27,10 +27,9 @@ _KEEPING_WIDTH = (nn.Dropout, nn.LeakyReLU, nn.Flatten, *_NAMES)
 
 
 def last_activation(network: Module) -> str:
-    """Return the name of the activation of `RANGES` that a network ends in; "" if there is none to be seen.
+    """Return the name of the activation of `RANGES` that a network ends in; "" if its layers show no such activation.
 
-    It is seen in an `nn.Sequential`, also in one inside another. In a module of one's own it is not: see
-    `activation_of`.
+    Only an `nn.Sequential` shows its layers, also a nested one. For other modules see `activation_of`.
 
     Examples
     --------
@@ -42,7 +41,7 @@ def last_activation(network: Module) -> str:
 
 
 def activation_of(result: Tensor) -> str:
-    """Return the name of the activation of `RANGES` that made a tensor, if that was recorded; "" otherwise.
+    """Return the name of the activation of `RANGES` that made a tensor, if the tape recorded it; "" otherwise.
 
     Examples
     --------
@@ -58,7 +57,7 @@ def activation_of(result: Tensor) -> str:
 
 
 def out_of_reach(activation: str, low: float, high: float) -> str:
-    """Return what is wrong with data from `low` to `high` when the generator ends in `activation`; "" if nothing is.
+    """Return why a generator that ends in `activation` cannot reach data from `low` to `high`; "" if it can.
 
     Examples
     --------
@@ -77,17 +76,17 @@ def out_of_reach(activation: str, low: float, high: float) -> str:
 
 
 def refuse_bounded_logits(activation: str) -> None:
-    """Raise `ArgumentError` if the discriminator ends in an activation: its answer is a logit, which is any number."""
+    """Raise `ArgumentError` if the discriminator ends in an activation: a logit may be any number."""
     if activation:
         lowest, highest = RANGES[activation]
         raise ArgumentError(
-            f"Algorithm1: the discriminator ends in a {activation}, so its answers lie in [{lowest:g}, {highest:g}]; "
-            f"the losses are computed on logits, which are any number: remove the {activation}"
+            f"Algorithm1: the discriminator ends in a {activation}, so its outputs lie in [{lowest:g}, {highest:g}]; "
+            f"the losses are computed on logits, which may be any number: remove the {activation}"
         )
 
 
 def noise_size(generator: Module) -> int | None:
-    """Return how many numbers a row of noise has, if that can be seen: in an `nn.Sequential`.
+    """Return the size of a noise vector, if the layers of an `nn.Sequential` show it; else None.
 
     Examples
     --------
@@ -103,12 +102,12 @@ def noise_size(generator: Module) -> int | None:
 
 
 def optimizer_of(who: str, player: Module, given: Optimizer | None, lr: Any, momentum: Any) -> Optimizer:
-    """Return the optimiser of a player: the one given, if it moves all of the player and nothing else; or a new `SGD`.
+    """Return the optimiser given, if it updates the parameters of the player and no others; or a new `SGD`.
 
     Raises
     ------
     ArgumentError
-        There is nothing to train, or the optimiser given is one for other parameters.
+        The player has nothing to train, or the optimiser was made for other parameters.
     """
     if not isinstance(player, Module):
         raise ArgumentError(f"Algorithm1: the {who} must be an nn.Module, got {type(player).__name__}")
@@ -118,7 +117,7 @@ def optimizer_of(who: str, player: Module, given: Optimizer | None, lr: Any, mom
         why = "all of its parameters are frozen" if own else "it has no parameter"
         raise ArgumentError(f"Algorithm1: the {who} has nothing to train: {why}")
     if given is None:
-        return SGD(own.values(), lr, momentum)  # the frozen ones too: they may be thawed later
+        return SGD(own.values(), lr, momentum)  # with the frozen parameters: they may be trained later
     moved, ids = {id(parameter) for parameter in given.params}, {id(parameter) for parameter in own.values()}
     foreign = [position for position, parameter in enumerate(given.params) if id(parameter) not in ids]
     if foreign:
@@ -130,25 +129,25 @@ def optimizer_of(who: str, player: Module, given: Optimizer | None, lr: Any, mom
     if lacking:
         raise ArgumentError(
             f"Algorithm1: {who}_optimizer does not update {', '.join(lacking)} of the {who}: make it with "
-            f"{who}.parameters(); what should stay as it is, freeze with requires_grad = False"
+            f"{who}.parameters(); freeze a parameter that should not change with requires_grad = False"
         )
     return given
 
 
 def refuse_shared(generator: Module, optimizers: tuple[Optimizer, Optimizer]) -> None:
-    """Raise `ArgumentError` if both players move one parameter: what one of them descends, the other climbs."""
+    """Raise `ArgumentError` if both players train one parameter: their losses oppose each other."""
     first, second = ({id(parameter) for parameter in optimizer.params} for optimizer in optimizers)
     both = first & second
     shared = [name for name, own in generator.named_parameters() if id(own) in both and own.requires_grad]
     if shared:
         raise ArgumentError(
             f"Algorithm1: the generator and the discriminator share {', '.join(shared)} (names in the generator), and "
-            "both would move it; give each its own"
+            "both would train it; give each its own"
         )
 
 
 def _layers(network: Module) -> list[Module]:
-    """Return the layers in the order in which they are applied: those of a Sequential, and of one inside another."""
+    """Return the layers in the order in which they are applied, also those of nested `nn.Sequential`."""
     if not isinstance(network, nn.Sequential) or type(network).forward is not nn.Sequential.forward:
         return [network]
     return [layer for child in network for layer in _layers(child)]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -13,7 +15,7 @@ from tinygan.nn import Module
 
 
 def sample(generator: Module, count: int, noise: Noise, stream: Stream, batch: int = 1000) -> Any:
-    """Draw fair samples: noise from the prior, one pass through the generator in evaluation mode.
+    """Draw samples: noise from the prior, then one pass through the generator in evaluation mode.
 
     Parameters
     ----------
@@ -38,19 +40,26 @@ def sample(generator: Module, count: int, noise: Noise, stream: Stream, batch: i
     (10, 3)
     """
     count, batch = at_least_1("sample: count", count), at_least_1("sample: batch", batch)
-    modes = [(module, module.training) for module in generator.modules()]
-    generator.eval()
-    try:
+    with evaluating(generator):
         return _in_blocks(generator, count, noise, stream, batch)
+
+
+@contextmanager
+def evaluating(network: Module) -> Iterator[None]:
+    """Put a network in evaluation mode for a block; afterwards every module has its earlier mode again."""
+    modes = [(module, module.training) for module in network.modules()]
+    network.eval()
+    try:
+        yield
     finally:
         for module, training in modes:
             module.training = training
 
 
 def _in_blocks(generator: Module, count: int, noise: Noise, stream: Stream, batch: int) -> Any:
-    """Draw noise and samples block by block, so that of many samples only they themselves take memory."""
+    """Draw noise and samples block by block, so that the noise of many samples needs little memory."""
     samples: Any = None
-    # A stream draws whole words of two numbers: blocks of an even number of them are the bits of one large draw.
+    # A stream draws words of two numbers: blocks of an even size give the same bits as one large draw.
     noise_block = 1000 * batch
     for first in range(0, count, noise_block):
         z = noise.draw(min(noise_block, count - first), stream)
@@ -63,7 +72,7 @@ def _in_blocks(generator: Module, count: int, noise: Noise, stream: Stream, batc
 
 
 def push(generator: Module, z: Any) -> Any:
-    """Map noise vectors in host memory to samples in host memory, recording nothing.
+    """Map noise vectors in host memory to samples in host memory, without recording.
 
     Parameters
     ----------

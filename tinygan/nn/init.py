@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from tinygan.backend import Array, Shape, Stream
-from tinygan.errors import DataError
+from tinygan.errors import ArgumentError, DataError
 
 Initializer = Callable[[Shape, Stream], Array]
 
@@ -34,7 +34,7 @@ def uniform(half_range: float) -> Initializer:
     True
     """
     if not half_range >= 0:
-        raise ValueError(f"uniform: the range (-r, r) needs r of at least 0, got {half_range}")
+        raise ArgumentError(f"uniform: the range (-r, r) needs r of at least 0, got {half_range}")
     return lambda shape, stream: stream.uniform(shape, -half_range, half_range)
 
 
@@ -61,7 +61,7 @@ def sparse(count: int) -> Initializer:
 
     Raises
     ------
-    ValueError
+    ArgumentError
         `count` is below 1, or, once the shape is known, above the number of inputs.
 
     Examples
@@ -71,12 +71,12 @@ def sparse(count: int) -> Initializer:
     array([3, 3, 3, 3])
     """
     if count < 1:
-        raise ValueError(f"sparse: each unit needs at least 1 weight, got {count}")
+        raise ArgumentError(f"sparse: each unit needs at least 1 weight, got {count}")
 
     def draw(shape: Shape, stream: Stream) -> Array:
         inputs, units = shape
         if count > inputs:
-            raise ValueError(f"sparse: a unit cannot have {count} weights that are not 0, with {inputs} inputs")
+            raise ArgumentError(f"sparse: a unit cannot have {count} weights that are not 0, with {inputs} inputs")
         # The places of the smallest of as many random numbers as there are inputs: every set of places is as likely.
         chosen = stream.uniform(shape).argpartition(count - 1, axis=0)[:count]
         weights = np.zeros(shape, np.float32)

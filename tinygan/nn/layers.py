@@ -8,6 +8,7 @@ from typing import Any
 import tinygan.functional as F
 from tinygan.backend import Stream, current_streams
 from tinygan.engine import Tensor
+from tinygan.errors import ArgumentError
 from tinygan.nn import init
 from tinygan.nn.module import Module, Parameter
 
@@ -169,7 +170,7 @@ class Dropout(Module):
     def __init__(self, p: float = 0.5, rng: Stream | None = None) -> None:
         super().__init__()
         if not 0 <= p <= 1:
-            raise ValueError(f"Dropout: p is the probability of dropping an element, in [0, 1]; got {p}")
+            raise ArgumentError(f"Dropout: p is the probability of dropping an element, in [0, 1]; got {p}")
         self.p = p
         self.rng = rng
 
@@ -209,4 +210,4 @@ class Reshape(Module):
 def _check_sizes(layer: str, **sizes: Any) -> None:
     for name, size in sizes.items():
         if isinstance(size, bool) or not isinstance(size, int) or size < 1:
-            raise ValueError(f"{layer}: {name} must be an integer of at least 1, got {size!r}")
+            raise ArgumentError(f"{layer}: {name} must be an integer of at least 1, got {size!r}")

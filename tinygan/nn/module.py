@@ -296,7 +296,7 @@ class Sequential(Module):
         super().__init__()
         for position, layer in enumerate(layers):
             if not isinstance(layer, Module):
-                raise TypeError(
+                raise DtypeError(
                     f"Sequential: layer {position} is {type(layer).__name__}, expected a Module "
                     "(give the layers as separate arguments, not as a list)"
                 )

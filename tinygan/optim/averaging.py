@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -21,7 +21,7 @@ class ExponentialMovingAverage:
     After t updates, the k-th from the end has a weight in proportion to decay^k: the weights add up to 1 from the first
     update on, and what the parameters were initially has none. (The plain ``a = decay a + (1 - decay) w`` gives that
     decay^t, which is a third after 1 / (1 - decay) updates. Mixed with initial weights, a generator draws blur, and a
-    Parzen window likes blur better than the data: see ``examples/table_1.md``.) As a rule for one step ::
+    Parzen window likes blur better than the data: see ``docs/table-1.md``.) As a rule for one step ::
 
         a = a + (1 - decay) / (1 - decay^t) (w - a)
 
@@ -40,6 +40,8 @@ class ExponentialMovingAverage:
     ----------
     updates : int
         How many updates have been taken in.
+    averages : list of array
+        The average of each parameter, on its device. `update` and `load_arrays` change these arrays in place.
 
     Examples
     --------
@@ -62,7 +64,7 @@ class ExponentialMovingAverage:
         if not 0 < self._decay < 1:
             raise ArgumentError(f"{_NAME}: decay must be in (0, 1), got {decay}")
         self.updates = 0
-        self._averages = [parameter.data.copy() for parameter in self.params]
+        self.averages = [parameter.data.copy() for parameter in self.params]
         self._weights: list[Array] = []  # the arrays of the parameters, while the averages are in their place
         self._lent: list[tuple[Array, int]] = []  # what they have instead, and their versions
         self._users = 0  # of the averages in that place
@@ -85,32 +87,15 @@ class ExponentialMovingAverage:
         if self._users:
             raise StateError(f"{_NAME}.update: inside applied() the parameters are the averages; update outside of it")
         self._refuse_misfits()
-        weight, _ = self.rates()
-        for parameter, average in zip(self.params, self._averages, strict=True):
+        weight = self.weight
+        for parameter, average in zip(self.params, self.averages, strict=True):
             parameter.backend.lerp(average, parameter.data, weight)
         self.updates += 1
 
-    def rates(self) -> tuple[float, float]:
-        """Return the weight of the next update, and 0: what a captured step must be told, as `Optimizer.rates`."""
-        return (1 - self.decay) / (1 - self.decay ** (self.updates + 1)), 0.0
-
-    def count_update(self) -> None:
-        """Take note of an update that was made by replaying a captured step."""
-        self.updates += 1
-
     @property
-    def places(self) -> list[Any]:
-        """The averages where they lie, in the order of the parameters, each the same array as long as this lives."""
-        return list(self._averages)
-
-    def bookmark(self) -> Callable[[], None]:
-        """Return a function that sets `updates` back to what it is now: after an update that was not made."""
-        updates = self.updates
-
-        def restore() -> None:
-            self.updates = updates
-
-        return restore
+    def weight(self) -> float:
+        """The weight of the parameters in the next update: (1 - decay) / (1 - decay^t), with t counted from 1."""
+        return (1 - self.decay) / (1 - self.decay ** (self.updates + 1))
 
     @contextmanager
     def applied(self) -> Iterator[None]:
@@ -147,7 +132,7 @@ class ExponentialMovingAverage:
     def _lend(self) -> None:
         self._refuse_misfits()
         self._weights = [parameter.data for parameter in self.params]
-        for parameter, average in zip(self.params, self._averages, strict=True):
+        for parameter, average in zip(self.params, self.averages, strict=True):
             parameter.data = _read_only(average)
         self._lent = [(parameter.data, parameter.version) for parameter in self.params]
 
@@ -164,7 +149,7 @@ class ExponentialMovingAverage:
         return not all(same)
 
     def _refuse_misfits(self) -> None:
-        for position, (parameter, average) in enumerate(zip(self.params, self._averages, strict=True)):
+        for position, (parameter, average) in enumerate(zip(self.params, self.averages, strict=True)):
             if not fits(average, parameter.data):
                 what = f"{_NAME}: the average of parameter {position}"
                 raise misfit(what, average, parameter.data, "make a new average")
@@ -173,7 +158,7 @@ class ExponentialMovingAverage:
         """Return a copy of the averages, as NumPy arrays in the order of the parameters."""
         return [
             parameter.backend.to_numpy(average).copy()
-            for parameter, average in zip(self.params, self._averages, strict=True)
+            for parameter, average in zip(self.params, self.averages, strict=True)
         ]
 
     def load_arrays(self, arrays: Sequence[Any], updates: int) -> None:
@@ -189,7 +174,7 @@ class ExponentialMovingAverage:
         if self._users:
             raise StateError(f"{_NAME}.load_arrays: inside applied() the averages are in use; load outside of it")
         found = [getattr(array, "shape", None) for array in arrays]
-        expected = [average.shape for average in self._averages]
+        expected = [average.shape for average in self.averages]
         if found != expected:
             raise CheckpointError(f"{_NAME}: saved averages have shapes {found}, expected {expected}")
         fresh = [
@@ -198,7 +183,7 @@ class ExponentialMovingAverage:
         ]
         updates = restored_count(f"{_NAME}: saved updates", updates)
         self._refuse_misfits()
-        for average, array in zip(self._averages, fresh, strict=True):
+        for average, array in zip(self.averages, fresh, strict=True):
             average[...] = array
         self.updates = updates
 

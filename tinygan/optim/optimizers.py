@@ -11,7 +11,7 @@ from typing import Any
 
 from tinygan.backend import adam_rates
 from tinygan.engine import Tensor
-from tinygan.errors import ArgumentError, CaptureError, CheckpointError, StateError, TinyganError
+from tinygan.errors import ArgumentError, CheckpointError, StateError, TinyganError
 from tinygan.nn import Parameter
 from tinygan.optim.checks import (
     at_least_0,
@@ -157,33 +157,21 @@ class Optimizer:
         """
         raise NotImplementedError(f"{type(self).__name__}.update is not written")
 
-    def rates(self) -> tuple[float, float]:
-        """Return the two numbers in which the next update differs from others: what a captured step must be told."""
-        raise NotImplementedError(f"{type(self).__name__}.rates is not written")
+    def coefficients(self) -> tuple[float, float]:
+        """Return the two numbers that the formula of the rule takes in the next update, such as the learning rate."""
+        raise NotImplementedError(f"{type(self).__name__}.coefficients is not written")
 
-    def count_update(self) -> None:
-        """Take note of an update that was made by replaying a captured step."""
-        for parameter, state in zip(self.params, self._state, strict=True):
+    @property
+    def counters(self) -> tuple[int, list[int]]:
+        """How many updates have been made, and how many of each parameter; assign both to change them."""
+        return self.updates, [state.get("updates", 0) for state in self._state]
+
+    @counters.setter
+    def counters(self, value: tuple[int, list[int]]) -> None:
+        self.updates, counts = value
+        for state, count in zip(self._state, counts, strict=True):
             if state:
-                state["updates"] += 1
-                parameter.mark_changed()
-        self.updates += 1
-
-    def bookmark(self) -> Callable[[], None]:
-        """Return a function that sets the counters back to where they are now: after an update that was not made."""
-        updates, counts = self.updates, self._counts()
-
-        def restore() -> None:
-            self.updates = updates
-            for state, count in zip(self._state, counts, strict=True):
-                if state:
-                    state["updates"] = count
-
-        return restore
-
-    def _counts(self) -> list[int]:
-        """Return how many updates each parameter has had."""
-        return [state.get("updates", 0) for state in self._state]
+                state["updates"] = count
 
     def state_dict(self) -> dict[str, Any]:
         """Return a copy of the whole state: the counters, numbers set by hand, and NumPy arrays by ``slot.parameter``.
@@ -200,7 +188,7 @@ class Optimizer:
         return {
             "updates": self.updates,
             "epoch": self.epoch,
-            "parameter_updates": self._counts(),
+            "parameter_updates": self.counters[1],
             "by_hand": {name: None if callable(value) else value for name, value in self._by_hand.items()},
             "arrays": arrays,
         }
@@ -330,7 +318,7 @@ class SGD(Optimizer):
         """Apply the rule to one parameter."""
         parameter.backend.sgd_step(parameter.data, gradient, state.get("velocity"), lr, self.momentum)
 
-    def rates(self) -> tuple[float, float]:
+    def coefficients(self) -> tuple[float, float]:
         """Return the learning rate and the momentum."""
         return self.lr, self.momentum
 
@@ -393,18 +381,18 @@ class Adam(Optimizer):
             parameter.data, gradient, state["mean"], state["square"], lr, self._betas, self._eps, step
         )
 
-    def rates(self) -> tuple[float, float]:
-        """Return the learning rate and eps, each with its correction for the moments that began at 0.
+    def coefficients(self) -> tuple[float, float]:
+        """Return the learning rate and eps, each with the correction for moments that began at 0.
 
         Raises
         ------
-        CaptureError
+        StateError
             The correction is not the same for all parameters: some have had fewer updates than others.
         """
         counts = {state["updates"] for state in self._state if state}
         if len(counts) > 1:
-            raise CaptureError(
-                f"Adam: the parameters have had {' or '.join(map(str, sorted(counts)))} updates, and a captured step "
-                "has one rate for all of them"
+            raise StateError(
+                f"Adam: the parameters have had {' or '.join(map(str, sorted(counts)))} updates: the next update has "
+                "another step size for each of these numbers"
             )
         return adam_rates(self.lr, self._betas, self._eps, max(counts, default=0) + 1)

@@ -1,6 +1,6 @@
-"""The sample sheet of data that are plain numbers: p_data, p_g and D over the line, as in Figure 1 of the paper.
+"""The sample sheet of data that are single numbers: p_data, p_g and D over the line, as in Figure 1 of the paper.
 
-`tinygan.pictures.sheets` draws images; this draws what has no pixels. The same samples give the same bytes.
+`tinygan.pictures.sheets` draws images. The same samples give the same bytes.
 """
 
 from __future__ import annotations
@@ -21,28 +21,27 @@ BINS = 60  # of the histogram
 SIZE, DPI = (6.4, 4.0), 100  # inches, and pixels to an inch
 D_COLOUR, G_COLOUR = "tab:blue", "tab:green"
 
-_drawing = threading.Lock()  # matplotlib has one set of settings for the whole process
+_drawing = threading.Lock()  # the settings of matplotlib belong to the whole process
 
 
-def axis_of(samples: NDArray[np.floating], data: NDArray[np.floating] | None = None) -> NDArray[np.float64]:
-    """Return 201 points that span the samples and the data, with some room at both ends.
+def axis_of(samples: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Return 201 points that span the samples, with a margin at both ends.
 
     Parameters
     ----------
     samples : array of shape (N, 1)
-    data : array of shape (M, 1), optional
 
     Returns
     -------
     float64 array of shape (201,)
-        Increasing. Of what is not finite nothing is seen; without a finite number it is the interval from -1 to 1.
+        Increasing. Samples that are not finite are ignored; without a finite one the points span -1 to 1.
 
     Examples
     --------
     >>> axis_of(np.array([[0.0], [2.0]]))[[0, -1]]
     array([-0.1,  2.1])
     """
-    x = np.concatenate([np.ravel(part).astype(np.float64) for part in (samples, data) if part is not None])
+    x = np.ravel(samples).astype(np.float64)
     x = x[np.isfinite(x)]
     low, high = (float(x.min()), float(x.max())) if x.size else (-1.0, 1.0)
     room = 0.05 * (high - low) or max(1.0, abs(low))
@@ -63,22 +62,22 @@ def save_line_sheet(
     path : path
         The file to write or replace. Its folder must exist.
     samples : numpy.ndarray of floats, shape (N, 1)
-        Those that are nan or infinite are left out, and counted in the picture.
+        Samples that are nan or infinite are not drawn; the title shows their number.
     x : array of shape (n,)
         Increasing; the picture shows the samples between its ends. See `axis_of`.
     density : array of shape (n,), optional
         p_data at these x.
     answers : array of shape (n,), optional
-        D at these x, with an axis of its own on the right.
+        D at these x, on a separate axis on the right.
 
     Raises
     ------
     ShapeError
-        The samples are not rows of one number, there are none, or a curve does not have one value for each x.
+        The samples are not rows of one number, there are no samples, or a curve does not have one value for each x.
     DtypeError
-        The samples are no NumPy array of floats.
+        The samples are not a NumPy array of floats.
     RunError
-        The system refuses to write the file; an old one is untouched.
+        The system refuses to write the file; an earlier file is unchanged.
 
     Examples
     --------
@@ -113,7 +112,7 @@ def _png(samples: Any, x: Any, density: Any, answers: Any) -> bytes:
 
     buffer = io.BytesIO()
     with _drawing, matplotlib.rc_context():
-        matplotlib.rcdefaults()  # a user's own settings would change the drawing, or call LaTeX
+        matplotlib.rcdefaults()  # the settings of a user could change the drawing, or call LaTeX
         figure = Figure(figsize=SIZE, layout="constrained")
         axes = figure.subplots()
         edges = np.linspace(x[0], x[-1], BINS + 1)
@@ -124,7 +123,7 @@ def _png(samples: Any, x: Any, density: Any, answers: Any) -> bytes:
         top = heights.max()
         if density is not None:
             axes.plot(x, density, color="black", ls=":", lw=2, label="$p_{data}$")
-            # a generator that has collapsed is higher than any picture: let it be cut, so that the rest is seen
+            # the density of a collapsed generator is very high: it is cut, so that the other curves can be seen
             top = min(max(top, density.max()), 3 * density.max())
         axes.set(xlabel="x", ylabel="density", xlim=(x[0], x[-1]), ylim=(0, 1.25 * top or 1))
         lines = axes.get_legend_handles_labels()[0]
@@ -136,7 +135,7 @@ def _png(samples: Any, x: Any, density: Any, answers: Any) -> bytes:
             right.set_ylabel("D(x)", color=D_COLOUR)
             right.tick_params(axis="y", colors=D_COLOUR)
         if len(finite) < len(samples):
-            axes.set_title(f"{len(samples) - len(finite):,} samples are no finite number", color="tab:red")
+            axes.set_title(f"{len(samples) - len(finite):,} samples are not finite", color="tab:red")
         axes.legend(handles=lines, loc="upper left", ncols=3, frameon=False)
         figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
     return buffer.getvalue()

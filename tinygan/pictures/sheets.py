@@ -1,7 +1,7 @@
-"""Sample sheets: many small images on one picture, one file an epoch.
+"""Sample sheets: many small images on one picture, one file for each epoch.
 
-A sheet shows the numbers and hides nothing: 0 is black, 1 is white, and a pixel that is nan or infinite is red, so
-that a run that broke can still be looked at. The same images give the same bytes.
+0 is black, 1 is white, and a pixel that is nan or infinite is red, so the sheet of a broken run shows where it broke.
+The same images give the same bytes.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from tinygan.errors import DtypeError, RunError, ShapeError
 from tinygan.runs.atomic import atomic_write
 from tinygan.runs.run_folder import RunFolder
 
-GAP = 2  # pixels of the sheet between two images, and around them all
+GAP = 2  # pixels between two images, and around all of them
 GAP_COLOUR = (96, 96, 96)  # between black and white, so that the edge of a black image shows
-BROKEN_COLOUR = (255, 0, 0)  # of a pixel that is no finite number
+BROKEN_COLOUR = (255, 0, 0)  # of a pixel that is not finite
 SMALLEST_TILE = 32  # pixels: at this size an 8x8 digit is easy to see
 
 _SHEET_NAME = re.compile(r"epoch-([0-9]{6,})\.png")
@@ -34,8 +34,6 @@ def save_sheet(
     path: str | os.PathLike[str],
     images: NDArray[np.floating],
     image_shape: Sequence[int],
-    columns: int | None = None,
-    scale: int | None = None,
 ) -> None:
     """Draw images side by side, row by row, into one PNG file.
 
@@ -44,23 +42,18 @@ def save_sheet(
     path : path
         The file to write or replace. Its folder must exist.
     images : numpy.ndarray of floats, shape (N, product of image_shape)
-        Pixels from 0 (black) to 1 (white); values beyond are drawn as the nearer of the two, and nan and the
-        infinities in red.
+        Pixels from 0 (black) to 1 (white). Values outside are drawn as the nearer of the two; nan and infinity are red.
     image_shape : (h, w), (h, w, 1) or (h, w, 3)
         Grey or red-green-blue images, as in `tinygan.data.Dataset`.
-    columns : int, optional
-        Images in a row; by default as many as make as many rows.
-    scale : int, optional
-        Each pixel becomes a square of so many; by default the least that makes an image's longer side 32 or more.
 
     Raises
     ------
     ShapeError
-        There are no images, they do not have this shape, or columns or scale is not a whole number above 0.
+        There are no images, or they do not have this shape.
     DtypeError
-        The images are no NumPy array of floats.
+        The images are not a NumPy array of floats.
     RunError
-        The system refuses to write the file; an old one is untouched.
+        The system refuses to write the file; an earlier file is unchanged.
 
     Examples
     --------
@@ -72,9 +65,9 @@ def save_sheet(
     (70, 104, 4)
     """
     tiles = _levels(_as_tiles(images, tuple(image_shape)))
-    columns = math.isqrt(len(tiles) - 1) + 1 if columns is None else _at_least_one("columns", columns)
-    scale = -(-SMALLEST_TILE // max(tiles.shape[1:3])) if scale is None else _at_least_one("scale", scale)
-    png = _png(_grid(tiles, min(columns, len(tiles)), scale))
+    columns = math.isqrt(len(tiles) - 1) + 1  # about as many as rows
+    scale = -(-SMALLEST_TILE // max(tiles.shape[1:3]))
+    png = _png(_grid(tiles, columns, scale))
     try:
         atomic_write(path, [png])
     except OSError as error:
@@ -85,7 +78,7 @@ def save_sheet(
 
 
 def sheet_path(run: RunFolder, epoch: int) -> Path:
-    """Return where the sample sheet of an epoch lies; 0 is before training.
+    """Return the path of the sample sheet of an epoch; 0 is before training.
 
     Raises
     ------
@@ -109,7 +102,7 @@ def list_sheets(run: RunFolder) -> list[tuple[int, Path]]:
     Returns
     -------
     list of (epoch, path)
-        By epoch; files of any other name are passed over, and a missing folder holds none.
+        In the order of the epochs. Files with other names are ignored; a missing folder is empty.
 
     Raises
     ------
@@ -128,13 +121,13 @@ def list_sheets(run: RunFolder) -> list[tuple[int, Path]]:
     except OSError as error:
         raise RunError(f"{run.samples_path}: cannot be read: {error.strerror}; correct its permissions") from error
     epochs = sorted(int(match[1]) for match in map(_SHEET_NAME.fullmatch, names) if match)
-    # A name with more zeros than `sheet_path` writes is somebody else's file.
+    # A name with more zeros than `sheet_path` writes belongs to another program.
     sheets = [(epoch, sheet_path(run, epoch)) for epoch in epochs]
     return [(epoch, path) for epoch, path in sheets if path.name in names]
 
 
 def _as_tiles(images: NDArray[np.floating], image_shape: tuple[int, ...]) -> NDArray[np.floating]:
-    """Return the images as (N, h, w, 1 or 3), or say what does not fit."""
+    """Return the images as (N, h, w, 1 or 3), or refuse them."""
     if not isinstance(images, np.ndarray):
         raise DtypeError(
             f"save_sheet: images is a {type(images).__name__}; expected a NumPy array: take .numpy() of a tensor, "
@@ -145,7 +138,7 @@ def _as_tiles(images: NDArray[np.floating], image_shape: tuple[int, ...]) -> NDA
             f"save_sheet: images holds {images.dtype}; expected floats from 0 to 1: divide whole grey levels by 255"
         )
     if picture_shape(image_shape, "save_sheet") == (1,):
-        raise ShapeError("save_sheet: image_shape is (1,), a plain number; expected a picture: see save_line_sheet")
+        raise ShapeError("save_sheet: image_shape is (1,), one number; expected a picture: see save_line_sheet")
     pixels = math.prod(image_shape)
     if images.ndim != 2 or images.shape[1] != pixels:
         raise ShapeError(
@@ -157,18 +150,8 @@ def _as_tiles(images: NDArray[np.floating], image_shape: tuple[int, ...]) -> NDA
     return images.reshape(len(images), *image_shape[:2], -1)
 
 
-def _at_least_one(name: str, value: int) -> int:
-    try:
-        number = operator.index(value)
-    except TypeError:
-        number = 0
-    if number < 1:
-        raise ShapeError(f"save_sheet: {name} is {value!r}; expected a whole number above 0")
-    return number
-
-
 def _levels(tiles: NDArray[np.floating]) -> NDArray[np.uint8]:
-    """Turn floats (N, h, w, 1 or 3) into colours (N, h, w, 3) of 0 to 255."""
+    """Convert floats (N, h, w, 1 or 3) to colours (N, h, w, 3) from 0 to 255."""
     finite = np.isfinite(tiles)
     levels = np.rint(255 * np.clip(np.where(finite, tiles, 0), 0, 1)).astype(np.uint8)
     colours = np.broadcast_to(levels, (*levels.shape[:3], 3)).copy()
@@ -177,7 +160,7 @@ def _levels(tiles: NDArray[np.floating]) -> NDArray[np.uint8]:
 
 
 def _grid(tiles: NDArray[np.uint8], columns: int, scale: int) -> NDArray[np.uint8]:
-    """Lay tiles (N, h, w, 3) out row by row, each pixel as a square of `scale`."""
+    """Arrange tiles (N, h, w, 3) row by row; each pixel becomes `scale` by `scale` pixels."""
     count, height, width = len(tiles), scale * tiles.shape[1], scale * tiles.shape[2]
     rows = -(-count // columns)
     down, across = height + GAP, width + GAP
@@ -194,6 +177,6 @@ def _png(picture: NDArray[np.uint8]) -> bytes:
     from matplotlib.image import imsave
 
     buffer = io.BytesIO()
-    # By default the file would name the version of matplotlib.
+    # By default the file names the version of matplotlib.
     imsave(buffer, picture, format="png", origin="upper", pil_kwargs={"pnginfo": None})
     return buffer.getvalue()

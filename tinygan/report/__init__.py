@@ -1,1 +1,1 @@
-"""Looking inside: sample sheets, and the report of a training run."""
+"""The report of a training run: one HTML page with its samples, curves and numbers."""

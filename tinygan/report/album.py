@@ -1,4 +1,4 @@
-"""Which sample sheets a report shows: a few, spread over the run, and never more than a page can carry."""
+"""The sample sheets that a report shows: a few, spread over the run, of limited size."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from tinygan.runs.plain_files import read_plain
 from tinygan.runs.run_folder import RunFolder
 
 MOST_SHEETS = 12
-MOST_BYTES = 3_000_000  # of the files of all sheets shown; in the page they take a third more
-MOST_PIXELS = 50_000_000  # of one sheet: a small file can hold a picture that fills the memory
+MOST_BYTES = 3_000_000  # of the files of all sheets shown; the page encodes them in a third more
+MOST_PIXELS = 50_000_000  # of one sheet: a small file can unpack to a picture that fills the memory
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Sheet:
 
 @dataclass
 class Album:
-    """The sheets to show, by epoch, and the names of those that could not be, damaged or too large."""
+    """The sheets to show, by epoch, and the names of those left out: damaged, or too large."""
 
     sheets: list[Sheet] = field(default_factory=list)
     damaged: list[str] = field(default_factory=list)
@@ -48,8 +48,7 @@ def collect_sheets(run: RunFolder) -> Album:
     Returns
     -------
     Album
-        At most 12 sheets and 3 MB, counting the newest, which a report shows twice, twice. Fewer sheets when they
-        are large.
+        At most 12 sheets and 3 MB; fewer if they are large. The newest counts twice, because a report shows it twice.
 
     Raises
     ------
@@ -76,14 +75,16 @@ def collect_sheets(run: RunFolder) -> Album:
 
 
 def spread(epochs: Sequence[int], most: int) -> list[int]:
-    """Choose epochs: the first, the last, and between them ever wider steps, because samples change most at first.
+    """Choose the first and the last epoch, and others between them at growing distances.
+
+    Samples change most at the start.
 
     Parameters
     ----------
     epochs : sequence of int
         Increasing, from 0.
     most : int
-        How many to choose at most; 1 chooses the last.
+        The largest number to choose; with 1, the last is chosen.
 
     Examples
     --------
@@ -96,7 +97,7 @@ def spread(epochs: Sequence[int], most: int) -> list[int]:
         return list(epochs)
     if most == 1:
         return [epochs[-1]]
-    wanted = np.geomspace(epochs[-1], epochs[1], most - 1)  # epoch 0 has no place among powers
+    wanted = np.geomspace(epochs[-1], epochs[1], most - 1)  # without epoch 0, which is not a power
     nearest = {epochs[int(np.abs(np.asarray(epochs) - epoch).argmin())] for epoch in wanted}
     return sorted({epochs[0]} | nearest)
 
@@ -113,19 +114,19 @@ def _size(path: Path) -> int:
     try:
         return path.stat().st_size
     except OSError:
-        return 0  # it will be found damaged when it is read
+        return 0  # `_read` will report it as damaged
 
 
 def _read(epoch: int, path: Path) -> Sheet | None:
-    """Read a sheet and try to decode it; None when it is damaged, or not a PNG file."""
+    """Read a sheet and decode it as a test; return None if it is damaged or not a PNG file."""
     from matplotlib.image import imread
 
     try:
         png = read_plain(path)
-        width, height = struct.unpack(">II", png[16:24])  # where the format has them
+        width, height = struct.unpack(">II", png[16:24])  # their position in the format
         if width * height > MOST_PIXELS:
             return None
         imread(io.BytesIO(png), format="png")
-    except (OSError, ValueError, SyntaxError, struct.error):  # SyntaxError is Pillow's word for a broken file
+    except (OSError, ValueError, SyntaxError, struct.error):  # Pillow raises SyntaxError for a broken file
         return None
     return Sheet(epoch, png, width, height)

@@ -1,8 +1,8 @@
-"""One chart as SVG for the middle of an HTML page: no fonts, no colours, no names of its own.
+"""A chart as SVG inside an HTML page.
 
-matplotlib draws it. Then whatever belongs to a file of its own is taken out, the colours become variables of the
-page's style sheet, so that one drawing suits light and dark, and every id gets the chart's name in front, because
-ids must differ across the page. The key to the lines is left to the page, which wraps text where a picture cannot.
+matplotlib draws it. Then the parts that only a separate file needs are removed. The colours become variables of the
+style sheet, so that one drawing fits light and dark pages. The name of the chart is put before every id, because ids
+must be unique on the page. The page itself has the legend, because it can wrap text.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-WIDTH, HEIGHT = 400, 210  # units of the drawing; a phone shows about one to a pixel
-MOST_POINTS = 1000  # in one line: more cannot be told apart, even on a wide screen
+WIDTH, HEIGHT = 400, 210  # units of the drawing; on a phone a unit is about a pixel
+MOST_POINTS = 1000  # in one line; more cannot be seen, even on a wide screen
 
-# What the page calls a colour -> how it is written while matplotlib has the drawing.
+# The name of a colour on the page, and its code while matplotlib draws.
 _COLOURS = {"ink": "#010101", "grid": "#010102", "d": "#010103", "g": "#010104", "value": "#010105"}
 
-_drawing = threading.Lock()  # matplotlib reads how to write SVG from settings of the whole process
+_drawing = threading.Lock()  # the settings of matplotlib belong to the whole process
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +39,7 @@ class Line:
     label : str
     colour : {"d", "g", "value"}
     y : array of float
-        One value at each x of the chart; the line has a gap where one is nan.
+        One value at each x of the chart. The line has a gap where a value is nan.
     """
 
     label: str
@@ -49,7 +49,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Reference:
-    """A level to compare with, drawn across the chart as a dashed line; `name` becomes part of its id."""
+    """A level for comparison, drawn as a dashed line across the chart; `name` becomes part of its id."""
 
     name: str
     label: str
@@ -59,7 +59,7 @@ class Reference:
 
 @dataclass(frozen=True, eq=False)
 class Chart:
-    """What is on a chart, and what stands beside it.
+    """The content of a chart, and the text beside it.
 
     Attributes
     ----------
@@ -72,9 +72,9 @@ class Chart:
     lines : sequence of Line
     references : sequence of Reference
     logarithmic : bool
-        Whether y is; values of 0 and below are then left out.
+        Whether the y axis is logarithmic; values of 0 and below are then left out.
     limits : (bottom, top)
-        Ends of the y axis; None leaves an end to the data.
+        Ends of the y axis; None chooses an end by the data.
     """
 
     name: str
@@ -94,7 +94,7 @@ def draw_chart(chart: Chart, description: str) -> str:
     ----------
     chart : Chart
     description : str
-        What somebody hears who cannot see it.
+        The text for a screen reader.
 
     Returns
     -------
@@ -116,20 +116,20 @@ def draw_chart(chart: Chart, description: str) -> str:
     svg = re.sub(r'(\bid="|\bhref="#|url\(#)', rf"\g<1>{chart.name}-", svg)
     for name, colour in _COLOURS.items():
         svg = svg.replace(colour, f"var(--{name})")
-    # The root names a size in points and two namespaces; HTML knows the namespaces, and the page gives the size.
+    # The root has a size in points and two namespaces; HTML knows the namespaces, and the page sets the size.
     root = f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(description)}">'
     svg = re.sub(r"<svg[^>]*>", lambda _: root, svg, count=1)
     return re.sub(r"\s*\n\s*", "\n", svg).strip()
 
 
 def thinned(x: NDArray[np.float64], y: NDArray[np.float64], most: int) -> tuple[NDArray[np.float64], ...]:
-    """Leave points out of a long line, keeping its ends, every peak and every trough, and its gaps.
+    """Leave out points of a long line, but keep its ends, its peaks and troughs, and its gaps.
 
     Parameters
     ----------
     x, y : array of float, shape (n,)
     most : int
-        About as many points remain: the lowest and the highest of each of `most` / 2 stretches.
+        About this many points remain: the lowest and the highest of each of `most` / 2 intervals.
 
     Returns
     -------
@@ -164,7 +164,7 @@ def _matplotlib_svg(chart: Chart) -> str:
 
     buffer = io.StringIO()
     with _drawing, matplotlib.rc_context():
-        matplotlib.rcdefaults()  # a user's own settings would change the drawing, or call LaTeX
+        matplotlib.rcdefaults()  # the settings of a user could change the drawing, or call LaTeX
         matplotlib.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": chart.name, "font.size": 12})
         figure = Figure(figsize=(WIDTH / 72, HEIGHT / 72))
         figure.patch.set_visible(False)
@@ -178,7 +178,7 @@ def _matplotlib_svg(chart: Chart) -> str:
             y = np.where(line.y > 0, line.y, np.nan) if chart.logarithmic else line.y
             x, y = thinned(chart.x, y, MOST_POINTS)
             gap = np.isnan(np.concatenate([[np.nan], y, [np.nan]]))
-            dots = gap[:-2] & gap[2:]  # a point between two gaps makes no line
+            dots = gap[:-2] & gap[2:]  # a point between two gaps is drawn as a dot
             colour = _COLOURS[line.colour]
             axes.plot(x, y, "o-", color=colour, linewidth=1.6, markersize=4, markevery=dots, clip_on=False)
         axes.update_datalim([(0, limit) for limit in chart.limits if limit is not None])
@@ -190,7 +190,7 @@ def _matplotlib_svg(chart: Chart) -> str:
 
 
 def _furnish(axes: Axes, logarithmic: bool) -> None:
-    """Add ticks, labels and a quiet grid."""
+    """Add ticks, labels and a thin grid."""
     from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
     ink = _COLOURS["ink"]

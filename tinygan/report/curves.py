@@ -1,4 +1,4 @@
-"""The curves of a training run: what is drawn, against which reference, and how to read it.
+"""The charts of a training run: their curves, reference levels and explanations.
 
 Sections and equations are those of "Generative Adversarial Nets" (Goodfellow et al., 2014).
 """
@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tinygan.engine import Tensor
+from tinygan.gan import generator_loss
 from tinygan.report.charts import Chart, Line, Reference
 
 LOG_4, LOG_2 = math.log(4), math.log(2)
@@ -20,7 +22,7 @@ HALF = Reference("half", "1/2", "ink", 0.5)
 
 
 def column(records: Sequence[Mapping[str, Any]], key: str) -> NDArray[np.float64]:
-    """Collect one number of each record; nan where there is none.
+    """Return one number of each record; nan where it is missing.
 
     Examples
     --------
@@ -36,14 +38,14 @@ def training_charts(records: Sequence[Mapping[str, Any]], objective: str) -> lis
     Parameters
     ----------
     records : sequence of mapping
-        Of ``metrics.jsonl``, with the fields of `tinygan.experiments.training.Training.metrics`.
+        The lines of ``metrics.jsonl``, with the fields of `tinygan.experiments.training.Training.metrics`.
     objective : {"non-saturating", "minimax"}
-        What the generator minimises.
+        The objective of the generator.
 
     Returns
     -------
     list of Chart
-        Momentum is left out when no record has one, for instance under Adam, and so is the validation.
+        Without the momentum if no record has one, as with Adam, and without the validation if there was none.
 
     Examples
     --------
@@ -58,8 +60,8 @@ def training_charts(records: Sequence[Mapping[str, Any]], objective: str) -> lis
         Chart(
             "losses",
             "What each player minimises",
-            "Losses in nats. Neither has to fall, for the players pull against each other (equation 1): at the "
-            f"equilibrium D's is log 4 and G's {level.label.partition(' =')[0]}, and a D near 0 has won.",
+            "Losses in nats. Neither loss has to fall, because the players have opposite aims (equation 1). At the "
+            f"equilibrium D's is log 4 and G's {level.label.partition(' =')[0]}; if D's is near 0, D has won.",
             x,
             [Line("D", "d", d_loss), Line("G", "g", g_loss)],
             [Reference("log-4", f"log 4 = {LOG_4:.3f}", "d", LOG_4), level],
@@ -67,17 +69,17 @@ def training_charts(records: Sequence[Mapping[str, Any]], objective: str) -> lis
         Chart(
             "value",
             "The value of the game, V(D, G)",
-            "The best D against a given G makes it −log 4 + 2 JSD(data‖samples) (section 4.1), which is −log 4 "
-            "only when the samples follow the data; below the line D does worse than by always answering 1/2.",
+            "With the best D for a given G it is −log 4 + 2 JSD(data‖samples) (section 4.1), which is −log 4 only "
+            "if the samples follow the data. Below the line D is worse than the constant D = 1/2.",
             x,
             [Line("V(D, G)", "value", column(records, "value"))],
             [Reference("minus-log-4", f"−log 4 = −{LOG_4:.3f}", "value", -LOG_4)],
         ),
         Chart(
             "answers",
-            "What D answers",
-            "D's mean probability that its input is data, for data and for samples: the further apart the two, the "
-            "better D tells them from each other; once the samples follow the data both are 1/2 (proposition 1).",
+            "The output of D",
+            "D's mean probability that its input is data, for data and for samples. The larger the difference, the "
+            "better D separates them. If the samples follow the data, the best D has both at 1/2 (proposition 1).",
             x,
             [
                 Line("D(x), data", "d", column(records, "d_real")),
@@ -88,9 +90,9 @@ def training_charts(records: Sequence[Mapping[str, Any]], objective: str) -> lis
         ),
         Chart(
             "accuracy",
-            "How often D is right",
-            "The share of data and samples on the right side of 1/2, as D trains, with its dropout on: 1/2 is a coin "
-            "toss, and near 1 D rejects every sample and G learns little (section 3).",
+            "The accuracy of D",
+            "The share of data and samples that D classifies correctly during training, with dropout. 1/2 is chance; "
+            "near 1, D rejects every sample and G learns little (section 3).",
             x,
             [Line("accuracy of D", "d", column(records, "d_accuracy"))],
             [HALF],
@@ -98,9 +100,9 @@ def training_charts(records: Sequence[Mapping[str, Any]], objective: str) -> lis
         ),
         Chart(
             "gradients",
-            "How hard each player is pulled",
-            "The length of a player's whole gradient in the last iteration of Algorithm 1 in each epoch, on a "
-            "logarithmic scale: a steady rise warns of divergence, and a G sinking towards 0 has stopped learning.",
+            "The gradient norms",
+            "The norm of a player's gradient in the last iteration of Algorithm 1 in each epoch, on a logarithmic "
+            "scale. A steady rise is a sign of divergence; if G's norm goes to 0, G has stopped learning.",
             x,
             [
                 Line("D", "d", column(records, "discriminator_gradient_norm")),
@@ -111,7 +113,7 @@ def training_charts(records: Sequence[Mapping[str, Any]], objective: str) -> lis
         Chart(
             "rates",
             "Learning rates",
-            "The factor on each update of Algorithm 1, as the schedule left it at the end of the epoch.",
+            "The factor of each update of Algorithm 1, at the end of the epoch.",
             x,
             _both_players(column(records, "discriminator_lr"), column(records, "generator_lr")),
             limits=(0, None),
@@ -119,7 +121,7 @@ def training_charts(records: Sequence[Mapping[str, Any]], objective: str) -> lis
         Chart(
             "momentum",
             "Momentum",
-            "How much of the last update is carried into the next one, the rule that the caption of Algorithm 1 names.",
+            "The share of the last update that is added to the next one, the rule in the caption of Algorithm 1.",
             x,
             [Line("momentum", "value", momentum)],
             limits=(0, 1),
@@ -129,7 +131,7 @@ def training_charts(records: Sequence[Mapping[str, Any]], objective: str) -> lis
 
 
 def _validation_chart(records: Sequence[Mapping[str, Any]]) -> list[Chart]:
-    """The log-likelihood of validation images, at the epochs that were judged by it; none if none was."""
+    """Return the chart of the validation log-likelihood; an empty list if it was never computed."""
     likelihood = column(records, "validation_log_likelihood")
     judged = np.isfinite(likelihood)
     if not judged.any():
@@ -137,9 +139,9 @@ def _validation_chart(records: Sequence[Mapping[str, Any]]) -> list[Chart]:
     return [
         Chart(
             "validation",
-            "How likely validation images are",
-            "Their mean log-likelihood in nats under a Gaussian Parzen window on samples, the measure of table 1: the "
-            "higher the better, with a high variance. The best epoch's networks are in checkpoints/best.safetensors.",
+            "The likelihood of validation images",
+            "Their mean log-likelihood in nats under a Gaussian Parzen window on samples, the measure of table 1: "
+            "higher is better, with a high variance. The best epoch's networks are in checkpoints/best.safetensors.",
             column(records, "epoch")[judged],
             [Line("validation images", "value", likelihood[judged])],
         )
@@ -147,14 +149,15 @@ def _validation_chart(records: Sequence[Mapping[str, Any]]) -> list[Chart]:
 
 
 def generator_level(objective: str) -> Reference:
-    """G's loss where D answers 1/2: E log(1 - 1/2), or -E log 1/2."""
-    if objective == "minimax":
-        return Reference("log-2", f"−log 2 = −{LOG_2:.3f}", "g", -LOG_2)
-    return Reference("log-2", f"log 2 = {LOG_2:.3f}", "g", LOG_2)
+    """Return the level of G's loss at the equilibrium, where each logit of D is 0."""
+    level = generator_loss(Tensor(np.zeros(1)), objective).item()
+    sign, size = "−" if level < 0 else "", f"{abs(level):.3f}"
+    label = f"{sign}log 2 = {sign}{size}" if math.isclose(abs(level), LOG_2) else sign + size
+    return Reference("log-2", label, "g", level)
 
 
 def _both_players(d: NDArray[np.float64], g: NDArray[np.float64]) -> list[Line]:
-    if np.array_equal(d, g, equal_nan=True):  # two lines in one place would look like one player's
+    if np.array_equal(d, g, equal_nan=True):  # one of two equal lines would be hidden
         return [Line("D and G", "value", d)]
     return [Line("D", "d", d), Line("G", "g", g)]
 

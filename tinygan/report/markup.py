@@ -1,4 +1,4 @@
-"""Pieces of HTML. Whatever came from a file goes through `text`, so nothing in a run folder can become markup."""
+"""Pieces of HTML. All text from a file passes through `text`, so nothing in a run folder can become markup."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import html
 import re
 from collections.abc import Sequence
 
-# HTML has no place for these, not even as references.
+# Characters that HTML does not allow, not even as references.
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 def text(value: object) -> str:
-    r"""Turn any value into text that is safe between tags and inside quoted attributes.
+    r"""Return a value as text that is safe between tags and in quoted attributes.
 
     Examples
     --------
@@ -23,7 +23,7 @@ def text(value: object) -> str:
 
 
 def table(rows: Sequence[Sequence[str]], header: Sequence[str] = (), numbers: bool = False) -> str:
-    r"""Lay markup out in a table, which scrolls by itself where the page is too narrow for it.
+    r"""Return a table of markup, which scrolls if the page is too narrow.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ def table(rows: Sequence[Sequence[str]], header: Sequence[str] = (), numbers: bo
 
 
 def picture(png: bytes, width: int, height: int, description: str) -> str:
-    """Put a PNG file into the page.
+    """Return an image element that contains a PNG file.
 
     Examples
     --------

@@ -1,7 +1,7 @@
-"""``report.html``: a training run on one page that needs neither network nor anything beside it.
+"""``report.html``: a training run on one page that needs no other file and no network.
 
-Everything is inside the file: sample sheets as data, curves as SVG, the style sheet. It runs no script, and its
-Content-Security-Policy lets it fetch nothing. The same run folder gives the same bytes.
+The file contains the sample sheets as data, the curves as SVG, and the style sheet. It has no script, and its
+Content-Security-Policy forbids it to load anything. The same run folder gives the same bytes.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Records = Sequence[Mapping[str, Any]]
 
 
 def write_report(run: RunFolder) -> Path:
-    """Write ``report.html`` into a run folder, however far the run has got.
+    """Write ``report.html`` into a run folder, of a finished or unfinished run.
 
     Parameters
     ----------
@@ -44,9 +44,9 @@ def write_report(run: RunFolder) -> Path:
     Raises
     ------
     ConfigError
-        ``config.toml`` is no experiment.
+        ``config.toml`` is not an experiment.
     RunError
-        Another file of the run cannot be read, or the report cannot be written; an earlier report is untouched.
+        Another file of the run cannot be read, or the report cannot be written; an earlier report is unchanged.
 
     Examples
     --------
@@ -99,15 +99,15 @@ def _state(records: Records, config: ExperimentConfig) -> str:
     for record in records:
         if any(record.get(key, 0) is None for key in ("discriminator_loss", "generator_loss")):
             return (
-                f"In epoch {record['epoch']} a loss stopped being a number: the training broke there, and what came "
-                "after it means nothing."
+                f"In epoch {record['epoch']} a loss became infinite or nan: the training failed there, and the later "
+                "epochs have no meaning."
             )
     accuracy = column(records[-1:], "d_accuracy")[0]
     if math.isnan(accuracy):
-        return f"{after} nothing is recorded of how well D tells data from samples."
+        return f"{after} no accuracy of D is recorded."
     return (
-        f"{after}, D tells data from samples {100 * accuracy:.0f}&nbsp;% of the time; at the equilibrium of the game "
-        "it would be 50&nbsp;%, a coin toss."
+        f"{after}, D classifies {100 * accuracy:.0f}&nbsp;% of data and samples correctly. At the equilibrium of the "
+        "game it would be 50&nbsp;%, pure chance."
     )
 
 
@@ -127,7 +127,7 @@ def _newest(album: Album, config: ExperimentConfig) -> str:
 def _evolution(album: Album, config: ExperimentConfig) -> str:
     parts = []
     if album.sheets:
-        parts.append(f"<p>{_reading(config)} A click or a tap enlarges a sheet.</p>")
+        parts.append(f"<p>{_reading(config)} Click or tap a sheet to enlarge it.</p>")
         figures = "\n".join(
             f'<figure id="epoch-{sheet.epoch}">\n<a href="#epoch-{sheet.epoch}">{_picture(sheet, config)}</a>\n'
             f"<figcaption>{_when(sheet.epoch)}</figcaption>\n</figure>"
@@ -137,25 +137,25 @@ def _evolution(album: Album, config: ExperimentConfig) -> str:
     else:
         parts.append("<p>No samples have been drawn yet.</p>")
     if album.damaged:
-        parts.append(f"<p>Left out, because they are no whole PNG files: {_file_names(album.damaged)}.</p>")
+        parts.append(f"<p>Left out, because they are damaged or not PNG files: {_file_names(album.damaged)}.</p>")
     if album.too_large:
-        parts.append(f"<p>Too large for this page, see the folder samples: {_file_names(album.too_large)}.</p>")
+        parts.append(f"<p>Too large for this page; see the folder samples: {_file_names(album.too_large)}.</p>")
     return "\n".join(parts)
 
 
 def _smooth(config: ExperimentConfig) -> str:
-    """Name the class of pictures that are drawings: their pixels mean nothing."""
+    """Return the CSS class of drawings, which the browser may smooth."""
     return " drawing" if config.data.is_line else ""
 
 
 def _reading(config: ExperimentConfig) -> str:
-    """Say how to read a sheet."""
+    """Return an explanation of the sheets."""
     if config.data.is_line:
         return (
-            "Green, the histogram of what G makes of the same noise each time; dotted, the density of the data; dashed "
-            "blue, what D answers at x, at the equilibrium 1/2 everywhere."
+            "Green: the histogram of G(z), always for the same noise z. Dotted: the density of the data. Dashed blue: "
+            "D(x), which is 1/2 everywhere at the equilibrium."
         )
-    return "One place on the sheets always shows what G makes of the same noise z, so what changes there is G."
+    return "The same position on every sheet shows G(z) for the same noise z, so each difference is a change of G."
 
 
 def _picture(sheet: Sheet, config: ExperimentConfig) -> str:
@@ -200,7 +200,7 @@ def _chart(chart: Chart) -> str:
 
 
 def _described(chart: Chart) -> str:
-    """Say what a chart shows to somebody who cannot see it."""
+    """Return a description of a chart for a screen reader."""
     parts = [f"{chart.title}, by epoch from {chart.x[0]:.0f} to {chart.x[-1]:.0f}"]
     for line in chart.lines:
         finite = line.y[np.isfinite(line.y)]
@@ -233,8 +233,8 @@ def _numbers(records: Records, config: ExperimentConfig) -> str:
         "momentum": ("momentum", ""),
     }
     epoch = last.pop("epoch")
-    last.pop("value_at_equilibrium", None)  # has its place in the last column
-    if last.get("momentum", 0) is None:  # as under Adam, which has none
+    last.pop("value_at_equilibrium", None)  # it is in the last column
+    if last.get("momentum", 0) is None:  # as with Adam
         del last["momentum"]
     rows = [(what, _shown(last.pop(key)), level) for key, (what, level) in named.items() if key in last]
     rows += [(f"<code>{text(key)}</code>", _shown(value), "") for key, value in last.items()]
@@ -257,12 +257,12 @@ def _again(config: ExperimentConfig, environment: Mapping[str, Any]) -> str:
     options = recorded_options(environment)
     data = ""
     if config.data.needs_files and "--data" not in options:
-        data = " If the data set is in a folder of yours, add <code>--data</code>."
+        data = " If the data set is in your own folder, add <code>--data</code>."
     train = command("train", "config.toml", "--out", "../again", *options)
     return (
         f"<p>In the folder of this report:</p>\n<pre>{text(train)}</pre>\n"
         f"<p>The seed, {config.seed}, is in the configuration. On the same kind of machine, with the same versions and "
-        f"number of threads, <code>metrics.jsonl</code> comes out the same to the last byte.{data}</p>"
+        f"number of threads, <code>metrics.jsonl</code> will have the same bytes.{data}</p>"
     )
 
 
@@ -277,7 +277,7 @@ def _listed(value: object) -> str:
 
 
 def _shown(value: object) -> str:
-    if value is None:  # how a record writes nan and the infinities
+    if value is None:  # a record has null for nan and infinity
         return "not a number"
     return f"{value:.4g}".replace("-", "−") if isinstance(value, float) else text(value)
 

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from tinygan.errors import TinyganError
+from tinygan.errors import RunError, TinyganError
 from tinygan.runs.atomic import BINARY
 
 # Windows has neither; there, a link needs a privilege, and there are no FIFOs in folders.
@@ -51,16 +51,16 @@ def open_to_write(path: str | os.PathLike[str], *, create: bool = False) -> int:
         descriptor = os.open(path, flags, 0o666)
     except OSError as error:
         if os.path.islink(path):
-            raise OSError(errno.ELOOP, LINK, str(path)) from error
+            raise RunError(errno.ELOOP, LINK, str(path)) from error
         if error.errno in (errno.EISDIR, errno.ENXIO):
-            raise OSError(error.errno, NO_FILE, str(path)) from error
+            raise RunError(error.errno, NO_FILE, str(path)) from error
         raise
     try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
-            raise OSError(errno.EINVAL, NO_FILE, str(path))
+            raise RunError(errno.EINVAL, NO_FILE, str(path))
         if status.st_nlink > 1:
-            raise OSError(errno.EMLINK, HARD_LINK, str(path))
+            raise RunError(errno.EMLINK, HARD_LINK, str(path))
     except BaseException:
         os.close(descriptor)
         raise
@@ -89,9 +89,9 @@ def refused(error: type[TinyganError], what: str, advice: str) -> Iterator[None]
     """
     try:
         yield
-    except TinyganError:
-        raise  # some of them are an OSError, too
     except OSError as refusal:
+        if isinstance(refusal, RunError) and refusal.errno is None:
+            raise  # it says already what to do
         raise error(f"{what}: {refusal.strerror or refusal}; {advice}") from refusal
 
 
@@ -117,7 +117,7 @@ def opened_to_read(path: str | os.PathLike[str]) -> Iterator[tuple[BinaryIO, int
     try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
-            raise OSError(errno.EINVAL, NO_FILE, str(path))
+            raise RunError(errno.EINVAL, NO_FILE, str(path))
         with open(descriptor, "rb", closefd=False) as file:
             yield file, status.st_size
     finally:
@@ -143,11 +143,11 @@ def read_plain(path: str | os.PathLike[str], at_most: int | None = None) -> byte
     >>> read_plain(os.devnull)
     Traceback (most recent call last):
     ...
-    OSError: [Errno 22] it is no plain file but a folder, a pipe or a device: move it away: '/dev/null'
+    tinygan.errors.RunError: [Errno 22] it is no plain file but a folder, a pipe or a device: move it away: '/dev/null'
     """
     with opened_to_read(path) as (file, size):
         if at_most is not None and size > at_most:
-            raise OSError(errno.EFBIG, f"it has {size} bytes; expected at most {at_most}", str(path))
+            raise RunError(errno.EFBIG, f"it has {size} bytes; expected at most {at_most}", str(path))
         return file.read(size)
 
 

@@ -1,17 +1,19 @@
-"""For those who test operations of their own: hypothesis strategies, and a factory of whole tests.
+"""Tools to test your own operations: hypothesis strategies, and a function that makes a class of tests.
 
-`strategies` draws arrays, tensors, shapes that broadcast, axes and indices. `operation_test` makes, out of one call, a
-class of tests of an operation for pytest::
+`strategies` draws arrays, tensors, shapes that broadcast, axes and indices. `operation_test` makes a class of tests of
+an operation for pytest::
 
     TestExp = operation_test(F.exp, np.exp, elementwise(1, low=-20, high=20))
 
-Needs hypothesis (``pip install hypothesis``).
+The package needs hypothesis (``pip install hypothesis``).
 """
+
+from tinygan.errors import MissingPackageError
 
 try:
     import hypothesis  # noqa: F401
 except ImportError as error:
-    raise ImportError(
+    raise MissingPackageError(
         "tinygan.testing draws its examples with hypothesis, which is not installed; "
         "install it with: pip install hypothesis"
     ) from error

@@ -1,4 +1,4 @@
-"""Calls of an operation: the arrays it is differentiated by, and its other arguments."""
+"""Calls of an operation: the arrays with respect to which it is differentiated, and its other arguments."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tinygan.testing.strategies import arrays, axes, broadcastable_arrays, shape
 
 @dataclass(frozen=True)
 class Call:
-    """``operation(*arrays, **options)``, where `arrays` become tensors.
+    """A call ``operation(*arrays, **options)``; the arrays become tensors.
 
     Examples
     --------
@@ -28,15 +28,15 @@ class Call:
 
 @dataclass(frozen=True)
 class Calls:
-    """Which calls to test.
+    """The calls to test.
 
     Attributes
     ----------
     strategy : strategy of Call
     examples : tuple of Call
-        Tried every time, before anything that is drawn.
+        Always tested, before the calls that are drawn.
     elementwise : int
-        For an operation on elements, the number of its operands, each of which may also be a number; else 0.
+        For an elementwise operation, the number of its operands, each of which may also be a number; otherwise 0.
     """
 
     strategy: st.SearchStrategy[Call]
@@ -45,7 +45,7 @@ class Calls:
 
 
 def call(*inputs: Any, **options: Any) -> Calls:
-    """Test calls of arrays and options, each of them a strategy or a constant.
+    """Test calls with arrays and options; each is a strategy or a constant.
 
     Examples
     --------
@@ -64,7 +64,7 @@ def _strategy(value: Any) -> st.SearchStrategy[Any]:
 def elementwise(count: int = 1, low: float = -10.0, high: float = 10.0, **options: Any) -> Calls:
     """Test a function of `count` operands that broadcast, with elements between `low` and `high`.
 
-    Scalars, empty arrays and arrays of one element are tried every time.
+    Scalars, empty arrays and arrays of one element are always tested.
 
     Examples
     --------
@@ -89,9 +89,9 @@ def reductions(low: float = -10.0, high: float = 10.0, empty: bool = True, **opt
     ----------
     low, high : float
     empty : bool
-        False for a reduction that is not defined for no elements, such as a maximum.
+        False for a reduction that is not defined for empty arrays, such as a maximum.
     options
-        Of `tinygan.testing.arrays`, such as ``distinct``.
+        Options of `tinygan.testing.arrays`, such as ``distinct``.
 
     Examples
     --------
@@ -104,7 +104,7 @@ def reductions(low: float = -10.0, high: float = 10.0, empty: bool = True, **opt
         return chosen.map(lambda drawn: Call((array,), drawn))
 
     drawn = arrays(shapes(min_side=0 if empty else 1), low=low, high=high, **options).flatmap(with_axes)
-    examples = [Call((np.array(low),)), Call((np.full((2, 3), high),), {"axis": (-1, 0)})]  # the second one all ties
+    examples = [Call((np.array(low),)), Call((np.full((2, 3), high),), {"axis": (-1, 0)})]  # the second: all tie
     if empty:
         examples.append(Call((np.zeros((2, 0)),), {"axis": 1, "keepdims": True}))
     return Calls(drawn, tuple(examples))

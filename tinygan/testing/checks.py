@@ -1,4 +1,4 @@
-"""The checks that `operation_test` is made of: each looks at one call of an operation and raises AssertionError."""
+"""The checks of `operation_test`: each tests one call of an operation and raises AssertionError."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Arrange = Callable[[np.ndarray], np.ndarray]
 
 @dataclass(frozen=True)
 class Subject:
-    """What is tested, and how strictly: see `operation_test`."""
+    """The operation under test, with its options: see `operation_test`."""
 
     operation: Callable[..., tg.Tensor]
     reference: Callable[..., Any]
@@ -28,23 +28,23 @@ class Subject:
 
     @property
     def name(self) -> str:
-        """What to call the operation."""
+        """The name of the operation."""
         return getattr(self.operation, "__name__", type(self.operation).__name__)
 
     def call(self, inputs: list[Any], one: Call) -> tg.Tensor:
-        """Call the operation, in silence."""
+        """Call the operation, without warnings."""
         with np.errstate(all="ignore"):
             return self.operation(*inputs, **one.options)
 
     def expect(self, arrays: Any, one: Call, dtype: Any = np.float64) -> np.ndarray:
-        """Call the reference, in silence."""
+        """Call the reference, without warnings."""
         with np.errstate(all="ignore"):
             return np.asarray(self.reference(*arrays, **one.options), dtype=dtype)
 
     def differentiate(
         self, one: Call, dtype: Any, arrange: Arrange = np.copy
     ) -> tuple[list[tg.Tensor], tg.Tensor, tg.Tensor, list[np.ndarray]]:
-        """Return inputs, result, upstream gradient and gradients, with what goes in arranged in memory in some way."""
+        """Return inputs, result, upstream gradient and gradients; `arrange` sets the memory layout of what goes in."""
         inputs = tensors_of(one, dtype, arrange)
         result = self.call(inputs, one)
         upstream = upstream_of(result, arrange)
@@ -54,7 +54,7 @@ class Subject:
         return inputs, result, upstream, gradients
 
     def gradcheck(self, one: Call, order: int) -> None:
-        """Compare gradients with differences of values."""
+        """Compare gradients with numerical derivatives."""
 
         def with_options(*inputs: tg.Tensor) -> tg.Tensor:
             return self.operation(*inputs, **one.options)
@@ -64,12 +64,12 @@ class Subject:
 
 
 def tensors_of(one: Call, dtype: Any, arrange: Arrange = np.copy) -> list[Any]:
-    """Return the arrays of a call as tensors of their own that require a gradient."""
+    """Return the arrays of a call as new tensors that require a gradient."""
     return [tg.Tensor(arrange(array.astype(dtype)), requires_grad=True) for array in one.arrays]
 
 
 def upstream_of(result: tg.Tensor, arrange: Arrange = np.copy) -> tg.Tensor:
-    """Return an upstream gradient of both signs, no two numbers equal; a tensor, since of an array a copy is made."""
+    """Return an upstream gradient of different numbers of both signs; a tensor, because an array would be copied."""
     numbers = np.cos(1 + 2 * np.arange(result.size)).reshape(result.shape)
     return tg.Tensor(arrange(numbers.astype(result.dtype)))
 
@@ -78,7 +78,7 @@ def upstream_of(result: tg.Tensor, arrange: Arrange = np.copy) -> tg.Tensor:
 
 
 def check_values(subject: Subject, one: Call) -> None:
-    """The value, shape and dtype of the reference."""
+    """Compare value, shape and dtype with the reference."""
     result = subject.call(tensors_of(one, np.float64), one)
     assert isinstance(result, tg.Tensor), f"expected a tensor, got {type(result).__name__}"
     expected = subject.expect(one.arrays, one)
@@ -88,7 +88,7 @@ def check_values(subject: Subject, one: Call) -> None:
 
 
 def check_float32(subject: Subject, one: Call) -> None:
-    """float32 in, float32 out, forward and backward, with the values of float64."""
+    """Check that float32 inputs give float32 results and gradients, with the values of float64."""
     inputs, result, _, gradients = subject.differentiate(one, np.float32)
     assert result.dtype == np.float32, f"float32 in, {result.dtype} out"
     rtol = max(subject.rtol, 1e-5)
@@ -101,7 +101,7 @@ def check_float32(subject: Subject, one: Call) -> None:
 
 
 def check_numbers(subject: Subject, one: Call) -> None:
-    """An operand that is a number of Python or NumPy does not promote the others."""
+    """Check that an operand that is a Python or NumPy number does not promote the others."""
     kinds: tuple[Callable[[float], Any], ...] = (float, np.float64, np.array)
     for position, kind in itertools.product(range(len(one.arrays)), kinds):
         number = float(one.arrays[position].reshape(-1)[:1].sum())
@@ -115,7 +115,7 @@ def check_numbers(subject: Subject, one: Call) -> None:
 
 
 def check_edge_values(subject: Subject, one: Call) -> None:
-    """The values of the reference at 0, -0, 1, 1000, infinities and nan, every operand with every other."""
+    """Compare with the reference at 0, -0, 1, 1000, infinities and nan, in all combinations of the operands."""
     grids = np.meshgrid(*[np.array(EDGE_VALUES)] * len(one.arrays))
     at_edges = Call(tuple(grid.ravel() for grid in grids), one.options)
     for dtype in (np.float64, np.float32):
@@ -129,12 +129,12 @@ def check_edge_values(subject: Subject, one: Call) -> None:
 
 
 def check_gradient(subject: Subject, one: Call) -> None:
-    """The gradient is that of the values."""
+    """Compare the gradient with numerical derivatives."""
     subject.gradcheck(one, order=1)
 
 
 def check_constants(subject: Subject, one: Call) -> None:
-    """When some operands are constants, the others have the gradients that they have when none is."""
+    """Check that the gradients of the other operands do not change if one operand is a constant."""
     _, _, upstream, gradients = subject.differentiate(one, np.float64)
     for constant in range(len(one.arrays) if len(one.arrays) > 1 else 0):
         inputs = tensors_of(one, np.float64)
@@ -142,14 +142,15 @@ def check_constants(subject: Subject, one: Call) -> None:
         result = subject.call(inputs, one)
         with np.errstate(all="ignore"):
             result.backward(upstream)
-        assert inputs[constant].grad is None, f"a gradient reached input {constant}, which is a constant"
+        reached = inputs[constant].grad is not None
+        assert not reached, f"a gradient reached input {constant}, which is a constant"
         for position, gradient in enumerate(gradients):
             if position != constant:
                 assert_close(inputs[position].grad.data, gradient, 1e-12, 1e-12)
 
 
 def check_second_order(subject: Subject, one: Call) -> None:
-    """So is the gradient of the gradient."""
+    """Compare the gradient of the gradient with numerical derivatives."""
     subject.gradcheck(one, order=2)
 
 
@@ -157,7 +158,7 @@ def check_second_order(subject: Subject, one: Call) -> None:
 
 
 def check_nothing_is_changed(subject: Subject, one: Call) -> None:
-    """Neither pass changes inputs; the backward pass changes neither the result nor its upstream gradient."""
+    """Check that no pass changes an input, and that the backward pass changes no result or upstream gradient."""
     inputs = tensors_of(one, np.float64)
     before = [tensor.data.tobytes() for tensor in inputs]
     result = subject.call(inputs, one)
@@ -172,7 +173,7 @@ def check_nothing_is_changed(subject: Subject, one: Call) -> None:
 
 
 def check_memory(subject: Subject, one: Call) -> None:
-    """Gradients share memory with nothing, and the result with no input, unless it may be a view."""
+    """Check that gradients share no memory, and that the result shares none with an input unless it may be a view."""
     inputs, result, upstream, gradients = subject.differentiate(one, np.float64)
     arrays = {"the upstream gradient": upstream.data, "the result": result.data}
     arrays |= {f"input {position}": tensor.data for position, tensor in enumerate(inputs)}
@@ -187,7 +188,7 @@ def check_memory(subject: Subject, one: Call) -> None:
 
 
 def check_layout(subject: Subject, one: Call) -> None:
-    """Inputs and upstream gradients in Fortran order, strided or reversed give what contiguous ones give."""
+    """Check that Fortran order, strides and negative strides of inputs and upstream gradients do not matter."""
     _, result, _, gradients = subject.differentiate(one, np.float64)
     for arrange in (_fortran, _strided, _reversed):
         _, again, _, others = subject.differentiate(one, np.float64, arrange)
@@ -216,6 +217,6 @@ def _reversed(array: np.ndarray) -> np.ndarray:
 
 
 def assert_close(got: Any, expected: np.ndarray, rtol: float, atol: float, floor: float = 0.0) -> None:
-    """Compare relative to each element; by `atol` relative to the largest; and, by `floor`, absolutely."""
+    """Compare arrays: `rtol` is relative to each element, `atol` to the largest element, `floor` is absolute."""
     largest = float(np.max(np.abs(expected), initial=0, where=np.isfinite(expected)))
     np.testing.assert_allclose(got, expected, rtol=rtol, atol=atol * largest + floor)

@@ -1,4 +1,4 @@
-"""`operation_test`: everything that one wants to know of an operation, as a class of tests for pytest."""
+"""`operation_test`: it makes a class of all tests of an operation for pytest."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ def operation_test(
 ) -> type:
     """Make a class of tests of an operation; assign it to a name that begins with ``Test``.
 
-    The tests compare values with a reference and gradients, also of second order and in float32, with differences of
-    values. They make sure that shapes and dtypes are what they should be, that numbers of Python and NumPy do not
-    promote, that nothing is changed and no memory shared, that the layout in memory does not matter, and that 0, -0,
-    1000, infinities and nan give what the reference gives.
+    The tests compare values with a reference, and gradients (also of second order and in float32) with numerical
+    derivatives. They check that shapes and dtypes are right, that Python and NumPy numbers do not promote, that no
+    array is changed and no memory shared, that the memory layout does not matter, and that 0, -0, 1000, infinities and
+    nan give the results of the reference.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ def operation_test(
     reference : callable
         The same function of NumPy arrays.
     calls : Calls
-        What to call them with: `elementwise`, `reductions` and `call` make these.
+        The calls to test: made by `elementwise`, `reductions` or `call`.
     rtol : float
         Relative tolerance of values in float64; in float32 it is at least 1e-5.
     view : bool
@@ -50,13 +50,13 @@ def operation_test(
     edge_values : bool
         Compare an elementwise operation at `EDGE_VALUES`.
     gradcheck_options : dict, optional
-        For `tinygan.gradcheck`.
+        Options of `tinygan.gradcheck`.
 
     Returns
     -------
     type
-        With methods ``test_values``, ``test_float32``, ``test_gradient``, ``test_second_order``,
-        ``test_nothing_is_changed``, ``test_memory``, ``test_layout`` and, with several operands, ``test_constants``;
+        A class with the methods ``test_values``, ``test_float32``, ``test_gradient``, ``test_second_order``,
+        ``test_nothing_is_changed``, ``test_memory``, ``test_layout`` and, for several operands, ``test_constants``;
         for an elementwise operation also ``test_edge_values`` and ``test_numbers``.
 
     Examples
@@ -87,7 +87,7 @@ def operation_test(
 
 
 def _drawn(check: Check, subject: Subject, calls: Calls, share: int = 1) -> Callable[[Any], None]:
-    """Make a method that runs a check on the examples, and on 1 / `share` of the usual number of drawn calls."""
+    """Make a method that runs a check on the examples, and on 1 / `share` of the default number of drawn calls."""
 
     def test(self: Any, one: Call) -> None:
         check(subject, one)

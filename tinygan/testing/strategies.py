@@ -1,6 +1,6 @@
-"""Hypothesis strategies: what to feed to a differentiable function.
+"""Hypothesis strategies: arguments for differentiable functions.
 
-Numbers are drawn so that float32 holds them exactly, and a test in float32 and one in float64 are about the same point.
+All numbers drawn are exact in float32, so tests in float32 and in float64 use the same point.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ import tinygan as tg
 from tinygan.backend import Shape
 
 EDGE_VALUES = (0.0, -0.0, 1.0, -1.0, 1000.0, -1000.0, float("inf"), float("-inf"), float("nan"))
-"""Where functions tend to break."""
+"""Values at which functions often fail."""
 
 
 def shapes(
     min_dims: int = 0, max_dims: int = 3, min_side: int = 0, max_side: int = 3
 ) -> st.SearchStrategy[Shape]:
-    """Draw shapes, of 0-d and of empty arrays too.
+    """Draw shapes, also of 0-d and empty arrays.
 
     Examples
     --------
@@ -46,11 +46,11 @@ def arrays(
     shape : shape or strategy of shapes, optional
         By default `shapes`.
     low, high : float or None
-        Between which numbers lie; None leaves that end open, up to 1e30.
+        Limits of the numbers; None stands for -1e30 or 1e30.
     dtype : dtype
     distinct : float
-        If positive, no ties: elements are at least so far from each other. They then lie between `low` and `high` only
-        if there is room.
+        If positive, the least distance of two elements, so that there are no ties. If there is not enough room,
+        elements may then exceed `high`.
 
     Returns
     -------
@@ -72,7 +72,7 @@ def arrays(
 
 
 def _numbers(low: float, high: float) -> st.SearchStrategy[float]:
-    """Draw numbers that float32 holds, among them 0 and, often, round ones, so that ties come about."""
+    """Draw numbers that are exact in float32, with 0 and many round numbers, so that there are ties."""
     first, last = np.float32(low), np.float32(high)
     if float(first) < low:
         first = np.nextafter(first, np.float32(np.inf))
@@ -88,7 +88,7 @@ def _shape_strategy(shape: Shape | int | st.SearchStrategy[Shape]) -> st.SearchS
 
 
 def _distinct(shape: Shape, start: float, gap: float, dtype: Any) -> st.SearchStrategy[np.ndarray]:
-    """Place elements on every third half of `gap`, push each by up to half a `gap`, and shuffle them."""
+    """Place elements at distances of 1.5 `gap`, move each by up to half a `gap`, and shuffle them."""
     size = int(np.prod(shape))
     pushes = hnp.arrays(np.float64, size, elements=_numbers(0, gap / 2))
 
@@ -112,7 +112,7 @@ def edge_arrays(shape: Shape | st.SearchStrategy[Shape] | None = None, dtype: An
 
 
 def tensors(*args: Any, requires_grad: bool = True, **options: Any) -> st.SearchStrategy[tg.Tensor]:
-    """Draw tensors of what `arrays` draws.
+    """Draw tensors that hold the arrays of `arrays`.
 
     Examples
     --------
@@ -169,7 +169,7 @@ def single_axes(ndim: int) -> st.SearchStrategy[int]:
 
 
 def axes(ndim: int) -> st.SearchStrategy[int | tuple[int, ...] | None]:
-    """Draw what a reduction takes for `axis`: None, an axis, or a tuple of different ones (or of none).
+    """Draw an `axis` for a reduction: None, an axis, or a tuple of different axes, which may be empty.
 
     Examples
     --------
@@ -184,10 +184,10 @@ def axes(ndim: int) -> st.SearchStrategy[int | tuple[int, ...] | None]:
 
 
 def indices(shape: Shape, advanced: bool = True) -> st.SearchStrategy[Any]:
-    """Draw what can stand between the brackets of an array of `shape`.
+    """Draw an index for an array of `shape`.
 
-    Integers of both signs, slices with steps of both signs, ``...`` and None; if `advanced`, also integer arrays that
-    name elements twice, and boolean masks.
+    An index has integers of both signs, slices with steps of both signs, ``...`` and None. With `advanced`, it may also
+    be a boolean mask, or an integer array with repeated elements.
 
     Examples
     --------

@@ -1,7 +1,7 @@
 """Section 4 of the paper in numbers: the best discriminator, the criterion C(G), and the game in function space.
 
-Everything here is float64 and computed on the distributions themselves: exact sums over masses, quadrature over
-densities. No network and no sample is involved. Equation numbers are those of Goodfellow et al. (2014).
+Everything is computed in float64 from the distributions: sums over masses, quadrature over densities. No network and
+no sample is involved. Equation numbers are those of Goodfellow et al. (2014).
 """
 
 from tinygan.theory.divergences import js_divergence, kl_divergence

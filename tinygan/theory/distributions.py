@@ -1,8 +1,7 @@
 """Reading one distribution: a list of masses, or a density on the real line.
 
-Whatever the caller has is turned into one of two things, `Masses` or `Density`, or refused in words. Both can say
-the logarithm of p as well as p: far out in the tails of a Gaussian p itself is rounded to 0, and a ratio of two such
-densities can then only be had from the logarithms.
+An argument is turned into `Masses` or `Density`, or refused. A density is represented by log p: in the tails of a
+Gaussian p is rounded to 0, and the ratio of two such densities can then be computed only from their logarithms.
 """
 
 from __future__ import annotations
@@ -22,14 +21,15 @@ from tinygan.theory.logarithms import log_density, support_of
 
 Floats = NDArray[np.float64]
 
-SUM_TOLERANCE = 1e-6  # masses rounded to float32 still pass; a forgotten factor does not
+SUM_TOLERANCE = 1e-6  # accepts masses rounded to float32, but not a forgotten factor
 
-_ANCHORS = (0.05, 0.5, 0.95)  # quantiles of a density of scipy.stats around which its integral is cut
+_ANCHORS = (0.05, 0.5, 0.95)  # the integral of a density of scipy.stats is cut at these quantiles
 
-LOG_SMALLEST = math.log(np.finfo(float).tiny)  # a number below has lost digits, or is rounded to 0
-FADED = -600.0  # a logarithm that is below this just before the density is 0: it came there by rounding
+LOG_SMALLEST = math.log(np.finfo(float).tiny)  # a smaller number has lost digits, or is rounded to 0
+FADED = -600.0  # if the logarithm is below this just before the density becomes 0, the 0 comes from rounding
 
-# Relative to an anchor: below the first, x has too few digits for the distance to it, below the second not all of them.
+# Distances relative to an anchor: below the first, x has too few digits for the distance; below the second, fewer than
+# all.
 _LEAST, _CLOSE = 2.0**-46, 2.0**-20
 
 
@@ -55,13 +55,13 @@ class Density:
     name : str
         Function and argument, for messages.
     log : callable
-        From an array of x to log p(x), -inf where p is 0 or rounded to 0.
+        It maps an array of x to log p(x), which is -inf where p is 0 or rounded to 0.
     support : (float, float)
         Outside of it p is 0.
     cuts : tuple of float
-        Where an integral over p should be cut in pieces, each easy by itself.
+        Points at which an integral over p should be cut into pieces.
     stated : bool
-        Whether p comes from scipy.stats: it has mass all over its support, also where it is rounded to 0.
+        Whether p comes from scipy.stats: then it has mass in its whole support, also where it is rounded to 0.
     """
 
     name: str
@@ -73,9 +73,9 @@ class Density:
     def near(self, anchor: Floats, distance: Floats) -> Floats:
         """Return log p(anchor + distance), also where that sum is rounded, even to the anchor itself.
 
-        Where a density grows to infinity, as a power of the distance to an end, much of its mass may be so close to the
-        end that x has few digits for the distance, or none. There log p is taken to be straight in the log of the
-        distance.
+        A density may grow to infinity as a power of the distance to an end. Then much of its mass may be so close to
+        the end that x has few digits for the distance, or no digit. There log p is extrapolated as a linear function of
+        the log of the distance.
         """
         size, side = abs(distance), np.sign(distance)
         least = _LEAST * abs(anchor)
@@ -93,29 +93,29 @@ class Density:
         return found
 
     def has(self, x: Any) -> Any:
-        """Return whether x is inside of the support."""
+        """Return whether x is in the support."""
         return (x >= self.support[0]) & (x <= self.support[1])
 
     def covers(self, other: Density) -> bool:
-        """Return whether the support holds that of another, but for the rounding of a sum loc + scale at its ends."""
+        """Return whether the support contains another support, up to the rounding of loc + scale at its ends."""
         (a, b), (c, d) = self.support, other.support
         slack = 4 * np.finfo(float).eps
         return bool((c >= a or a - c <= slack * abs(a)) and (d <= b or d - b <= slack * abs(b)))
 
 
 def fades(log: Callable[[float], float], zero: float, positive: float, scale: float, limit: float = FADED) -> bool:
-    """Return whether a function of x becomes 0 by rounding, between two x, and not by a jump or as a power.
+    """Return whether a function of x becomes 0 between two x by rounding, and not by a jump or as a power.
 
     Parameters
     ----------
     log : callable
         The logarithm of the function.
     zero, positive : float
-        Here it is -inf, and here it is not.
+        Points at which the logarithm is -inf, and at which it is not.
     scale : float
-        Steps of a millionth of this are small.
+        A millionth of this is a small step.
     limit : float
-        How small the function becomes only on the way to rounding.
+        If the logarithm is below this just before the 0, the 0 comes from rounding.
     """
     back = math.copysign(1e-6 * scale, positive - zero)
     for _ in range(60):
@@ -136,17 +136,17 @@ def read_distribution(name: str, given: Any, support: tuple[float, float], point
         Function and argument, for messages.
     given : array_like, Tensor, frozen scipy.stats distribution or callable
     support, points
-        Of a callable; see `tinygan.theory.value`.
+        Used for a callable; see `tinygan.theory.value`.
 
     Raises
     ------
     DistributionError
-        It is no distribution, or none of one dimension.
+        `given` is not a distribution of one variable.
     """
     if _is_discrete(given):
         raise DistributionError(
             f"{name} is a discrete distribution of scipy.stats; expected masses or a density; give its masses as an "
-            "array, as in dist.pmf(range(n)), over points that hold all of them"
+            "array, as in dist.pmf(range(n)), over all points that have mass"
         )
     if hasattr(given, "logpdf") and hasattr(given, "support"):
         return _from_scipy(name, given, points)
@@ -163,7 +163,7 @@ def read_distribution(name: str, given: Any, support: tuple[float, float], point
 
 
 def read_masses(name: str, given: Any) -> Masses:
-    """Turn an argument into masses, or say why it is none; see `read_distribution`."""
+    """Turn an argument into masses, or raise `DistributionError`; see `read_distribution`."""
     p = as_floats(name, given)
     if p.ndim != 1 or p.size == 0:
         raise DistributionError(
@@ -183,7 +183,7 @@ def read_masses(name: str, given: Any) -> Masses:
 
 
 def as_floats(name: str, given: Any) -> Floats:
-    """Return numbers as a new float64 array, or say why they are none."""
+    """Return numbers as a new float64 array; raise `DistributionError` if they are not real numbers."""
     if isinstance(given, Tensor):
         given = given.numpy()
     try:
@@ -204,11 +204,11 @@ def _is_discrete(given: Any) -> bool:
         return False
     if not hasattr(given, "logpdf"):
         return True
-    return bool(np.any(given.pmf(given.icdf(0.5)) > 0))  # the newer distributions have both, whatever they are
+    return bool(np.any(given.pmf(given.icdf(0.5)) > 0))  # SciPy's newer distributions have both methods
 
 
 def _from_scipy(name: str, given: Any, points: Sequence[float]) -> Density:
-    quantile = getattr(given, "ppf", None) or given.icdf  # scipy.stats calls it one or the other
+    quantile = getattr(given, "ppf", None) or given.icdf  # scipy.stats has two names for it
     try:
         low, high = support_of(given)
         cuts = [float(quantile(share)) for share in _ANCHORS]
@@ -219,10 +219,10 @@ def _from_scipy(name: str, given: Any, points: Sequence[float]) -> Density:
         ) from error
     if not low < high:
         raise DistributionError(
-            f"{name} has the support ({low:g}, {high:g}); scipy.stats says so of parameters out of range: correct them"
+            f"{name} has the support ({low:g}, {high:g}): its parameters are out of range for scipy.stats; correct them"
         )
     log = log_density(given) or given.logpdf
-    if not type(getattr(given, "dist", given)).__module__.startswith("scipy."):  # it may not work element by element
+    if not type(getattr(given, "dist", given)).__module__.startswith("scipy."):  # it may not be elementwise
         log = partial(apply, name, log)
     elif not _keeps_logarithms(log, (low, high), cuts):
         log = partial(_trusted, log)
@@ -230,7 +230,7 @@ def _from_scipy(name: str, given: Any, points: Sequence[float]) -> Density:
 
 
 def _keeps_logarithms(log: Callable[[Any], Any], support: tuple[float, float], cuts: list[float]) -> bool:
-    """Return whether a density of scipy.stats has a formula for its logarithm, which may then be very low."""
+    """Return whether scipy.stats has a formula for the logarithm of a density: then it reaches very low values."""
     spread = cuts[2] - cuts[0]
     x = [cuts[0] - spread * np.geomspace(1e-3, 1e12, 200), cuts[2] + spread * np.geomspace(1e-3, 1e12, 200)]
     x += [end + sign * spread * np.geomspace(1e-290, 1, 99) for end, sign in zip(support, (1, -1), strict=True)]
@@ -240,7 +240,7 @@ def _keeps_logarithms(log: Callable[[Any], Any], support: tuple[float, float], c
 
 
 def _trusted(log: Callable[[Any], Any], x: Any) -> Any:
-    """Return log p, and -inf where p is so small that it has lost digits."""
+    """Return log p; -inf where p is so small that it has lost digits."""
     found = np.asarray(log(x))
     return np.where(found < LOG_SMALLEST, -np.inf, found)
 
@@ -251,9 +251,9 @@ def _from_function(name: str, given: Any, support: tuple[float, float], points: 
     def number(x: float) -> Any:
         try:
             return given(x)
-        except OverflowError:  # as of math.exp(800): so far out a density is 0, and its integral says if it was not
+        except OverflowError:  # such as math.exp(800): the density is taken as 0, and its integral is checked
             return 0.0
-        except ZeroDivisionError:  # a single point at which it is infinite
+        except ZeroDivisionError:  # the density is infinite at this point
             return math.inf
 
     def log(x: Any) -> Any:
@@ -268,17 +268,17 @@ def _from_function(name: str, given: Any, support: tuple[float, float], points: 
 def _density(
     name: str, log: Callable[[Any], Any], support: tuple[float, float], points: list[float], stated: bool
 ) -> Density:
-    """Return a density that checks what it says."""
+    """Return a density that checks its values."""
 
     def checked(x: Any) -> Any:
         x = np.asarray(x, np.float64)
-        with np.errstate(all="ignore"):  # log 0 = -inf; of a negative number it is nan
+        with np.errstate(all="ignore"):  # the log is -inf at 0 and nan below
             values = log(x)
         wrong = np.isnan(values)
         if wrong.any():
             raise DistributionError(
                 f"{name} is negative or nan at x = {np.atleast_1d(x)[np.atleast_1d(wrong)][0]:g}; expected a density, "
-                "0 or more; where its formula does not hold, say so with support=(a, b)"
+                "0 or more; if its formula holds on an interval only, give support=(a, b)"
             )
         return values
 
@@ -286,7 +286,7 @@ def _density(
 
 
 def apply(name: str, function: Callable[[Any], Any], x: Any) -> Floats:
-    """Call a function of x for one number after the other: given an array, it might mix the elements."""
+    """Call a function of x for each number alone: a function of an array might mix the elements."""
     x = np.asarray(x, np.float64)
     found = np.empty(x.size)
     for place, number in enumerate(x.ravel().tolist()):

@@ -14,9 +14,9 @@ from tinygan.theory.pairs import LINE, DensityPair, read_pair
 def kl_divergence(p: Any, q: Any, *, support: tuple[float, float] = LINE, points: Sequence[float] = ()) -> float:
     """Return KL(p || q) = sum or integral of p log(p / q), in nats.
 
-    It is at least 0, and 0 only for p = q (Gibbs): log(q / p) <= q / p - 1, so that -KL <= sum of q - p = 0. What is
-    summed here is p log(p / q) - p + q, which has the same sum and by that inequality no negative term. 0 log 0 = 0;
-    where p has mass and q has none, the divergence is infinite.
+    KL is at least 0, and 0 only for p = q (Gibbs): log(q / p) <= q / p - 1, so -KL <= sum of q - p = 0. This function
+    sums p log(p / q) - p + q, which has the same sum and, by that inequality, no negative term. 0 log 0 = 0. The
+    divergence is infinite if p has mass where q has no mass.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ def kl_divergence(p: Any, q: Any, *, support: tuple[float, float] = LINE, points
     Raises
     ------
     DistributionError
-        An argument is no distribution, the two do not go together, or the integral does not settle.
+        An argument is not a distribution, the two are of different kinds or lengths, or the integral does not converge.
 
     Examples
     --------
@@ -51,8 +51,8 @@ def kl_divergence(p: Any, q: Any, *, support: tuple[float, float] = LINE, points
 def js_divergence(p: Any, q: Any, *, support: tuple[float, float] = LINE, points: Sequence[float] = ()) -> float:
     """Return JSD(p || q) = KL(p || m) / 2 + KL(q || m) / 2 with m = (p + q) / 2, in nats.
 
-    It is symmetric, 0 only for p = q, and at most log 2 = 0.693, which it reaches where the supports are disjoint:
-    m is at least p / 2, so KL(p || m) is at most log 2.
+    JSD is symmetric, 0 only for p = q, and at most log 2 = 0.693, since m >= p / 2 gives KL(p || m) <= log 2. It is
+    log 2 if the supports are disjoint.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ def js_divergence(p: Any, q: Any, *, support: tuple[float, float] = LINE, points
     Raises
     ------
     DistributionError
-        An argument is no distribution, the two do not go together, or the integral does not settle.
+        An argument is not a distribution, the two are of different kinds or lengths, or the integral does not converge.
 
     Examples
     --------
@@ -76,15 +76,15 @@ def js_divergence(p: Any, q: Any, *, support: tuple[float, float] = LINE, points
     (0.0, 0.693147181)
     """
     pair = read_pair("js_divergence", ("p", p), ("q", q), support, points)
-    return min(pair.total(_js_term), math.log(2))  # the sum of many terms may be rounded to just above
+    return min(pair.total(_js_term), math.log(2))  # rounding may take the sum above log 2
 
 
 def _kl_term(p: Any, log_p: Any, q: Any, log_q: Any) -> Any:
-    """Return p log(p / q) - p + q; near p = q as q ((1 + t) log(1 + t) - t), t = p / q - 1, which keeps its digits."""
+    """Return p log(p / q) - p + q; near p = q as q ((1 + t) log(1 + t) - t), t = p / q - 1, which is more precise."""
     near = abs(p - q) < q / 2
     t = np.where(near, (p - q) / q, 0.0)
     far = np.where(p > 0, p * (log_p - log_q), 0.0) - p + q
-    return np.maximum(np.where(near, q * ((1 + t) * np.log1p(t) - t), far), 0.0)  # below 0 by rounding only
+    return np.maximum(np.where(near, q * ((1 + t) * np.log1p(t) - t), far), 0.0)  # negative only by rounding
 
 
 def _js_term(p: Any, log_p: Any, q: Any, log_q: Any) -> Any:

@@ -1,22 +1,22 @@
 """Proposition 2 as an algorithm: the game played on p_g itself instead of on the weights of a network.
 
-The statement: if D reaches its optimum given G at each step, and p_g is updated so as to improve
+Statement: if D reaches its optimum given G at each step, and p_g is updated to improve
 U(p_g) = max over D of V(p_g, D) = C(G), then p_g converges to p_data.
 
-The proof: for each D, V = E_data log D + E_g log(1 - D) is linear in p_g, and a supremum of linear functions is convex.
-The derivative of that function which attains the supremum is a subgradient of the supremum (as Danskin's theorem has
-it); so the derivative of V at D*, which is log(1 - D*), is one of U. U has a single minimum, p_data, by Theorem 1.
-Small steps down a convex function's subgradients come to its minimum.
+Proof: for each D, V = E_data log D + E_g log(1 - D) is linear in p_g, and a supremum of linear functions is convex. The
+derivative of the function that attains the supremum is a subgradient of the supremum (Danskin's theorem). So the
+derivative of V at D*, which is log(1 - D*), is a subgradient of U. U has a single minimum, p_data, by Theorem 1. Small
+steps along the negative subgradients of a convex function converge to its minimum.
 
-How small, depends on how a step is measured. p_g is a point of the simplex, not negative and of sum 1, and the slope
-log(1 - D*) falls without bound where p_g vanishes. So the step is taken in the logarithm, as exponentiated gradient
-(mirror descent) does::
+The permitted size of a step depends on how it is measured. p_g is a point of the simplex: not negative, with sum 1. The
+slope log(1 - D*) has no lower bound where p_g vanishes. So the step is taken in the logarithm, by exponentiated
+gradient (mirror descent)::
 
     p_g(x) <- p_g(x) exp(-s log(1 - D*(x))) / Z,    that is   p_g^(1 - s) (p_data + p_g)^s / Z
 
 It minimises s <slope, p> + KL(p || p_g). The second derivative of U, p_data / (p_g (p_data + p_g)) at each x, is at
-most 1 / p_g, that of sum p_g log p_g; so for s <= 1 no step can raise U, and after k steps U is within
-KL(p_data || start) / (s k) of its minimum. That bound also says what the start needs: mass wherever p_data has some.
+most 1 / p_g, the second derivative of sum p_g log p_g. So for s <= 1 no step can raise U, and after k steps U is within
+KL(p_data || start) / (s k) of its minimum. This bound is finite only if the start has mass wherever p_data has mass.
 """
 
 from __future__ import annotations
@@ -29,13 +29,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tinygan.errors import ArgumentError
 from tinygan.theory.distributions import Floats, read_masses
 from tinygan.theory.game import criterion_term, optimal_discriminator
 from tinygan.theory.pairs import MassPair, check_lengths
 
-LARGEST_SAFE_STEP = 1.0  # up to here the criterion cannot rise
+LARGEST_SAFE_STEP = 1.0  # up to this step size the criterion cannot rise
 
-_ROUNDING = 1e-12  # the criterion is a sum of rounded terms: a rise below this is none
+_ROUNDING = 1e-12  # the criterion is a sum of rounded terms: a smaller rise is not counted
 
 
 @dataclass(frozen=True)
@@ -47,15 +48,16 @@ class Descent:
     criterion : numpy.ndarray of float64, shape (steps + 1,)
         C(G) in nats, of the start and after each step.
     p_g : numpy.ndarray of float64, shape (n,)
-        Where it ended.
+        p_g at the end.
     discriminator : numpy.ndarray of float64, shape (n,)
         D at the end; nan where neither distribution has mass.
     path : numpy.ndarray of float64, shape (steps + 1, n), or None
-        p_g at the start and after each step, if that was asked for.
+        p_g at the start and after each step, with ``keep_path=True``.
     converged : bool
-        Whether the last excess is below the tolerance and p_g has mass wherever p_data has: else it comes no closer.
+        Whether the last excess is below the tolerance and p_g has mass wherever p_data has mass. Without that mass p_g
+        cannot reach p_data.
     verdict : str
-        In words: that it converged and how, or why it did not.
+        A sentence: it converged and how, or why it did not.
     """
 
     criterion: Floats
@@ -67,18 +69,13 @@ class Descent:
 
     @property
     def steps(self) -> int:
-        """How many steps were taken."""
+        """The number of steps taken."""
         return len(self.criterion) - 1
 
     @property
     def excess(self) -> Floats:
         """C(G) + log 4, how far each criterion is above the minimum of Theorem 1."""
         return self.criterion + math.log(4)
-
-    @property
-    def monotone(self) -> bool:
-        """Whether no step raised the criterion."""
-        return bool((np.diff(self.criterion) <= _ROUNDING).all())
 
 
 def descend(
@@ -93,9 +90,10 @@ def descend(
 ) -> Descent:
     """Play the game in function space: D at its optimum, small steps of p_g down the criterion (Proposition 2).
 
-    It converges from every start that has mass wherever p_data has some, and the criterion never rises, if D is at its
-    optimum and the steps are no larger than 1. Each condition can be dropped, and the verdict says what came of it. A
-    start that lacks mass never converges, however little is lacking: no step brings mass to a point that has none.
+    If D is at its optimum and the steps are at most 1, p_g converges from every start that has mass wherever p_data has
+    mass, and the criterion never rises. Each condition can be dropped; the verdict then states the result. A start
+    without mass at such a point never converges, even if p_data has little mass there: no step can add mass to a point
+    without mass.
 
     Parameters
     ----------
@@ -104,13 +102,13 @@ def descend(
     step_size : float
         Above 0; s in the formula of this module's description.
     max_steps : int
-        Give up after so many.
+        Stop after this number of steps.
     tolerance : float
         Stop when C(G) + log 4 is below this, in nats.
     freeze_discriminator : bool
-        Keep D as it was best against the start, instead of at its optimum.
+        Keep the D that is optimal for the start.
     keep_path : bool
-        Return every p_g on the way as well.
+        Also return p_g after each step.
 
     Returns
     -------
@@ -119,8 +117,8 @@ def descend(
     Raises
     ------
     DistributionError
-        p_data or start is no distribution, or they differ in length.
-    ValueError
+        p_data or start is not a distribution, or they differ in length.
+    ArgumentError
         step_size, max_steps or tolerance is out of range.
 
     Examples
@@ -163,17 +161,17 @@ def descend(
 
 
 def _slope(p_data: Floats, p_g: Floats) -> Floats:
-    """log(1 - D*) = log p_g - log(p_data + p_g), the derivative of V in p_g; 0 where p_g is, and no step leads away.
+    """Return log(1 - D*) = log p_g - log(p_data + p_g), the derivative of V with respect to p_g; 0 where p_g is 0.
 
-    Of D* itself, close to 1, a difference from 1 would have lost its digits.
+    If D* is close to 1, the difference 1 - D* would lose digits.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(p_g > 0, np.log(p_g / (p_data + p_g)), 0.0)
 
 
 def _step(p_g: Floats, slope: Floats, step_size: float) -> Floats:
-    """One step of exponentiated gradient: a factor exp(-s slope) on each mass, and division by the new sum."""
-    with np.errstate(divide="ignore"):  # log 0 = -inf: a factor does nothing to a mass of 0
+    """Make one step of exponentiated gradient: multiply each mass by exp(-s slope), then divide by the sum."""
+    with np.errstate(divide="ignore"):  # log 0 = -inf: a mass of 0 stays 0
         exponent = np.log(p_g) - step_size * slope
     weights = np.exp(exponent - exponent.max())
     return weights / weights.sum()
@@ -188,14 +186,14 @@ def _check_numbers(step_size: float, max_steps: int, tolerance: float) -> None:
         return isinstance(given, Real) and not isinstance(given, bool)
 
     if not (number(step_size) and 0 < step_size <= 1e6):
-        raise ValueError(f"descend: step_size is {step_size!r}; expected a number above 0, such as 0.1, up to 1e6")
+        raise ArgumentError(f"descend: step_size is {step_size!r}; expected a number above 0, such as 0.1, up to 1e6")
     if not (number(max_steps) and isinstance(max_steps, Integral) and max_steps >= 1):
-        raise ValueError(f"descend: max_steps is {max_steps!r}; expected a whole number of at least 1")
+        raise ArgumentError(f"descend: max_steps is {max_steps!r}; expected a whole number of at least 1")
     if not (number(tolerance) and 0 < tolerance < math.inf):
-        raise ValueError(f"descend: tolerance is {tolerance!r}; expected a number of nats above 0, such as 1e-6")
+        raise ArgumentError(f"descend: tolerance is {tolerance!r}; expected a number of nats above 0, such as 1e-6")
 
 
-# ---------------------------------------------------------------------- in words
+# ---------------------------------------------------------------------- the verdict
 
 
 def _verdict(course: list[float], converged: bool, rises: int, reasons: list[str]) -> str:
@@ -207,12 +205,12 @@ def _verdict(course: list[float], converged: bool, rises: int, reasons: list[str
 
 
 def _reasons(p: Floats, start: Floats, p_g: Floats, frozen: Floats | None, step_size: float, rises: int) -> list[str]:
-    """Say which conditions of the proposition did not hold, each with what it led to."""
+    """Return which conditions of the proposition did not hold, each with its consequence."""
     reasons = []
     if frozen is not None:
         corner = int(np.argmax(p_g))
         reasons.append(
-            f"D is frozen, so V is linear in p_g and pushes all mass to where D is highest: point {corner} holds "
+            f"D is frozen, so V is linear in p_g and moves all mass to where D is highest: point {corner} holds "
             f"{p_g[corner]:.3g} of it, D there is {frozen[corner]:.3g}"
         )
     missing = (start == 0) & (p > 0)
@@ -225,7 +223,7 @@ def _reasons(p: Floats, start: Floats, p_g: Floats, frozen: Floats | None, step_
         lost = (start > 0) & (p_g == 0) & (p > 0)
         overshot = f", {_points(lost)} with data lost all mass" if lost.any() else ""
         reasons.append(
-            f"steps of {step_size:g} are too large, they leap over the minimum: C(G) rose in {rises} of "
+            f"steps of {step_size:g} are too large and pass the minimum: C(G) rose in {rises} of "
             f"them{overshot}; up to {LARGEST_SAFE_STEP:g} it cannot rise"
         )
     return reasons or ["C(G) was still falling; allow more steps (max_steps) or larger ones (step_size)"]

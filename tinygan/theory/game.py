@@ -1,4 +1,4 @@
-"""The value of the game, the discriminator that maximises it, and what is left to the generator: equations 1 to 6."""
+"""The value of the game, the discriminator that maximises it, and the generator's criterion: equations 1 to 6."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tinygan.errors import DistributionError
 from tinygan.theory.distributions import LOG_SMALLEST, apply, as_floats
 from tinygan.theory.pairs import LINE, Answers, DensityPair, MassPair, read_pair
 
-_CERTAIN = 37.0  # a logit from which the sigmoid is 1, or less its opposite below 1e-16
+_CERTAIN = 37.0  # from this logit the sigmoid is rounded to 1; its negative gives less than 1e-16
 
 
 def value(
@@ -26,40 +26,40 @@ def value(
 ) -> float:
     """Return V(D, G) = E_data log D(x) + E_g log(1 - D(x)): equation 1, as the integral over x of equation 3.
 
-    The discriminator ascends it, the generator descends it. 0 log 0 = 0: where p_data has no mass log D does not
-    count, where p_g has none log(1 - D) does not, and where neither has any D may be nan.
+    The discriminator maximises V, the generator minimises it. 0 log 0 = 0: log D does not count where p_data is 0, and
+    log(1 - D) does not count where p_g is 0. Where both are 0, D may be nan.
 
     Parameters
     ----------
     p_data, p_g : array_like of shape (n,), Tensor, frozen scipy.stats distribution or callable
-        Two distributions of one kind. Masses of n points, which sum to 1 within 1e-6 and are then divided by their
+        Two distributions of one kind. Either masses of n points, which sum to 1 within 1e-6 and are divided by their
         sum. Or densities on the real line: a continuous distribution of scipy.stats with its parameters, or a
-        function from x, one number, to the density, which integrates to 1 within 1e-6; tables and densities of several
-        variables are not taken. A density of scipy.stats has a logarithm also where it is rounded to 0 itself, if
-        there is a formula; a plain function has none there. Where that matters it is refused.
+        function of one number x, which integrates to 1 within 1e-6. Tables and densities of several variables are not
+        accepted. Where a density is rounded to 0, its logarithm is known if scipy.stats has a formula for it; the
+        logarithm of a plain function is not. If an unknown logarithm matters, it is refused.
     d : number, array_like of shape (n,), Tensor or callable
-        D(x), probabilities in [0, 1]: an array for masses, a function of x for densities, or the same number
-        everywhere. A function is called for one x after the other.
+        D(x), probabilities in [0, 1]: an array for masses, a function of x for densities, or one number for all x. A
+        function is called with one x at a time.
     logits : bool
-        Whether `d` is the logit of D, log D - log(1 - D), and not D itself. Close to 1 a probability has no digits left
-        for log(1 - D), and far out a sigmoid is rounded to 1 or 0. Where that could matter it is refused.
+        Whether `d` is the logit of D, log D - log(1 - D), instead of D. A probability close to 1 has no digits for
+        log(1 - D), and a sigmoid far out is rounded to 1 or 0. If that could matter, a probability is refused: give the
+        logit.
     support : (float, float)
-        Of densities given as plain functions: outside of it they are 0 and are not called.
+        Of densities given as plain functions: they are 0 outside of it and are not called there.
     points : sequence of float
-        Where a density or D jumps, or changes so narrowly that quadrature could overlook it. What is overlooked of a
-        density is noticed, as it then does not integrate to 1. Of D it is not: give the ends of a band that is
-        narrower than a hundredth of the densities.
+        Points at which a density or D jumps, or changes so narrowly that quadrature could overlook it. An overlooked
+        peak of a density is noticed, because the density then does not integrate to 1. An overlooked band of D is not:
+        give the ends of a band that is narrower than a hundredth of the densities.
 
     Returns
     -------
     float
-        In nats; at most 0. ``-inf`` where D is certain and wrong: 0 where p_data has mass, or 1 where p_g has, however
-        little.
+        In nats; at most 0. It is ``-inf`` if D is 0 where p_data has any mass, or 1 where p_g has any mass.
 
     Raises
     ------
     DistributionError
-        An argument is no distribution or no discriminator over it, or the integral does not settle.
+        An argument is not a distribution, `d` is not a discriminator over it, or the integral does not converge.
 
     Examples
     --------
@@ -67,6 +67,8 @@ def value(
     -1.386294361
     >>> value([0.5, 0.5], [0.25, 0.75], [1.0, 0.0])
     -inf
+    >>> round(value([0.5, 0.5], [0.25, 0.75], [40.0, -40.0], logits=True), 9)  # here D is rounded to 1
+    -30.0
     >>> import math
     >>> round(value(lambda x: math.exp(-x), lambda x: 2 * math.exp(-2 * x), 0.5, support=(0, math.inf)), 9)
     -1.386294361
@@ -82,9 +84,9 @@ def optimal_discriminator(
 ) -> Any:
     """Return D*(x) = p_data(x) / (p_data(x) + p_g(x)): Proposition 1, equation 2.
 
-    For a fixed generator no discriminator has a higher value. The proof looks at one x at a time, at equation 3's
-    a log y + b log(1 - y) with a = p_data(x) and b = p_g(x): its derivative a / y - b / (1 - y) is 0 at y = a / (a + b)
-    only, and its second derivative is negative. Outside of both supports any D is as good: here it is nan.
+    For a fixed generator no discriminator has a higher value. The proof takes one x at a time. Equation 3 has the term
+    a log y + b log(1 - y) with a = p_data(x) and b = p_g(x). Its derivative a / y - b / (1 - y) is 0 only at
+    y = a / (a + b), and its second derivative is negative. Outside of both supports every D is optimal: D* is nan.
 
     Parameters
     ----------
@@ -95,14 +97,14 @@ def optimal_discriminator(
     Returns
     -------
     numpy.ndarray of float64, shape (n,), or callable
-        The values of D* at the points, for masses; for densities the function D*, from an array of x to an array of
-        the same shape. Exactly 0 only where p_data is 0 or rounded to it, exactly 1 only where p_g is.
+        For masses, the values of D* at the points. For densities, the function D*, which maps an array of x to an array
+        of the same shape. D* is exactly 0 only where p_data is 0 or rounded to 0, exactly 1 only where p_g is.
 
     Raises
     ------
     DistributionError
-        An argument is no distribution, or the two do not go together. Of the function: at such an x both densities are
-        rounded to 0 inside of a support that scipy.stats states.
+        An argument is not a distribution, or the two are of different kinds or lengths. The function raises it at an x
+        where both densities are rounded to 0 inside a support that scipy.stats states.
 
     Examples
     --------
@@ -121,13 +123,13 @@ def optimal_discriminator(
 
 
 def criterion(p_data: Any, p_g: Any, *, support: tuple[float, float] = LINE, points: Sequence[float] = ()) -> float:
-    """Return C(G) = max over D of V(D, G): what the generator has to minimise (equation 4).
+    """Return C(G) = max over D of V(D, G): the criterion that the generator minimises (equation 4).
 
-    With D* of equation 2 in V it is E_data log(p_data / (p_data + p_g)) + E_g log(p_g / (p_data + p_g)). Theorem 1:
-    its minimum is -log 4 = -1.386, exactly where p_g = p_data. There D* = 1/2, hence -log 4; and adding log 2 inside of
-    each expectation gives equation 5, C(G) = -log 4 + KL(p_data || m) + KL(p_g || m) with m = (p_data + p_g) / 2, which
-    is equation 6, C(G) = -log 4 + 2 JSD(p_data || p_g). A divergence is 0 only between equals. Where the supports are
-    disjoint, D* makes no mistake and C(G) = 0.
+    With D* of equation 2, C(G) = E_data log(p_data / (p_data + p_g)) + E_g log(p_g / (p_data + p_g)). Theorem 1: its
+    minimum is -log 4 = -1.386, and p_g = p_data is the only minimum. There D* = 1/2, which gives -log 4. Adding log 2
+    inside each expectation gives equation 5, C(G) = -log 4 + KL(p_data || m) + KL(p_g || m) with
+    m = (p_data + p_g) / 2, which is equation 6, C(G) = -log 4 + 2 JSD(p_data || p_g). A divergence is 0 only between
+    equal distributions. If the supports are disjoint, D* makes no mistake and C(G) = 0.
 
     Parameters
     ----------
@@ -143,7 +145,7 @@ def criterion(p_data: Any, p_g: Any, *, support: tuple[float, float] = LINE, poi
     Raises
     ------
     DistributionError
-        An argument is no distribution, the two do not go together, or the integral does not settle.
+        An argument is not a distribution, the two are of different kinds or lengths, or the integral does not converge.
 
     Examples
     --------
@@ -162,7 +164,7 @@ def _value_term(p: Any, log_p: Any, q: Any, log_q: Any, log_d: Any, log_not_d: A
 
 
 def criterion_term(p: Any, log_p: Any, q: Any, log_q: Any) -> Any:
-    """Return what x adds to C(G)."""
+    """Return the term of C(G) at x."""
     log_sum = np.logaddexp(log_p, log_q)
     return np.where(p > 0, p * (log_p - log_sum), 0.0) + np.where(q > 0, q * (log_q - log_sum), 0.0)
 
@@ -175,18 +177,18 @@ def _optimal_answer(pair: DensityPair, x: Any) -> Any:
         answer = 1 / (1 + np.exp(log_q - log_p))
     for density, lost, other in ((pair.p, log_p, log_q), (pair.q, log_q, log_p)):
         unknown = np.isneginf(lost) & density.has(x) & (other < LOG_SMALLEST + _CERTAIN)
-        # scipy.stats says where a density is 0; a plain function is taken at its word, unless the other knows better
+        # scipy.stats states where a density is 0. A 0 of a plain function is believed, unless the other is not rounded.
         unknown &= density.stated & (x > density.support[0]) & (x < density.support[1]) | np.isfinite(other)
         if unknown.any():
             raise DistributionError(
                 f"optimal_discriminator: {density.name.split(': ')[-1]} is rounded to 0 at x = {x[unknown].flat[0]:g}, "
-                "where the other density is no larger than what is rounded so; expected x where one of them is"
+                "where the other density is about as small; expected x where one of the densities is larger"
             )
     return _never_certain(answer, np.isfinite(log_p) & np.isfinite(log_q))[()]
 
 
 def _never_certain(answer: Any, disputed: Any) -> Any:
-    """Keep D* off 0 and 1 where both have mass, however little: rounded to one of them its value would be -inf."""
+    """Keep D* from 0 and 1 where both distributions have any mass: a D* rounded to 0 or 1 has the value -inf."""
     return np.where(disputed, np.clip(answer, np.nextafter(0, 1), np.nextafter(1, 0)), answer)
 
 
@@ -209,8 +211,8 @@ def _read_answers(pair: MassPair, d: Any, logits: bool) -> tuple[Any, Any]:
 
 def _read_function(d: Any, logits: bool) -> Answers:
     if callable(d):
-        ours = isinstance(d, partial) and d.func is _optimal_answer  # it takes arrays, element by element
-        function = d if ours else partial(apply, "value: d", d)
+        optimal = isinstance(d, partial) and d.func is _optimal_answer  # this function accepts arrays
+        function = d if optimal else partial(apply, "value: d", d)
     else:
         constant = as_floats("value: d", d)
         if constant.shape != ():
@@ -238,7 +240,7 @@ def _check_answers(place: Callable[[int], str], y: Any, counted: Any, logits: bo
         expected = (
             "a logit, log D - log(1 - D)"
             if logits
-            else "a probability in [0, 1]; of a network's logit take the sigmoid, or say logits=True"
+            else "a probability in [0, 1]; for a network's logit, take the sigmoid or pass logits=True"
         )
         raise DistributionError(f"value: {place(wrong[0])} is {y[wrong[0]]:g}; expected {expected}")
 

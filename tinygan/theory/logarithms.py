@@ -1,8 +1,8 @@
-"""What scipy.stats does not say of its distributions: logarithms of densities that it has as densities only.
+"""Logarithms of densities for which scipy.stats has no formula.
 
-Where SciPy has no formula for the logarithm of a density it takes the logarithm of the density, which is rounded to 0
-far out: of the Laplace distribution at 750 deviations. These are the formulas for the usual ones, by the definitions in
-the documentation of scipy.stats.
+For these SciPy computes the logarithm of the density, which is rounded to 0 far out (for the Laplace distribution, at
+750 deviations). The formulas here are for common distributions; they follow the definitions in the documentation of
+scipy.stats.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _LOG_ROOT = math.log(2 * math.pi) / 2
 
 
 def _two(a: Any, y: Any) -> Any:
-    """A Gaussian around a and its mirror image."""
+    """A Gaussian around `a` plus its mirror image."""
     return np.logaddexp(-((y - a) ** 2) / 2, -((y + a) ** 2) / 2) - _LOG_ROOT
 
 
@@ -42,7 +42,7 @@ def _norminvgauss(a: float, b: float, y: Any) -> Any:
     return math.log(a / math.pi) + np.log(k1e(a * h) / h) - a * h + b * y + math.sqrt((a - b) * (a + b))
 
 
-# From the shape parameters and y = (x - loc) / scale, inside of the support.
+# Each is a function of the shape parameters and y = (x - loc) / scale, inside the support.
 FORMULAS: dict[str, Callable[..., Any]] = {
     "foldnorm": _two,
     "hypsecant": lambda y: math.log(2 / math.pi) - abs(y) - np.log1p(np.exp(-2 * abs(y))),
@@ -61,7 +61,7 @@ FORMULAS: dict[str, Callable[..., Any]] = {
 
 
 def support_of(frozen: Any) -> tuple[float, float]:
-    """Return the support of a distribution of scipy.stats, which states the whole line for Pearson's of type III.
+    """Return the support of a distribution of scipy.stats, corrected for Pearson's type III (stated as the line).
 
     Examples
     --------
@@ -81,7 +81,7 @@ def support_of(frozen: Any) -> tuple[float, float]:
 
 
 def log_density(frozen: Any) -> Callable[[Any], Any] | None:
-    """Return a function from x to log p(x) of a frozen distribution of scipy.stats, or None without a formula.
+    """Return the function log p of a frozen distribution of scipy.stats, or None if there is no formula here.
 
     Examples
     --------

@@ -1,7 +1,7 @@
-"""Two distributions over the same points: what every function of this package takes.
+"""Two distributions over the same points: the arguments of every function of this package.
 
-The formulas of section 4 are all of one form, a sum or an integral over x of a term that depends on p(x) and q(x). So
-they are written once, as that term, and `total` sums it over masses and integrates it over densities.
+Each formula of section 4 is a sum or an integral over x of a term that depends on p(x) and q(x). So each is written as
+that term, and `total` sums it over masses or integrates it over densities.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from tinygan.errors import DistributionError
 from tinygan.theory.distributions import FADED, SUM_TOLERANCE, Density, Floats, Masses, fades, read_distribution
 from tinygan.theory.quadrature import halved, integrate, pieces, points
 
-# From p(x), log p(x), q(x), log q(x), and what was handed to `total` besides, to the term at x.
+# It maps p(x), log p(x), q(x), log q(x) and the other arguments of `total` to the term at x.
 Term = Callable[..., Any]
 
-_ACCEPTED = 1e-8  # doubt about a total, relative to the larger of 1 and itself
-_DROPPED = 1e3  # no logarithm that rounding hides is taken to be larger, where there is hardly any mass
-_FADED_TO_1 = -34.0  # log(1 - D), just before D is 1: it came there by rounding; see `fades`
-_ROUNDED = 2.0**-53  # of a number just below 1
-_LEAST = 2.0**-46  # of the size of an anchor: D is not asked closer to it
-_CLOSER = 2  # halvings of the pieces for the sake of D
-_SOME = 1e-4  # ... of pieces with so much mass
-_MOST_PIECES = 500  # in search of mass that was overlooked
+_ACCEPTED = 1e-8  # accepted error of a total, relative to max(1, |total|)
+_DROPPED = 1e3  # a logarithm hidden by rounding is assumed to be at most this, where there is little mass
+_FADED_TO_1 = -34.0  # if log(1 - D) is below this just before D becomes 1, the 1 comes from rounding; see `fades`
+_ROUNDED = 2.0**-53  # rounding error of a number just below 1
+_LEAST = 2.0**-46  # D is evaluated no closer to an anchor than this share of its size
+_CLOSER = 2  # number of times that pieces are halved because D may change there
+_SOME = 1e-4  # ... if a piece has more mass than this
+_MOST_PIECES = 500  # limit of the search for overlooked mass
 
 LINE = (-math.inf, math.inf)
 
@@ -42,7 +42,7 @@ class MassPair:
 
     def total(self, term: Term, *others: Floats) -> float:
         """Sum a term over the points; `others` are arrays of shape (n,)."""
-        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):  # log 0 = -inf, on purpose
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):  # log 0 = -inf is intended
             return float(term(self.p, np.log(self.p), self.q, np.log(self.q), *others).sum())
 
 
@@ -53,9 +53,9 @@ class Answers:
     Attributes
     ----------
     logs : callable
-        From x, a number or an array, to log D(x) and log(1 - D(x)).
+        It maps x, a number or an array, to log D(x) and log(1 - D(x)).
     rounded : bool
-        Whether these come from D(x), which has no digits left close to 1, and not from its logit.
+        Whether both come from D(x), which has no digits for 1 - D close to 1, instead of from its logit.
     """
 
     logs: Callable[[Any], tuple[Any, Any]]
@@ -64,7 +64,7 @@ class Answers:
 
 @dataclass(frozen=True)
 class DensityPair:
-    """Two densities on the real line, and pieces of it on which both integrate to 1."""
+    """Two densities on the real line, and the pieces on which both integrate to 1."""
 
     operation: str
     p: Density
@@ -74,11 +74,11 @@ class DensityPair:
     def total(self, term: Term, answers: Answers | None = None) -> float:
         """Integrate a term over the union of the supports.
 
-        The total is infinite where the term is, on a set of some mass, however little. Where a number was only rounded
-        to 0 (or D to 1) its logarithm is not known: then the term counts as 0 if it cannot matter, else it is refused.
+        The total is infinite if the term is infinite on a set with any mass. Where a number was rounded to 0 (or D to
+        1), its logarithm is not known: the term counts as 0 if it cannot matter, else it is refused.
         """
         panels = self.panels
-        if answers is not None:  # D may change where no density does
+        if answers is not None:  # D may change where the densities do not
             for _ in range(_CLOSER):
                 mass = self._masses(panels) > _SOME
                 panels = np.concatenate([panels[~mass], halved(panels[mass])])
@@ -92,10 +92,10 @@ class DensityPair:
             p, q = np.exp(logs[0]), np.exp(logs[1])
             found = [p, q, _apply(term, logs)]
             if answers is not None and answers.rounded:
-                found.append(q * np.minimum(_ROUNDED * np.exp(-logs[3]), 1))  # of log(1 - D)
+                found.append(q * np.minimum(_ROUNDED * np.exp(-logs[3]), 1))  # the rounding error of log(1 - D)
             return np.array([np.where(np.isfinite(row), row, 0.0) for row in found])
 
-        with np.errstate(all="ignore"):  # log 0 = -inf, on purpose
+        with np.errstate(all="ignore"):  # log 0 = -inf is intended
             totals, errors, panels = integrate(rows, panels)
             _check_integrals((self.p, self.q), totals, errors)
             total = float(totals[2])
@@ -103,23 +103,23 @@ class DensityPair:
         if infinite:
             return infinite
         accepted = _ACCEPTED * max(1.0, abs(total))
-        hidden.append((float(totals[3:].sum()), 0.0, f"{self.operation}: D has no digits left close to 1"))
+        hidden.append((float(totals[3:].sum()), 0.0, f"{self.operation}: D has no digits for 1 - D close to 1"))
         for lost, _, what in hidden:
             if not lost <= accepted:
                 raise DistributionError(
                     f"{what}, where the other distribution has mass: the logarithm counts; give "
                     + (
-                        "D by its logit, with logits=True"
+                        "the logit of D, with logits=True"
                         if " D " in what
-                        else "a distribution of scipy.stats that has a formula for it, as norm, or, if the density is "
-                        "really 0 there, its support"
+                        else "a distribution of scipy.stats that has a formula for it, such as norm, or, if the "
+                        "density is really 0 there, its support"
                     )
                 )
         low, high = _union(self.p, self.q)
         if not errors[2] + sum(change for _, change, _ in hidden) <= accepted:
             raise DistributionError(
-                f"{self.operation}: the integral from {low:g} to {high:g} did not settle: it may be infinite; if not, "
-                "give points=[...] where a density or D jumps or peaks"
+                f"{self.operation}: the integral from {low:g} to {high:g} did not converge: it may be infinite; if "
+                "not, give points=[...] where a density or D jumps or peaks"
             )
         return total
 
@@ -129,7 +129,7 @@ class DensityPair:
         return (both * weight).sum(axis=1)
 
     def _logs(self, answers: Answers | None, anchor: Floats, distance: Floats) -> Floats:
-        """Return log p, log q and, if there is a D, log D and log(1 - D), which are nan where there is no mass."""
+        """Return log p, log q and, with `answers`, log D and log(1 - D), which are nan where there is no mass."""
         logs = [self.p.near(anchor, distance), self.q.near(anchor, distance)]
         if answers is not None:
             some = (np.exp(logs[0]) > 0) | (np.exp(logs[1]) > 0)
@@ -142,9 +142,9 @@ class DensityPair:
     def _judge(
         self, term: Term, answers: Answers | None, panels: Floats
     ) -> tuple[float | None, list[tuple[float, float, str]]]:
-        """Return the total if it is infinite; and of each place with a rounded 0 two bounds on what it hides.
+        """Return the total if it is infinite, and two bounds on the part of the total hidden by each rounded 0.
 
-        The first is from the mass there, the second from the term where it is last seen, should it go on like that.
+        The first bound comes from the mass there. The second comes from the last term that is not rounded, continued.
         """
         anchor, distance, weight = (values.ravel() for values in points(panels))
         order = np.lexsort((distance, anchor + distance))
@@ -206,7 +206,7 @@ def _union(p: Density, q: Density) -> tuple[float, float]:
 
 
 def _settle(p: Density, q: Density) -> Floats:
-    """Return pieces of the line on which both densities are seen: they integrate to 1."""
+    """Return pieces of the line on which both densities integrate to 1."""
     panels = pieces(*_union(p, q), p.cuts + q.cuts)
     while True:
         totals, errors, panels = integrate(
@@ -219,7 +219,7 @@ def _settle(p: Density, q: Density) -> Floats:
         if not missing or len(panels) > _MOST_PIECES:
             _check_integrals((p, q), totals, errors)
             return panels
-        panels = halved(panels)  # a narrow peak may lie between the points
+        panels = halved(panels)  # a narrow peak may lie between the nodes
 
 
 def _check_integrals(densities: tuple[Density, Density], totals: Floats, errors: Floats) -> None:
@@ -227,7 +227,7 @@ def _check_integrals(densities: tuple[Density, Density], totals: Floats, errors:
         name, (low, high) = density.name, density.support
         if not error <= SUM_TOLERANCE / 10 * max(1.0, total):
             raise DistributionError(
-                f"{name}: the integral from {low:g} to {high:g} did not settle; give points=[...] where the density "
+                f"{name}: the integral from {low:g} to {high:g} did not converge; give points=[...] where the density "
                 "jumps or peaks"
             )
         if not abs(total - 1) <= SUM_TOLERANCE:
@@ -250,7 +250,7 @@ def read_pair(
     Raises
     ------
     DistributionError
-        One is no distribution, or the two do not go together.
+        An argument is not a distribution, or the two are of different kinds or lengths.
     """
     p, q = (read_distribution(f"{operation}: {name}", given, support, cuts) for name, given in (first, second))
     if isinstance(p, Density) and isinstance(q, Density):
@@ -271,5 +271,5 @@ def check_lengths(operation: str, first: tuple[str, Floats], second: tuple[str, 
     if len(first[1]) != len(second[1]):
         raise DistributionError(
             f"{operation}: {first[0]} has {len(first[1])} masses and {second[0]} has {len(second[1])}; expected masses "
-            "of the same points in the same order; give a point that one of them lacks the mass 0"
+            "of the same points in the same order; where one of them lacks a point, give it the mass 0"
         )

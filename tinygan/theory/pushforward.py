@@ -1,4 +1,4 @@
-"""The density that a generator of one variable gives to the line, without drawing a sample."""
+"""The density of x = G(z) for a generator of one variable, without sampling."""
 
 from __future__ import annotations
 
@@ -13,24 +13,23 @@ from tinygan.theory.distributions import Floats, as_floats
 def pushforward(values: Any, edges: Any) -> Floats:
     """Return the masses that p_g gives to the bins between `edges`, for x = G(z) and z uniform on an interval.
 
-    It is the change of variables, p_g(x) = sum over all z with G(z) = x of p_z(z) / |G'(z)|. Between neighbouring z
-    the map is taken to be straight, so that each piece spreads its share of the mass evenly over the x it covers: where
-    G contracts, p_g is high; where it expands, p_g is low; where it folds, the branches add up. Where it is constant
-    the mass is all in one bin.
+    This is the change of variables, p_g(x) = sum over all z with G(z) = x of p_z(z) / |G'(z)|. G is interpolated
+    linearly between adjacent z, so each piece distributes its share of the mass evenly over the x that it covers. p_g
+    is high where G contracts and low where G expands; where G folds, the branches add up. If G is constant on a piece,
+    its mass is all in one bin.
 
     Parameters
     ----------
     values : array_like of shape (n,), n >= 2
         G(z) at n equally spaced z, from one end of the interval to the other. The masses are exact if G is linear
-        in between; the error falls as 1 / n^2 where it is smooth.
+        between them; if G is smooth, the error falls as 1 / n^2.
     edges : array_like of shape (b + 1,)
-        Increasing. A bin holds its left edge and not its right.
+        Increasing. A bin contains its left edge but not its right edge.
 
     Returns
     -------
     numpy.ndarray of float64, shape (b,)
-        They sum to 1 less what lies outside of the edges. Divide by the widths of the bins for the mean density of
-        each.
+        They sum to 1 minus the mass outside the edges. Divide by the widths of the bins for their mean densities.
 
     Raises
     ------
@@ -41,7 +40,7 @@ def pushforward(values: Any, edges: Any) -> Floats:
     --------
     >>> pushforward([0.0, 2.0], [0.0, 0.5, 1.0, 2.0])  # a stretched interval: evenly spread
     array([0.25, 0.25, 0.5 ])
-    >>> pushforward([0.0, 1.0, 0.0], [0.0, 0.25, 1.0])  # folded once: two branches everywhere
+    >>> pushforward([0.0, 1.0, 0.0], [0.0, 0.25, 1.0])  # folded once: two branches
     array([0.25, 0.75])
     """
     values, edges = as_floats("pushforward: values", values), as_floats("pushforward: edges", edges)
@@ -52,10 +51,10 @@ def pushforward(values: Any, edges: Any) -> Floats:
     if edges.ndim != 1 or edges.size < 2 or not (np.diff(edges) > 0).all():
         raise DistributionError(f"pushforward: edges has shape {edges.shape}; expected two or more increasing numbers")
     largest = max(1.0, abs(values).max() / 1e300)
-    values, edges = values / largest, edges / largest  # the width of a piece shall be finite
+    values, edges = values / largest, edges / largest  # keeps the widths of the pieces finite
     low, high = np.minimum(values[:-1], values[1:]), np.maximum(values[:-1], values[1:])
     flat = low == high
     width = np.where(flat, 1.0, high - low)
-    # P(x < edge), one edge at a time: a table of all pieces and all edges may be large
+    # P(x < edge), one edge at a time: an array of all pieces by all edges may be large.
     below = [np.where(flat, low < edge, np.clip((edge - low) / width, 0, 1)).mean() for edge in edges]
     return np.diff(below)

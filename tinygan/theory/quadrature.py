@@ -1,11 +1,11 @@
 """Integrals over the real line: several functions at once, on one set of pieces.
 
-An adaptive rule sees a function at a few points and refines where these disagree, so it overlooks what lies between
-them. Of a density we know what its integral must be. So the densities are integrated beside whatever is made of them,
-on the same pieces: where they come to 1 nothing of them was overlooked, and the answer rests on that.
+An adaptive rule evaluates a function at a few points and refines where two rules disagree, so it can overlook a peak
+between the points. The integral of a density must be 1. So the densities are integrated together with the terms
+computed from them, on the same pieces: if the densities integrate to 1, none of their peaks was overlooked.
 
-Each piece is a range of t in x = anchor + e^t or x = anchor - e^t. One rule then serves all scales around an anchor: a
-narrow peak at it, a density that is infinite there, and a heavy tail.
+Each piece is a range of t in x = anchor + e^t or x = anchor - e^t. So one rule works at all scales around an anchor:
+for a narrow peak, for a density that is infinite there, and for a heavy tail.
 """
 
 from __future__ import annotations
@@ -20,33 +20,33 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
-# From anchors and signed distances to them, both of shape (k,), to the values of m functions there, shape (m, k).
+# It maps anchors and signed distances from them, both of shape (k,), to the values of m functions, shape (m, k).
 Rows = Callable[[Floats, Floats], Floats]
 
-# Two rules on a piece, with an even and an odd number of points. The second, after Lobatto, has its ends and its middle
-# among them, so that no place of a jump inside is the same to both.
+# Two rules on a piece, with an even and an odd number of points. The second (Lobatto) includes the ends and the middle,
+# so that a jump anywhere inside makes the two rules differ.
 _GAUSS = np.polynomial.legendre.leggauss(12)
 _LAST = np.polynomial.Legendre.basis(10)
 _INNER = _LAST.deriv().roots()
 _ENDS = np.concatenate([[-1.0], _INNER.real, [1.0]])
 _LOBATTO = _ENDS, 2 / (11 * 10 * _LAST(_ENDS) ** 2)
-_BELOW = np.array([0, 0.25, 0.5, 0.75, 1, 1.5, 2, 3, 4, 6, 8, 12, 16, 24, 40])  # t, down from half way to the next cut
+_BELOW = np.array([0, 0.25, 0.5, 0.75, 1, 1.5, 2, 3, 4, 6, 8, 12, 16, 24, 40])  # t, down from halfway to the next cut
 _BEYOND = np.array([0.5, 1, 1.5, 2, 2.5, 3, 4, 5])  # t, up from the scale of the cuts into an infinite tail
-_LONGEST = 8.0  # of a piece that is added where a function has not died out yet
-_T = 700.0  # e^t is a normal number up to here, either way
-_TOO_CLOSE = 2.0**-40  # two cuts, relative to their size
+_LONGEST = 8.0  # length of a piece that is added where a function has not decayed yet
+_T = 700.0  # e^t and e^-t are normal numbers up to here
+_TOO_CLOSE = 2.0**-40  # least distance of two cuts, relative to their size
 
-_ENOUGH = 1e-14  # doubt about one piece, relative to the whole, at which it is left as it is
-_ASKED = 1e-13  # ... about all pieces together
-_THINNEST = 1e-13  # a piece, in t: with a jump inside, between two numbers of float64
+_ENOUGH = 1e-14  # error of one piece, relative to the total, at which it is not halved further
+_ASKED = 1e-13  # ... of all pieces together
+_THINNEST = 1e-13  # least length of a piece in t: a jump between two adjacent numbers of float64
 _GONE = 1e-16  # a function per unit of t, relative to its integral, that needs no further piece
-_MOST = 100_000  # points at which functions are evaluated; then what they are worth is judged by the doubt
+_MOST = 100_000  # limit of evaluated points; the errors then tell how precise the integrals are
 
 
 def pieces(low: float, high: float, cuts: Iterable[float]) -> Floats:
     """Return the pieces of (low, high), shape (k, 5): anchor, side (1 or -1), two t, and which end is open (-1, 0, 1).
 
-    Each cut between `low` and `high`, and each finite end, is an anchor, and what lies between two of them is halved.
+    Each cut between `low` and `high`, and each finite end, is an anchor. The interval between two anchors is halved.
     """
     ends = [x for x in (low, high) if math.isfinite(x)]
     anchors: list[float] = []
@@ -75,7 +75,7 @@ def _steps(anchor: float, side: float, t: Floats, end: int) -> Floats:
 
 
 def halved(panels: Floats) -> Floats:
-    """Return both halves of each piece."""
+    """Return the two halves of each piece."""
     lower, upper = panels.copy(), panels.copy()
     lower[:, 3] = upper[:, 2] = panels[:, 2:4].mean(axis=1)
     lower[lower[:, 4] > 0, 4] = upper[upper[:, 4] < 0, 4] = 0
@@ -83,7 +83,7 @@ def halved(panels: Floats) -> Floats:
 
 
 def points(panels: Floats, rule: tuple[Floats, Floats] = _GAUSS) -> tuple[Floats, Floats, Floats]:
-    """Return where a rule looks: anchors, signed distances and weights, each of shape (k, n)."""
+    """Return the nodes of a rule: anchors, signed distances and weights, each of shape (k, n)."""
     anchor, side, a, b, _ = panels.T[:, :, None]
     nodes, shares = rule
     t = a + (b - a) * (nodes + 1) / 2
@@ -92,23 +92,23 @@ def points(panels: Floats, rule: tuple[Floats, Floats] = _GAUSS) -> tuple[Floats
 
 
 def integrate(function: Rows, panels: Floats) -> tuple[Floats, Floats, Floats]:
-    """Integrate several functions of x over the same pieces, halved until two rules agree on each about every function.
+    """Integrate several functions of x over the same pieces; halve a piece until two rules agree on every function.
 
-    Where a function has not died out towards an open end, pieces are added.
+    Pieces are added at an open end until the functions have decayed.
 
     Parameters
     ----------
     function : callable
         See `Rows`.
     panels
-        Of `pieces`, or what an earlier call returned.
+        From `pieces`, or returned by an earlier call.
 
     Returns
     -------
     totals, errors : numpy.ndarray of float64, shape (m,)
-        The integrals, and how far off they may be: large, or nan, where one diverges.
+        The integrals and their estimated errors: large, or nan, for an integral that diverges.
     panels
-        The pieces in the end.
+        The final pieces.
 
     Examples
     --------
@@ -141,7 +141,7 @@ def integrate(function: Rows, panels: Floats) -> tuple[Floats, Floats, Floats]:
         for end, place, edge in ((-1, n, panels[:, 2]), (1, -1, panels[:, 3])):
             rate = abs(values[..., place] * distance[:, place])  # per unit of t
             alive = (rate > _GONE * scale).any(axis=0) & settled & (panels[:, 4] == end)
-            errors = errors + 100 * rate[:, alive & (abs(edge) >= _T)].sum(axis=1)  # it may go on like this
+            errors = errors + 100 * rate[:, alive & (abs(edge) >= _T)].sum(axis=1)  # the tail may continue like this
             alive &= abs(edge) < _T
             for row, t in zip(panels[alive], edge[alive], strict=True):
                 added.append(_steps(row[0], row[1], np.sort([t, t + end * _LONGEST]), end))

@@ -1,4 +1,4 @@
-"""The plan of the house: a file imports only from its own floor and the floors below it."""
+"""The layers of the package: a file imports only from its own layer and from lower layers."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import pytest
 import tinygan
 
 ROOT = Path(tinygan.__file__).parent
-# From the ground up; floors of equal height may look at each other.
-FLOORS = {
+# From the lowest layer to the highest; packages of one layer may import each other.
+LAYERS = {
     "errors": 0,
-    "runs": 0,  # files and nothing else: it knows no backend, no array but as bytes, and no game
+    "runs": 0,  # only files: it imports no backend and no game, and handles arrays as bytes
     "backend": 1,
     "engine": 2,
     "functional": 3,
@@ -46,17 +46,17 @@ def imported(path):
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_imports_look_down(path):
-    floor = path.relative_to(ROOT).parts[0]
+def test_no_file_imports_from_a_higher_layer(path):
+    layer = path.relative_to(ROOT).parts[0]
     for name in imported(path):
         other = name.split(".")[1] if "." in name else None
-        if other in FLOORS:
-            assert FLOORS[other] <= FLOORS[floor], f"{path.relative_to(ROOT)} imports {name} from a floor above"
+        if other in LAYERS:
+            assert LAYERS[other] <= LAYERS[layer], f"{path.relative_to(ROOT)} imports {name} from a higher layer"
 
 
-def test_every_package_has_a_floor():
+def test_every_package_has_a_layer():
     packages = {path.name for path in ROOT.iterdir() if (path / "__init__.py").is_file()}
-    assert packages - {"testing"} <= set(FLOORS)
+    assert packages - {"testing"} <= set(LAYERS)
 
 
 def test_the_engine_names_no_array_library():
@@ -81,7 +81,7 @@ def lines_of_code(source):
     return sum(number not in docstrings and line.strip()[:1] not in ("", "#") for number, line in lines)
 
 
-def test_lines_of_code_are_neither_blank_nor_comment_nor_docstring():
+def test_lines_of_code_exclude_comments_and_docstrings():
     source = '"""One.\n\nMore.\n"""\n\n# a comment\nx = 1  # code\n\ndef f():\n    """Two."""\n    return """\n\n"""\n'
     assert lines_of_code(source) == 4
 

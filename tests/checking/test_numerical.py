@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinygan.checking.differences import central_difference, complex_step
+from tinygan.checking.numerical import central_difference, complex_step
 
 EPS = np.finfo(np.float64).eps
 POINTS = st.floats(-3, 3)
@@ -30,7 +30,7 @@ def central(f, x, **options):
 
 @pytest.mark.parametrize("name", ANALYTIC)
 @given(x=POINTS)
-def test_central_differences_know_their_own_error(name, x):
+def test_central_differences_estimate_their_error(name, x):
     f, slope = ANALYTIC[name]
     found = central(f, x)
     assert not found.undefined[0]
@@ -53,9 +53,9 @@ def test_complex_step_is_exact_to_the_last_digits(name, x):
     assert complex_step(g, g(0)).value[0] == pytest.approx(slope(x), rel=1e-12, abs=1e-12)
 
 
-def test_complex_step_is_silent_about_functions_that_drop_the_imaginary_part():
+def test_complex_step_is_wrong_without_the_imaginary_part():
     g = line(abs, -2.0)
-    assert complex_step(g, g(0)).value[0] == 0  # which is why the caller verifies it
+    assert complex_step(g, g(0)).value[0] == 0  # so the caller verifies it
 
 
 @given(left=st.floats(-5, 5), right=st.floats(-5, 5), curvature=st.floats(-2, 2))
@@ -69,7 +69,7 @@ def test_slopes_of_a_kink(left, right, curvature):
 
 
 @given(distance=st.floats(1e-6, 1e-1), sign=st.sampled_from([-1, 1]))
-def test_a_kink_nearby_is_stepped_round(distance, sign):
+def test_a_kink_nearby_is_avoided_by_smaller_steps(distance, sign):
     found = central(lambda x: abs(x - sign * distance), 0.0, agrees=lambda s: abs(s.value + sign) < 1e-6)
     assert not found.kink[0]
     assert found.value[0] == pytest.approx(-sign, rel=1e-7)
@@ -111,7 +111,7 @@ def test_saturated_at_infinity():
     assert found.value[0] == 0
 
 
-def test_elements_that_disagree_are_looked_at_with_every_step():
+def test_elements_that_disagree_are_tried_with_every_step():
     calls = []
 
     def g(t):

@@ -1,0 +1,280 @@
+"""README.md, docs/ and benchmarks/README.md: every command runs, as typed or shorter, and every link has a target."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import re
+import shlex
+import shutil
+import struct
+import subprocess
+import sys
+import tomllib
+from configparser import ConfigParser
+from pathlib import Path
+from urllib.parse import unquote
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tinygan.cli import build_parser
+
+ROOT = Path(__file__).parents[1]
+README = ROOT / "README.md"
+PAGES = [README, *sorted((ROOT / "docs").glob("*.md")), ROOT / "benchmarks" / "README.md"]
+
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
+
+# Commands that are too long for a test as they are typed: the reason, and the words that make them shorter. A later
+# option replaces an earlier one.
+SHORTER = {
+    "tinygan train digits": ("35 s; .ci/run runs it", "--epochs 2"),
+    "tinygan train digits --seed 7 --out my-run": ("35 s", "--epochs 2"),
+    "tinygan train digits --set training.k=2 --set generator.optimizer.lr=0.05": ("50 s", "--epochs 2"),
+    "tinygan train gaussian": ("7 s", "--epochs 1"),
+    "tinygan train my-experiment.toml": ("35 s", "--epochs 2"),
+    "tinygan train mnist --data DIR --epochs 10": ("minutes", "--steps 1"),
+    "tinygan train mnist-averaged --data DIR": ("hours", "--steps 1"),
+    "tinygan train mnist-algorithm1 --data DIR": ("hours", "--steps 1"),
+    "tinygan train mnist --data DIR --epochs 266 --set generator.optimizer.lr_milestone=130000 "
+    "--set generator.optimizer.lr_gamma=0.1": ("hours", "--steps 1"),
+    "tinygan train digits --device cuda": ("needs a GPU", "--device cpu --epochs 1"),
+    "tinygan train digits --device cuda --eager": ("needs a GPU", "--device cpu --epochs 1"),
+    "tinygan resume runs/digits --epochs 600": ("35 s", "--epochs 3"),
+    "tinygan gradcheck": ("10 s", "exp"),
+    "python examples/section_4.py": ("2 s", "--pairs 20"),
+    "python examples/proposition_2.py": ("2 s", "--points 21"),
+    "python examples/toys_2d.py --seeds 5": ("5 minutes", "--seeds 1 --steps 2 --jobs 1"),
+    "python -m benchmarks sweep --device cpu": ("minutes", "--seconds 0.001 --batches 2 --widths 8"),
+    "python tools/count_faults.py": ("15 minutes", "--only steps --every 25"),
+}
+
+# Commands that are tested in another way: the reason, and the test or file that does it.
+_TABLE_1 = "tests/examples/test_table_1.py::test_from_the_data_to_the_row"
+_TFD = "tests/examples/test_table_1_tfd.py::test_from_the_file_to_the_row"
+_GPU = "tests/test_gpu_checks.py"
+_MAIN = "tests/benchmarks/test_main.py"
+_EVERY_10 = "--set output.checkpoint_every=10 --set output.samples_every=10"
+ELSEWHERE = {
+    "python3 -m venv .venv && . .venv/bin/activate && pip install -q .": ("needs a package index", ".ci/run"),
+    "python3 -m venv .venv && . .venv/bin/activate && pip install -q -e '.[test]' && python -m pytest -q -n auto": (
+        "this suite",
+        ".ci/run",
+    ),
+    "pip install '.[cuda13]'": ("needs a package index", "tests/test_pages.py::test_extras_in_the_pages_exist"),
+    "tinygan train tfd --data DIR": ("needs a GPU, and data that are not public", _TFD),
+    "tinygan train tfd-finetune --data DIR": ("needs a GPU, and data that are not public", _TFD),
+    "python examples/table_1_tfd.py --data DIR": ("needs a GPU, and data that are not public", _TFD),
+    "python examples/table_1_tfd.py --data DIR --device cuda": ("needs a GPU, and data that are not public", _TFD),
+    "python examples/table_1.py --data DIR": ("hours", _TABLE_1),
+    "python examples/table_1.py --data DIR --experiment mnist-averaged": ("hours", _TABLE_1),
+    "python examples/table_1.py --data DIR --experiment mnist-algorithm1": ("hours", _TABLE_1),
+    f"python examples/table_1.py --data DIR --device cuda --seeds 1 2 3 {_EVERY_10}": ("needs a GPU", _TABLE_1),
+    f"python examples/table_1.py --data DIR --device cuda --seeds 1 2 3 --experiment mnist-averaged {_EVERY_10}": (
+        "needs a GPU",
+        _TABLE_1,
+    ),
+    f"python examples/table_1.py --data DIR --device cuda --seeds 1 2 3 --experiment mnist-algorithm1 {_EVERY_10}": (
+        "needs a GPU",
+        _TABLE_1,
+    ),
+    "python examples/figure_1.py": ("19 s", "tests/examples/test_figure_1.py::test_pictures_page_and_gif_are_written"),
+    "python examples/figure_1.py --gif": (
+        "29 s",
+        "tests/examples/test_figure_1.py::test_pictures_page_and_gif_are_written",
+    ),
+    "python examples/learned_discriminator.py": ("50 s", "tests/examples/test_learned_discriminator.py"),
+    "python examples/toys_2d.py --toy ring": ("31 s", "tests/examples/test_toys_2d.py"),
+    "python examples/helvetica.py": ("23 s", "tests/examples/test_helvetica.py"),
+    "python tests/gpu_checks.py": ("needs a GPU", _GPU),
+    "python -m benchmarks": ("minutes", f"{_MAIN}::test_everything_at_once"),
+    "python -m benchmarks --out benchmarks/results/NAME": ("minutes", f"{_MAIN}::test_everything_at_once"),
+    "python -m benchmarks table --write": (
+        "changes the checkout",
+        "tests/benchmarks/test_readme_table.py::test_the_readme_has_the_tables_that_the_results_make",
+    ),
+    "python -m benchmarks step --peers": ("needs PyTorch and JAX", "tests/benchmarks/test_contestants.py"),
+    "for i in 1 2 3 4 5; do python -m benchmarks step --peers --out runs/step-$i; done": (
+        "needs PyTorch and JAX",
+        "tests/benchmarks/test_contestants.py",
+    ),
+    "python -m benchmarks step --device cuda --peers": ("needs a GPU", "tests/benchmarks/test_contestants.py"),
+    "python -m benchmarks step --device cuda --schedule simultaneous --peers": (
+        "needs a GPU",
+        "tests/benchmarks/test_contestants.py",
+    ),
+    "python -m benchmarks layers --device cuda": ("needs a GPU", f"{_MAIN}::test_layers"),
+    "python -m benchmarks sweep --device cuda --overlay runs/benchmarks/sweep-cpu.json": (
+        "needs a GPU",
+        f"{_MAIN}::test_sweep_and_its_overlay",
+    ),
+    "python -m benchmarks costs --device cuda": ("needs a GPU", f"{_MAIN}::test_costs"),
+    "python -m benchmarks --device cuda --out benchmarks/results/NAME-gpu": (
+        "needs a GPU",
+        f"{_MAIN}::test_everything_at_once",
+    ),
+}
+
+
+def commands_of(page: Path) -> list[str]:
+    """Return the commands of the page's shell blocks, without comments."""
+    found = []
+    for language, body in FENCE.findall(page.read_text(encoding="utf-8")):
+        if language == "sh":
+            for line in body.replace("\\\n", " ").splitlines():
+                found.append(" ".join(re.sub(r"(^|\s)#.*", "", line).split()))
+    return [command for command in found if command]
+
+
+COMMANDS = sorted({command for page in PAGES for command in commands_of(page)})
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder like a copy of the repository, with a run that was stopped, an experiment, and data to put for DIR."""
+    folder = tmp_path_factory.mktemp("checkout")
+    for name in ("examples", "benchmarks", "tests", "tools"):
+        (folder / name).symlink_to(ROOT / name)
+    shutil.copy(ROOT / "tinygan" / "experiments" / "digits.toml", folder / "my-experiment.toml")
+    (folder / "DIR" / "mnist").mkdir(parents=True)
+    for part, count in (("train", 60_000), ("t10k", 10_000)):
+        images = np.resize(np.arange(256, dtype=np.uint8), (count, 28, 28))
+        for name, array in (("images-idx3", images), ("labels-idx1", np.zeros(count, np.uint8))):
+            content = struct.pack(f">BBBB{array.ndim}I", 0, 0, 8, array.ndim, *array.shape) + array.tobytes()
+            path = folder / "DIR" / "mnist" / f"{part}-{name}-ubyte.gz"
+            path.write_bytes(gzip.compress(content, compresslevel=1))
+    done = run("tinygan train digits --epochs 2 --steps 20", folder, folder / "bin")
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def run(command: str, folder: Path, programs: Path) -> subprocess.CompletedProcess[str]:
+    """Run a command by the shell, with the `python` and the `tinygan` of this environment."""
+    programs.mkdir(exist_ok=True)
+    tinygan = programs / "tinygan"  # found only where tinygan is not installed, but imported from its folder
+    tinygan.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m tinygan "$@"\n', encoding="utf-8")
+    tinygan.chmod(0o755)
+    path = os.pathsep.join([str(Path(sys.executable).parent), str(programs), os.environ["PATH"]])
+    environment = {**os.environ, "PATH": path, "PYTHONPATH": str(ROOT)}
+    return subprocess.run(
+        ["sh", "-c", command], cwd=folder, env=environment, capture_output=True, text=True, timeout=300, check=False
+    )
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the pages are written for sh")
+@pytest.mark.parametrize("command", [command for command in COMMANDS if command not in ELSEWHERE])
+def test_a_command_runs(command: str, checkout: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "checkout"
+    shutil.copytree(checkout, folder, symlinks=True, ignore=shutil.ignore_patterns("DIR"))
+    (folder / "DIR").symlink_to(checkout / "DIR")
+    before = snapshot(ROOT / "examples")
+    _, words = SHORTER.get(command, ("", ""))
+    done = run(f"{command} {words}".strip(), folder, folder / "bin")
+    assert done.returncode == 0, f"{command} {words}\n{done.stdout}\n{done.stderr}"
+    assert snapshot(ROOT / "examples") == before  # examples write to runs/examples
+
+
+def snapshot(folder: Path) -> dict[Path, int]:
+    files = [path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+    return {path: path.stat().st_mtime_ns for path in files}
+
+
+@pytest.mark.parametrize("command", [*SHORTER, *ELSEWHERE])
+def test_the_lists_name_commands_of_the_pages(command: str) -> None:
+    assert command in COMMANDS
+
+
+@pytest.mark.parametrize("test", sorted({test for _, test in ELSEWHERE.values()}))
+def test_the_named_tests_exist(test: str) -> None:
+    file, _, name = test.partition("::")
+    text = (ROOT / file).read_text(encoding="utf-8")
+    assert f"def {name}(" in text if name else text
+
+
+def test_ci_runs_the_commands_of_the_readme() -> None:
+    script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    [patterns] = re.findall(r"for pattern in (.*); do", script)
+    lines = README.read_text(encoding="utf-8").splitlines()
+    found = [[line for line in lines if re.search(pattern, line)] for pattern in shlex.split(patterns)]
+    assert [len(each) for each in found] == [1] * len(found)  # each pattern finds one command
+    assert [line for [line] in found] == commands_of(README)  # all of them, in this order
+
+
+def test_extras_in_the_pages_exist() -> None:
+    config = ConfigParser()
+    config.read(ROOT / "setup.cfg", encoding="utf-8")
+    text = "".join(page.read_text(encoding="utf-8") for page in PAGES)
+    named = {extra for extras in re.findall(r"'\.\[([\w,]+)\]'", text) for extra in extras.split(",")}
+    assert {"cuda13", "test", "peers"} <= named <= set(config["options.extras_require"])
+
+
+# ---------------------------------------------------------------------- the text
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_block_is_a_command_or_a_doctest(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    blocks = FENCE.findall(text)
+    assert text.count("```") == 2 * len(blocks)
+    for language, body in blocks:
+        assert language in ("sh", "python")
+        assert language == "sh" or body.startswith(">>> ")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_commands_in_the_prose_parse(page: Path) -> None:
+    prose = FENCE.sub("", page.read_text(encoding="utf-8"))
+    for words in (span.split()[1:] for span in re.findall(r"`(tinygan [^`]+)`", prose)):
+        if len(words) > 1:
+            build_parser().parse_args(words)
+        else:
+            with pytest.raises(SystemExit) as stopped:
+                build_parser().parse_args([*words, "--help"] if words != ["--help"] else words)
+            assert stopped.value.code == 0
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_have_targets(page: Path) -> None:
+    for link in LINK.findall(FENCE.sub("", page.read_text(encoding="utf-8"))):
+        if link.startswith("https://"):
+            continue
+        name, _, anchor = unquote(link).partition("#")
+        target = (page.parent / name).resolve() if name else page
+        assert target.exists(), link
+        assert target.is_relative_to(ROOT), link
+        if anchor:
+            assert anchor in anchors(target), link
+
+
+def anchors(page: Path) -> set[str]:
+    """Return the anchors that a repository page gives to the headings."""
+    headings = re.findall(r"^#+ (.*)$", FENCE.sub("", page.read_text(encoding="utf-8")), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_every_page_and_picture_is_linked() -> None:
+    linked = set()
+    for page in PAGES:
+        linked |= {(page.parent / link.partition("#")[0]).resolve() for link in LINK.findall(page.read_text("utf-8"))}
+    assert set(PAGES) - {README} <= linked
+    assert set((ROOT / "examples" / "pictures").iterdir()) <= linked
+
+
+def test_the_readme_is_short() -> None:
+    assert len(README.read_text(encoding="utf-8").splitlines()) <= 150
+
+
+def test_the_animation_is_small_and_moves() -> None:
+    path = ROOT / "examples" / "pictures" / "figure_1.gif"
+    assert path.stat().st_size < 1_500_000
+    with Image.open(path) as picture:
+        assert picture.n_frames > 20
+
+
+def test_every_experiment_has_its_command() -> None:
+    text = "\n".join(commands_of(ROOT / "docs" / "commands.md"))
+    for path in (ROOT / "tinygan" / "experiments").glob("*.toml"):
+        assert f"tinygan train {tomllib.loads(path.read_text('utf-8'))['name']}" in text
