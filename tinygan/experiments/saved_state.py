@@ -302,7 +302,7 @@ def not_finite(arrays: Mapping[str, Any]) -> str | None:
 
 def _check_rule(name: str, rule: Optimizer, found: object, arrays: dict[str, Any], updates: int, epoch: int) -> None:
     """Compare the counters of a rule, then load the state into a copy of it."""
-    counters = {"updates", "epoch", "parameter_updates"}
+    counters = {"updates", "epoch", "parameter_updates", "by_hand"}
     _check_names(name, found, counters, set(found) if isinstance(found, Mapping) else None)
     assert isinstance(found, Mapping)
     if type(found["updates"]) is not int or found["updates"] != updates:
