@@ -267,7 +267,7 @@ def test_a_checkpoint_of_another_kind_is_refused(tiny_experiment, tiny_data, fre
     arrays, plain = training.state()
     del plain["streams"]
     write_checkpoint(path / "checkpoints" / "step-000000003.safetensors", arrays, plain)
-    with pytest.raises(CheckpointError, match=r"step-000000003\..*: the state lacks 'streams': this version of"):
+    with pytest.raises(CheckpointError, match=r"step-000000003\..*: the state lacks 'streams': .*did not write it"):
         reopen(path, lambda config: tiny_data())
 
 

@@ -1,4 +1,4 @@
-"""The data sets by the names that experiments and commands use: `DATA_SETS`, the only list of them.
+"""The only list of the data sets, `DATA_SETS`, by the names that experiments and commands use.
 
 To add a data set, write its loader in a file beside this one and add one line to `DATA_SETS`. Experiment files
 (``data.set``), `load`, ``tinygan doctor`` and the report then know it.
@@ -20,7 +20,7 @@ from tinygan.errors import DataError, did_you_mean
 
 @dataclass(frozen=True)
 class Source:
-    """Where a data set comes from, and what an experiment must know before it is loaded.
+    """The loader of a data set, and its properties that an experiment needs before loading.
 
     Attributes
     ----------
@@ -63,14 +63,14 @@ def load(
     name : str
         One of the names in `DATA_SETS`, such as ``"digits"``.
     folder : str or path, optional
-        Where its files are, as ``FOLDER/<name>/...``. Without it, the folder in the environment variable
-        ``TINYGAN_DATA``; without that, the cache of this user. Digits and Gaussian numbers need no files.
+        The folder of its files, ``FOLDER/<name>/...``. By default the folder in the environment variable
+        ``TINYGAN_DATA``; if that is not set, the cache of this user. Digits and Gaussian numbers need no files.
     download : bool
-        Whether files may be downloaded into the cache when no folder is named and they are not there yet.
+        Whether missing files may be downloaded into the cache, if no folder is named.
     progress : bool
         Show the progress of a download on stderr.
     fold : int, optional
-        Which fold, of a data set that has folds; by default the first, 0.
+        The number of the fold, for a data set with folds; by default 0.
 
     Returns
     -------

@@ -161,7 +161,7 @@ class _Pass:
         if gradient is None:
             if output.size != 1:
                 raise GradientError.many_numbers(self.caller, output.shape)
-            gradient = output.backend.xp.ones(output.shape, output.dtype)
+            gradient = Tensor(output.backend.xp.ones(output.shape, output.dtype))
         if not isinstance(gradient, Tensor):
             gradient = Tensor(output.backend.array(gradient, output.dtype))
         if gradient.shape != output.shape:

@@ -117,7 +117,7 @@ def load_weights(
     ------
     CheckpointError
         The file is missing or damaged, has another format or layout, or holds something else than arrays of numbers. A
-        safetensors file of another program has no checksum: changed numbers inside it are not detected.
+        safetensors file of another program has no checksum: changed numbers in it are not detected.
 
     Examples
     --------

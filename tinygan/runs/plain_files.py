@@ -91,7 +91,7 @@ def refused(error: type[TinyganError], what: str, advice: str) -> Iterator[None]
         yield
     except OSError as refusal:
         if isinstance(refusal, RunError) and refusal.errno is None:
-            raise  # it says already what to do
+            raise  # it is an error of tinygan, and says what to do
         raise error(f"{what}: {refusal.strerror or refusal}; {advice}") from refusal
 
 
