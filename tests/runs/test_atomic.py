@@ -150,19 +150,19 @@ def test_write_all_of_nothing_calls_nothing(monkeypatch):
 
 
 def test_only_temporaries_are_removed(tmp_path):
-    others = ["a.tgn", ".hidden", ".a.tgn.tmp", "a.tgn.0123abcd.tmp", ".a.tgn.0123ABCD.tmp"]
-    for name in [*others, ".a.tgn.0123abcd.tmp", ".b.01234567.tmp"]:
+    others = ["a.txt", ".hidden", ".a.txt.tmp", "a.txt.0123abcd.tmp", ".a.txt.0123ABCD.tmp"]
+    for name in [*others, ".a.txt.0123abcd.tmp", ".b.01234567.tmp"]:
         (tmp_path / name).touch()
-    assert remove_temporaries(tmp_path) == [".a.tgn.0123abcd.tmp", ".b.01234567.tmp"]
+    assert remove_temporaries(tmp_path) == [".a.txt.0123abcd.tmp", ".b.01234567.tmp"]
     assert sorted(os.listdir(tmp_path)) == sorted(others)
 
 
 def test_what_a_killed_write_leaves_is_recognised(tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(os, "replace", lambda *_: None)  # as if the process had ended before the rename
-        atomic_write(tmp_path / "best.tgn", [b"content"])
+        atomic_write(tmp_path / "best.txt", [b"content"])
     left = os.listdir(tmp_path)
-    assert left != ["best.tgn"]
+    assert left != ["best.txt"]
     assert remove_temporaries(tmp_path) == left
 
 

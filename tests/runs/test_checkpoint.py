@@ -226,7 +226,7 @@ def test_the_undamaged_file_still_reads(small):
     assert read_checkpoint(path).state == {"step": 7}
 
 
-def test_what_is_no_file_is_named(tmp_path):
+def test_a_path_that_is_not_a_file_is_named(tmp_path):
     with pytest.raises(CheckpointError, match=r"a\.safetensors: expected a checkpoint, found no file of this name"):
         read_checkpoint(tmp_path / "a.safetensors")
     with pytest.raises(CheckpointError, match="found the error it is no plain file"):

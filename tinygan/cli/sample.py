@@ -18,6 +18,7 @@ from tinygan.experiments.running import load_generator
 from tinygan.pictures.line import axis_of, save_line_sheet
 from tinygan.pictures.sheets import save_sheet
 from tinygan.runs.atomic import atomic_write
+from tinygan.runs.plain_files import refused
 
 LARGEST_SHEET = 10_000  # samples in one picture of images; a histogram has no limit
 
@@ -68,10 +69,6 @@ def sample(arguments: argparse.Namespace) -> int:
 def _save_numbers(out: Path, images: Any) -> None:
     content = io.BytesIO()
     np.save(content, images, allow_pickle=False)
-    try:
+    advice = "free space, correct the permissions, or choose another name"
+    with refused(ArgumentError, f"--out {out}: cannot be written", advice):
         atomic_write(out, [content.getbuffer()])
-    except OSError as error:
-        raise ArgumentError(
-            f"--out {out}: cannot be written: {error.strerror or error}; free space, correct the permissions, or "
-            "choose another name"
-        ) from error

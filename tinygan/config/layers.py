@@ -104,7 +104,7 @@ class LinearConfig(LayerConfig):
     mean.
     """
 
-    type: Annotated[Literal["linear"], Choice("linear")] = "linear"
+    type: Literal["linear"] = "linear"
     units: Annotated[int, Integer(at_least=1, at_most=LARGEST_WIDTH, because=WIDE)]
     weight_range: Annotated[float | None, Number(above=0, single=True)] = None
     nonzero_weights: Annotated[int | None, Integer(at_least=1)] = None
@@ -148,7 +148,7 @@ class MaxoutConfig(LayerConfig):
     ``weight_range`` and ``bias`` are as in `LinearConfig`, but a maxout bias is always a number.
     """
 
-    type: Annotated[Literal["maxout"], Choice("maxout")] = "maxout"
+    type: Literal["maxout"] = "maxout"
     units: Annotated[int, Integer(at_least=1, at_most=LARGEST_WIDTH, because=WIDE)]
     pieces: Annotated[int, Integer(at_least=1, at_most=LARGEST_WIDTH, because=WIDE)]
     weight_range: Annotated[float | None, Number(above=0, single=True)] = None

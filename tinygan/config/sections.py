@@ -8,11 +8,11 @@ explain every key where it is used.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias, get_args
 
 from tinygan.config.layers import LARGEST_WIDTH, LAYERS, WIDE, LayerConfig, LinearConfig, SigmoidConfig
 from tinygan.config.refusals import Place
-from tinygan.config.schema import Choice, Flag, FolderPath, Integer, ListOf, Number, Section, Tagged
+from tinygan.config.schema import Choice, FolderPath, Integer, ListOf, Number, Section, Tagged
 from tinygan.data.registry import DATA_SETS
 from tinygan.gan.noise import KINDS
 from tinygan.gan.objectives import OBJECTIVES
@@ -35,7 +35,7 @@ class SgdConfig(Section):
     each unit's incoming weights.
     """
 
-    kind: Annotated[Literal["sgd"], Choice("sgd")] = "sgd"
+    kind: Literal["sgd"] = "sgd"
     lr: Annotated[float, Number(above=0, single=True)]
     lr_decay: Annotated[float, Number(at_least=1)] = 1.0
     lr_min: Annotated[float, Number(at_least=0, single=True)] = 0.0
@@ -74,7 +74,7 @@ class SgdConfig(Section):
 class AdamConfig(Section):
     """Adam (Kingma and Ba, 2015), younger than the paper: for experiments of your own."""
 
-    kind: Annotated[Literal["adam"], Choice("adam")] = "adam"
+    kind: Literal["adam"] = "adam"
     lr: Annotated[float, Number(above=0, single=True)]
     beta1: Annotated[float, Number(at_least=0, below=1)] = 0.9
     beta2: Annotated[float, Number(at_least=0, below=1)] = 0.999
@@ -82,7 +82,7 @@ class AdamConfig(Section):
 
 
 OptimizerConfig: TypeAlias = SgdConfig | AdamConfig
-OPTIMIZERS = Tagged("kind", SgdConfig, AdamConfig)
+OPTIMIZERS = Tagged("kind", *get_args(OptimizerConfig))
 
 # --- the two players ------------------------------------------------------------------------------
 
@@ -203,10 +203,8 @@ class TrainingConfig(Section):
     epochs: Annotated[int, Integer(at_least=1)]
     batch: Annotated[int, Integer(at_least=1)]
     k: Annotated[int, Integer(at_least=1)] = 1
-    schedule: Annotated[Literal["alternating", "simultaneous"], Choice("alternating", "simultaneous")] = (
-        "alternating"
-    )
-    shared_noise: Annotated[bool, Flag()] = False
+    schedule: Literal["alternating", "simultaneous"] = "alternating"
+    shared_noise: bool = False
     objective: Annotated[str, Choice(*OBJECTIVES)] = "non-saturating"
     discriminator_loss_scale: Annotated[float, Number(above=0, single=True)] = 1.0
     threads: Annotated[int | None, Integer(at_least=1, at_most=1024)] = None

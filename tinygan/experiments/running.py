@@ -365,7 +365,7 @@ def _explained(error: AnomalyError, folder: RunFolder, failed: Training) -> Anom
 
 
 def save(folder: RunFolder, training: Training, best: bool = False) -> None:
-    """Write a checkpoint of the whole state; if it is the best so far, also as ``best.safetensors``."""
+    """Write a checkpoint of the whole state; with `best`, also as ``best.safetensors``."""
     arrays, plain = training.state()
     folder.save_checkpoint(training.steps, arrays, plain, best=best)
 

@@ -259,11 +259,11 @@ def _check_order(found: Any, own: Any) -> None:
 
 
 def _check_arrays(arrays: Mapping[str, Any], training: Training, steps: int) -> None:
-    """Compare the names, shapes and dtypes of all arrays with the training's own, but for the order."""
+    """Compare the names, shapes and dtypes of all arrays, except the order, with those of the training."""
     expected: dict[str, Any] = {}
     for player, network, rule in _players(training):
         expected |= _named(f"{player}.", network.state_dict())
-        if steps:  # then each parameter has had a gradient
+        if steps:  # by then each parameter has had a gradient
             expected |= {
                 f"{player}_optimizer.{slot}.{position}": parameter
                 for position, parameter in enumerate(rule.params)
@@ -301,8 +301,8 @@ def not_finite(arrays: Mapping[str, Any]) -> str | None:
 
 
 def _check_rule(name: str, rule: Optimizer, found: object, arrays: dict[str, Any], updates: int, epoch: int) -> None:
-    """Ask a copy of the rule whether it takes the state, after what every rule counts has been compared."""
-    counters = {"updates", "epoch", "parameter_updates"}
+    """Compare the counters of a rule, then load the state into a copy of it."""
+    counters = {"updates", "epoch", "parameter_updates", "by_hand"}
     _check_names(name, found, counters, set(found) if isinstance(found, Mapping) else None)
     assert isinstance(found, Mapping)
     if type(found["updates"]) is not int or found["updates"] != updates:

@@ -250,7 +250,7 @@ class Training:
         return arrays, plain
 
     def load_state(self, arrays: Mapping[str, Any], plain: Mapping[str, Any]) -> None:
-        """Continue from a state that `state` returned.
+        """Continue from a state of `state`.
 
         Raises
         ------

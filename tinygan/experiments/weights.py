@@ -213,7 +213,7 @@ def _decode_safetensors(file: BinaryIO, size: int) -> tuple[dict[str, Array], Sa
 
 
 def _encode_npz(arrays: dict[str, Array], layout: str, transposed: list[str]) -> Chunks:
-    """Do what `numpy.savez` does, also for arrays that are named like one of its arguments."""
+    """Encode as `numpy.savez`, which cannot store arrays with the names of its arguments."""
     text = json.dumps({"layout": layout, "transposed": transposed}).encode()
     comment = text + _CHECKSUM + b"%08x" % zlib.crc32(text)
     if len(comment) > zipfile.ZIP_MAX_COMMENT:
@@ -249,7 +249,7 @@ def _decode_npz(file: BinaryIO, size: int) -> tuple[dict[str, Array], Said]:
             if name in arrays or name == member.filename:
                 raise CheckpointError(f"its member {member.filename!r} is not an array, or occurs twice")
             with archive.open(member) as content:
-                arrays[name] = usable(name, _read_npy(content.read()))  # to the end, where the CRC is compared
+                arrays[name] = usable(name, _read_npy(content.read()))  # to the end, where the CRC is checked
     text, found, checksum = archive.comment.rpartition(_CHECKSUM)
     if archive.comment and not (found and checksum == b"%08x" % zlib.crc32(text)):
         raise CheckpointError("the comment of the archive, which names its layout, is damaged")

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from tinygan.errors import DtypeError, RunError, ShapeError
 from tinygan.runs.atomic import atomic_write
+from tinygan.runs.plain_files import refused
 
 BINS = 60  # of the histogram
 SIZE, DPI = (6.4, 4.0), 100  # inches, and pixels to an inch
@@ -96,13 +97,9 @@ def save_line_sheet(
     for name, curve in (("density", density), ("answers", answers)):
         if curve is not None and curve.shape != x.shape:
             raise ShapeError(f"save_line_sheet: {name} has shape {curve.shape}; expected {x.shape}, a value at each x")
-    try:
+    advice = "free space, correct the permissions, or name a file in a folder that exists"
+    with refused(RunError, f"{Path(path)}: cannot be written", advice):
         atomic_write(path, [_png(samples[:, 0], x, density, answers)])
-    except OSError as error:
-        raise RunError(
-            f"{Path(path)}: cannot be written: {error.strerror or error}; free space, correct the permissions, or "
-            "name a file in a folder that exists"
-        ) from error
 
 
 def _png(samples: Any, x: Any, density: Any, answers: Any) -> bytes:

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from tinygan.data.dataset import picture_shape
 from tinygan.errors import DtypeError, RunError, ShapeError
 from tinygan.runs.atomic import atomic_write
+from tinygan.runs.plain_files import refused
 from tinygan.runs.run_folder import RunFolder
 
 GAP = 2  # pixels between two images, and around all of them
@@ -68,13 +69,9 @@ def save_sheet(
     columns = math.isqrt(len(tiles) - 1) + 1  # about as many as rows
     scale = -(-SMALLEST_TILE // max(tiles.shape[1:3]))
     png = _png(_grid(tiles, columns, scale))
-    try:
+    advice = "free space, correct the permissions, or name a file in a folder that exists"
+    with refused(RunError, f"{Path(path)}: cannot be written", advice):
         atomic_write(path, [png])
-    except OSError as error:
-        raise RunError(
-            f"{Path(path)}: cannot be written: {error.strerror or error}; free space, correct the permissions, or "
-            "name a file in a folder that exists"
-        ) from error
 
 
 def sheet_path(run: RunFolder, epoch: int) -> Path:

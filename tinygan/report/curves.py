@@ -141,8 +141,7 @@ def _validation_chart(records: Sequence[Mapping[str, Any]]) -> list[Chart]:
             "validation",
             "The likelihood of validation images",
             "Their mean log-likelihood in nats under a Gaussian Parzen window on samples, the measure of table 1: "
-            "higher is better, with a high variance. The networks of the best epoch are in "
-            "checkpoints/best.safetensors.",
+            "higher is better, with a high variance. The best epoch's networks are in checkpoints/best.safetensors.",
             column(records, "epoch")[judged],
             [Line("validation images", "value", likelihood[judged])],
         )

@@ -23,6 +23,7 @@ from tinygan.report.curves import LOG_4, column, generator_level, training_chart
 from tinygan.report.markup import picture, table, text
 from tinygan.runs.atomic import atomic_write
 from tinygan.runs.command import command, recorded_options
+from tinygan.runs.plain_files import refused
 from tinygan.runs.run_folder import RunFolder
 
 Records = Sequence[Mapping[str, Any]]
@@ -58,12 +59,8 @@ def write_report(run: RunFolder) -> Path:
     'report.html'
     """
     page = _page(run)
-    try:
+    with refused(RunError, f"{run.report_path}: cannot be written", "free space or correct the permissions"):
         atomic_write(run.report_path, [page.encode()])
-    except OSError as error:
-        raise RunError(
-            f"{run.report_path}: cannot be written: {error.strerror or error}; free space or correct the permissions"
-        ) from error
     return run.report_path
 
 

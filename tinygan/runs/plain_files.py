@@ -90,7 +90,7 @@ def refused(error: type[TinyganError], what: str, advice: str) -> Iterator[None]
     try:
         yield
     except OSError as refusal:
-        if isinstance(refusal, TinyganError) and refusal.errno is None:
+        if isinstance(refusal, RunError) and refusal.errno is None:
             raise  # it is an error of tinygan, and says what to do
         raise error(f"{what}: {refusal.strerror or refusal}; {advice}") from refusal
 
