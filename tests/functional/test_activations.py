@@ -192,7 +192,7 @@ def test_more_pieces_than_a_byte_counts():
         ((2, 5), {"pieces": 1, "axis": 2}, "maxout: axis 2 does not exist in an input of shape (2, 5)"),
         ((), {"pieces": 1}, "maxout: axis -1 does not exist in an input of shape ()"),
         ((2,), {"pieces": 2.0}, "maxout: pieces must be an integer, got 2.0"),
-        ((2,), {"pieces": 2, "axis": None}, "maxout: axis must be an integer, got a NoneType"),
+        ((2,), {"pieces": 2, "axis": None}, "maxout: axis must be an integer, got None"),
     ],
 )
 def test_pieces_that_do_not_fit(shape, options, message):
@@ -311,7 +311,7 @@ def test_a_probability_that_requires_a_gradient_is_refused():
 
 @pytest.mark.parametrize("p", ["0.5", None, [0.5], np.array([0.5, 0.5])])
 def test_what_is_no_number_is_no_probability(p):
-    with pytest.raises(DtypeError, match=r"dropout: p must be a number, got a \w+"):
+    with pytest.raises(DtypeError, match="dropout: p must be a number, got "):
         F.dropout(leaf([1.0]), p)
 
 

@@ -246,7 +246,7 @@ def test_matmul_by_a_number(scalar):
 def test_matmul_by_what_has_no_shape(value):
     x = leaf([1.0, 2.0])
     for product in (lambda: x @ value, lambda: value @ x):
-        with pytest.raises(DtypeError, match=r"^matmul: expected a tensor or an array, got a \w+; use tg\.tensor"):
+        with pytest.raises(DtypeError, match=r"^matmul: expected a tensor or an array, got .*; use tg\.tensor"):
             product()
 
 

@@ -96,7 +96,7 @@ def test_shapes_that_do_not_fit(operands, message):
 
 @pytest.mark.parametrize("x", [[1.0, 2.0], [[1.0, 2.0]], None, "ab"])
 def test_an_input_without_a_shape(x):
-    with pytest.raises(DtypeError, match=r"^linear: expected a tensor or an array, got a \w+; use tg\.tensor"):
+    with pytest.raises(DtypeError, match=r"^linear: expected a tensor or an array, got .*; use tg\.tensor"):
         F.linear(x, tg.tensor([[1.0], [2.0]]))
 
 

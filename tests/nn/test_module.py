@@ -146,7 +146,7 @@ def test_what_forward_keeps_is_not_in_the_state():
         def __init__(self):
             super().__init__()
             self.layer = nn.Linear(2, 2)
-            self.register_buffer("calls", tg.tensor(np.zeros(1)))
+            self.calls = nn.Buffer(np.zeros(1))
 
         def forward(self, x):
             self.seen, self.kept = x, [self.layer(x)]

@@ -300,18 +300,6 @@ def test_a_part_that_joins_late_takes_a_first_step():
     assert before[0] - late.data[0] == pytest.approx(0.1, rel=1e-6)
 
 
-def test_a_state_of_an_earlier_version_counts_together():
-    params = leaves([(1,), (2,)], np.random.default_rng(0))
-    adam = Adam(params, 0.1)
-    params[0].grad = Tensor(np.ones(1))
-    adam.step()
-    adam.step()
-    old = adam.state_dict()
-    del old["parameter_updates"], old["by_hand"]
-    adam.load_state_dict(old)
-    assert adam.state_dict()["parameter_updates"] == [2, 0]
-
-
 @pytest.mark.parametrize("rule", [lambda params: SGD(params, 0.1, 0.5), lambda params: Adam(params, 0.1)])
 def test_a_frozen_parameter_stays(rule):
     weight, frozen = Parameter(np.ones(2, "f4")), Parameter(np.ones(2, "f4"))
@@ -508,8 +496,8 @@ def leaf():
         (lambda: SGD([leaf()], 0.1, 1.0), "SGD: momentum must be in [0, 1), got 1.0"),
         (lambda: SGD([leaf()], 0.1, -0.1), "SGD: momentum must be in [0, 1), got -0.1"),
         (lambda: SGD([leaf()], 0.1, max_col_norm=0.0), "SGD: max_col_norm must be positive, got 0.0"),
-        (lambda: Adam([leaf()], 0.1, (1.0, 0.9)), "Adam: betas must be in [0, 1), got (1.0, 0.9)"),
-        (lambda: Adam([leaf()], 0.1, (0.9, -0.1)), "Adam: betas must be in [0, 1), got (0.9, -0.1)"),
+        (lambda: Adam([leaf()], 0.1, (1.0, 0.9)), "Adam: betas[0] must be in [0, 1), got 1.0"),
+        (lambda: Adam([leaf()], 0.1, (0.9, -0.1)), "Adam: betas[1] must be in [0, 1), got -0.1"),
         (lambda: Adam([leaf()], 0.1, eps=0.0), "Adam: eps must be positive, got 0.0"),
     ],
 )
@@ -539,16 +527,18 @@ def test_a_parameter_given_twice_is_refused():
         (lambda s: s["arrays"].pop("square.1"), r"the saved state lacks square\.1"),
         (lambda s: s.pop("updates"), "the saved state lacks updates"),
         (lambda s: s.pop("epoch"), "the saved state lacks epoch"),
+        (lambda s: s.pop("by_hand"), "the saved state lacks by_hand"),
+        (lambda s: s.pop("parameter_updates"), "the saved state lacks parameter_updates"),
         (lambda s: s.pop("arrays"), "the saved state lacks arrays"),
         (lambda s: s.update(arrays=[1]), "saved arrays are list, expected a dict"),
         (lambda s: s["arrays"].update({"mean.0": [[0.0] * 3] * 2}), r"saved mean\.0 is list, expected a NumPy array"),
         (lambda s: s["arrays"].update({"mean.0": np.full((2, 3), "0")}), r"saved mean\.0 has dtype <U1, expected"),
         (lambda s: s["arrays"].update({"mean.00": np.zeros((2, 3))}), r"'mean\.00' does not belong to this rule"),
-        (lambda s: s.update(updates=-1), "saved updates is -1, expected an integer of at least 0"),
-        (lambda s: s.update(updates=1.5), "saved updates is 1.5, expected an integer of at least 0"),
-        (lambda s: s.update(epoch=True), "saved epoch is True, expected an integer of at least 0"),
+        (lambda s: s.update(updates=-1), "saved updates must be an integer of at least 0, got -1"),
+        (lambda s: s.update(updates=1.5), "saved updates must be an integer of at least 0, got 1.5"),
+        (lambda s: s.update(epoch=True), "saved epoch must be an integer of at least 0, got True"),
         (lambda s: s.update(parameter_updates=[1]), "expected saved parameter_updates to be a list of 2 counts"),
-        (lambda s: s.update(parameter_updates=[1, "2"]), "saved parameter_updates is '2', expected an integer"),
+        (lambda s: s.update(parameter_updates=[1, "2"]), "parameter_updates must be an integer of at least 0, got '2'"),
         (lambda s: s.update(parameter_updates=[1, 99]), "parameter 1 had 99 updates, of 8 in all"),
         (lambda s: s.update(parameter_updates=[1, 0]), "parameter 1 had no update, yet a state is saved for it"),
         (lambda s: s.update(by_hand={"lr": -1.0}), "saved Adam: the learning rate must be positive, got -1.0"),

@@ -23,6 +23,7 @@ import numpy as np
 
 Array = Any  # numpy.ndarray or cupy.ndarray: the one place where the two differ is the class of backend
 Shape = tuple[int, ...]
+_BASIC_INDEX = (int, slice, type(None), type(Ellipsis))
 
 
 def wide(x: Any) -> Any:
@@ -85,10 +86,6 @@ class Backend:
         """Return a NumPy array as an array of this backend, without a copy where that is possible."""
         return self.xp.asarray(array)
 
-    def owns_memory(self, array: Array) -> bool:
-        """Say whether `array` is no view into another array."""
-        return array.base is None
-
     def is_writable(self, array: Array) -> bool:
         """Return whether the values of `array` can be changed in place."""
         return getattr(array.flags, "writeable", True)  # those of CuPy always can
@@ -125,8 +122,12 @@ class Backend:
     def scatter(self, gradient: Array, index: Any, shape: Shape) -> Array:
         """Return zeros of `shape` with `gradient` added at `index`: the adjoint of ``x[index]``.
 
-        An element that the index names twice receives both shares.
+        An element that the index names twice receives both shares. Slices and integers name no element twice.
         """
+        if all(isinstance(part, _BASIC_INDEX) for part in (index if isinstance(index, tuple) else (index,))):
+            out = self.xp.zeros(shape, gradient.dtype)
+            out[index] = gradient
+            return out
         terms = wide(gradient)
         out = self.xp.zeros(shape, terms.dtype)
         self.xp.add.at(out, index, terms)

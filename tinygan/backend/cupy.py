@@ -81,15 +81,6 @@ class CupyBackend(Backend):
         """Copy to host memory; this waits for the GPU."""
         return self.xp.asnumpy(array)
 
-    def scatter(self, gradient: Array, index: Any, shape: Shape) -> Array:
-        """As the base class; slices and integers name no element twice, so plain assignment will do."""
-        parts = index if isinstance(index, tuple) else (index,)
-        if all(isinstance(part, (int, slice, type(None), type(Ellipsis))) for part in parts):
-            out = self.xp.zeros(shape, gradient.dtype)
-            out[index] = gradient
-            return out
-        return super().scatter(gradient, index, shape)
-
     # ------------------------------------------------------------------ products
 
     def product(self, a: Array, b: Array) -> Array:

@@ -10,7 +10,7 @@ import numpy as np
 
 from tinygan.backend.base import Array, Backend, Shape
 from tinygan.backend.registry import backend_of, get_backend
-from tinygan.errors import DeviceError, DtypeError, ShapeError
+from tinygan.errors import DeviceError, DtypeError, ShapeError, TinyganError
 
 DEFAULT_DTYPE = "float32"  # of what is made from Python floats; arrays keep the dtype they have
 PLAIN_ARRAYS = {np.ndarray}  # classes whose arrays are nothing but arrays
@@ -86,26 +86,21 @@ def new_array(data: Any, dtype: Any, backend: Backend) -> Array:
     return array
 
 
-def check_alike(what: str, array: Array, expected: Array) -> None:
-    """Raise unless `array` has the shape, the device and the dtype of `expected`.
+def fits(array: Array, data: Array) -> bool:
+    """Return whether `array` has the shape, dtype and device of `data`, the array of a tensor."""
+    return array.shape == data.shape and array.dtype == data.dtype and type(array) is type(data)
 
-    Raises
-    ------
-    ShapeError, DeviceError, DtypeError
-    """
-    there, here = backend_of(array), backend_of(expected)
-    if array.shape != expected.shape:
-        raise ShapeError(f"{what}: its tensor has the shape {expected.shape}, so it must have; got {array.shape}")
-    if there is not here and there is not None and here is not None:
-        raise DeviceError(
-            f"{what}: its tensor is on {here.device!r}, and this is on {there.device!r}; "
-            f"move it with .to({here.device!r})"
-        )
-    if array.dtype != expected.dtype:
-        raise DtypeError(
-            f"{what}: its tensor has the dtype {expected.dtype}, so it must have; got {array.dtype}; "
-            f"convert it with .astype({str(expected.dtype)!r})"
-        )
+
+def misfit(what: str, array: Array, data: Array, remedy: str | None = None) -> TinyganError:
+    """Return the error for an array that does not fit the array `data` of its tensor; see `fits`."""
+    if array.shape != data.shape:
+        remedy = remedy or "reduce or reshape it"
+        return ShapeError(f"{what} has shape {array.shape}, but its tensor has shape {data.shape}: {remedy}")
+    if type(array) is not type(data):
+        there, here = (getattr(backend_of(value), "device", "an unknown device") for value in (array, data))
+        return DeviceError(f"{what} is on {there!r}, but its tensor is on {here!r}: {remedy or f'use .to({here!r})'}")
+    remedy = remedy or f"use .astype({str(data.dtype)!r})"
+    return DtypeError(f"{what} has dtype {array.dtype}, but its tensor has dtype {data.dtype}: {remedy}")
 
 
 def operand(value: Any, backend: Backend, caller: str) -> Any:

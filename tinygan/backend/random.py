@@ -20,7 +20,6 @@ normals come from a rejection method, in which the n-th number depends on how ma
 from __future__ import annotations
 
 import math
-import operator
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -30,6 +29,7 @@ from typing import Any
 
 import numpy as np
 
+from tinygan import checks
 from tinygan.backend.base import Array, Shape
 from tinygan.errors import ArgumentError, CheckpointError, DtypeError
 
@@ -347,15 +347,7 @@ def uniform_limits(low: float, high: float, dtype: Any) -> tuple[Any, Any, Any, 
 
 def _checked_seed(seed: Any) -> int:
     """Return a seed as a Python integer."""
-    try:
-        number = operator.index(seed)
-    except TypeError as error:
-        raise DtypeError(f"a seed is a non-negative integer: {error}") from error
-    if isinstance(seed, bool):
-        raise DtypeError(f"a seed is a non-negative integer, not {seed}")
-    if number < 0:
-        raise ArgumentError(f"a seed is a non-negative integer, not {number}")
-    return number
+    return checks.integer(checks.integer(seed, "seed", error=DtypeError), "seed", at_least=0)
 
 
 def _entropy(seed: int, name: str) -> np.random.SeedSequence:

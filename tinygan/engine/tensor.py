@@ -11,7 +11,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from tinygan.backend import Array, Backend, Shape, backend_of, get_backend
-from tinygan.backend.operands import check_alike, new_array, numeric_array
+from tinygan.backend.operands import fits, misfit, new_array, numeric_array
 from tinygan.engine import modes
 from tinygan.errors import DtypeError, GradientError, NoAxisError, ShapeError
 
@@ -78,10 +78,10 @@ class Tensor:
         self.mark_changed()
 
     def _set_grad(self, gradient: Tensor | None) -> None:
-        if gradient is not None:
-            if not isinstance(gradient, Tensor):
-                raise DtypeError(f"grad: expected a Tensor, got {type(gradient).__name__}; use tg.tensor(gradient)")
-            check_alike(f"grad of {self.name}" if self.name else "grad", gradient.data, self.data)
+        if gradient is not None and not isinstance(gradient, Tensor):
+            raise DtypeError(f"grad: expected a Tensor, got {type(gradient).__name__}; use tg.tensor(gradient)")
+        if gradient is not None and not fits(gradient.data, self.data):
+            raise misfit(f"grad of {self.name}" if self.name else "grad", gradient.data, self.data)
         self._grad = gradient
 
     def _set_requires_grad(self, value: bool) -> None:

@@ -9,6 +9,8 @@ from tinygan.engine import Elementwise, Operation, Tensor
 from tinygan.errors import ArgumentError, ShapeError
 from tinygan.functional.arguments import integer, number, real
 
+__all__ = ["dropout", "leaky_relu", "log_sigmoid", "maxout", "relu", "sigmoid", "softplus", "tanh"]
+
 
 class ReLU(Elementwise):
     """y = max(x, 0);  gx = gy where y is not 0, else 0."""

@@ -18,6 +18,8 @@ from tinygan.engine import Elementwise, Operation, Tensor
 from tinygan.errors import ShapeError
 from tinygan.functional.arguments import real_result, with_shape
 
+__all__ = ["add", "divide", "matmul", "multiply", "negative", "power", "subtract"]
+
 
 class Add(Elementwise):
     """y = a + b;  ga = gy,  gb = gy."""

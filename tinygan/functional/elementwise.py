@@ -11,6 +11,8 @@ from tinygan.backend import Array, Backend
 from tinygan.engine import Elementwise, Tensor
 from tinygan.functional.arguments import real, real_result
 
+__all__ = ["abs", "clip", "exp", "log", "maximum", "minimum", "sqrt", "where"]
+
 
 class Exp(Elementwise):
     """y = e^x;  gx = gy y."""

@@ -10,6 +10,8 @@ from tinygan.engine import Operation, Tensor
 from tinygan.errors import ShapeError
 from tinygan.functional.arguments import with_shape
 
+__all__ = ["linear"]
+
 _IMAGES = {64: "8x8", 784: "28x28", 2304: "48x48", 3072: "32x32x3"}  # sizes a reader will recognise
 
 

@@ -10,6 +10,8 @@ from tinygan.engine import Operation, Tensor, tensor
 from tinygan.errors import ArgumentError, DeviceError, DtypeError, ShapeError
 from tinygan.functional.arguments import real
 
+__all__ = ["binary_cross_entropy_with_logits", "softmax_cross_entropy"]
+
 
 class BinaryCrossEntropyWithLogits(Operation):
     """L = mean of t softplus(-a) + (1 - t) softplus(a);  ga = gL (sigmoid(a) - t) / n,  gt = -gL a / n.

@@ -26,19 +26,19 @@ def _reflected(function: Callable[[Any, Any], Tensor]) -> Callable[[Any, Any], T
     return method
 
 
-def _comparison(name: str) -> Callable[[Tensor, Any], Tensor]:
-    """Make a comparison: elementwise, of dtype bool, with no gradient."""
+def _comparison(name: str) -> Callable[[Any, Any], Tensor]:
+    """Make a comparison, also of an array with a tensor: elementwise, of dtype bool, with no gradient."""
     compare = getattr(operator, name)
 
-    def method(self: Tensor, other: Any) -> Tensor:
-        backend = self.backend
-        right = _values(other, backend, name)
+    def function(a: Any, b: Any) -> Tensor:
+        backend = (a if isinstance(a, Tensor) else b).backend
+        left, right = _values(a, backend, name), _values(b, backend, name)
         try:
-            return Tensor(backend.asarray(compare(self.data, right)))
+            return Tensor(backend.asarray(compare(left, right)))
         except ValueError as error:
-            raise ShapeError(f"{name}: {error} (inputs: {describe([self.data, right])})") from error
+            raise ShapeError(f"{name}: {error} (inputs: {describe([left, right])})") from error
 
-    return method
+    return function
 
 
 def _in_place(name: str) -> Callable[[Tensor, Any], Tensor]:
@@ -87,8 +87,6 @@ _binary("__mul__", "__rmul__", arithmetic.multiply)
 _binary("__truediv__", "__rtruediv__", arithmetic.divide)
 _binary("__pow__", "__rpow__", arithmetic.power)
 _binary("__matmul__", "__rmatmul__", arithmetic.matmul)
-for _name in ("eq", "ne", "lt", "le", "gt", "ge"):
-    setattr(Tensor, f"__{_name}__", _comparison(_name))
 for _name in ("and_", "or_"):
     setattr(Tensor, f"__{_name.rstrip('_')}__", _logical(_name))
 for _name in ("iadd", "isub", "imul", "itruediv", "ipow"):
@@ -143,14 +141,12 @@ _UFUNCS: dict[str, Callable[..., Any]] = {
     "tanh": activations.tanh,
     "maximum": elementwise.maximum,
     "minimum": elementwise.minimum,
-    # array < tensor arrives here as less(array, tensor): ask the tensor the mirrored question
-    "equal": lambda a, b: b == a if isinstance(b, Tensor) else a == b,
-    "not_equal": lambda a, b: b != a if isinstance(b, Tensor) else a != b,
-    "less": lambda a, b: b > a if isinstance(b, Tensor) else a < b,
-    "less_equal": lambda a, b: b >= a if isinstance(b, Tensor) else a <= b,
-    "greater": lambda a, b: b < a if isinstance(b, Tensor) else a > b,
-    "greater_equal": lambda a, b: b <= a if isinstance(b, Tensor) else a >= b,
 }
+_COMPARISONS = {"eq": "equal", "ne": "not_equal"}
+_COMPARISONS |= {"lt": "less", "le": "less_equal", "gt": "greater", "ge": "greater_equal"}
+for _name, _ufunc in _COMPARISONS.items():
+    _UFUNCS[_ufunc] = _comparison(_name)
+    setattr(Tensor, f"__{_name}__", _UFUNCS[_ufunc])
 for _name in ("isnan", "isinf", "isfinite", "signbit", "logical_not"):
     _UFUNCS[_name] = partial(_of_values, _name)
 

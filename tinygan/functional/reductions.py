@@ -10,6 +10,8 @@ from tinygan.backend import Array, Backend, Shape, wide
 from tinygan.engine import Operation, Tensor
 from tinygan.functional.arguments import Axis, axes_of, real, real_result
 
+__all__ = ["logsumexp", "max", "mean", "min", "sum"]
+
 
 class _Reduction(Operation):
     """Shared bookkeeping: the shape of the input, and that of the result with the reduced axes kept as 1."""

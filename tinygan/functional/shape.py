@@ -12,6 +12,8 @@ from tinygan.engine import Operation, Tensor
 from tinygan.errors import DeviceError, DtypeError, ShapeError
 from tinygan.functional.arguments import holds, integer, number, one_axis, several, sizes, with_shape
 
+__all__ = ["astype", "broadcast_to", "concatenate", "getitem", "pad", "reshape", "stack", "to", "transpose"]
+
 
 class Reshape(Operation):
     """Y is x in another shape;  gx is gy in the shape of x."""

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import tinygan.functional as F
 from tinygan.backend import Stream, current_streams
+from tinygan.checks import integer
 from tinygan.engine import Tensor
 from tinygan.errors import ArgumentError
 from tinygan.nn import init
 from tinygan.nn.module import Module, Parameter
+
+__all__ = ["Dropout", "Flatten", "LeakyReLU", "Linear", "Maxout", "ReLU", "Reshape", "Sigmoid", "Tanh"]
 
 
 class Linear(Module):
@@ -49,9 +51,8 @@ class Linear(Module):
         rng: Stream | None = None,
     ) -> None:
         super().__init__()
-        _check_sizes("Linear", in_features=in_features, out_features=out_features)
-        self.in_features = in_features
-        self.out_features = out_features
+        self.in_features = integer(in_features, "Linear: in_features", at_least=1)
+        self.out_features = integer(out_features, "Linear: out_features", at_least=1)
         rng = rng or current_streams()["weights"]
         self.weight = Parameter((weight_init or init.fan_in())((in_features, out_features), rng), "weight")
         self.bias = Parameter((bias_init or init.constant(0))((out_features,), rng), "bias") if bias else None
@@ -99,10 +100,9 @@ class Maxout(Module):
         rng: Stream | None = None,
     ) -> None:
         super().__init__()
-        _check_sizes("Maxout", in_features=in_features, units=units, pieces=pieces)
-        self.in_features = in_features
-        self.units = units
-        self.pieces = pieces
+        self.in_features = integer(in_features, "Maxout: in_features", at_least=1)
+        self.units = integer(units, "Maxout: units", at_least=1)
+        self.pieces = integer(pieces, "Maxout: pieces", at_least=1)
         rng = rng or current_streams()["weights"]
         self.weight = Parameter((weight_init or init.fan_in())((in_features, pieces * units), rng), "weight")
         self.bias = Parameter((bias_init or init.constant(0))((pieces * units,), rng), "bias")
@@ -205,9 +205,3 @@ class Reshape(Module):
     def extra_repr(self) -> str:
         """Return the shape."""
         return ", ".join(map(str, self.shape))
-
-
-def _check_sizes(layer: str, **sizes: Any) -> None:
-    for name, size in sizes.items():
-        if isinstance(size, bool) or not isinstance(size, int) or size < 1:
-            raise ArgumentError(f"{layer}: {name} must be an integer of at least 1, got {size!r}")

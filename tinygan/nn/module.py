@@ -102,10 +102,6 @@ class Module:
             )
         super().__setattr__(name, value)
 
-    def register_buffer(self, name: str, tensor: Tensor) -> None:
-        """Keep the values of a tensor as the `Buffer` of this name; the memory is shared."""
-        setattr(self, name, Buffer(tensor.data, name))
-
     def forward(self, x: Tensor) -> Tensor:
         """Compute the output."""
         raise NotImplementedError(f"{type(self).__name__}.forward is not written")

@@ -8,9 +8,10 @@ from contextlib import contextmanager
 from typing import Any
 
 from tinygan.backend import Array
+from tinygan.backend.operands import fits, misfit
 from tinygan.engine import Tensor
 from tinygan.errors import ArgumentError, CheckpointError, StateError
-from tinygan.optim.checks import fits, leaves, misfit, number, restored, restored_count
+from tinygan.optim.checks import leaves, number, restored, restored_count
 
 _exchange = threading.Lock()  # of the arrays of parameters; not an attribute, which could not be pickled
 

@@ -10,16 +10,14 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from tinygan.backend import adam_rates
+from tinygan.backend.operands import fits, misfit
 from tinygan.engine import Tensor
 from tinygan.errors import ArgumentError, CheckpointError, StateError, TinyganError
 from tinygan.nn import Parameter
 from tinygan.optim.checks import (
     at_least_0,
     decay,
-    fits,
     leaves,
-    misfit,
-    number,
     positive,
     restored,
     restored_count,
@@ -197,8 +195,7 @@ class Optimizer:
         """Continue from a state that `state_dict` returned.
 
         A learning rate or momentum that was set by hand before the state was saved is set again, whatever this rule was
-        made with; if none was, this rule goes on with what it was made with. A state of an earlier tinygan holds
-        neither these nor the updates of each parameter, which then are those of the rule.
+        made with; if none was, this rule goes on with what it was made with.
 
         Raises
         ------
@@ -208,11 +205,11 @@ class Optimizer:
         name = type(self).__name__
         if not isinstance(saved, Mapping):
             raise CheckpointError(f"{name}: the saved state is {type(saved).__name__}, expected a dict")
-        for key in ("updates", "epoch", "arrays"):
+        for key in ("updates", "epoch", "parameter_updates", "by_hand", "arrays"):
             if key not in saved:
                 raise CheckpointError(f"{name}: the saved state lacks {key}")
         updates, epoch = (restored_count(f"{name}: saved {key}", saved[key]) for key in ("updates", "epoch"))
-        by_hand = self._restored_by_hand(saved.get("by_hand", {}))
+        by_hand = self._restored_by_hand(saved["by_hand"])
         states: list[dict[str, Any]] = [{} for _ in self.params]
         if not isinstance(saved["arrays"], Mapping):
             raise CheckpointError(f"{name}: saved arrays are {type(saved['arrays']).__name__}, expected a dict")
@@ -222,9 +219,7 @@ class Optimizer:
             if slot not in self.slots or position >= len(self.params) or slot in states[position]:
                 raise CheckpointError(f"{name}: the saved array {key!r} does not belong to this rule")
             states[position][slot] = restored(f"{name}: saved {key}", array, self.params[position])
-        counts = saved.get("parameter_updates")
-        if counts is None:  # an earlier tinygan counted them together
-            counts = [updates if state or not self.slots else 0 for state in states]
+        counts = saved["parameter_updates"]
         if not isinstance(counts, list) or len(counts) != len(self.params):
             raise CheckpointError(f"{name}: expected saved parameter_updates to be a list of {len(self.params)} counts")
         for position, (state, count) in enumerate(zip(states, counts, strict=True)):
@@ -359,9 +354,7 @@ class Adam(Optimizer):
         super().__init__(params, lr, max_col_norm)
         if not isinstance(betas, (tuple, list)) or len(betas) != 2:
             raise ArgumentError(f"Adam: betas must be two numbers, got {betas!r}")
-        self._betas = number("Adam: betas", betas[0]), number("Adam: betas", betas[1])
-        if not all(0 <= beta < 1 for beta in self._betas):
-            raise ArgumentError(f"Adam: betas must be in [0, 1), got {betas}")
+        self._betas = decay("Adam: betas[0]", betas[0]), decay("Adam: betas[1]", betas[1])
         self._eps = positive("Adam: eps", eps)
 
     @property

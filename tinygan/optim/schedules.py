@@ -70,7 +70,7 @@ class StepDecay:
             raise ArgumentError(f"{self}: expected milestone >= 1 and gamma in (0, 1]")
 
     def __call__(self, updates: int) -> float:
-        rate = as_schedule(self.before)(updates)
+        rate = self.before(updates) if callable(self.before) else self.before
         return rate * self.gamma if updates >= self.milestone else rate
 
 
@@ -96,8 +96,3 @@ class LinearMomentum:
     def __call__(self, epoch: int) -> float:
         progress = min(1.0, max(0, epoch - 1) / (self.epochs - 1))
         return self.initial + (self.final - self.initial) * progress
-
-
-def as_schedule(value: float | Schedule) -> Schedule:
-    """Return a schedule: `value` itself, or the one that always returns it."""
-    return value if callable(value) else lambda _: value
