@@ -1,4 +1,4 @@
-"""A tensor by itself: how it is made, what it says it is, and how it leaves the tape."""
+"""Tensors: construction, properties, and conversion to values outside of the tape."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ def affine(x, weight, bias=0.0):
 
 @st.composite
 def layers(draw):
-    """Inputs of any number of leading axes, of any size, none included; a bias or not."""
+    """Inputs with any number of leading axes (also 0) of any size, with and without a bias."""
     leading = draw(shapes(max_dims=2, max_side=2))
     n, units = draw(st.integers(0, 3)), draw(st.integers(0, 3))
     operands = [draw(arrays((*leading, n))), draw(arrays((n, units)))]

@@ -134,7 +134,7 @@ class _Pass:
         self.sums: dict[Any, tuple[Any, bool]] = {}
 
     def run(self, output: Tensor, gradient: Any, wanted: set[Any] | None) -> dict[Any, Tensor]:
-        """Return the gradients with respect to the `wanted` operations and leaves; or, if it is None, to every leaf."""
+        """Return the gradients with respect to the `wanted` operations and leaves; without `wanted`, to every leaf."""
         root = output.edge
         if root is None:
             raise GradientError.no_graph(self.caller)

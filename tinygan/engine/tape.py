@@ -27,8 +27,8 @@ class Operation:
     """One call of a differentiable function: its forward formula, its backward formula, and what they share.
 
     A subclass writes two methods. ``forward(B, *inputs)`` computes the result from arrays with the backend `B`, and
-    passes the values that the backward formula needs to `save`. ``backward(B, gy, *saved)`` gets the gradient of the loss
-    with respect to the result, and returns the gradients with respect to each input (None for an input that has no
+    passes the values that the backward formula needs to `save`. ``backward(B, gy, *saved)`` gets the gradient of the
+    loss with respect to the result, and returns the gradients with respect to each input (None for an input that has no
     gradient; a single gradient needs no tuple). Options, such as an axis, are arguments of the constructor.
 
     The engine does all else. It checks devices, dtypes and shapes, sums gradients over

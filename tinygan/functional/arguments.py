@@ -25,7 +25,7 @@ def real(x: Array) -> Array:
 
 
 def real_result(y: Array, *operands: Any) -> Array:
-    """Return `y`, as float32 when it is real and no operand is a floating-point array: NumPy makes it float64."""
+    """Return `y`, as float32 if it is float64 only because NumPy computes real results of integers in float64."""
     if y.dtype != np.float64 or any(hasattr(x, "dtype") and x.dtype.kind not in "iub" for x in operands):
         return y
     return y.astype(DEFAULT_DTYPE)
@@ -61,9 +61,9 @@ def sizes(given: tuple[Any, ...], caller: str, argument: str = "a size") -> Shap
 
 
 def axes_of(shape: Shape, axis: Axis, caller: str) -> tuple[int, ...]:
-    """Return the axes of an array of `shape` that `axis` names, counted from the front; None names all.
+    """Return the axes that `axis` names in an array of `shape`, counted from the front; None names all.
 
-    A single number has no axes, but 0 and -1 may be named, as in PyTorch: nothing is reduced then.
+    A 0-d array has no axes, but 0 and -1 are allowed, as in PyTorch: nothing is reduced then.
     """
     ndim = len(shape)
     if axis is None:
@@ -81,7 +81,7 @@ def axes_of(shape: Shape, axis: Axis, caller: str) -> tuple[int, ...]:
 
 
 def one_axis(axis: Any, ndim: int, caller: str, where: str) -> int:
-    """Return one axis out of `ndim`, counted from the front; `where` is what it should be an axis of."""
+    """Return one axis of `ndim`, counted from the front; `where` describes the array in the message."""
     axis = integer(axis, caller, "axis")
     if not -ndim <= axis < ndim:
         raise ShapeError(f"{caller}: axis {axis} does not exist in {where}")
@@ -89,14 +89,14 @@ def one_axis(axis: Any, ndim: int, caller: str, where: str) -> int:
 
 
 def with_shape(values: Iterable[Any], caller: str) -> None:
-    """Refuse lists, and whatever else is neither a tensor, an array nor a number, where a shape is read."""
+    """Refuse values that have no shape, such as lists: neither tensors, arrays nor numbers."""
     for value in values:
         if not (hasattr(value, "ndim") or isinstance(value, numbers.Number)):
             raise DtypeError(f"{caller}: expected a tensor or an array, got {checks.shown(value)}; use tg.tensor(...)")
 
 
 def several(inputs: Any, caller: str) -> list[Any]:
-    """Return the inputs of an operation of any number of tensors or arrays."""
+    """Return the inputs of an operation that joins tensors or arrays, as a list."""
     found = list(inputs) if isinstance(inputs, Iterable) else [inputs]
     if not found:
         raise ShapeError(f"{caller}: expected at least one tensor, got none")
@@ -110,7 +110,7 @@ def several(inputs: Any, caller: str) -> list[Any]:
 
 
 def holds(dtype: Any, value: float) -> bool:
-    """Return whether `value` stays what it is as a number of `dtype`, up to rounding."""
+    """Return whether `dtype` can hold `value`, up to rounding."""
     if dtype.kind == "b":
         return value in (0, 1)
     if dtype.kind not in "iu":

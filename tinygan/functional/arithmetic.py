@@ -139,7 +139,7 @@ def matmul(a: Any, b: Any) -> Tensor:
     ----------
     a : Tensor or array, shape (..., n, k) or (k,)
     b : Tensor or array, shape (..., k, m) or (k,)
-        A 1-d operand is a row on the left and a column on the right, and its axis is absent from the result.
+        A 1-d operand is a row on the left and a column on the right; the result does not have its axis.
 
     Returns
     -------

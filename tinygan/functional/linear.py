@@ -1,4 +1,4 @@
-"""The affine map, where a network spends its time."""
+"""The affine map, in which a network spends most of its time."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tinygan.functional.arguments import with_shape
 
 __all__ = ["linear"]
 
-_IMAGES = {64: "8x8", 784: "28x28", 2304: "48x48", 3072: "32x32x3"}  # sizes a reader will recognise
+_IMAGES = {64: "8x8", 784: "28x28", 2304: "48x48", 3072: "32x32x3"}  # sizes of well-known images
 
 
 class Linear(Operation):

@@ -1,4 +1,4 @@
-"""The layers of the paper, and a few to compare them with."""
+"""The layers of the paper, and a few others for comparison."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ class Linear(Module):
     weight_init, bias_init : callable, optional
         See `tinygan.nn.init`; by default weights are U(-1/sqrt(in_features), 1/sqrt(in_features)).
     rng : Stream, optional
-        Where the weights are drawn from; by default the stream ``weights`` of `tinygan.manual_seed`.
+        The stream that the weights are drawn from; by default ``weights`` of `tinygan.manual_seed`.
 
     Attributes
     ----------
     weight : Parameter, shape (in_features, out_features)
-        One column a unit. (PyTorch keeps the transpose.)
+        One column for each unit. (PyTorch stores the transpose.)
     bias : Parameter, shape (out_features,), or None
 
     Examples
@@ -80,7 +80,7 @@ class Maxout(Module):
     Attributes
     ----------
     weight : Parameter, shape (in_features, pieces * units)
-        Piece by piece: column ``p * units + u`` is piece p of unit u. So the maximum runs over long contiguous rows.
+        Column ``p * units + u`` is piece p of unit u. So the maximum runs over long contiguous rows.
     bias : Parameter, shape (pieces * units,)
 
     Examples
@@ -125,7 +125,7 @@ class ReLU(Module):
 
 
 class LeakyReLU(Module):
-    """X where x > 0, `negative_slope` times x elsewhere."""
+    """Return x where x > 0, else `negative_slope` times x."""
 
     def __init__(self, negative_slope: float = 0.01) -> None:
         super().__init__()
@@ -164,7 +164,7 @@ class Dropout(Module):
     p : float
         Probability of dropping, in [0, 1].
     rng : Stream, optional
-        By default the stream ``dropout`` of `tinygan.manual_seed`.
+        The stream that the masks are drawn from; by default ``dropout`` of `tinygan.manual_seed`.
     """
 
     def __init__(self, p: float = 0.5, rng: Stream | None = None) -> None:
@@ -192,7 +192,7 @@ class Flatten(Module):
 
 
 class Reshape(Module):
-    """Give each row a shape: ``Reshape(28, 28)`` makes (m, 784) into (m, 28, 28)."""
+    """Reshape each row: ``Reshape(28, 28)`` turns (m, 784) into (m, 28, 28)."""
 
     def __init__(self, *shape: int) -> None:
         super().__init__()

@@ -49,7 +49,7 @@ def number(what: str, value: Any) -> float:
 
 
 def leaves(who: str, params: Iterable[Any], verb: str, done: str) -> list[Tensor]:
-    """Return leaves of floating-point numbers as a list, one or more, each once; `verb` and `done` are for messages.
+    """Return parameters as a list: one or more floating-point leaves, each once; `verb` and `done` are for messages.
 
     Raises
     ------
@@ -72,12 +72,12 @@ def leaves(who: str, params: Iterable[Any], verb: str, done: str) -> list[Tensor
 
 
 def restored(who: str, value: Any, parameter: Tensor) -> Array:
-    """Return a saved array as one to keep for a parameter: a copy of its dtype and on its device.
+    """Return a copy of a saved array, with the dtype and on the device of its parameter.
 
     Raises
     ------
     CheckpointError
-        It is no NumPy array, or of another shape, or does not hold numbers of that kind.
+        It is not a NumPy array, or its shape or dtype does not fit.
     """
     problem = problem_of(value, parameter)
     if problem:
