@@ -98,7 +98,7 @@ def precision_recall(samples: Any, data: Any, k: int = NEIGHBOURS) -> PrecisionR
     DataError
         A value is nan or infinite, or too large or too small for its square.
     ArgumentError
-        k is not a whole number of at least 1.
+        k is not an integer of at least 1.
 
     Examples
     --------

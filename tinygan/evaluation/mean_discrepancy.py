@@ -99,7 +99,7 @@ def maximum_mean_discrepancy(
         A value is nan or infinite, or too large or too small for its square, or for the polynomial; or no bandwidth
         was given, and half the distances are 0.
     ArgumentError
-        The bandwidth is not a positive number, there is no such kernel, or `permutations` is not a whole number of at
+        The bandwidth is not a positive number, there is no such kernel, or `permutations` is not an integer of at
         least 0.
 
     Examples
