@@ -210,7 +210,7 @@ def test_fresh_gradients_share_memory_with_nothing(create_graph: bool) -> None:
     for case in CASES:
         for dtype in ("float32", "float64"):
             inputs = [tg.tensor(array, dtype=dtype, requires_grad=True) for array in case.inputs]
-            output = case.function(*inputs)
+            output = case.call(*inputs)
             with shares:
                 output.backward(tg.Tensor(np.ones(output.shape, output.dtype)), create_graph=create_graph)
     fresh = {name for name, declared in shares.seen.items() if declared}
