@@ -11,6 +11,8 @@ import pytest
 import tinygan
 from tinygan.engine import Operation
 
+pytestmark = pytest.mark.slow
+
 MODULES = sorted(
     module.name
     for module in pkgutil.walk_packages(tinygan.__path__, "tinygan.")

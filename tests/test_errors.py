@@ -29,6 +29,7 @@ def bare_raises(source):
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", sorted(ROOT.rglob("*.py")), ids=lambda path: str(path.relative_to(ROOT)))
 def test_every_refusal_is_a_tinygan_error(path):
     assert bare_raises(path.read_text(encoding="utf-8")) == []

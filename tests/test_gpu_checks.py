@@ -17,6 +17,8 @@ from tests.doubles.small import shrunk, stand_in
 from tinygan.backend import graph
 from tinygan.backend.cupy import CupyBackend
 
+pytestmark = pytest.mark.slow
+
 # These need a real GPU: they measure time, memory, and whether the host waits.
 ONLY_ON_A_GPU = {"no-wait", "speed", "memory"}
 

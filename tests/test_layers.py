@@ -45,6 +45,7 @@ def imported(path):
             yield from (alias.name for alias in node.names if alias.name.split(".")[0] == "tinygan")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_no_file_imports_from_a_higher_layer(path):
     layer = path.relative_to(ROOT).parts[0]

@@ -164,6 +164,7 @@ def run(command: str, folder: Path, programs: Path) -> subprocess.CompletedProce
     )
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="the pages are written for sh")
 @pytest.mark.parametrize("command", [command for command in COMMANDS if command not in ELSEWHERE])
 def test_a_command_runs(command: str, checkout: Path, tmp_path: Path) -> None:

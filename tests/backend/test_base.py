@@ -92,6 +92,7 @@ def test_maxout_by_its_definition(backend: Backend, axis: int) -> None:
 # ---------------------------------------------------------------------- sums of gradients
 
 
+@pytest.mark.slow
 @each_backend
 @given(shapes=hnp.mutually_broadcastable_shapes(num_shapes=2, min_side=0, max_dims=4), data=st.data())
 def test_unbroadcast_is_the_adjoint_of_broadcasting(backend: Backend, shapes: Any, data: st.DataObject) -> None:
@@ -169,6 +170,7 @@ def _textbook_adam(
     return w, m, v
 
 
+@pytest.mark.slow
 @each_backend
 @each_dtype
 @given(
@@ -212,6 +214,7 @@ def test_adam_stands_still_without_a_gradient(backend: Backend) -> None:
     assert weight.tolist() == [1.0, 2.0]
 
 
+@pytest.mark.slow
 @each_backend
 @each_dtype
 @given(

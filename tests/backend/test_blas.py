@@ -30,6 +30,7 @@ def openblas_of_numpy() -> bool:
     return any(info["internal_api"] == "openblas" and "numpy" in info["filepath"] for info in threadpool_info())
 
 
+@pytest.mark.slow
 @given(st.sampled_from(["f4", "f8"]), NUMBERS, NUMBERS, st.data())
 def test_axpby(dtype: str, a: float, b: float, data: st.DataObject) -> None:
     f = blas.axpby(np.dtype(dtype))

@@ -23,6 +23,7 @@ needs_compiler = pytest.mark.skipif(
 )
 
 
+@pytest.mark.slow
 @needs_nvrtc
 @pytest.mark.parametrize("architecture", ["compute_75", "compute_90"])
 def test_every_kernel_compiles_without_a_word(architecture: str) -> None:

@@ -73,6 +73,7 @@ def test_sigmoid_backward(dtype: str, shape: Shape, data: st.DataObject) -> None
     np.testing.assert_array_equal(y, before[1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("axis", [-1, -2, -3])
 @given(DTYPES, st.integers(1, 6), hnp.array_shapes(min_dims=2, max_dims=2, min_side=0, max_side=4), st.data())
 def test_maxout(axis: int, dtype: str, pieces: int, shape: Shape, data: st.DataObject) -> None:
@@ -131,6 +132,7 @@ def _indices(shape: Shape) -> st.SearchStrategy[Any]:
     )
 
 
+@pytest.mark.slow
 @given(DTYPES, hnp.array_shapes(max_dims=3, max_side=4), st.data())
 def test_scatter(dtype: str, shape: Shape, data: st.DataObject) -> None:
     index = data.draw(_indices(shape))
@@ -175,6 +177,7 @@ def test_linear(x_type: str, weight_type: str, bias_type: str | None, sizes: Sha
 # ---------------------------------------------------------------------- update rules
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [0, 1, 7, 64, 1000, 100_003])
 @pytest.mark.parametrize("dtype", ["f2", "f4", "f8", "g"])
 @pytest.mark.parametrize("momentum", [0.0, 0.9])
@@ -191,6 +194,7 @@ def test_sgd_step_is_the_portable_one_up_to_rounding(size: int, dtype: str, mome
         np.testing.assert_allclose(ours, theirs, rtol=0, atol=float(rounding))
 
 
+@pytest.mark.slow
 @given(DTYPES, st.floats(0, 1), st.data())
 def test_sgd_step_keeps_nan_and_infinity(dtype: str, momentum: float, data: st.DataObject) -> None:
     arrays = [data.draw(edgy(dtype, (9,))) for _ in range(3)]
@@ -222,6 +226,7 @@ def test_sgd_step_of_mixed_dtypes_is_the_portable_one(mixed: int) -> None:
         np.testing.assert_allclose(ours, theirs, rtol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [0, 1, 7, 1000, numpy_backend._BLOCK, numpy_backend._BLOCK + 1])
 @pytest.mark.parametrize("dtype", ["f2", "f4", "f8", "g"])
 @pytest.mark.parametrize("betas", [(0.0, 0.9), (0.5, 0.9)])
@@ -236,6 +241,7 @@ def test_adam_step_is_the_portable_one_up_to_rounding(size: int, dtype: str, bet
     np.testing.assert_allclose(arrays, copies, rtol=0, atol=float(64 * np.finfo(dtype).eps))
 
 
+@pytest.mark.slow
 @given(DTYPES, st.sampled_from([(0.0, 0.0), (0.0, 0.9), (0.5, 0.0), (0.5, 0.9)]), st.data())
 def test_adam_step_keeps_nan_and_infinity(dtype: str, betas: tuple[float, float], data: st.DataObject) -> None:
     weight, gradient, mean, square = (data.draw(edgy(dtype, (9,))) for _ in range(4))
@@ -292,6 +298,7 @@ def test_sgd_step_without_velocity(backend: Backend) -> None:
     assert weight.dtype == np.float32
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", [FAST, PORTABLE], ids=["fast", "portable"])
 @given(data=st.data(), dtype=DTYPES, weight=st.floats(1e-9, 1), strided=st.booleans())
 def test_lerp_moves_in_place(backend: Backend, data: st.DataObject, dtype: str, weight: float, strided: bool) -> None:

@@ -13,6 +13,7 @@ from benchmarks.tinygan_step import TinyganStep
 NOISE = np.random.default_rng(0).random((4, 2, 6, 3), np.float32)
 
 
+@pytest.mark.slow
 def test_contestants_take_turns(tiny: str) -> None:
     with crew_of(make_task(tiny), ["tinygan", "products"]) as crew:
         turns = crew.take_turns(0.01)
@@ -21,6 +22,7 @@ def test_contestants_take_turns(tiny: str) -> None:
     assert all(len(turn) == 1 and all(time > 0 for time in turn[0]) for turn in turns.values())
 
 
+@pytest.mark.slow
 def test_what_a_worker_refuses_is_raised_here(tiny: str) -> None:
     with (
         pytest.raises(BenchmarkError, match="unknown contestant 'theano': expected one of tinygan, products, torch"),
@@ -29,6 +31,7 @@ def test_what_a_worker_refuses_is_raised_here(tiny: str) -> None:
         pass
 
 
+@pytest.mark.slow
 def test_a_worker_that_dies_is_reported(capfd: Any) -> None:
     member = Member("tinygan", 1)
     with pytest.raises(BenchmarkError, match="the process of 'tinygan' ended with status 1 while asked to run"):

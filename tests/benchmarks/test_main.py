@@ -18,6 +18,7 @@ from benchmarks.task import make_task
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.slow
 def test_step_prints_one_json_object_and_nothing_else(tiny: str) -> None:
     command = [sys.executable, "-m", "benchmarks", "step", "--experiment", tiny, "--device", "cpu", "--seconds", "0.02"]
     done = subprocess.run([*command, "--json"], cwd=ROOT, capture_output=True, text=True, check=True)
@@ -47,6 +48,7 @@ def drawn(path: Path) -> bool:
     return bool(imread(path).std() > 0.02)
 
 
+@pytest.mark.slow
 def test_step_prints_a_table_and_leaves_json_and_a_picture(tiny: str, tmp_path: Path, capsys: Any) -> None:
     arguments = ("--experiment", tiny, "--seconds", "0.02", "--schedule", "simultaneous", "--threads", "1")
     assert run("step", *arguments, "--out", tmp_path) == 0
@@ -58,6 +60,7 @@ def test_step_prints_a_table_and_leaves_json_and_a_picture(tiny: str, tmp_path: 
     assert "step-cpu.png" in err
 
 
+@pytest.mark.slow
 def test_layers(tmp_path: Path, capsys: Any) -> None:
     assert run("layers", "--seconds", "1e-6", "--batch", 2, "--threads", 1, "--out", tmp_path) == 0
     measured = read_result(tmp_path / "layers-cpu.json")
@@ -73,6 +76,7 @@ def test_layers(tmp_path: Path, capsys: Any) -> None:
     assert "linear 1200 to 1200 backward" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_sweep_and_its_overlay(tmp_path: Path, capsys: Any) -> None:
     arguments = ("sweep", "--batches", 2, "--widths", 6, "--seconds", "1e-6", "--threads", 1)
     assert run(*arguments, "--out", tmp_path / "a") == 0
@@ -93,6 +97,7 @@ def test_an_overlay_must_be_a_sweep(made: Any, tmp_path: Path, capsys: Any) -> N
     assert "step.json: expected a sweep, got 'step'" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_costs(tiny: str, tmp_path: Path, capsys: Any) -> None:
     assert run("costs", "--experiment", tiny, "--seconds", "0.01", "--out", tmp_path) == 0
     measured = read_result(tmp_path / "costs-cpu.json")
@@ -135,6 +140,7 @@ def test_a_profile_of_a_gpu_is_refused(tiny: str) -> None:
         measure_profile(make_task(tiny, device="cuda"))
 
 
+@pytest.mark.slow
 def test_everything_at_once(tiny: str, tmp_path: Path, monkeypatch: Any, capsys: Any) -> None:
     monkeypatch.setattr("benchmarks.contestants.importlib.util.find_spec", lambda name: None)
     assert run("--quick", "--experiment", tiny, "--threads", 1, "--out", tmp_path) == 0

@@ -57,6 +57,7 @@ def test_shared_noise_saves_a_pass_through_both_players() -> None:
     assert len(products_of(of_mnist(*RELEASED), 784)) == 25 - 6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("schedule", "made"), [("alternating", 25), ("simultaneous", 27)])
 def test_listed_products_have_the_flop_of_training(schedule: str, made: int) -> None:
     """Watch a game, and count the products of its operations; in the released schedule more are made than listed."""

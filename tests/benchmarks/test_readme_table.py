@@ -35,6 +35,7 @@ def test_a_readme_without_the_marks_is_refused(text: str) -> None:
         updated(text, "new")
 
 
+@pytest.mark.slow
 def test_results_become_a_section_a_machine(tiny: str, tmp_path: Path) -> None:
     assert make_tables(tmp_path) == "No results are committed yet."
     for machine in ("b-machine", "a-machine"):

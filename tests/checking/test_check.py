@@ -110,6 +110,7 @@ def test_a_large_jacobian_is_compared_along_directions():
     assert [c.compared for c in report.comparisons] == [3, 3, 3]
 
 
+@pytest.mark.slow
 @given(index=st.integers(0, 499))
 def test_the_wrong_element_of_a_large_jacobian_is_found(index):
     def gradient(upstream, x):
@@ -163,6 +164,7 @@ def test_upstream_gradients_differ_and_0_is_tried():
 # ---------------------------------------------------------------------- kinks and ties
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fn", "inputs", "kinks"),
     [
@@ -183,6 +185,7 @@ def test_kinks_are_checked_not_skipped(fn, inputs, kinks):
     assert not any(c.undefined for c in report.comparisons)
 
 
+@pytest.mark.slow
 @given(share=st.floats(0, 1))
 def test_every_share_between_the_slopes_is_right(share):
     def gradient(upstream, x):
@@ -191,6 +194,7 @@ def test_every_share_between_the_slopes_is_right(share):
     assert gradcheck_function(lambda x: np.maximum(x, 0), gradient, np.array([0.0, 1.0]))
 
 
+@pytest.mark.slow
 @given(beyond=st.floats(1e-3, 1) | st.floats(-1, -1e-3))
 def test_no_share_outside_the_slopes_is_right(beyond):
     def gradient(upstream, x):
@@ -200,6 +204,7 @@ def test_no_share_outside_the_slopes_is_right(beyond):
         gradcheck_function(lambda x: np.maximum(x, 0), gradient, np.array([0.0, 1.0]))
 
 
+@pytest.mark.slow
 @given(shares=st.lists(st.floats(0, 1), min_size=3, max_size=3))
 def test_shares_of_a_tie_must_add_up(shares):
     total = sum(shares)
@@ -320,6 +325,7 @@ ANYWHERE = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("complex_step", [True, False])
 @pytest.mark.parametrize("name", ANYWHERE)
 @given(data=st.data())
@@ -343,6 +349,7 @@ def test_jumps_of_the_second_derivative(fn, x):
     assert report.comparisons[0].kinks == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("at", [0.0, 1.0])
 @pytest.mark.parametrize("exponent", range(1, 13))
 @pytest.mark.parametrize("side", [-1, 1])
@@ -413,6 +420,7 @@ def test_a_saturated_sigmoid_is_compared_coarsely():
     assert "not compared to all digits: 1" in str(report)
 
 
+@pytest.mark.slow
 def test_derivatives_that_cancel_pass():
     def total_of_softmax(x):
         return F.exp(x - F.logsumexp(x, axis=0)).sum()
@@ -611,6 +619,7 @@ def test_arguments_of_other_types_are_passed_on():
 BASE = RNG.standard_normal((4, 6))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "array",
     [

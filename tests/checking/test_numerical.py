@@ -28,6 +28,7 @@ def central(f, x, **options):
         return central_difference(g, g(0), EPS, **options)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ANALYTIC)
 @given(x=POINTS)
 def test_central_differences_estimate_their_error(name, x):
@@ -38,6 +39,7 @@ def test_central_differences_estimate_their_error(name, x):
         assert found.value[0] == pytest.approx(slope(x), rel=1e-7, abs=1e-9 + 2 * found.doubt[0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(set(ANALYTIC) - {"a cliff"}))
 @given(x=POINTS)
 def test_central_differences_are_exact_to_nine_digits(name, x):

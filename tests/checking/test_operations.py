@@ -14,6 +14,7 @@ def test_every_operation_has_a_case():
     assert sorted(operations.operation_names()) == sorted(F.__all__)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", operations.operation_names())
 def test_every_operation_passes_at_both_orders(name):
     [row] = operations.check_operations([name])
@@ -23,6 +24,7 @@ def test_every_operation_passes_at_both_orders(name):
     assert 0 <= row.worst < 1e-8
 
 
+@pytest.mark.slow
 def test_kinks_and_ties_are_compared_not_skipped():
     for row in operations.check_operations(["relu", "abs", "maximum", "max", "maxout", "clip"]):
         assert row.kinks > 0, row.name

@@ -317,6 +317,7 @@ def kinds_found(check):
     return [failure.kind for failure in report.failures]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bug", ON_TAPE)
 def test_a_bug_on_the_tape_is_found_and_named(bug):
     fn, inputs, kind = ON_TAPE[bug]
@@ -343,6 +344,7 @@ def test_an_error_of_a_twentieth_of_a_percent_is_found(dtype):
     assert kinds_found(lambda: gradcheck(of(SlightlyOff), tensors((2, 3)), dtype=dtype)) == ["wrong gradient"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bug", ON_ARRAYS)
 def test_a_bug_in_a_plain_function_is_found_and_named(bug):
     forward, gradient, inputs, kind = ON_ARRAYS[bug]

@@ -92,6 +92,7 @@ def test_with_and_without_the_running_mean(tinygan, small, tmp_path):
     assert found == run_protocol(RunFolder.open("run"), data.load("digits"), samples=9, averaged=False).as_dict()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -106,6 +107,7 @@ def test_refusals(tinygan, trained, words, message):
     assert answer.err.startswith(f"tinygan: error: {message}")
 
 
+@pytest.mark.slow
 def test_every_fold_can_be_chosen(tinygan, tmp_path):
     faces.write(tmp_path, faces.contents(80))
     config = shrunk("tfd", ["training.epochs=1", "training.batch=20", "output.samples=4"])

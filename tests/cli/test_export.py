@@ -28,6 +28,7 @@ def test_averaged_weights_of_a_generator_are_exported(tinygan, small, tmp_path):
     assert len(weights) == sum(name.startswith(("generator.", "discriminator.")) for name in arrays)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["g.safetensors", "g.npz"])
 def test_a_generator_is_exported_and_loaded_again(tinygan, trained, name):
     answer = tinygan("export", trained, "--out", name)
@@ -65,6 +66,7 @@ def test_the_best_is_exported_by_default(tinygan, trained):
         )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("network", ["generator", "discriminator", "both"])
 def test_the_pytorch_layout_transposes_matrices(tinygan, trained, network):
     for layout in ("tinygan", "pytorch"):
@@ -79,6 +81,7 @@ def test_the_pytorch_layout_transposes_matrices(tinygan, trained, network):
     assert all(np.array_equal(theirs[name], array) for name, array in ours.items())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "message"),
     [

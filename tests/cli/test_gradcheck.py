@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from tinygan.checking import operations
 from tinygan.cli import main
 
 
+@pytest.mark.slow
 def test_each_given_operation_has_a_row(capsys):
     assert main(["gradcheck", "relu", "linear"]) == 0
     header, *rows, last = capsys.readouterr().out.splitlines()
@@ -23,6 +25,7 @@ def test_an_unknown_operation_gets_a_suggestion(capsys):
     assert "unknown operation 'relo'; did you mean \"relu\"?" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_wrong_gradient_is_printed_and_fails(capsys, monkeypatch):
     right = next(case for case in operations.CASES if case.name == "exp")
     wrong = replace(right, name="add", function=lambda x: x.detach() * x)  # half of the gradient of x^2

@@ -68,11 +68,13 @@ def test_an_unexpected_error_is_not_caught(tinygan, monkeypatch):
         tinygan("experiments")
 
 
+@pytest.mark.slow
 def test_python_m_tinygan_in_a_new_process(tinygan):
     done = subprocess.run([*MODULE, "experiments"], capture_output=True, text=True)
     assert (done.returncode, done.stdout, done.stderr) == (0, tinygan("experiments").out, "")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 @pytest.mark.parametrize("words", [["experiments"], ["--help"]])
 def test_a_reader_that_stops_early_is_not_an_error(words, unbuffered):
@@ -87,6 +89,7 @@ def test_a_reader_that_stops_early_is_not_an_error(words, unbuffered):
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.slow
 def test_a_command_does_not_import_unneeded_libraries():
     """Each of them takes longer to import than all of tinygan."""
     slow = ["scipy.stats", "scipy.spatial", "scipy.integrate", "matplotlib", "pooch", "safetensors"]
@@ -111,6 +114,7 @@ def steps_of(path):
     return RunFolder.open(path).latest_checkpoint().state["steps"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["plain", "it's my run", "-run", "~", "数字 $HOME `id`", "a\nb\x1b[1m"])
 def test_every_printed_command_runs_as_printed(tinygan, small, tmp_path, monkeypatch, real_report, name):
     (tmp_path / "work").mkdir()

@@ -19,6 +19,8 @@ from tinygan.cli import output
 from tinygan.errors import RunError
 from tinygan.runs.run_folder import RunFolder
 
+pytestmark = pytest.mark.slow
+
 MODULE = [sys.executable, "-m", "tinygan"]
 LINE = "python -m tinygan train gaussian --out run --epochs 1 --steps 3 --set output.samples=4"
 

@@ -36,6 +36,7 @@ def test_lines_without_a_terminal(train, monkeypatch):
     assert answer.err.endswith(" 0:00 left\n")
 
 
+@pytest.mark.slow
 def test_the_time_left_follows_from_the_mean_speed(train, tinygan, monkeypatch):
     def left(answer):
         return [line.rsplit(", ", 1)[1] for line in answer.err.splitlines()]
@@ -64,6 +65,7 @@ def test_the_numbers_are_those_of_the_record(train, monkeypatch, tmp_path):
     assert f"D(x) {record['d_real']:.2f}  D(G(z)) {record['d_fake']:.2f}" in last
 
 
+@pytest.mark.slow
 def test_a_bar_on_a_terminal(train, terminal):
     err = train().err
     last = err.rstrip("\n").split("\r")[-1]
@@ -74,6 +76,7 @@ def test_a_bar_on_a_terminal(train, terminal):
     assert err.endswith("\n")
 
 
+@pytest.mark.slow
 def test_a_resumed_bar_starts_where_the_run_stopped(train, tinygan, terminal):
     train("--steps", "40", "--quiet")
     err = tinygan("resume", "run").err
@@ -82,6 +85,7 @@ def test_a_resumed_bar_starts_where_the_run_stopped(train, tinygan, terminal):
     assert " 63/63 " in last
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_terminal", [True, False])
 def test_quiet_is_silent(train, capsys, monkeypatch, is_terminal):
     monkeypatch.setattr(type(sys.stderr), "isatty", lambda stream: is_terminal)
@@ -98,6 +102,7 @@ def test_a_clock(seconds, shown):
     assert progress._clock(seconds) == shown
 
 
+@pytest.mark.slow
 def test_a_crashed_run_has_a_report_of_its_last_checkpoint(train, monkeypatch, tmp_path, real_report):
     class Dies(progress.Progress):
         def step(self, training):
@@ -109,6 +114,7 @@ def test_a_crashed_run_has_a_report_of_its_last_checkpoint(train, monkeypatch, t
     assert "After 2 of 3 epochs" in (tmp_path / "run" / "report.html").read_text()
 
 
+@pytest.mark.slow
 def test_a_report_is_written_once_for_each_checkpoint(train, tinygan, monkeypatch, tmp_path):
     written = []
 

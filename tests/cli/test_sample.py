@@ -60,6 +60,7 @@ def test_a_picture_shows_the_given_number_of_samples(tinygan, trained):
     assert imread("hundred.png").shape[:2] == (10 * 34 + 2, 10 * 34 + 2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -102,6 +103,7 @@ def test_a_folder_that_is_not_a_run_is_refused(tinygan, tmp_path):
     assert "found one without config.toml and environment.json" in answer.err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("count", "status"), [("0", 2), ("-1", 2), ("many", 2), ("1", 0)])
 def test_counts_are_positive_integers(tinygan, trained, count, status):
     answer = tinygan("sample", trained, "--out", "x.npy", "--count", count)
@@ -113,6 +115,7 @@ def test_counts_are_positive_integers(tinygan, trained, count, status):
 # --- plain numbers, which have no pixels -----------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_single_numbers_are_drawn_as_a_histogram(tinygan, tmp_path):
     words = ["train", "gaussian", "--epochs", "1", "--out", "line", "--quiet", "--set", "output.samples=50"]
     assert tinygan(*words).status == 0

@@ -27,6 +27,7 @@ def metrics(path):
 # --- what it leaves and says -----------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_two_epochs_of_the_digits(tinygan, tmp_path, real_report):
     """With the networks of the shipped experiment."""
     answer = tinygan("train", "digits", "--out", "run", "--epochs", "2", "--set", "output.samples=9")
@@ -61,6 +62,7 @@ def test_an_experiment_from_a_file(tinygan, small, tmp_path):
     assert metrics(tmp_path / "one") == metrics(tmp_path / "two")
 
 
+@pytest.mark.slow
 def test_without_out_a_free_folder_is_chosen(tinygan, small, tmp_path):
     for name in ("digits", "digits-2", "digits-3"):
         answer = tinygan("train", "digits", "--epochs", "1", "--quiet", *small)
@@ -77,6 +79,7 @@ def undisturbed(tinygan, small, tmp_path):
     return metrics(tmp_path / "undisturbed")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("steps", [1, STEPS, STEPS + 1, 3 * STEPS - 1])
 def test_a_run_in_two_parts(tinygan, small, tmp_path, undisturbed, steps):
     answer = tinygan("train", "digits", "--out", "run", "--epochs", "3", "--quiet", "--steps", str(steps), *small)
@@ -88,6 +91,7 @@ def test_a_run_in_two_parts(tinygan, small, tmp_path, undisturbed, steps):
     assert metrics(tmp_path / "run") == undisturbed
 
 
+@pytest.mark.slow
 def test_a_finished_run_is_not_trained_again(tinygan, tmp_path, undisturbed):
     answer = tinygan("resume", "undisturbed")
     said = "undisturbed: all 3 epochs are done; for more: tinygan resume undisturbed --epochs 6\n"
@@ -95,6 +99,7 @@ def test_a_finished_run_is_not_trained_again(tinygan, tmp_path, undisturbed):
     assert metrics(tmp_path / "undisturbed") == undisturbed
 
 
+@pytest.mark.slow
 def test_a_finished_run_continues_to_a_later_end(tinygan, small, tmp_path, undisturbed):
     assert tinygan("train", "digits", "--out", "run", "--epochs", "2", "--quiet", *small).status == 0
     answer = tinygan("resume", "run", "--quiet", "--epochs", "3", "--set", "output.samples_every=3")
@@ -106,6 +111,7 @@ def test_a_finished_run_continues_to_a_later_end(tinygan, small, tmp_path, undis
     assert tinygan("resume", "run").err.startswith("run: all 3 epochs are done; ")  # the new end is recorded
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "words",
     [("--epochs", "1"), ("--epochs", "3"), ("--set", "training.epochs=2"), ("--set", "output.samples=9")],
@@ -161,6 +167,7 @@ class Interrupted(command.Progress):
                 signal.raise_signal(number)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_ctrl_c_saves_and_prints_the_resume_command(tinygan, small, tmp_path, undisturbed, monkeypatch, number):
     handlers = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
@@ -177,6 +184,7 @@ def test_ctrl_c_saves_and_prints_the_resume_command(tinygan, small, tmp_path, un
     assert metrics(tmp_path / "run") == undisturbed
 
 
+@pytest.mark.slow
 def test_ctrl_c_again_stops_at_once(tinygan, small, tmp_path, undisturbed, monkeypatch):
     monkeypatch.setattr(command, "Progress", Interrupted)
     monkeypatch.setattr(Interrupted, "signals", (signal.SIGINT, signal.SIGINT))
@@ -189,6 +197,7 @@ def test_ctrl_c_again_stops_at_once(tinygan, small, tmp_path, undisturbed, monke
     assert metrics(tmp_path / "run") == undisturbed
 
 
+@pytest.mark.slow
 def test_a_real_process_with_a_real_ctrl_c(tinygan, small, tmp_path):
     words = ["train", "digits", "--epochs", "150", *small]
     words += ["--set", "output.samples_every=999", "--set", "output.checkpoint_every=999"]

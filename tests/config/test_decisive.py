@@ -52,12 +52,14 @@ def mnist(*overrides):
     return load_experiment("mnist", overrides)
 
 
+@pytest.mark.slow
 @given(st.lists(st.sampled_from(FREE)))
 def test_what_may_change_leaves_the_same_text(overrides):
     assert decisive_toml(mnist(*overrides)) == decisive_toml(mnist())
     assert changes(decisive_toml(mnist()), mnist(*overrides)) == []
 
 
+@pytest.mark.slow
 @given(decisive=st.lists(st.sampled_from(sorted(DECISIVE)), unique=True), free=st.lists(st.sampled_from(FREE)))
 def test_every_change_that_matters_is_named_and_no_other(decisive, free):
     found = changes(decisive_toml(mnist()), mnist(*decisive, *free))

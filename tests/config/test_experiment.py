@@ -111,6 +111,7 @@ configs = st.builds(
 )
 
 
+@pytest.mark.slow
 @given(configs)
 @settings(suppress_health_check=[HealthCheck.filter_too_much])  # of so many parts, hypothesis drops many draws itself
 def test_a_written_configuration_reads_back_equal(config):

@@ -128,6 +128,7 @@ drawable = st.one_of(
 )
 
 
+@pytest.mark.slow
 @given(drawable, st.booleans())
 def test_a_sheet_can_draw_every_dataset(
     tmp_path_factory: pytest.TempPathFactory, shape: tuple[int, ...], as_list: bool

@@ -83,6 +83,7 @@ def test_every_truncation_inside_a_valid_gzip_is_refused(idx_bytes: Any, path: P
         refusal(path, gzip.compress(whole[:length]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("gzipped", [False, True])
 def test_every_change_of_a_header_byte_is_refused(idx_bytes: Any, path: Path, gzipped: bool) -> None:
     whole = idx_bytes(SMALL)
@@ -153,6 +154,7 @@ def peak_memory(path: Path, shape: tuple[int, ...]) -> int:
     return peak
 
 
+@pytest.mark.slow
 def test_a_gzip_bomb_stays_packed(idx_bytes: Any, path: Path) -> None:
     packer = zlib.compressobj(1, wbits=31)
     bomb = packer.compress(idx_bytes(SMALL))

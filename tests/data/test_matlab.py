@@ -43,6 +43,7 @@ def refusal(path: Path, asked: Any = ASKED) -> str:
     return said.removeprefix(f"{path}: ")
 
 
+@pytest.mark.slow
 @given(st.lists(numeric, min_size=1, max_size=3), st.booleans(), st.booleans())
 def test_files_written_by_scipy_are_read_back(
     tmp_path_factory: pytest.TempPathFactory, values: list[Any], compressed: bool, others: bool
@@ -191,6 +192,7 @@ def test_a_file_that_ends_within_another_variable_is_refused(tmp_path: Path, com
     )
 
 
+@pytest.mark.slow
 @given(st.data())
 @settings(max_examples=300)
 def test_a_damaged_file_is_read_or_refused_and_nothing_else(tmp_path_factory: Any, data: st.DataObject) -> None:
@@ -238,6 +240,7 @@ def compressed(inner: bytes) -> bytes:
     return struct.pack("<II", 15, len(packed)) + packed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("there", [10**6, 2**26])
 def test_a_small_file_cannot_demand_much_memory(tmp_path: Path, there: int) -> None:
     inner = matrix("<", 9, (2**26, 1), 2, b"")
@@ -252,6 +255,7 @@ def test_a_truncated_file_needs_no_more_than_its_stated_size(tmp_path: Path) -> 
     assert peak_of_refusal(path, {"x": ((1,), NUMBERS)}, "it is truncated") < 12e6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("packed", [False, True])
 def test_a_valid_file_needs_memory_for_its_size_and_a_piece(tmp_path: Path, packed: bool) -> None:
     values = np.random.default_rng(0).integers(0, 256, (2**23, 1)).astype(np.uint8)

@@ -48,6 +48,7 @@ def numbers(images: Any) -> Any:
     return np.rint(images[:, 0] * 255 + images[:, 783] * 255 * 256).astype(int)
 
 
+@pytest.mark.slow
 def test_splits_and_scale(imitation: Path) -> None:
     mnist = load_mnist(imitation)
     assert (mnist.name, mnist.image_shape) == ("mnist", (28, 28))
@@ -124,6 +125,7 @@ def test_nothing_is_downloaded_when_that_is_switched_off(
         load_mnist()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CHECKSUMS)
 def test_a_truncated_file_is_named(spoiled: Path, name: str) -> None:
     path = spoiled / "mnist" / name
@@ -160,6 +162,7 @@ def test_four_checksums_and_two_mirrors_are_known() -> None:
 REAL = Path(os.environ.get("TINYGAN_DATA") or "nowhere")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     not (REAL / "mnist" / TRAIN_IMAGES).is_file(), reason="TINYGAN_DATA names no folder with the real MNIST"
 )

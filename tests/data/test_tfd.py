@@ -149,6 +149,7 @@ def test_nan_in_folds_is_refused(tmp_path: Path) -> None:
     assert "folds: expected whole numbers from 0 to 3, found nan at (0, 0)" in refusal(tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("most", "message"), [(19_999, "at most 19999 rows"), (MOST, "images: expected at most ")])
 def test_a_small_file_does_not_take_much_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int, message: str

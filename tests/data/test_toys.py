@@ -41,6 +41,7 @@ def test_the_density_integrates_to_one(toy: toys.Toy) -> None:
     assert toy.density(points).sum() * area == pytest.approx(1, abs=1e-7)
 
 
+@pytest.mark.slow
 @every_toy
 def test_the_density_of_each_toy_integrates_to_one(toy: toys.Toy) -> None:
     if toy.std < 0.04 and isinstance(toy, toys.GaussianMixture):
@@ -95,6 +96,7 @@ def p_value(toy: toys.Toy, samples: Any) -> float:
     return float(stats.chi2.sf(((seen - expected) ** 2 / expected).sum(), len(seen) - 1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "make", [lambda std: toys.ring(5, std=std), lambda std: toys.grid(3, 1, std), toys.two_moons, toys.swiss_roll]
 )

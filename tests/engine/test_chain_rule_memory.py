@@ -47,6 +47,7 @@ class Probe(tg.Operation):
         return 2 * gy
 
 
+@pytest.mark.slow
 def test_each_saved_array_is_freed_as_soon_as_its_rule_has_run(without_gc: None) -> None:
     alive: list[weakref.ref[Any]] = []
     seen: list[Any] = []
@@ -60,6 +61,7 @@ def test_each_saved_array_is_freed_as_soon_as_its_rule_has_run(without_gc: None)
     assert y.operation is not None
 
 
+@pytest.mark.slow
 def test_a_retained_graph_keeps_them(without_gc: None) -> None:
     alive: list[weakref.ref[Any]] = []
     seen: list[Any] = []
@@ -90,6 +92,7 @@ def test_a_backward_pass_needs_no_more_memory_than_the_graph() -> None:
 # ---------------------------------------------------------------------- the graph
 
 
+@pytest.mark.slow
 def test_the_graph_dies_with_the_loss(without_gc: None) -> None:
     x = tg.tensor([1.0, 2.0], requires_grad=True)
     y = F.exp(x * 2)
@@ -102,6 +105,7 @@ def test_the_graph_dies_with_the_loss(without_gc: None) -> None:
     assert all(ref() is None for ref in dead)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("create_graph", [False, True])
 def test_also_after_a_pass_and_after_a_recorded_one(without_gc: None, create_graph: bool) -> None:
     x = tg.tensor([1.0, 2.0], requires_grad=True)
@@ -118,6 +122,7 @@ def test_also_after_a_pass_and_after_a_recorded_one(without_gc: None, create_gra
     assert all(ref() is None for ref in dead)
 
 
+@pytest.mark.slow
 def test_a_failed_pass_leaves_nothing_behind(without_gc: None) -> None:
     x = tg.tensor([1.0, 2.0], requires_grad=True)
     y = x * x
@@ -143,6 +148,7 @@ class Counted(tg.Operation):
         return (gy,) * len(self.edges)
 
 
+@pytest.mark.slow
 def test_a_chain_of_100_000_operations(without_gc: None) -> None:
     """There is no recursion in the pass, in its order, or when the graph is freed. Each rule runs once."""
     Counted.calls = 0
@@ -160,6 +166,7 @@ def test_a_chain_of_100_000_operations(without_gc: None) -> None:
     assert dead() is None
 
 
+@pytest.mark.slow
 def test_a_chain_that_is_differentiated_twice() -> None:
     x = tg.tensor(1.0, dtype="float64", requires_grad=True)
     y = x
@@ -181,6 +188,7 @@ def test_a_ladder_has_2_to_the_1000_paths_and_1000_rules() -> None:
     assert x.grad.item() == 2.0**1000
 
 
+@pytest.mark.slow
 def test_a_fan_in_of_10_000() -> None:
     Counted.calls = 0
     x = tg.tensor([1.0], dtype="float64", requires_grad=True)

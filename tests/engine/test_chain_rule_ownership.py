@@ -91,6 +91,7 @@ def _pair() -> tuple[tg.Tensor, tg.Tensor]:
     return a, b
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("create_graph", [False, True])
 @pytest.mark.parametrize("program", _PROGRAMS.values(), ids=_PROGRAMS)
 def test_gradients_are_right_and_share_memory_with_nothing(

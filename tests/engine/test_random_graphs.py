@@ -24,6 +24,8 @@ import tinygan as tg
 import tinygan.functional as F
 from tinygan.errors import GradientError
 
+pytestmark = pytest.mark.slow
+
 Array = np.ndarray
 LARGEST, MOST = 24, 24  # elements of a value, values of a program
 

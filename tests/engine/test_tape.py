@@ -367,6 +367,7 @@ def test_inputs_on_two_devices_are_refused(x: tg.Tensor, monkeypatch: pytest.Mon
         x * other
 
 
+@pytest.mark.slow
 def test_many_inputs_are_told_apart_in_linear_time(x: tg.Tensor) -> None:
     """Ten thousand inputs: comparing each with each would take 50 million steps."""
     y = F.stack([x] * 10_000)

@@ -45,6 +45,7 @@ def vector() -> tg.Tensor:
     return tg.tensor([1.0, 2.0, 3.0], requires_grad=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
 @pytest.mark.parametrize("symbol", _OPERATORS)
 @pytest.mark.parametrize("number", _PARTNERS, ids=lambda n: f"{type(n).__name__}({n})")

@@ -11,6 +11,8 @@ import tinygan as tg
 import tinygan.functional as F
 from tinygan.engine import Operation
 
+pytestmark = pytest.mark.slow
+
 
 def _alive() -> int:
     """Count the tensors and operations that exist."""

@@ -84,6 +84,7 @@ def test_an_image_far_away_does_not_change_others(dtype: Any, far: float) -> Non
     assert found.counts.tolist() == class_coverage(samples, images, labels[:30]).counts.tolist()
 
 
+@pytest.mark.slow
 def test_the_variation_by_chance_is_as_documented() -> None:
     images, labels, n = np.eye(10), np.arange(10), 2000
     seen = [
@@ -93,6 +94,7 @@ def test_the_variation_by_chance_is_as_documented() -> None:
     assert np.mean(seen) == pytest.approx(math.sqrt(9 / (2 * math.pi * n)), rel=0.15)
 
 
+@pytest.mark.slow
 def test_the_memory_stays_within_the_budget() -> None:
     samples, images, budget = normal(3000, 50).astype("f4"), normal(4000, 50, 1).astype("f4"), 1 << 20
     labels = np.arange(4000) % 10

@@ -44,6 +44,7 @@ def by_definition(queries: Any, points: Any, k: int) -> float:
     return float(inside(queries, points, k).any(axis=1).mean())
 
 
+@pytest.mark.slow
 @given(PAIRS, st.integers(1, 5), st.integers(0, 6000))
 def test_it_is_the_definition_for_every_budget(pair: tuple[Any, Any], k: int, spare: int) -> None:
     samples, data = pair
@@ -67,6 +68,7 @@ def test_density_and_coverage_are_the_definition(pair: tuple[Any, Any], k: int, 
     assert found.coverage == pairs.any(axis=0).mean()
 
 
+@pytest.mark.slow
 @given(PAIRS, st.integers(1, 5), st.randoms())
 def test_the_order_of_the_rows_does_not_matter(pair: tuple[Any, Any], k: int, random: Any) -> None:
     samples, data = (rows / 10 for rows in pair)  # ties that rounding may break
@@ -90,6 +92,7 @@ def test_a_row_far_away_does_not_change_others(dtype: Any, power: int) -> None:
         assert both.coverage == inside(one, other, 5).any(axis=0).mean()
 
 
+@pytest.mark.slow
 def test_density_and_coverage_of_known_cases() -> None:
     data = normal(2000, 3)
     same = density_coverage(normal(2000, 3, 1), data)
@@ -154,6 +157,7 @@ def test_half_the_data_and_noise() -> None:
     assert found.recall == pytest.approx(1 / 2, abs=0.03)
 
 
+@pytest.mark.slow
 def test_the_memory_stays_within_the_budget() -> None:
     samples, data, budget = normal(2000, 100).astype("f4"), normal(1500, 100, 1).astype("f4"), 2 << 20
     tracemalloc.start()

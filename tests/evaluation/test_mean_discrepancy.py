@@ -137,6 +137,7 @@ def test_units_and_origin_do_not_matter(pair: tuple[Any, Any], width: float, fac
     assert moved.squared == pytest.approx(maximum_mean_discrepancy(samples, data, width).squared, abs=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("d", "shift", "scale", "bandwidth"), [(1, 0.5, 1.0, 1.0), (3, 0.2, 1.5, 2.0), (5, 0.0, 0.5, 1.0)]
 )
@@ -193,6 +194,7 @@ def test_the_p_value_is_that_of_the_permutations(seed: int, m: int, n: int) -> N
     assert found.p_value == as_large / 31
 
 
+@pytest.mark.slow
 def test_the_level_is_right_and_a_difference_is_found() -> None:
     """Under the null hypothesis, p <= 0.1 in a tenth of all cases."""
     null = [

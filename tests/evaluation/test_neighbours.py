@@ -93,6 +93,7 @@ def test_the_order_of_the_rows_does_not_matter(seed: int, random: Any) -> None:
     np.testing.assert_allclose(nearest(samples[first], data)[1], nearest(samples, data[second])[1][first], rtol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("n", "d"), [(2000, 2), (1000, 300)])
 def test_the_memory_stays_within_the_budget(n: int, d: int) -> None:
     points, budget = normal(n, d).astype("f4"), 500_000

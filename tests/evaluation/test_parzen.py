@@ -75,6 +75,7 @@ def test_pictures_in_blocks_that_do_not_divide_them(budget: int) -> None:
     np.testing.assert_allclose(found, by_formula(samples, data, 0.7), rtol=1e-12)
 
 
+@pytest.mark.slow
 @given(rows(1), WIDTHS)
 def test_it_is_the_logarithm_of_a_density(samples: Any, sigma: float) -> None:
     def density(x: float) -> float:
@@ -160,6 +161,7 @@ def test_the_order_of_the_rows_does_not_matter(pair: tuple[Any, Any], sigma: flo
 # ---------------------------------------------------------------------- memory
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("n", "m"), [(900, 1500), (5, 4000), (3000, 7)])
 def test_the_memory_stays_within_the_budget(n: int, m: int) -> None:
     samples, data = normal(m, 300).astype("f4"), normal(n, 300, seed=1).astype("f4")

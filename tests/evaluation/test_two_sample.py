@@ -51,6 +51,7 @@ def by_hand(samples: Any, data: Any, k: int | None, stream: Stream) -> float:
     return correct
 
 
+@pytest.mark.slow
 @given(st.integers(0, 1000), st.integers(2, 25), st.none() | st.integers(1, 24), st.integers(0, 20_000))
 def test_it_is_the_definition_for_every_budget(seed: int, n: int, k: int | None, spare: int) -> None:
     k = None if k is None else min(k, 2 * (n // 2))
@@ -82,6 +83,7 @@ def test_rows_that_tie_have_equal_shares(pair: tuple[Any, Any], k: int | None, s
     assert 0 <= found.p_value <= 1
 
 
+@pytest.mark.slow
 @given(TIED, st.integers(1, 4), st.randoms())
 def test_neither_order_nor_names_matter(pair: tuple[Any, Any], k: int, random: Any) -> None:
     k = min(k, 2 * (len(pair[0]) // 2))
@@ -91,6 +93,7 @@ def test_neither_order_nor_names_matter(pair: tuple[Any, Any], k: int, random: A
     assert two_sample_test(data, samples, k).correct == pytest.approx(expected, abs=1e-9)
 
 
+@pytest.mark.slow
 def test_two_values_in_different_shares_get_the_best_accuracy() -> None:
     """The best classifier calls 0 a sample and 1 a datum: right for .6 and for .8, so for .7 of all."""
     samples, data = np.repeat([0.0, 1.0], [600, 400])[:, None], np.repeat([0.0, 1.0], [200, 800])[:, None]
@@ -102,6 +105,7 @@ def test_two_values_in_different_shares_get_the_best_accuracy() -> None:
     assert same.p_value > 0.5
 
 
+@pytest.mark.slow
 def test_the_level_is_right_with_ties() -> None:
     found = [
         two_sample_test(*Stream(seed, "coins").integers(0, 3, (2, 40, 1)), stream=Stream(seed, "split"))
@@ -129,6 +133,7 @@ def test_the_default_stream_gives_equal_results() -> None:
     assert any(two_sample_test(samples, data, stream=Stream(seed, "split")) != first for seed in range(1, 5))
 
 
+@pytest.mark.slow
 def test_under_the_null_hypothesis_the_level_is_right() -> None:
     found = [
         two_sample_test(normal(40, 2, seed), normal(40, 2, 7000 + seed), stream=Stream(seed, "split"))

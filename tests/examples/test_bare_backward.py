@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 import tinygan as tg
 import tinygan.functional as F
 
+pytestmark = pytest.mark.slow
+
 EXAMPLE = Path(__file__).parents[2] / "examples" / "bare_backward.py"
 BARE = runpy.run_path(str(EXAMPLE))
 

@@ -18,6 +18,8 @@ from tinygan.config.experiment import load_experiment
 from tinygan.data import load
 from tinygan.experiments.training import Training
 
+pytestmark = pytest.mark.slow
+
 EXAMPLE = Path(__file__).parents[2] / "examples" / "figure_1.py"
 EPOCHS = 6
 

@@ -14,6 +14,8 @@ from scipy.integrate import trapezoid
 
 from tinygan.backend import Stream
 
+pytestmark = pytest.mark.slow
+
 EXAMPLE = Path(__file__).parents[2] / "examples" / "learned_discriminator.py"
 
 

@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from matplotlib.image import imread
 
+pytestmark = pytest.mark.slow
+
 EXAMPLE = Path(__file__).parents[2] / "examples" / "proposition_2.py"
 
 

@@ -16,6 +16,8 @@ from matplotlib.image import imread
 
 from tinygan.runs.run_folder import RunFolder
 
+pytestmark = pytest.mark.slow
+
 EXAMPLE = Path(__file__).parents[2] / "examples" / "table_1.py"
 SMALL = [
     *("--experiment", "digits", "--epochs", "2", "--set", "training.batch=200"),

@@ -20,6 +20,8 @@ from tinygan.config.experiment import to_toml
 from tinygan.experiments.running import load_generator
 from tinygan.runs.run_folder import RunFolder
 
+pytestmark = pytest.mark.slow
+
 EXAMPLE = Path(__file__).parents[2] / "examples" / "table_1_tfd.py"
 
 

@@ -16,6 +16,8 @@ import tinygan.functional as F
 from tinygan import gan
 from tinygan.data import toys
 
+pytestmark = pytest.mark.slow
+
 EXAMPLE = Path(__file__).parents[2] / "examples" / "toys_2d.py"
 
 

@@ -199,6 +199,7 @@ FEWER = {  # otherwise gigabytes of weights would be drawn
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [config.name for config in shipped_experiments()])
 def test_every_shipped_experiment_can_be_built(tiny_data, name):
     config = load_experiment(name, FEWER.get(name, ()))

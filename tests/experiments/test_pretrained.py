@@ -60,6 +60,7 @@ def test_the_topmost_layers_are_the_earlier_generator(second, first, tiny_data, 
         np.testing.assert_array_equal(parameter.data, expected)
 
 
+@pytest.mark.slow
 def test_the_record_has_the_absolute_path_of_the_earlier_run(second, first, tiny_data, tmp_path, monkeypatch):
     """The given path is relative to the working directory, or to the home folder."""
     monkeypatch.chdir(tmp_path)
@@ -90,6 +91,7 @@ def test_a_copied_generator_without_new_layers(
         np.testing.assert_array_equal(parameter.data, expected)
 
 
+@pytest.mark.slow
 def test_a_run_with_a_checkpoint_ignores_the_earlier_run(second, first, tiny_data, tmp_path):
     whole, training = start(second(), tiny_data(), tmp_path / "whole")
     run(whole, training)
@@ -102,6 +104,7 @@ def test_a_run_with_a_checkpoint_ignores_the_earlier_run(second, first, tiny_dat
     assert run_protocol(folder, tiny_data(), samples=20).epoch == 3
 
 
+@pytest.mark.slow
 def test_a_run_killed_before_its_first_checkpoint_copies_again(second, tiny_data, tmp_path):
     whole, training = start(second(), tiny_data(), tmp_path / "whole")
     run(whole, training)
@@ -163,6 +166,7 @@ def test_a_damaged_earlier_run_is_refused(second, first, tiny_data, tmp_path):
     assert "damaged" in said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("override", "message"),
     [
@@ -212,6 +216,7 @@ def stages(tmp_path, monkeypatch):
     return folders
 
 
+@pytest.mark.slow
 def test_both_stages_train_on_the_images_without_labels(stages, tmp_path):
     for folder in stages.values():
         metrics = folder.metrics()
@@ -238,6 +243,7 @@ def test_the_record_names_the_device_and_the_folder_of_the_data(tmp_path, monkey
     assert "data_folder" not in folder.environment()  # the digits need no files
 
 
+@pytest.mark.slow
 def test_one_run_is_evaluated_on_every_fold(stages, tmp_path):
     last = stages["tfd-finetune"]
     found = [run_protocol(last, data.load("tfd", tmp_path, fold=fold), samples=50) for fold in range(5)]

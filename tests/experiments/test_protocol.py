@@ -215,6 +215,7 @@ def test_each_departure_alone(arguments, warning):
     assert re.match(warning, found), found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", ["image_shape", "epoch", "steps"])
 @pytest.mark.parametrize("wrong", [None, "x", [2, 2], -1, 0.5, "missing"])
 def test_a_checkpoint_with_wrong_entries_is_refused(folder, data, key, wrong):

@@ -71,6 +71,7 @@ games = pytest.mark.parametrize(
 )
 
 
+@pytest.mark.slow
 @games
 def test_a_run_stopped_at_any_step_is_resumed(tiny_experiment, tiny_data, fresh, go_on, overrides):
     config, undisturbed = tiny_experiment(*EVERY, *overrides), fresh()
@@ -96,6 +97,7 @@ class CrashAfter(Watcher):
             raise KeyboardInterrupt
 
 
+@pytest.mark.slow
 @games
 @settings(max_examples=10)
 @given(steps=st.lists(st.integers(1, LAST_STEP), min_size=1, max_size=3))
@@ -335,6 +337,7 @@ def files_of(path):
     return {file: file.read_bytes() for file in path.rglob("*") if file.is_file() and file.name != "run.lock"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
@@ -366,6 +369,7 @@ def test_a_run_with_a_damaged_record_keeps_its_configuration(tiny_experiment, ti
     assert files_of(path) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["metrics.jsonl", "timing.jsonl"])
 @pytest.mark.parametrize("kept", [[], [1], [0, 0], [1, 0]])
 def test_records_that_are_not_those_of_the_epochs_are_refused(tiny_experiment, tiny_data, fresh, name, kept):

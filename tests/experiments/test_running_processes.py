@@ -14,6 +14,8 @@ from tinygan.errors import RunError
 from tinygan.experiments.running import Limits, Watcher, reopen, run, start
 from tinygan.runs.run_folder import RunFolder
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("fcntl")
 
 ROOT = Path(tinygan.errors.__file__).parents[1]

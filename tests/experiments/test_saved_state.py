@@ -88,6 +88,7 @@ def taken(training, arrays, plain):
     return True
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("overrides", "steps", "stream"), [(GAMES[0], 0, "weights"), (GAMES[1], 7, "noise"), (GAMES[2], 5, "order")]
 )
@@ -114,6 +115,7 @@ def test_every_damaged_entry_is_refused_or_changes_nothing(tiny_experiment, tiny
     assert refused > 300
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("overrides", GAMES)
 def test_every_damaged_array_is_refused(tiny_experiment, tiny_data, overrides):
     config = tiny_experiment(*overrides)

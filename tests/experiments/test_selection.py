@@ -79,6 +79,7 @@ def scripted(monkeypatch):
     return script
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("values", "best"),
     [((1.0, 2.0, 3.0), 6), ((3.0, 2.0, 1.0), 2), ((1.0, 3.0, 2.0), 4), ((2.0, 2.0, 2.0), 2), ((-9.0, -8.0, -8.5), 4)],

@@ -63,6 +63,7 @@ def misspellings(key):
 EVERY_KEY = [(name, path) for name in sorted(SHIPPED) for path in keys_of(SHIPPED[name])]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "path"), EVERY_KEY, ids=lambda part: str(part).replace(" ", ""))
 def test_every_misspelled_key_gets_the_right_suggestion(name, path):
     key = path[-1]
@@ -77,6 +78,7 @@ def test_every_misspelled_key_gets_the_right_suggestion(name, path):
         )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "path"), EVERY_KEY, ids=lambda part: str(part).replace(" ", ""))
 def test_every_value_of_the_wrong_type_is_refused_by_name(name, path):
     original = container_of(SHIPPED[name], path)[path[-1]]
@@ -94,6 +96,7 @@ def test_every_value_of_the_wrong_type_is_refused_by_name(name, path):
         assert ": expected " in str(caught.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "path"), EVERY_KEY, ids=lambda part: str(part).replace(" ", ""))
 def test_a_missing_key_is_named_or_has_a_default(name, path):
     document = copy.deepcopy(SHIPPED[name])

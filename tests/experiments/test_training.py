@@ -38,6 +38,7 @@ def bits(training):
 # --- the data --------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @given(count=st.integers(1, 40), batch=st.integers(1, 8), k=st.integers(1, 3))
 def test_an_epoch_has_each_image_at_most_once_in_a_new_order(tiny_experiment, tiny_data, count, batch, k):
     config = tiny_experiment(f"training.batch={batch}", f"training.k={k}")
@@ -141,6 +142,7 @@ games = st.sampled_from(
 )
 
 
+@pytest.mark.slow
 @given(games, st.integers(0, 12), st.integers(1, 7))
 def test_a_state_of_any_step_continues_with_the_same_bits(tiny_experiment, tiny_data, overrides, before, after):
     config = tiny_experiment(*overrides)

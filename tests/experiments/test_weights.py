@@ -70,6 +70,7 @@ def same(found, expected):
         assert found[name].tobytes() == np.ascontiguousarray(array, array.dtype.newbyteorder("=")).tobytes()
 
 
+@pytest.mark.slow
 @suffixes
 @given(weights=st.dictionaries(names, any_arrays(), max_size=4))
 def test_every_array_is_loaded_bit_for_bit(folder, suffix, weights):
@@ -83,6 +84,7 @@ def test_every_array_is_loaded_bit_for_bit(folder, suffix, weights):
     assert path.read_bytes() == first  # the same content always gives the same bytes
 
 
+@pytest.mark.slow
 @given(weights=st.dictionaries(names, any_arrays(), max_size=4))
 def test_other_programs_read_and_write_them(folder, weights):
     save_weights(folder / "a.safetensors", weights)
@@ -197,6 +199,7 @@ def test_a_wrong_layout_record_is_refused(tmp_path, said):
         load_weights(tmp_path / "a.safetensors")
 
 
+@pytest.mark.slow
 def test_no_flipped_bit_changes_the_layout_of_an_archive(tmp_path):
     net, path = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2)), tmp_path / "a.npz"
     save_weights(path, net.state_dict(), "pytorch", net)
@@ -254,6 +257,7 @@ def whole(request, tmp_path):
     return path, path.read_bytes(), weights
 
 
+@pytest.mark.slow
 def test_every_truncation_and_every_addition_is_refused(whole):
     path, content, _ = whole
     for length in range(len(content)):
@@ -266,6 +270,7 @@ def test_every_truncation_and_every_addition_is_refused(whole):
             load_weights(path)
 
 
+@pytest.mark.slow
 def test_a_flipped_bit_is_refused_or_changes_nothing(whole):
     path, content, weights = whole
     refused = 0
@@ -344,6 +349,7 @@ def headed(**changes):
     return npy_of({"descr": "<f4", "fortran_order": False, "shape": (2,)} | changes)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("member", "message"),
     [

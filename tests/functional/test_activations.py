@@ -59,6 +59,7 @@ def test_gradients_at_the_edges():
     assert gradient(F.log_sigmoid, X) == [0.5, 0.5, 0, 1, 0, 1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("function", [F.relu, leaky, F.sigmoid, F.tanh, F.softplus, F.log_sigmoid])
 def test_edges(function):
     with np.errstate(all="ignore"):

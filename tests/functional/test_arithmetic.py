@@ -28,6 +28,7 @@ TestWideMultiply = operation_test(F.multiply, np.multiply, call(arrays(3, -1e15,
 # ---------------------------------------------------------------------- powers
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("exponent", [0, 1, 2, 3, -1, -2, 0.0, 2.0])
 def test_whole_powers_of_negative_numbers(exponent):
     x = leaf([-3.0, -0.5, 0.25, 2.0])
@@ -221,6 +222,7 @@ TestMatmul = operation_test(
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "shapes", [((3,), (3,)), ((3,), (3, 2)), ((2, 3), (3,)), ((3,), (5, 3, 2)), ((5, 2, 3), (3,)), ((0,), (0,))]
 )

@@ -50,6 +50,7 @@ THIRD_ORDER = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", THIRD_ORDER)
 def test_third_order(name):
     function, *shapes = THIRD_ORDER[name]
@@ -93,6 +94,7 @@ def test_a_hessian_is_symmetric():
     assert np.abs(hessian).max() > 0.1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_a_gradient_penalty_through_a_maxout_discriminator(dtype):
     """Gulrajani et al. (2017): (|grad D(x)| - 1)^2, differentiated with respect to the weights."""

@@ -269,6 +269,7 @@ def test_integer_functions_of_integers_are_exact(name, dtype):
     assert function(tg.tensor(x)).data.tolist() == expected.tolist()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("function", [F.exp, F.abs, clipped])
 def test_gradients_are_right_wherever_they_are_finite(function):
     assert gradcheck(function, tg.tensor(np.array(EDGE_VALUES)))

@@ -63,6 +63,7 @@ def test_text_is_refused(function):
 # ---------------------------------------------------------------------- comparisons
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("compare", COMPARISONS)
 @given(a=arrays((2, 1), low=-1, high=1), b=arrays((2,), low=-1, high=1))
 def test_comparisons_are_those_of_numpy(compare, a, b):

@@ -347,6 +347,7 @@ def test_widths_that_do_not_fit(widths):
 # ---------------------------------------------------------------------- dtypes and devices
 
 
+@pytest.mark.slow
 @given(x=arrays())
 def test_the_gradient_of_a_cast_is_cast_back(x):
     tensor = leaf(x)

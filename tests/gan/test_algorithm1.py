@@ -222,6 +222,7 @@ options = st.fixed_dictionaries(
 )
 
 
+@pytest.mark.slow
 @given(options, st.integers(0, 2**32 - 1))
 def test_the_streams_given_decide_every_bit(options, seed):
     def play(seed, ambient):
@@ -410,6 +411,7 @@ def test_other_last_layers_of_d_are_accepted(last):
 # --- what may be trained on ------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @SCHEDULES
 @pytest.mark.parametrize(
     ("last", "low", "high", "fits"),

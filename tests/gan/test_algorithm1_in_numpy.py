@@ -15,6 +15,8 @@ from tinygan import nn
 from tinygan.gan import Algorithm1
 from tinygan.optim import SGD, ExponentialDecay, LinearMomentum
 
+pytestmark = pytest.mark.slow
+
 NOISE, HIDDEN, PIXELS, UNITS, PIECES, M = 2, 4, 3, 3, 2, 5  # sizes of the two nets, and of a minibatch
 LR, DECAY, MOMENTUM = 0.3, 1.05, (0.5, 0.7, 3)
 

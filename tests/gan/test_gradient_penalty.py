@@ -9,6 +9,8 @@ import tinygan as tg
 import tinygan.functional as F
 from tinygan import nn
 
+pytestmark = pytest.mark.slow
+
 
 def discriminator(dtype):
     tg.manual_seed(1)

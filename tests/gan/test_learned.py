@@ -32,6 +32,7 @@ def shifted_normals(n: int, dimensions: int, shift: float) -> tuple[Any, Any]:
 # ---------------------------------------------------------------------- learning
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dimensions", [1, 2, 3])
 def test_d_comes_to_the_optimum(dimensions: int) -> None:
     data, samples = shifted_normals(20_000, dimensions, 1.0)
@@ -41,6 +42,7 @@ def test_d_comes_to_the_optimum(dimensions: int) -> None:
     assert error < (0.05, 0.08, 0.12)[dimensions - 1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("scale", "shift"), [(1e3, 0.0), (1e-3, 0.0), (1.0, 1e3)])
 def test_the_scale_of_the_points_does_not_matter(scale: float, shift: float) -> None:
     data, samples = (scale * points + shift for points in shifted_normals(5000, 1, 1.0))
@@ -56,6 +58,7 @@ def test_the_side_of_the_data_is_the_one_called_data() -> None:
         assert low < answers(learned, [[2.0]])[0] < high
 
 
+@pytest.mark.slow
 def test_the_numbers_of_points_do_not_change_the_prior() -> None:
     data, samples = shifted_normals(20_000, 1, 1.0)
     learned = learn_discriminator(data[:2000], samples, width=8, steps=300)

@@ -12,6 +12,8 @@ from tinygan.backend import Stream, Streams
 from tinygan.engine import Tensor
 from tinygan.optim import Adam
 
+pytestmark = pytest.mark.slow
+
 counts = st.lists(st.integers(1, 5), min_size=4, max_size=4)
 
 

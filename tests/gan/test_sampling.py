@@ -87,6 +87,7 @@ def test_a_generator_without_parameters_samples_on_the_cpu():
     assert np.array_equal(samples[..., 0], NOISE.draw(4, Stream(0, "samples")))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["uniform", "gaussian", "spherical"])
 @pytest.mark.parametrize("batch", [1, 3])
 def test_many_samples_are_the_bits_of_one_draw(kind, batch):

@@ -40,6 +40,7 @@ def layer_of(kind, size, units):
 KINDS = ["linear", "unbiased", "maxout", "relu", "leaky", "sigmoid", "tanh", "reshape", "flatten"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 @given(rows=sizes, size=sizes, units=sizes, seed=seeds)
 def test_every_layer_has_the_gradient_of_its_numbers(assert_gradients, kind, rows, size, units, seed):
@@ -57,6 +58,7 @@ def test_so_has_every_stack_of_layers(assert_gradients, kinds, width, seed):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["linear", "unbiased", "maxout", "relu", "sigmoid", "tanh"])
 @given(seed=seeds, times=st.integers(2, 3))
 def test_a_layer_applied_twice_sums_its_gradients(assert_gradients, kind, seed, times):
@@ -76,6 +78,7 @@ def test_a_layer_applied_twice_sums_its_gradients(assert_gradients, kind, seed, 
 # --- Linear and Maxout -----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @given(leading, sizes, sizes, seeds, st.booleans())
 def test_linear_is_x_times_weight_plus_bias(rows, size, units, seed, bias):
     rng = np.random.default_rng(seed)

@@ -56,6 +56,7 @@ def test_the_axis_ignores_non_finite_samples():
 BLUE, BLACK = (0.122, 0.467, 0.706), (0, 0, 0)
 
 
+@pytest.mark.slow
 def test_each_given_curve_is_drawn(path):
     def drawn(**curves):
         save_line_sheet(path, SAMPLES, X, **curves)
@@ -68,6 +69,7 @@ def test_each_given_curve_is_drawn(path):
     assert with_d[1] > 200
 
 
+@pytest.mark.slow
 def test_the_histogram_is_a_density(path):
     """Doubling the samples gives the same bars; samples outside the axis give none."""
     green = (0.79, 0.907, 0.79)  # of the bars
@@ -79,6 +81,7 @@ def test_the_histogram_is_a_density(path):
     assert heights[2] == 0
 
 
+@pytest.mark.slow
 def test_the_number_of_non_finite_samples_is_shown(path):
     save_line_sheet(path, SAMPLES, X)
     red = (0.839, 0.153, 0.157)
@@ -91,6 +94,7 @@ def test_the_number_of_non_finite_samples_is_shown(path):
     assert count(path, red) > 50
 
 
+@pytest.mark.slow
 def test_the_bytes_depend_on_the_samples_only(tmp_path):
     import matplotlib
 
@@ -127,6 +131,7 @@ def test_a_missing_folder_is_named(tmp_path):
 # --- a run ---------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_all_sheets_of_a_run_have_one_axis(tmp_path):
     config = load_experiment("gaussian", ["training.epochs=2", "output.samples=100"])
     folder, training = start(config, load("gaussian"), tmp_path / "run")
@@ -139,6 +144,7 @@ def test_all_sheets_of_a_run_have_one_axis(tmp_path):
     assert generator.training is False
 
 
+@pytest.mark.slow
 def test_drawing_does_not_change_the_training(tmp_path):
     config = load_experiment("gaussian", ["training.epochs=1"])
     folder, training = start(config, load("gaussian"), tmp_path / "run")

@@ -40,6 +40,7 @@ def shared_path(tmp_path_factory):
     return tmp_path_factory.mktemp("sheets") / "sheet.png"
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=60)
 @given(st.data())
 def test_each_image_is_at_its_position(shared_path, data):

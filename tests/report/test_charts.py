@@ -89,6 +89,7 @@ def test_the_axis_has_the_given_limits():
     assert ">0.1</text>" in top
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("y", [
     [np.nan], [np.nan, np.nan], [0.0], [1e-300], [1e300], [1.0, np.nan, 2.0], [5.0] * 30, [0.21, 0.28] * 20,
     [-1e38, 1e38], [0.0, 0.0],
@@ -98,6 +99,7 @@ def test_odd_numbers_are_drawn_without_a_warning(y, logarithmic):
     ElementTree.fromstring(draw_chart(chart_of(y, logarithmic=logarithmic), ""))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("bottom", "top"), [(0.21, 0.28), (0.1, 1), (0.03, 3), (1e-4, 10), (1e-30, 1e30)])
 def test_a_logarithmic_axis_has_a_few_ticks(bottom, top):
     svg = draw_chart(chart_of([bottom, top] * 15, logarithmic=True), "")
@@ -116,6 +118,7 @@ def test_an_unbroken_line_has_no_dots():
     assert not re.search(r'<path id="[^"]*" d="[^"]*C', draw_chart(chart_of([1.0, 2.0, 3.0]), ""))
 
 
+@pytest.mark.slow
 def test_equal_charts_give_equal_text():
     chart = chart_of([1, 2, 3])
     before = dict(matplotlib.rcParams)

@@ -79,6 +79,7 @@ RUNS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("state", RUNS)
 def test_every_state_of_a_run_gives_a_complete_page(make_run, state):
     page = report_of(make_run(**RUNS[state]))
@@ -122,23 +123,27 @@ def test_the_report_of_a_new_run(make_run):
     assert page.all("svg") == page.all("img") == []
 
 
+@pytest.mark.slow
 def test_the_state_of_the_game_in_words(make_run):
     text = report_of(make_run(epochs=30)).text
     assert "After 30 epochs, D classifies 52 % of data and samples correctly. At the equilibrium of the game" in text
     assert "it would be 50 %, pure chance." in text
 
 
+@pytest.mark.slow
 def test_the_report_of_an_unfinished_run(make_run):
     run = make_run(epochs=1, overrides=["training.epochs=400"])
     assert "After 1 of 400 epochs, D classifies" in report_of(run).text
 
 
+@pytest.mark.slow
 def test_the_report_of_a_broken_run_names_the_epoch(make_run):
     page = report_of(make_run(**RUNS["broken"]))
     assert "In epoch 4 a loss became infinite or nan" in page.text
     assert "D: not a number" in page.text
 
 
+@pytest.mark.slow
 def test_samples_from_the_first_to_the_newest(make_run):
     run = make_run(epochs=30, sheets=range(31))
     page = report_of(run)
@@ -152,6 +157,7 @@ def test_samples_from_the_first_to_the_newest(make_run):
     assert page.all("img")[0]["alt"] == "Sheet of 100 samples after 30 epochs"
 
 
+@pytest.mark.slow
 def test_the_sheets_of_single_numbers_are_explained(make_run):
     runs = [make_run(epochs=2, sheets=range(3), experiment=name) for name in ("digits", "gaussian")]
     pictures, line = map(report_of, runs)
@@ -170,6 +176,7 @@ def test_sheets_that_cannot_be_shown_are_named(make_run):
     assert "damaged or not PNG files: epoch-000001.png." in report_of(run).text
 
 
+@pytest.mark.slow
 def test_curves_and_their_references(make_run):
     page = report_of(make_run(epochs=30, change=lambda _: {"momentum": 0.5}))
     for name in ("losses-reference-log-4", "losses-reference-log-2", "value-reference-minus-log-4",
@@ -184,12 +191,14 @@ def test_curves_and_their_references(make_run):
     assert label.endswith("dashed line: log 4 = 1.386; dashed line: log 2 = 0.693")
 
 
+@pytest.mark.slow
 def test_minimax_has_another_reference(make_run):
     page = report_of(make_run(epochs=2, overrides=["training.objective=minimax"]))
     assert ">−log 2 = −0.693</li>" in page.source
     assert ">log 2 = 0.693" not in page.source
 
 
+@pytest.mark.slow
 def test_the_final_numbers(make_run):
     page = report_of(make_run(epochs=30, change=lambda epoch: {"parzen <mean>": -epoch / 2, "note": "a&b"}))
     rows = dict(re.findall(r'<tr><th scope="row">(.*?)</th><td class="number">(.*?)</td>', page.source))
@@ -202,6 +211,7 @@ def test_the_final_numbers(make_run):
     assert "epoch 30" in page.text
 
 
+@pytest.mark.slow
 def test_time(make_run):
     text = report_of(make_run(epochs=30)).text
     assert "30 epochs took 23.2 s. The median epoch took 0.775 s, the fastest 0.05 s, the slowest 1.5 s." in text
@@ -216,6 +226,7 @@ def test_long_times(make_run, seconds, expected):
     assert f"1 epoch took {expected}." in report_of(run).text
 
 
+@pytest.mark.slow
 def test_the_command_to_run_it_again(make_run):
     run = make_run(epochs=1, overrides=["seed=77"])
     page = report_of(run)
@@ -254,6 +265,7 @@ def test_the_environment(make_run):
 EVIL = """</p><script>alert(1)</script><img src=x onerror='alert(2)'> "&amp;" ${name} $state \x00"""
 
 
+@pytest.mark.slow
 def test_nothing_in_the_run_becomes_markup(make_run):
     run = make_run(
         environment={EVIL: EVIL, "simd": [EVIL], "thread_variables": {EVIL: EVIL}},
@@ -266,6 +278,7 @@ def test_nothing_in_the_run_becomes_markup(make_run):
     assert page.text.count("$state") >= 8
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("state", ["begun, with a sheet", "finished"])
 def test_the_same_folder_gives_the_same_bytes(make_run, state, tmp_path):
     run = make_run(**RUNS[state])
@@ -274,6 +287,7 @@ def test_the_same_folder_gives_the_same_bytes(make_run, state, tmp_path):
     assert write_report(RunFolder.open(tmp_path / "moved")).read_bytes() == first
 
 
+@pytest.mark.slow
 def test_ten_thousand_epochs_stay_small(make_run):
     run = make_run(overrides=["training.epochs=10000"])
     names = ("discriminator_loss", "generator_loss", "value", "d_real", "d_fake", "d_accuracy", "generator_lr",

@@ -61,6 +61,7 @@ trees = st.recursive(values, lambda inner: st.lists(inner) | st.dictionaries(st.
 states = st.dictionaries(st.text(), trees, max_size=3)
 
 
+@pytest.mark.slow
 @given(arrays=st.dictionaries(names_of_arrays, any_arrays(), max_size=3), state=states)
 def test_arrays_and_state_come_back(tmp_path_factory, arrays, state):
     path = tmp_path_factory.mktemp("checkpoint") / "a.safetensors"
@@ -86,6 +87,7 @@ def sorted_keys(value):
     return [sorted_keys(item) for item in value] if isinstance(value, list) else value
 
 
+@pytest.mark.slow
 @given(arrays=st.dictionaries(names_of_arrays, any_arrays(), max_size=3), state=states)
 def test_the_same_content_gives_the_same_bytes(tmp_path_factory, arrays, state):
     folder = tmp_path_factory.mktemp("checkpoint")

@@ -17,11 +17,13 @@ finite = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) 
 trees = st.recursive(finite, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=20)
 
 
+@pytest.mark.slow
 @given(value=trees)
 def test_plain_values_stay_what_they_are(value):
     assert json_value(value, "value") == value
 
 
+@pytest.mark.slow
 @given(value=trees)
 def test_the_result_survives_json(value):
     assert json.loads(json.dumps(json_value(value, "value"))) == value

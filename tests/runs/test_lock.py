@@ -42,12 +42,14 @@ def other(tmp_path):
         process.kill()
 
 
+@pytest.mark.slow
 def test_a_second_process_is_refused_and_told_who_holds_it(tmp_path, other):
     expected = f"in use by process {other.pid}; wait until that process ends"
     with pytest.raises(RunError, match=expected), exclusive_lock(tmp_path / "run.lock"):
         pytest.fail("the lock was given twice")
 
 
+@pytest.mark.slow
 def test_the_lock_of_a_killed_process_is_free(tmp_path, other):
     other.kill()
     other.wait()

@@ -156,6 +156,7 @@ def test_a_planted_bug_fails_the_test_of_its_name(bug):
         getattr(tests, test)()
 
 
+@pytest.mark.slow
 def test_a_bug_of_the_second_order():
     tests = operation_test(of(WrongInSecondOrder), square, elementwise(1))()
     tests.test_values()
@@ -193,6 +194,7 @@ def all_tests(cls):
     return [name for name in dir(cls) if name.startswith("test_")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "cls",
     [

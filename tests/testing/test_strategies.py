@@ -50,6 +50,7 @@ def test_limits_that_are_not_exact_in_float32_are_kept(x):
     assert ((wide >= 0.1) & (wide <= 0.3)).all()
 
 
+@pytest.mark.slow
 def test_the_drawn_arrays_cover_all_cases():
     for condition in (
         lambda x: x.ndim == 0,
@@ -71,6 +72,7 @@ def test_no_ties_when_asked(x):
     assert (gaps >= 0.25).all()
 
 
+@pytest.mark.slow
 def test_arrays_without_ties_come_in_any_order():
     assert is_found(arrays(3, distinct=0.5), lambda x: x[0] > x[1] < x[2])
     assert find(arrays(2, low=3.0, distinct=0.5), lambda x: True).min() >= 3
@@ -107,6 +109,7 @@ def test_shapes_broadcast(drawn, pair):
     assert (a + b).max(initial=0) <= 2
 
 
+@pytest.mark.slow
 def test_the_drawn_shapes_cover_all_cases():
     drawn = broadcastable_shapes(2)
     for condition in (
@@ -144,6 +147,7 @@ def test_indices_are_valid(data, x):
     x[data.draw(indices(x.shape))]
 
 
+@pytest.mark.slow
 def test_the_drawn_indices_cover_all_cases():
     def named_twice(index):
         return isinstance(index, np.ndarray) and index.dtype != bool and len(np.unique(index)) < index.size
@@ -186,6 +190,7 @@ def test_every_public_name_is_there():
         assert hasattr(testing, name), name
 
 
+@pytest.mark.slow
 def test_without_hypothesis_the_error_says_what_to_install():
     code = "import sys; sys.modules['hypothesis'] = None; import tinygan; import tinygan.testing"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

@@ -42,6 +42,7 @@ def never_rises(found: Any) -> bool:
 # ---------------------------------------------------------------------- the proposition
 
 
+@pytest.mark.slow
 @given(DATA)
 @pytest.mark.parametrize("step_size", [0.1, 0.5, 1.0])
 def test_proposition_2_converges_from_every_start_with_support(
@@ -56,6 +57,7 @@ def test_proposition_2_converges_from_every_start_with_support(
     assert abs(found.p_g - p).sum() / 2 < 1e-3  # Pinsker: at most the square root of the excess
 
 
+@pytest.mark.slow
 @given(DATA)
 def test_proposition_2_is_as_fast_as_its_proof_states(strategies: Any, data: Any) -> None:
     p, start = game(strategies, data)
@@ -150,6 +152,7 @@ def test_a_start_without_mass_never_converges(lacking: float, other: float) -> N
         assert f"the start has no mass on 1 point where p_data has {lacking:.3g}" in found.verdict
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step_size", [5.0, 20.0, 1e6])
 def test_with_steps_too_large_the_criterion_rises(step_size: float) -> None:
     found = theory.descend(TWO_BUMPS, UNIFORM, step_size=step_size)

@@ -85,6 +85,7 @@ def test_proposition_1_no_discriminator_has_a_higher_value(strategies: Any, data
     assert best == pytest.approx(theory.criterion(p, q), abs=1e-14)
 
 
+@pytest.mark.slow
 @given(DATA)
 def test_proposition_1_another_d_loses_a_divergence_from_d_star(strategies: Any, data: Any) -> None:
     p, q = data.draw(strategies.pairs())
@@ -93,6 +94,7 @@ def test_proposition_1_another_d_loses_a_divergence_from_d_star(strategies: Any,
     assert theory.criterion(p, q) - theory.value(p, q, d) == pytest.approx(loss, abs=1e-11)
 
 
+@pytest.mark.slow
 @given(DATA)
 def test_proposition_1_the_derivative_vanishes_only_at_d_star(strategies: Any, data: Any) -> None:
     p, q = data.draw(strategies.pairs(smallest=1e-4, zeros=False))
@@ -104,6 +106,7 @@ def test_proposition_1_the_derivative_vanishes_only_at_d_star(strategies: Any, d
         assert (np.sign(tg.grad(tensor_value(p, q, off), off).numpy()) == sign).all()
 
 
+@pytest.mark.slow
 @settings(max_examples=10)
 @given(DATA)
 def test_proposition_1_gradient_ascent_approaches_d_star(strategies: Any, data: Any) -> None:

@@ -39,6 +39,7 @@ def test_a_jump(cuts: Any) -> None:
     assert integral(lambda x: 1.0 * (x > 1 / 3), 0, 1, *cuts)[0] == pytest.approx(2 / 3, abs=1e-10)
 
 
+@pytest.mark.slow
 def test_a_jump_at_any_place_of_a_piece_is_seen() -> None:
     for place in np.linspace(0.5001, 0.9999, 200):  # close to the middle of a piece, to its ends, ...
         assert integral(lambda x, place=place: 1.0 * (x > place), 0, 1)[0] == pytest.approx(1 - place, abs=1e-10)

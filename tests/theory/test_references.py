@@ -67,6 +67,7 @@ def draw_cauchy(rng: Any) -> tuple[Any, Any, float]:
     return stats.cauchy(a, s), stats.cauchy(b, t), math.log(((s + t) ** 2 + (a - b) ** 2) / (4 * s * t))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("draw", [draw_normal, draw_laplace, draw_uniform, draw_gamma, draw_beta, draw_cauchy])
 def test_kl_against_closed_forms(draw: Any) -> None:
     rng = np.random.default_rng(0)
@@ -75,6 +76,7 @@ def test_kl_against_closed_forms(draw: Any) -> None:
         assert theory.kl_divergence(p, q) == pytest.approx(expected, rel=1e-9, abs=1e-9), (p.args, p.kwds, q.args)
 
 
+@pytest.mark.slow
 def test_js_against_a_fine_sum() -> None:
     rng = np.random.default_rng(1)
     for _ in range(4):
@@ -100,6 +102,7 @@ def test_a_density_that_scipy_rounds_to_0_has_a_logarithm() -> None:
     assert theory.optimal_discriminator(p, stats.laplace(1, 1))(5000.0) == pytest.approx(expit(-1), rel=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("q", [
     stats.hypsecant(scale=0.01), stats.laplace(scale=0.01), stats.foldnorm(1, scale=0.01, loc=-9),
     stats.johnsonsu(1, 2, scale=0.01), stats.norminvgauss(1.25, 0.5, scale=0.01), stats.rice(0.7, scale=0.01, loc=-9),
@@ -112,6 +115,7 @@ def test_kl_to_a_narrow_distribution_is_finite(q: Any) -> None:
     assert theory.kl_divergence(p, q) == pytest.approx(expected, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_the_logarithms_are_those_of_scipy_where_it_has_digits() -> None:
     shapes = {
         "foldnorm": (1.9,), "invweibull": (10.6,), "johnsonsb": (4.3, 3.2), "johnsonsu": (2.6, 2.2),
@@ -146,6 +150,7 @@ def test_d_star_is_refused_where_neither_logarithm_is_known() -> None:
 # ---------------------------------------------------------------------- mass that an integral may overlook
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [0.3, 0.02, 1e-3])
 @pytest.mark.parametrize("centre", [-7.3, 0.37, 5, 31])
 def test_a_narrow_component_is_found_or_refused(centre: float, width: float) -> None:
@@ -173,6 +178,7 @@ def test_the_example_of_a_far_and_narrow_component() -> None:
     assert found == pytest.approx(0.269769769, abs=1e-8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ends", [(0.1, 0.7), (-3.0, 1e-3), (1 / 3, 17.0)])
 def test_jumps_and_gaps_need_no_hint(ends: tuple[float, float]) -> None:
     a, b = ends
@@ -198,6 +204,7 @@ SUPPORTS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("p", SUPPORTS)
 @pytest.mark.parametrize("q", SUPPORTS)
 def test_kl_is_infinite_where_q_has_no_support(p: str, q: str) -> None:
@@ -248,12 +255,14 @@ def value_of_logit(a: float, centre: float) -> float:
     return -step * (p * np.logaddexp(0, -a * x) + q * np.logaddexp(0, a * x)).sum()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("a", [1, 2, 4])
 def test_a_d_that_is_rounded_where_it_cannot_matter(a: float) -> None:
     found = theory.value(stats.norm(1, 1), stats.norm(-1, 1), sigmoid(a))
     assert found == pytest.approx(value_of_logit(a, -1), abs=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("a", [10, 100])
 def test_a_d_that_is_rounded_where_it_matters(a: float) -> None:
     p, q = stats.norm(1, 1), stats.norm(2, 1)
@@ -272,6 +281,7 @@ def test_logits_of_masses() -> None:
         theory.value(p, q, [0, math.nan], logits=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("low", [-1.37, 0.0, 0.5, 2.2])
 @pytest.mark.parametrize("width", [0.3, 0.02, 0.003])
 def test_a_narrow_band_of_d_counts(low: float, width: float) -> None:
@@ -292,6 +302,7 @@ def test_a_d_that_is_certain_and_wrong_far_out() -> None:
 # ---------------------------------------------------------------------- each x alone
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("function", [
     lambda x: normal(0, 1)(x) if np.ndim(x) == 0 else np.exp(-np.mean(np.square(x))),
     lambda x: normal(0, 1)(x) if np.ndim(x) == 0 else np.full(np.size(x), 0.3),
