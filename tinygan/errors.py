@@ -1,8 +1,8 @@
 """Every error that tinygan raises on purpose.
 
-Each derives from the built-in exception that fits, so ``except ValueError`` keeps working, and from
-`TinyganError`, so that a program can tell our refusals from its own bugs. A message names the operation or
-the file, the argument, what was expected and what came, and says what to do.
+Each derives from the fitting built-in exception, so ``except ValueError`` works, and from `TinyganError`, so that a
+program can distinguish the refusals of tinygan from other errors. A message names the operation or the file, the
+argument, the expected value, the actual value, and what to do.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 
 
 class TinyganError(Exception):
-    """The common ancestor: catch this to catch every refusal of tinygan."""
+    """The base class of every error that tinygan raises on purpose."""
 
 
 class ShapeError(TinyganError, ValueError):
@@ -27,7 +27,7 @@ class ShapeError(TinyganError, ValueError):
 
 
 class NoAxisError(ShapeError, TypeError):
-    """A tensor without axes, one number, was asked for its length or its rows."""
+    """The length or the rows of a 0-d tensor were requested."""
 
 
 class DtypeError(TinyganError, TypeError):
@@ -35,11 +35,11 @@ class DtypeError(TinyganError, TypeError):
 
 
 class ArgumentError(TinyganError, ValueError):
-    """A number or a name is given that cannot be right: a learning rate of nan, a negative seed, ..."""
+    """An argument has a value that is not allowed: a learning rate of nan, a negative seed, ..."""
 
 
 class StateError(TinyganError, RuntimeError):
-    """Something is asked for at a moment when its result would be wrong."""
+    """A call comes at a moment when its result would be wrong."""
 
 
 class DeviceError(TinyganError, RuntimeError):
@@ -51,7 +51,7 @@ class CaptureError(TinyganError, RuntimeError):
 
 
 class GradientError(TinyganError, RuntimeError):
-    """The backward pass cannot do what was asked, or a rule broke its promise."""
+    """The backward pass is not possible, or a gradient rule returned a wrong kind of result."""
 
     @classmethod
     def no_graph(cls, caller: str) -> GradientError:
@@ -59,13 +59,13 @@ class GradientError(TinyganError, RuntimeError):
         return cls(
             f"{caller}: the output does not depend on any tensor with requires_grad=True, so there is nothing to "
             "differentiate. Was it computed under no_grad(), or by an earlier pass without create_graph=True? "
-            "If it is the gradient of a function made of straight pieces, such as relu, it is constant: its own "
+            "If it is the gradient of a piecewise linear function, such as relu, it is constant: its own "
             "gradient is 0, and tg.grad(..., allow_unused=True) returns None"
         )
 
     @classmethod
     def many_numbers(cls, caller: str, shape: Any) -> GradientError:
-        """Return the error for an output of many numbers, when the gradient to start from is missing."""
+        """Return the error for an output of many numbers without a gradient to start from."""
         return cls(
             f"{caller}: the output has shape {shape}, and only one number has a gradient. Reduce it first, "
             "as in .sum() or .mean(), or pass the gradient of a number with respect to it, of the same shape"
@@ -89,7 +89,7 @@ class GradientError(TinyganError, RuntimeError):
 
     @classmethod
     def changed_in_place(cls, operation: str, what: str) -> GradientError:
-        """Return the error for values that the backward pass needs and that are no longer there."""
+        """Return the error for values that the backward pass needs and that have been changed."""
         return cls(
             f"{operation}: {what} has been changed in place since the forward pass, by an optimiser's step "
             "for example, and the gradient needs the values that were there; call backward before the "
@@ -130,7 +130,7 @@ class GradientError(TinyganError, RuntimeError):
 
     @classmethod
     def leaves_tape(cls, what: str, how: str) -> GradientError:
-        """Return the error for a tensor with a gradient that would become `what`; `how` says what to do instead."""
+        """Return the error for a tensor with a gradient that would become `what`; `how` is the remedy."""
         return cls(
             f"a tensor that requires a gradient would silently leave the tape by becoming {what}; "
             f"use a function of tinygan.functional, {how}"
@@ -138,11 +138,11 @@ class GradientError(TinyganError, RuntimeError):
 
 
 class AnomalyError(TinyganError, FloatingPointError):
-    """A nan or an infinity appeared where `tinygan.detect_anomaly` was looking."""
+    """A nan or an infinity appeared inside `tinygan.detect_anomaly`."""
 
 
 class GradcheckError(TinyganError, AssertionError):
-    """A gradient is not what the function's own values say, or its rule broke a promise; `report` says which.
+    """A gradient does not agree with the function, or its rule breaks a requirement; `report` has the details.
 
     Attributes
     ----------
@@ -159,7 +159,7 @@ class ConfigError(TinyganError, ValueError):
 
 
 class DataError(TinyganError, ValueError):
-    """A data file is missing, damaged or not what its name promises."""
+    """A data file is missing, damaged or of another kind than its name indicates."""
 
 
 class CheckpointError(TinyganError, ValueError):
@@ -203,7 +203,7 @@ def did_you_mean(word: str, known: Iterable[str], least: float | None = None) ->
 
 
 def calling_line(*machinery: str) -> str:
-    """Return, for a message, the innermost line of code outside of some folders of tinygan.
+    """Return the innermost line of code outside of some folders of tinygan, for a message.
 
     Parameters
     ----------

@@ -2,8 +2,8 @@
 
 Needs PyTorch, which tinygan does not: ``pip install torch``, in an environment of its own. Each program is a random
 graph over leaves of random shapes in float64: every operation of `OPERATIONS` may take any earlier result, so results
-are reused, broadcast, sliced and dropped. Prints the worst relative error of each order and how often each operation
-took part, and exits with 1 if an error exceeds the tolerance.
+are reused, broadcast, sliced and dropped. The program prints the largest relative error of each order and the least
+used operations, and exits with 1 if an error exceeds the tolerance.
 
 usage: python tools/compare_with_pytorch.py [--programs 1000] [--seed 0] [--tolerance 1e-9]
 """
@@ -40,7 +40,7 @@ def unary(ours: Callable[[Any], Any], theirs: Callable[[Any], Any]) -> Callable[
 
 
 def binary(ours: Callable[[Any, Any], Any], theirs: Callable[[Any, Any], Any]) -> Callable[..., Pair]:
-    """Make an operation of two operands that broadcast; the second becomes one number a row when they do not."""
+    """Make an operation of two operands that broadcast; if they do not, the second is summed to one number."""
 
     def apply(rng: np.random.Generator, x: Pair, y: Pair) -> Pair:
         try:
@@ -108,7 +108,7 @@ def do_index(rng: np.random.Generator, x: Pair, y: Pair) -> Pair:
     elif choice == 1:
         index = int(rng.integers(-n, n))
     else:
-        index = rng.integers(0, n, size=3)  # names an element more than once
+        index = rng.integers(0, n, size=3)  # may select an element more than once
     return x[0][index], x[1][index]
 
 
@@ -213,7 +213,7 @@ def random_program(rng: np.random.Generator) -> tuple[list[Pair], Pair, list[str
         result = OPERATIONS[name](rng, x, y)
         if result[0].size > LARGEST:
             result = result[0].mean(axis=0), result[1].mean(0)
-        if np.abs(result[0].numpy()).max(initial=0) > 1e3:  # products of products: keep the numbers readable
+        if np.abs(result[0].numpy()).max(initial=0) > 1e3:  # products of products: keep the numbers small
             result = F.tanh(result[0]), torch.tanh(result[1])
         results.append(result)
         names.append(name)
@@ -247,7 +247,7 @@ def compare(rng: np.random.Generator) -> tuple[list[float], list[str]]:
         mine = tg.grad(our_sum, [a for a, _ in leaves], allow_unused=True)
         other = torch.autograd.grad(their_sum, [b for _, b in leaves], allow_unused=True)
         for a, b in zip(mine, other, strict=True):
-            if a is not None or b is not None:  # one may compute a zero where the other says "does not depend"
+            if a is not None or b is not None:  # one may return 0 where the other returns None
                 a = tg.tensor(np.zeros(b.shape)) if a is None else a
                 b = torch.zeros(a.shape) if b is None else b
                 errors[2] = max(errors[2], relative_error(a, b))

@@ -1,10 +1,10 @@
-"""Make faults happen to a training run, count them, and count what survived: nothing may be lost, and nothing silently.
+"""Cause faults in a training run, and count how many it survives: no checkpoint may be lost, and no damage undetected.
 
 Usage: python tools/count_faults.py [--kills N] [--seed N] [--only KIND ...] [--every N] [--json]
 
-A run of 50 steps on the embedded digits, with small networks, is disturbed, then resumed, and compared byte for byte
-with an undisturbed run. The whole takes fifteen minutes; the exit status is 1 if anything was lost. It
-forks, which is quick, and safe here because nothing has started a thread; so it needs a Unix.
+A run of 50 steps on the embedded digits, with small networks, is disturbed, then continued, and compared byte for byte
+with an undisturbed run. All faults take fifteen minutes; the exit status is 1 if anything was lost. The program forks,
+which is fast, and safe here because no thread has been started; so it needs a Unix.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ from tinygan.experiments.training import Training
 from tinygan.runs.checkpoint import read_checkpoint
 from tinygan.runs.run_folder import RunFolder
 
-warnings.simplefilter("error")  # going back to an older checkpoint because of damage would be a loss
-# A kill, unlike a loss of power, spares what the system has buffered: to wait for the disk would show nothing.
+warnings.simplefilter("error")  # a warning that an older checkpoint is used because of damage counts as a loss
+# A kill, unlike a loss of power, does not affect the buffers of the system: waiting for the disk would show nothing.
 os.fsync = lambda _descriptor: None  # type: ignore[assignment]
 
 STEPS = 50
-EPOCH = 10  # steps; each epoch ends with a checkpoint, every other one with a validation, too
+EPOCH = 10  # steps; each epoch ends with a checkpoint, every second epoch also with a validation
 SMALL = [
     "training.epochs=5",
     "training.batch=139",
@@ -62,7 +62,7 @@ SMALL = [
     "output.validate_every=2",
     "output.validation_samples=20",
 ]
-ENVIRONMENT = running.describe_environment()  # once: it asks git, which these faults are not about
+ENVIRONMENT = running.describe_environment()  # once: it calls git, which these faults do not concern
 running.describe_environment = lambda: dict(ENVIRONMENT)
 CONFIG = load_experiment("digits", SMALL)
 DIGITS = data.load("digits")
@@ -73,15 +73,15 @@ Item = TypeVar("Item")
 
 @dataclass
 class Count:
-    """How often a fault was made, and how it ended.
+    """The number of faults of one kind, and their outcomes.
 
     Attributes
     ----------
     fault : str
     made : int
     survived : int
-        Of a kill or a failing call: the run went on, and ended with the bytes of an undisturbed one. Of a damaged file:
-        the damage was detected.
+        For a kill or a failing call: the run continued, and ended with the bytes of an undisturbed run. For a damaged
+        file: the damage was detected.
     lost : int
         Checkpoints reported as written that were not there afterwards.
     """
@@ -94,7 +94,7 @@ class Count:
 
 @dataclass
 class Options:
-    """What the command line said."""
+    """The options of the command line."""
 
     kills: int
     seed: int
@@ -103,11 +103,11 @@ class Options:
     json: bool
 
 
-# ---------------------------------------------------------------------- a run, and what is left of it
+# ---------------------------------------------------------------------- a run and its files
 
 
 def train(path: Path, watcher: Watcher | None = None, steps: int | None = None) -> None:
-    """Begin the run at `path`, or go on with it."""
+    """Start the run at `path`, or continue it."""
     if (path / "config.toml").exists():
         begun = reopen(path, lambda _config: DIGITS)
     else:
@@ -116,13 +116,13 @@ def train(path: Path, watcher: Watcher | None = None, steps: int | None = None) 
 
 
 def content(path: Path) -> dict[str, bytes]:
-    """Return every file of a run by its relative name, but for those that a clock or a process id went into."""
+    """Return every file of a run by its relative name, except those that contain times or a process id."""
     files = (file for file in path.rglob("*") if file.is_file() and file.name not in ("run.lock", "timing.jsonl"))
     return {str(file.relative_to(path)): file.read_bytes() for file in files}
 
 
 def saved_steps(path: Path) -> int:
-    """Return the steps of the newest checkpoint, after reading all of it; -1 if it is damaged."""
+    """Return the number of steps of the newest checkpoint, after reading all of it; -1 if it is damaged."""
     if not (path / "config.toml").exists():
         return 0
     try:
@@ -134,7 +134,7 @@ def saved_steps(path: Path) -> int:
 
 
 class Undisturbed:
-    """An undisturbed run, to compare with."""
+    """A run without faults, for comparison."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -142,14 +142,14 @@ class Undisturbed:
         self.content = content(self.path)
 
     def equals(self, path: Path) -> bool:
-        """Resume the run at `path` to its end; return whether its files are the same."""
+        """Continue the run at `path` to its end; return whether its files are the same."""
         child = in_child(lambda: train(path))
         _, status = os.waitpid(child, 0)
         return status == 0 and content(path) == self.content
 
 
 def in_child(action: Callable[[], object]) -> int:
-    """Start a process that does one thing and exits: with 0, with 3 after an error that has words, else with 1."""
+    """Start a process that runs `action` and exits: with 0, with 3 after an error of tinygan, else with 1."""
     child = os.fork()
     if child == 0:
         try:
@@ -178,7 +178,7 @@ class DieAfter(Watcher):
 
 
 class Report(Watcher):
-    """Write the step of every checkpoint that has been saved into a pipe."""
+    """Write the step of every saved checkpoint into a pipe."""
 
     def __init__(self, pipe: int) -> None:
         self.pipe = pipe
@@ -192,7 +192,7 @@ class Report(Watcher):
 
 
 def kills_at_every_step(folder: Path, undisturbed: Undisturbed, options: Options) -> Count:
-    """Kill the run after each of its steps, each time a fresh run."""
+    """Kill the run after each of its steps, each time in a new run."""
     count = Count("SIGKILL after every step of a run of 50")
     for step in progress(range(1, STEPS + 1), count, options):
         path = folder / "run"
@@ -207,12 +207,12 @@ def kills_at_every_step(folder: Path, undisturbed: Undisturbed, options: Options
 
 
 def kills_at_random_moments(folder: Path, undisturbed: Undisturbed, options: Options) -> Count:
-    """Kill at random moments; every life goes on with what the one before it left, until a run is whole."""
+    """Kill at random moments; each process continues the run of the one before it, until the run is complete."""
     count = Count("SIGKILL at random moments")
     draw = random.Random(options.seed)
     path, reported, began = folder / "run", 0, time.perf_counter()
     train(folder / "timed")
-    life = time.perf_counter() - began  # of a run that lives to its end
+    life = time.perf_counter() - began  # of a run without a kill
     since = 0
     lives = itertools.takewhile(lambda _: count.made < options.kills, itertools.count())
     for _ in progress(lives, count):
@@ -225,11 +225,11 @@ def kills_at_random_moments(folder: Path, undisturbed: Undisturbed, options: Opt
         with open(reader, "rb") as pipe:
             said = pipe.read()
         reported = max(reported, int.from_bytes(said[-8:], "little"))
-        if os.WIFSIGNALED(status):  # else the life was over before the kill
+        if os.WIFSIGNALED(status):  # else the process ended before the kill
             count.made += 1
             since += 1
             count.lost += saved_steps(path) < reported
-        if saved_steps(path) == STEPS or count.made == options.kills:  # the run is whole: were all its kills survived?
+        if saved_steps(path) == STEPS or count.made == options.kills:  # the run is complete: did it survive all kills?
             count.survived += since * undisturbed.equals(path)
             shutil.rmtree(path)
             reported = since = 0
@@ -239,11 +239,11 @@ def kills_at_random_moments(folder: Path, undisturbed: Undisturbed, options: Opt
 # ---------------------------------------------------------------------- every system call
 
 CALLS = ("open", "write", "fsync", "close", "replace", "unlink", "ftruncate", "mkdir", "lseek", "read")
-FAILING = ("open", "write", "fsync", "replace", "mkdir")  # those that a disk can refuse
+FAILING = ("open", "write", "fsync", "replace", "mkdir")  # calls that a disk can refuse
 
 
 def at_call(number: int, calls: tuple[str, ...], action: Callable[[], None], halves: bool) -> None:
-    """From now on, do something at moment `number`: before one of these calls, or after half of a write."""
+    """From now on, run `action` at moment `number`: before one of these calls, or after half of a write."""
     left = [number]
 
     def moment() -> None:
@@ -271,7 +271,7 @@ def die() -> None:
 
 
 def refuse(number: int) -> Callable[[], None]:
-    """Return an action that fails as the operating system does, from the first time on: a full disk stays full."""
+    """Return an action that always fails with an error of the operating system: a full disk stays full."""
 
     def action() -> None:
         raise OSError(number, os.strerror(number))
@@ -286,19 +286,19 @@ def kills_at_every_call(folder: Path, undisturbed: Undisturbed, options: Options
 
 
 def kills_at_birth(folder: Path, undisturbed: Undisturbed, options: Options) -> Count:
-    """Kill before each system call, and halfway through each write, from the making of the folder to a checkpoint."""
+    """Kill before each system call, and halfway through each write, from the new folder to the first checkpoint."""
     count = Count("SIGKILL at every system call of a run's first epoch")
     return _at_every_call(folder, undisturbed, options, count, CALLS, die, halves=True, first=0)
 
 
 def full_disk(folder: Path, undisturbed: Undisturbed, options: Options) -> Count:
-    """Let the disk be full from each call on, for one epoch; then there is space again."""
+    """Fill the disk from each call on, for one epoch; then there is space again."""
     count = Count("full disk, from every call of an epoch on")
     return _at_every_call(folder, undisturbed, options, count, FAILING, refuse(errno.ENOSPC), halves=True)
 
 
 def read_only(folder: Path, undisturbed: Undisturbed, options: Options) -> Count:
-    """Let the file system turn read-only at each call, for one epoch; then it is writable again."""
+    """Make the file system read-only from each call on, for one epoch; then it is writable again."""
     count = Count("read-only file system, from every call of an epoch on")
     return _at_every_call(folder, undisturbed, options, count, FAILING, refuse(errno.EROFS), halves=False)
 
@@ -326,14 +326,14 @@ def _at_every_call(
 
         child = in_child(disturbed)
         _, status = os.waitpid(child, 0)
-        if status == 0:  # it was through before its moment came
+        if status == 0:  # the run ended before that moment
             assert saved_steps(path) == first + EPOCH
             break
         count.made += 1
         ended_well = os.WIFSIGNALED(status) if action is die else os.waitstatus_to_exitcode(status) == 3
         count.lost += saved_steps(path) < first
         count.survived += ended_well and undisturbed.equals(path)
-        shutil.rmtree(path, ignore_errors=True)  # killed at the very first call there is none
+        shutil.rmtree(path, ignore_errors=True)  # a kill at the first call leaves no folder
     return count
 
 
@@ -341,7 +341,7 @@ def _at_every_call(
 
 
 def truncations(folder: Path, undisturbed: Undisturbed, options: Options) -> Count:
-    """Cut a checkpoint short, to each length that is shorter than its own."""
+    """Truncate a checkpoint to each shorter length."""
     whole = _newest(undisturbed)
     count = Count(f"checkpoint of {len(whole):,} bytes cut short, every length")
     return _damaged(folder, options, count, (whole[:length] for length in range(len(whole))))
@@ -394,17 +394,17 @@ KINDS: dict[str, Callable[[Path, Undisturbed, Options], Count]] = {
 
 
 def progress(items: Iterable[Item], count: Count, options: Options | None = None) -> Iterator[Item]:
-    """Take each, or each n-th, and show on the screen, when there is one, how far it is."""
+    """Yield each item, or each n-th, and show the progress on a terminal."""
     some = itertools.islice(items, 0, None, 1 if options is None else options.every)
     return iter(tqdm(some, desc=count.fault, leave=False, disable=None))
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Count, print, and return 1 if anything did not survive."""
+    """Cause the faults, print the table, and return 1 if anything was lost."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--kills", type=int, default=1000, help="at random moments (default: 1000)")
-    parser.add_argument("--seed", type=int, default=0, help="of the random moments (default: 0)")
-    parser.add_argument("--every", type=int, default=1, help="of the other faults make each n-th (default: 1, all)")
+    parser.add_argument("--kills", type=int, default=1000, help="number of kills at random moments (default: 1000)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the random moments (default: 0)")
+    parser.add_argument("--every", type=int, default=1, help="cause only each n-th of the other faults (default: 1)")
     parser.add_argument("--only", nargs="+", choices=KINDS, default=list(KINDS), metavar="KIND", help=", ".join(KINDS))
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     options = Options(**vars(parser.parse_args(arguments)))

@@ -2,8 +2,8 @@
 
 Usage: python tools/export_digits.py [FILE]
 
-The same scikit-learn data give the same bytes each time: np.savez writes every member with the same fixed
-date. Only another version of the zlib library may compress them differently. See tinygan/data/DIGITS.md.
+The same scikit-learn data give the same bytes each time: np.savez writes every member with the same fixed date. Only
+another version of the zlib library may compress them differently. See tinygan/data/DIGITS.md.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def export(destination: Path) -> None:
     if images.shape != (1797, 64) or images.max() != 16 or (images != digits.data).any():
         sys.exit(
             "export_digits: expected 1797 x 64 whole pixel counts 0 to 16 from scikit-learn, found "
-            f"{digits.data.shape} with maximum {digits.data.max()}; this is not the copy meant"
+            f"{digits.data.shape} with maximum {digits.data.max()}; this is another copy of the data"
         )
     np.savez_compressed(destination, images=images, labels=labels)
 

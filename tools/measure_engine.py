@@ -1,9 +1,9 @@
-"""Measure the engine: long chains, wide sums, training steps; time and memory, which must grow linearly.
+"""Measure time and memory of the engine for long chains, wide sums and training steps; both must grow linearly.
 
 usage: python tools/measure_engine.py
 
-Counts too what a reader of the source must follow: the calls of functions of tinygan that a backward pass and a step of
-the game make, the files they are in, and how often a call is in another file than the call before it.
+For a backward pass and a step of the game, it also counts what a reader of the source must follow: the calls of
+functions of tinygan, their files, and how often a call is in another file than the call before it.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def chain(length: int) -> None:
 
 
 def fan_in(width: int) -> None:
-    """Use one tensor `width` times and add the results up."""
+    """Use one tensor `width` times and sum the results."""
     x = tg.tensor([1.0, 2.0], requires_grad=True)
     F.stack([x * float(i) for i in range(width)]).sum().backward()
 
@@ -57,7 +57,7 @@ def measure(name: str, function: Callable[[int], None], sizes: tuple[int, ...]) 
 
 
 def live_tensors(steps: int) -> None:
-    """Print how many tensors and operations are alive, with the garbage collector off, while a game is played."""
+    """Print how many tensors and operations are alive during training without the garbage collector."""
     game, data = small_game(), np.zeros((10, 4), np.float32)
     gc.collect()
     gc.disable()
@@ -70,7 +70,7 @@ def live_tensors(steps: int) -> None:
 
 
 def count_calls(name: str, function: Callable[[], Any]) -> None:
-    """Print how many functions of tinygan one call of `function` calls, and in which files they are."""
+    """Print how many functions of tinygan one call of `function` calls, and in how many files."""
     package = str(Path(tg.__file__).parent)
     files: list[str] = []
 

@@ -1,12 +1,12 @@
-"""Mutation testing of the backward formulas: break one term at a time, and see whether a test fails.
+"""Mutation testing of the backward formulas: break one term at a time, and check that a test fails.
 
     python tools/mutate_backward.py [--only TEXT] [--list]
 
 Every ``backward`` of `tinygan.functional`, and every ``*_backward``, ``unbroadcast`` and ``scatter`` of
-`tinygan.backend`, is broken in every way that `mutants_of` knows: a term or a factor is dropped, a minus too, two
-branches are swapped, ``>`` becomes ``>=``, a gradient is None, and so on. Each mutant is tested in a copy of the
-repository, never in the working tree. A mutant that no test notices is a hole in the tests, or equivalent to the
-original; those that are known to be equivalent are listed below, each with the reason.
+`tinygan.backend`, is broken in every way that `mutants_of` knows: a term, a factor or a minus is dropped, two branches
+are swapped, ``>`` becomes ``>=``, a gradient becomes None, and so on. Each mutant is tested in a copy of the
+repository, never in the working tree. If no test notices a mutant, a test is missing, or the mutant is equivalent to
+the original. The known equivalent mutants are listed below, each with the reason.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ WORKERS = 2
 TIMEOUT = 300  # seconds; a mutant that runs forever counts as noticed
 
 HELPERS = {"_to_winner"}  # functions that are part of a backward formula
-FIRST_TESTS = {  # where a mutant is most likely to be noticed; afterwards come all tests of FURTHER_TESTS
+FIRST_TESTS = {  # the tests that most probably notice a mutant; all tests of FURTHER_TESTS follow
     "relu_backward": "test_activations",
     "sigmoid_backward": "test_activations",
     "maxout_backward": "test_activations",
@@ -41,8 +41,8 @@ FIRST_TESTS = {  # where a mutant is most likely to be noticed; afterwards come 
 }
 FURTHER_TESTS = ("tests/functional/test_differentiable.py", "tests/functional", "tests/backend")
 
-_IN_VAIN = "computes a gradient that the engine drops, since nobody needs it"
-_SLOWER = "the general way, which gives the same"
+_IN_VAIN = "computes a gradient that the engine drops, because it is not needed"
+_SLOWER = "the general case, with the same result"
 EQUIVALENT = {
     "Divide.backward: gy / b if self.needs[0] else None -> gy / b": _IN_VAIN,
     "Clip.backward: B.xp.where(inside, gy, 0) if needs_x else None -> B.xp.where(inside, gy, 0)": _IN_VAIN,
@@ -52,20 +52,20 @@ EQUIVALENT = {
     "Power.backward: if self.needs[0] -> if True": _IN_VAIN,
     "Power.backward: if isinstance(b, (int, float)) -> if False": _SLOWER,
     "Power.backward: if isinstance(a, (int, float)) -> if True": "adds zeros to a",
-    "Linear.backward: gy.sum(axis=0) if needs_bias else None -> gy.sum(axis=0)": _IN_VAIN,
-    "Linear.backward: gy.sum(axis=0) -> gy": "the engine sums over the rows",
+    "Linear.backward: B.sum(gy, axis=0) if needs_bias else None -> B.sum(gy, axis=0)": _IN_VAIN,
     "Transfer.backward: gy.to(self.backend.device) -> gy": "differs on a GPU only",
     "Backend.unbroadcast: gradient.reshape(shape) -> gradient": "it has that shape already",
     "Backend.unbroadcast: size == 1 and gradient.shape[added + axis] != 1 -> size == 1": "sums over one element too",
-    "NumpyBackend.scatter: if all((isinstance(part, _BASIC_INDEX) for part in parts)) -> if False": _SLOWER,
-    "NumpyBackend.scatter: index if isinstance(index, tuple) else (index,) -> (index,)": _SLOWER,
+    "Backend.scatter: if all((isinstance(part, _BASIC_INDEX) for part in (index if isinstance(index, tuple) else "
+    "(index,)))) -> if False": _SLOWER,
+    "Backend.scatter: index if isinstance(index, tuple) else (index,) -> (index,)": _SLOWER,
 }
-"""Mutants that compute the same, by their description, and why. They are not run."""
+"""Mutants with the same result, by their description, and the reason. They are not run."""
 
 
 @dataclass(frozen=True)
 class Mutant:
-    """One file with one thing broken."""
+    """One file with one change."""
 
     path: Path  # relative to the repository
     function: str
@@ -119,7 +119,7 @@ def _mutants_of_function(tree: ast.Module, function: ast.FunctionDef, name: str,
 
 
 def _children(parent: ast.AST) -> Iterator[tuple[str, int | None, ast.AST]]:
-    """Yield the nodes below one, with their places; without its docstring, annotations and arguments."""
+    """Yield the children of a node with their places, without docstring, annotations and arguments."""
     for field, value in ast.iter_fields(parent):
         if field in ("annotation", "returns", "args") and isinstance(parent, (ast.arg, ast.FunctionDef)):
             continue
@@ -157,7 +157,7 @@ COMPARISONS: dict[type[ast.cmpop], type[ast.cmpop]] = {
 
 
 def mutants_of(node: ast.AST) -> Iterator[ast.AST]:
-    """Yield what to put in the place of a node."""
+    """Yield the replacements of a node."""
     if isinstance(node, ast.BinOp):
         yield from (node.left, node.right)
     elif isinstance(node, ast.UnaryOp):
@@ -214,7 +214,7 @@ def _mutants_of_return(node: ast.Return) -> Iterator[ast.AST]:
 
 
 class Copy:
-    """A copy of what the tests need, in a folder of its own."""
+    """A copy of the package and its tests, in a folder of its own."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -224,7 +224,7 @@ class Copy:
             shutil.copy(ROOT / name, folder / name)
 
     def notices(self, mutant: Mutant) -> str | None:
-        """Return the first test that fails with the mutant in place of the original; None if all pass."""
+        """Return the first test that fails with the mutant, or None if all pass."""
         target = self.folder / mutant.path
         original = target.read_text()
         target.write_text(mutant.source)
@@ -286,9 +286,9 @@ def run(chosen: list[Mutant]) -> list[tuple[Mutant, str | None]]:
 
 
 def main() -> int:
-    """Test the mutants and print what became of each; return 1 if one survived without a reason."""
+    """Test the mutants and print the result of each; return 1 if one survived without a reason."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--only", default="", help="those whose description holds this text")
+    parser.add_argument("--only", default="", help="test only mutants whose description contains this text")
     parser.add_argument("--list", action="store_true", help="print the mutants and stop")
     arguments = parser.parse_args()
     chosen = [mutant for mutant in mutants() if arguments.only in str(mutant)]

@@ -1,11 +1,11 @@
-"""Run the tests with the oldest versions of everything that ``setup.cfg`` allows: a floor is a version that was tested.
+"""Run the tests with the oldest versions of all dependencies that ``setup.cfg`` allows, the floors.
 
 Usage: python tools/test_floors.py [--list] [PYTEST ARGUMENT ...]
 
-Makes a virtual environment in a temporary folder, installs there exactly the floor of each runtime dependency and of
-the extra `test`, and runs pytest in it, with the arguments given: ``tests/engine -x``, say, or none for everything.
-The exit status is that of pytest, or 1 if the floors cannot be installed together. It needs pip, an index to install
-from, and wheels for the interpreter that runs it. ``--list`` prints what would be installed, and stops.
+The program makes a virtual environment in a temporary folder, installs the floor of each runtime dependency and of the
+extra `test`, and runs pytest there with the given arguments, such as ``tests/engine -x``; without arguments it runs all
+tests. The exit status is that of pytest, or 1 if the floors cannot be installed together. It needs pip, a package
+index, and wheels for the interpreter that runs it. ``--list`` prints the requirements, and stops.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _REQUIREMENT = re.compile(r"(?P<name>[\w.-]+(?:\[[\w,-]+\])?)\s*>=\s*(?P<floor>[
 
 
 def floors(setup: str) -> list[str]:
-    """Return each runtime dependency, and each of the extra `test`, at its floor and as pip wants it.
+    """Return each runtime dependency, and each of the extra `test`, as a requirement of pip for its floor.
 
     Parameters
     ----------
@@ -52,8 +52,8 @@ def floors(setup: str) -> list[str]:
 def main() -> int:
     """Install the floors and run the tests."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--list", action="store_true", help="print what would be installed, and stop")
-    parser.add_argument("--quiet-pip", action="store_true", help="show no more of pip than its errors")
+    parser.add_argument("--list", action="store_true", help="print the requirements, and stop")
+    parser.add_argument("--quiet-pip", action="store_true", help="show only the errors of pip")
     arguments, for_pytest = parser.parse_known_args()
     wanted = floors((ROOT / "setup.cfg").read_text(encoding="utf-8"))
     if arguments.list:

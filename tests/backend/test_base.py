@@ -1,4 +1,4 @@
-"""The portable kernels against what they claim to compute, in higher precision or written out."""
+"""The portable kernels compared with their formulas, in higher precision or written out."""
 
 from __future__ import annotations
 
@@ -235,7 +235,7 @@ def test_limit_column_norm(backend: Backend, dtype: str, shape: Shape, limit: fl
 
 
 @each_backend
-def test_limit_column_norm_leaves_zeros_and_the_smallest_numbers(backend: Backend) -> None:
+def test_limit_column_norm_keeps_zeros_and_subnormal_numbers(backend: Backend) -> None:
     weight = np.array([[0.0, 1e-30, 3.0], [0.0, -1e-44, 4.0]], np.float32)
     before = weight.copy()
     backend.limit_column_norm(weight, 1.0)

@@ -1,4 +1,4 @@
-"""The routines of NumPy's own BLAS: found where they are, and what they compute."""
+"""The routine of NumPy's BLAS: its library, its name and its results."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NUMBERS = st.floats(-8, 8, width=32)
 
 @pytest.fixture(autouse=True)
 def _search_again() -> Any:
-    """Forget what was found before and after each test."""
+    """Clear the cache before and after each test."""
     blas.axpby.cache_clear()
     yield
     blas.axpby.cache_clear()

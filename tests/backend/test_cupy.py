@@ -1,4 +1,4 @@
-"""Asking for a device: what is said when it is unknown, or when CuPy, the driver, the GPU or a library is missing.
+"""The choice of a device: the errors if it is unknown, or if CuPy, the driver, the GPU or a library is missing.
 
 Each broken machine is simulated by a module named ``cupy``; the real one is tested where there is a GPU.
 """
@@ -23,7 +23,7 @@ INSTALL = "pip install 'cupy-cuda13x[ctk]' (or 'cupy-cuda12x[ctk]' for a driver 
 
 
 class FakeArray:
-    """An array of the fake CuPy: a NumPy array in a wrapper that is no `numpy.ndarray`."""
+    """An array of the fake CuPy: a NumPy array in a wrapper that is not a `numpy.ndarray`."""
 
     base = None
 
@@ -45,7 +45,7 @@ FakeArray.__module__ = "cupy"
 
 
 class FakeCupy(types.ModuleType):
-    """What `missing` touches of CuPy, with one thing broken."""
+    """The parts of CuPy that `missing` uses, with one fault."""
 
     def __init__(self, driver: str | None = None, count: int = 1, libraries: str | None = None) -> None:
         super().__init__("cupy")

@@ -1,4 +1,4 @@
-"""Every kernel against the portable method it replaces, over shapes, layouts, dtypes and values that break things.
+"""Every kernel compared with the portable method, over shapes, layouts, dtypes and extreme values.
 
 The kernels' own source runs here, on the CPU: see `tests.doubles`. `tests/gpu_checks.py` repeats this on a GPU.
 """
@@ -22,7 +22,7 @@ from tinygan.backend import Backend, Stream, get_backend
 from tinygan.backend.cupy import CupyBackend
 
 pytestmark = pytest.mark.skipif(
-    cuda_on_cpu.COMPILER is None, reason="no C++ compiler on this machine to run the kernels' source with"
+    not cuda_on_cpu.COMPILER, reason="this machine has no C++ compiler to run the source of the kernels"
 )
 PORTABLE = Backend(np, "cpu")
 EPS = float(np.finfo(np.float32).eps)
@@ -49,7 +49,7 @@ def values(shape: Any, dtype: Any = np.float32) -> st.SearchStrategy[np.ndarray]
 
 shapes = hnp.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=7)
 dtypes = st.sampled_from([np.float32, np.float64])
-layouts = st.sampled_from([lambda a: a, lambda a: a.T, lambda a: a[::2] if a.ndim else a])  # some with gaps
+layouts = st.sampled_from([lambda a: a, lambda a: a.T, lambda a: a[::2] if a.ndim else a])  # some are not contiguous
 
 
 def same(got: Any, expected: Any, rtol: float = 0.0, atol: float = 0.0) -> None:
@@ -76,7 +76,7 @@ def test_activations(B: CupyBackend, data: st.DataObject, shape: Any, dtype: Any
         y = np.asarray(PORTABLE.sigmoid(x))
         same(B.sigmoid_backward(g_there, B.from_numpy(y)), PORTABLE.sigmoid_backward(gy, y), rtol=2 * EPS)
         same(B.softplus(there), PORTABLE.softplus(x), rtol=8 * EPS)
-    np.testing.assert_array_equal(there.get(), x)  # nothing writes into its input
+    np.testing.assert_array_equal(there.get(), x)  # the input has not been changed
 
 
 def test_activations_of_values_that_break_things(B: CupyBackend) -> None:
@@ -170,7 +170,7 @@ def test_add_scores(B: CupyBackend, data: st.DataObject, steps: int, dtype: Any)
     dtype=dtypes,
 )
 def test_draws(B: CupyBackend, seed: int, shape: Any, before: int, keep: float, dtype: Any) -> None:
-    """One after the other from one stream, so that each also begins where the other device's would."""
+    """The draws follow each other in one stream, so that each begins at the same position on both devices."""
     here, there = Stream(seed, "noise"), Stream(seed, "noise")
     here.uniform((before,))
     there.take((before + 1) // 2)
@@ -298,7 +298,7 @@ def test_scatter_and_first_non_finite(B: CupyBackend, data: st.DataObject, shape
 
 
 def test_hot_methods_are_one_kernel_each(B: CupyBackend, cupy: StrictCupy) -> None:
-    """With what a training step hands them: otherwise the property tests above might compare portable with portable."""
+    """With the arrays of a training step; otherwise the tests above might compare the portable method with itself."""
     f4 = np.dtype("f4")
     x = B.from_numpy(np.ones((200, 5, 240), f4))
     flat, bias = B.from_numpy(np.ones((200, 240), f4)), B.from_numpy(np.ones(240, f4))

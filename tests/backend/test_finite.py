@@ -1,4 +1,4 @@
-"""Where the first number is that is not finite, and the words for it."""
+"""The first number that is not finite, and its description."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Capturing a step, on the strict double: what the graph reads, where its memory is, who makes its products."""
+"""The capture of a step, on the strict double: what the graph reads, its memory, and its products."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tinygan.errors import CaptureError
 from tinygan.optim import ExponentialMovingAverage
 
 pytestmark = pytest.mark.skipif(
-    cuda_on_cpu.COMPILER is None, reason="no C++ compiler on this machine to run the kernels' source with"
+    not cuda_on_cpu.COMPILER, reason="this machine has no C++ compiler to run the source of the kernels"
 )
 
 
@@ -107,11 +107,11 @@ def test_a_replay_draws_and_reads_on(B: CupyBackend, cupy: StrictCupy) -> None:
     reference.normal((2,))
     before = stream.position
     results = capture.record(step)
-    assert np.isnan(results[0].get()).all()  # nothing has run yet
+    assert np.isnan(results[0].get()).all()  # no replay has run
     [(drawn_from, drawn)] = capture.words()
     assert drawn_from is stream
     assert drawn == stream.position - before == 3
-    stream.load_state_dict(reference.state_dict())  # the step was not made
+    stream.load_state_dict(reference.state_dict())  # the step was recorded, not run
     for place in (0, 8, 16, 4):
         capture.set_counters([(stream, stream.position), (order, place)])
         stream.take(drawn)
@@ -234,7 +234,7 @@ def test_products_in_a_capture_are_ours(B: CupyBackend, cupy: StrictCupy) -> Non
         (lambda B, x: B.sgd_step(x, x, None, 0.1, 0.0), "a weight that belongs to no optimiser"),
     ],
 )
-def test_what_cannot_be_captured_is_refused_and_the_stream_left_in_order(B, cupy, step, message) -> None:
+def test_a_failed_capture_is_refused_and_ended(B, cupy, step, message) -> None:
     capture = Capture(B, {})
     x = B.from_numpy(np.ones((2, 2), np.float32))
     with pytest.raises((StrictError, CaptureError), match=message):

@@ -1,4 +1,4 @@
-"""The CUDA source: NVIDIA's compiler takes it, and its launches are checked; what it computes is in test_cupy.py."""
+"""The CUDA source compiles, and launches are checked; test_cupy_kernels.py tests the results."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ TEXT = SOURCE.read_text(encoding="utf-8")
 NAMES = set(cuda_on_cpu.signatures(TEXT))
 
 needs_nvrtc = pytest.mark.skipif(
-    nvrtc.library() is None, reason="no NVRTC on this machine: pip install nvidia-cuda-nvrtc-cu12"
+    not nvrtc.library(), reason="this machine has no NVRTC: pip install nvidia-cuda-nvrtc-cu12"
 )
 needs_compiler = pytest.mark.skipif(
-    cuda_on_cpu.COMPILER is None, reason="no C++ compiler on this machine to run the kernels' source with"
+    not cuda_on_cpu.COMPILER, reason="this machine has no C++ compiler to run the source of the kernels"
 )
 
 

@@ -1,4 +1,4 @@
-"""Streams of random numbers: named, independent, resumable, and nobody's global state."""
+"""Streams of random numbers: named, independent, resumable, without global state."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_one_seed_and_name_give_the_same_bits(draw: Callable[[Stream], Any]) -> 
 
 
 def test_the_bits_are_these_for_good() -> None:
-    """A change breaks every run that somebody wants to repeat; NumPy promises the bits of Philox, so only these."""
+    """A change would make earlier runs impossible to repeat. NumPy guarantees only the bits of Philox."""
     drawn = Stream(0, "dropout").bernoulli((64,), 0.5)
     assert np.packbits(drawn).tobytes().hex() == "49f5f95ca9024fc8"
 
@@ -77,7 +77,7 @@ def test_drawing_from_one_stream_does_not_change_another() -> None:
         assert bits(plain[name].uniform((9,))) == bits(busy[name].uniform((9,)))
 
 
-def test_the_order_in_which_streams_are_asked_for_does_not_matter() -> None:
+def test_the_order_of_the_first_uses_of_streams_does_not_matter() -> None:
     forth, back = Streams(5), Streams(5)
     drawn = {name: bits(forth[name].normal((3,))) for name in NAMES}
     assert drawn == {name: bits(back[name].normal((3,))) for name in reversed(NAMES)}
@@ -134,7 +134,7 @@ floats = st.one_of(st.floats(-100, 100), st.floats(-1e300, 1e300), st.sampled_fr
 
 @given(floats, floats, st.floats(0, 1e-6), st.sampled_from([np.float32, np.float64]), st.sampled_from([0, 1, -2, -1]))
 def test_uniform_never_leaves_its_interval(a: float, b: float, near: float, dtype: Any, extreme: int) -> None:
-    """Also for the smallest and the largest random bits there are."""
+    """Also for the smallest and the largest random bits."""
     for low, high in ((min(a, b), max(a, b)), (a, a + near * abs(a))):
         stream = Stream(0, "noise")
         count = 2**24 if dtype == np.float32 else 2**53
@@ -159,7 +159,7 @@ def test_uniform_from_1_to_2_is_below_2() -> None:
     assert drawn.max() < 2
     wide = np.float64(1) + Stream(0, "noise").uniform((1 << 20,)).astype("f8")
     inside = wide < 2 - 2**-24
-    np.testing.assert_array_equal(drawn[inside], wide[inside].astype("f4"))  # every other bit is as before
+    np.testing.assert_array_equal(drawn[inside], wide[inside].astype("f4"))  # the others have not changed
 
 
 @pytest.mark.parametrize(
@@ -210,7 +210,7 @@ def philox(key: tuple[int, int], counter: int) -> list[int]:
 
 
 def words(stream: Stream, count: int) -> list[int]:
-    """The next words of a stream, each worked out from its number alone."""
+    """The next words of a stream, each computed from its number only."""
     return [philox(stream.key, n // 4)[n % 4] for n in range(stream.position, stream.position + count)]
 
 
@@ -220,8 +220,8 @@ def halves(stream: Stream, count: int) -> np.ndarray:
 
 
 @given(seed=st.integers(0, 2**70), before=st.integers(0, 9), count=st.integers(0, 40))
-def test_draws_are_functions_of_the_key_and_the_number_of_the_word(seed: int, before: int, count: int) -> None:
-    """What the GPU's kernels rely on: nothing else decides a draw, and each begins with a whole word."""
+def test_draws_depend_only_on_the_key_and_the_word_number(seed: int, before: int, count: int) -> None:
+    """The kernels of the GPU depend on this: each draw also begins with a whole word."""
 
     def stream() -> Stream:
         fresh = Stream(seed, "noise")
@@ -255,7 +255,7 @@ def test_the_extremes_of_a_normal_number_are_finite() -> None:
     steps=st.lists(st.one_of(st.integers(0, 13), st.sampled_from(list(DRAWS))), max_size=8), count=st.integers(0, 9)
 )
 def test_words_taken_elsewhere_are_skipped_here(steps: list[int | str], count: int) -> None:
-    """`take` moves the stream exactly as drawing that many words would, and the checkpoint cannot tell which it was."""
+    """`take` moves the stream exactly as a draw of that many words, also in the checkpoint."""
     drawing, taking = Stream(3, "noise"), Stream(3, "noise")
     for step in steps:
         if isinstance(step, int):
@@ -266,7 +266,7 @@ def test_words_taken_elsewhere_are_skipped_here(steps: list[int | str], count: i
             DRAWS[step](drawing)
             DRAWS[step](taking)
     assert taking.position == drawing.position
-    if not steps or isinstance(steps[-1], str):  # the property above reads; it must not change the state
+    if not steps or isinstance(steps[-1], str):  # reading `position` above must not change the state
         assert taking.state_dict() == drawing.state_dict()
     assert bits(taking.uniform((count,))) == bits(drawing.uniform((count,)))
     assert taking.state_dict() == drawing.state_dict()
@@ -287,7 +287,7 @@ def test_the_key_is_that_of_the_state_loaded_last() -> None:
     before=st.lists(st.tuples(st.sampled_from(NAMES), st.sampled_from(list(DRAWS))), max_size=8),
     after=st.lists(st.tuples(st.sampled_from(NAMES), st.sampled_from(list(DRAWS))), max_size=8),
 )
-def test_a_run_that_resumes_from_json_draws_what_it_would_have_drawn(
+def test_streams_resumed_from_json_draw_the_same_numbers(
     before: list[tuple[str, str]], after: list[tuple[str, str]]
 ) -> None:
     streams = Streams(11)
@@ -312,7 +312,7 @@ def test_the_state_is_taken_at_its_moment() -> None:
     assert bits(stream.normal((5,))) == first
 
 
-def test_whoever_holds_a_stream_goes_on_with_it() -> None:
+def test_a_stream_obtained_before_loading_stays_valid() -> None:
     streams = Streams(0)
     noise = streams["noise"]
     state = streams.state_dict()
@@ -389,19 +389,19 @@ def test_names_for_people() -> None:
 @pytest.mark.parametrize("seed", [True, False, 1.0, np.float64(3), np.bool_(1), "7"])
 def test_a_seed_of_another_kind_is_refused(seed: Any) -> None:
     for make in (Streams, manual_seed, lambda seed: Stream(seed, "noise")):
-        with pytest.raises(DtypeError, match="a seed is a non-negative integer"):
+        with pytest.raises(DtypeError, match="seed must be an integer, got"):
             make(seed)
 
 
 @pytest.mark.parametrize("seed", [-1, -(2**70)])
 def test_a_negative_seed_is_refused_at_once(seed: int) -> None:
-    with pytest.raises(ValueError, match=f"a seed is a non-negative integer, not {seed}"):
+    with pytest.raises(ValueError, match=f"seed must be an integer of at least 0, got {seed}"):
         manual_seed(seed)
 
 
 @pytest.mark.parametrize("seed", [1.5, "1", None])
 def test_a_seed_is_an_integer(seed: Any) -> None:
-    with pytest.raises(TypeError, match="cannot be interpreted as an integer"):
+    with pytest.raises(TypeError, match="seed must be an integer, got"):
         tg.manual_seed(seed)
 
 

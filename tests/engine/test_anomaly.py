@@ -1,4 +1,4 @@
-"""Anomaly mode: which operation, which line, which index, which value."""
+"""Anomaly detection names the operation, the line, the index and the value."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The backward pass: where gradients go, how they add up, what is refused."""
+"""The backward pass: receivers of gradients, sums of gradients, refusals."""
 
 from __future__ import annotations
 
@@ -251,7 +251,7 @@ def test_an_input_that_cannot_have_a_gradient(stranger: Any) -> None:
 
 
 class Counted(tg.Operation):
-    """The identity, which notes each call of its rule and what was asked of it."""
+    """The identity, which records each call of its rule and its `needs`."""
 
     log: list[tuple[str, tuple[bool, ...]]]
 
@@ -324,7 +324,7 @@ def test_a_pass_leaves_the_operations_as_they_were() -> None:
 
 
 def test_passes_inside_a_pass_share_no_state() -> None:
-    """What two threads do, in an order that does not depend on them: one pass runs in the middle of another."""
+    """Two passes as in two threads, in a fixed order: one pass runs in the middle of the other."""
     x, y, middle = leaf(2.0), leaf(3.0), []
 
     class Interrupted(tg.Operation):

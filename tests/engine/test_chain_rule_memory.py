@@ -1,4 +1,4 @@
-"""When saved arrays and graphs are freed, and that large graphs cost only their size."""
+"""Saved arrays and graphs are freed early, and the cost of a graph is linear in its size."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tinygan.errors import GradientError
 
 @pytest.fixture
 def without_gc() -> Iterator[None]:
-    """Leave only reference counting to free memory."""
+    """Free memory by reference counting only."""
     gc.collect()
     gc.disable()
     yield
@@ -31,7 +31,7 @@ def without_gc() -> Iterator[None]:
 
 
 class Probe(tg.Operation):
-    """x + x, which saves an array of its own and, in its rule, looks whether others still have theirs."""
+    """x + x, which saves its own array; its rule checks whether the others still have theirs."""
 
     def __init__(self, before: list[weakref.ref[Any]], seen: list[bool]) -> None:
         self.before, self.seen = before, seen
@@ -71,7 +71,7 @@ def test_a_retained_graph_keeps_them(without_gc: None) -> None:
     assert all(ref() is None for ref in alive)
 
 
-def test_a_backward_pass_needs_no_more_memory_than_the_forward_pass_left() -> None:
+def test_a_backward_pass_needs_no_more_memory_than_the_graph() -> None:
     """While 50 saved arrays are being freed, only a few gradients are alive at a time."""
     size = 100_000 * 8
     x = tg.tensor(np.zeros(100_000), requires_grad=True)
@@ -126,7 +126,7 @@ def test_a_failed_pass_leaves_nothing_behind(without_gc: None) -> None:
     with pytest.raises(GradientError, match="only one number has a gradient"):
         y.backward()
     del y
-    gc.collect()  # the exception's traceback is a cycle of pytest's, not ours
+    gc.collect()  # pytest makes a cycle with the traceback
     assert dead() is None
 
 
@@ -144,7 +144,7 @@ class Counted(tg.Operation):
 
 
 def test_a_chain_of_100_000_operations(without_gc: None) -> None:
-    """No recursion anywhere: in the pass, in its order, nor when the graph is freed. Each rule runs once."""
+    """There is no recursion in the pass, in its order, or when the graph is freed. Each rule runs once."""
     Counted.calls = 0
     x = tg.tensor(1.0, requires_grad=True)
     y = x
@@ -192,7 +192,7 @@ def test_a_fan_in_of_10_000() -> None:
 
 
 def test_the_third_and_later_terms_of_a_sum_are_added_in_place(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The first is borrowed, the second makes a sum of its own."""
+    """The first term is borrowed; the second makes a new sum."""
     in_place: list[Any] = []
     original = Backend.add_into
 
@@ -220,7 +220,7 @@ def test_a_sum_of_many_terms_needs_the_memory_of_one() -> None:
 # ---------------------------------------------------------------------- values changed since the forward pass
 
 
-def test_an_update_between_forward_and_backward_is_refused_by_name():
+def test_an_update_between_forward_and_backward_is_refused():
     weight = tg.tensor([2.0], requires_grad=True, name="weight")
     x = tg.tensor([3.0], requires_grad=True)
     loss = (weight * x).sum()

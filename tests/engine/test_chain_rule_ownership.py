@@ -50,7 +50,7 @@ class Inner(tg.Operation):
 
 
 class Cached(Inner):
-    """As `Inner`, with arrays that it keeps on itself."""
+    """As `Inner`, with arrays that it stores as attributes."""
 
     def forward(self, B: Backend, a: Any, b: Any) -> Any:
         self.of_a, self.of_b = b.copy(), a.copy()
@@ -111,7 +111,7 @@ def test_gradients_are_right_and_share_memory_with_nothing(
             x.data[index] = kept
             numeric[index] = (outputs[0] - outputs[1]) / 2e-3
         expected.append(numeric)
-    if program is _PROGRAMS["detached twin"]:  # differences see through detach
+    if program is _PROGRAMS["detached twin"]:  # finite differences do not respect detach
         expected = [values[0], values[0]]
 
     loss = program(a, b)
@@ -183,10 +183,10 @@ def test_writing_into_a_gradient_harms_nothing_else() -> None:
 
 
 class Shares(modes.Observer):
-    """Notes which rules returned memory that something else holds, by the name of the operation."""
+    """Record which rules returned memory that is referred to elsewhere, by the name of the operation."""
 
     def __init__(self) -> None:
-        self.seen: dict[str, bool] = {}  # by name: is it declared to be fresh
+        self.seen: dict[str, bool] = {}  # by name: whether it is declared fresh
         self.sharing: set[str] = set()
 
     def before_backward(self, operation: Any, gy: Any, saved: Any) -> None:
@@ -210,7 +210,7 @@ def test_fresh_gradients_share_memory_with_nothing(create_graph: bool) -> None:
     for case in CASES:
         for dtype in ("float32", "float64"):
             inputs = [tg.tensor(array, dtype=dtype, requires_grad=True) for array in case.inputs]
-            output = case.function(*inputs)
+            output = case.call(*inputs)
             with shares:
                 output.backward(tg.Tensor(np.ones(output.shape, output.dtype)), create_graph=create_graph)
     fresh = {name for name, declared in shares.seen.items() if declared}

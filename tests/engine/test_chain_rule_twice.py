@@ -36,7 +36,7 @@ def test_create_graph_leaves_a_differentiable_grad() -> None:
 
 
 def test_create_graph_through_reuse_and_broadcasting() -> None:
-    """f = (sum_i x_i)^2 sum_j w_j x_j; the Hessian by autodiff against the one by hand."""
+    """f = (sum_i x_i)^2 sum_j w_j x_j; the Hessian by autodiff compared with the Hessian by hand."""
     rng = np.random.default_rng(0)
     x0, w0 = rng.normal(size=4), rng.normal(size=4)
     x, w = leaf(*x0), leaf(*w0)
@@ -51,7 +51,7 @@ def test_create_graph_through_reuse_and_broadcasting() -> None:
 
 
 def test_second_order_by_an_input_of_grad_output() -> None:
-    """The product J v by two backward passes: the pass is linear in v, and its derivative by v is J."""
+    """The product J v by two backward passes: the pass is linear in v, and its derivative with respect to v is J."""
     x = leaf(1.0, 2.0, 3.0)
     v = leaf(1.0, 0.5, 0.25)
     pulled = tg.grad(F.exp(x) * 2, x, grad_output=v, create_graph=True)

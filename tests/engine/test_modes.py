@@ -1,4 +1,4 @@
-"""Recording on and off: nested, restored after errors, one state a thread and a task."""
+"""Recording on and off: nested, restored after errors, one state for each thread and task."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def test_a_function_whose_body_runs_later_is_not_decorated() -> None:
             tg.no_grad()(function)
 
 
-def test_a_generator_that_is_closed_or_finished_restores_the_mode() -> None:
+def test_a_closed_or_finished_generator_restores_the_mode() -> None:
     def rows() -> Iterator[bool]:
         with tg.no_grad():
             yield tg.is_grad_enabled()
@@ -159,8 +159,8 @@ def test_a_decorated_function_may_run_in_many_threads_at_once() -> None:
         assert list(pool.map(call, range(4))) == [(False, True)] * 4
 
 
-def test_threads_that_share_a_decorated_function_keep_their_modes_apart() -> None:
-    """The first thread to enter leaves first, while the second is still inside."""
+def test_threads_that_share_a_function_keep_their_own_modes() -> None:
+    """The thread that enters first leaves first, while the second is inside."""
     second_is_in, first_is_out = threading.Event(), threading.Event()
 
     @tg.no_grad()
@@ -215,7 +215,7 @@ def test_a_backward_pass_leaves_the_mode_as_it_was(x: tg.Tensor) -> None:
 
 
 def test_a_recorded_pass_is_recorded_to_its_end_under_no_grad(x: tg.Tensor) -> None:
-    """Here the gradient of x is handed on unchanged from that of x + 1, and copied at the end."""
+    """Here the gradient of x is that of x + 1, unchanged, and is copied at the end."""
     shifted = x + 1
     y = (shifted * shifted).sum()
     with tg.no_grad():
@@ -283,5 +283,5 @@ def test_an_observer_is_told_before_and_after_both_passes(x: tg.Tensor, create_g
     rules = [event for event in seen if "rule" in event[0]]
     expected = [("before rule", "sum"), ("after rule", "sum"), ("before rule", "multiply"), ("after rule", "multiply")]
     assert rules == expected
-    assert (seen != rules) == create_graph  # a recorded pass makes calls of its own
+    assert (seen != rules) == create_graph  # a recorded pass calls operations too
     assert modes.observer() is modes.UNOBSERVED

@@ -1,4 +1,4 @@
-"""Random programs against an oracle that knows nothing of the engine.
+"""Random programs compared with an oracle that is independent of the engine.
 
 A hypothesis state machine builds a graph call by call: values used again, diamonds, views, indexing, dead branches,
 broadcasting, detached and unrecorded parts, backward passes that accumulate, graphs that are freed, gradients that are
@@ -44,13 +44,13 @@ class Jet:
     second: Array | None
 
     def up_to(self, size: int) -> Jet:
-        """By values made since, the derivative is 0."""
+        """The derivative with respect to later values is 0."""
         missing = np.zeros((*self.value.shape, size - self.first.shape[-1]))
         return Jet(self.value, np.concatenate([self.first, missing], axis=-1), self.second)
 
 
 def linear(function: Callable[[list[Array], int], Array], *jets: Jet) -> Jet:
-    """Apply a linear function to a value and, all the same, to its derivatives: they only have more axes at the end."""
+    """Apply a linear function to a value and to its derivatives, which have more axes at the end."""
     seconds = [jet.second for jet in jets]
     return Jet(
         function([jet.value for jet in jets], 0),
@@ -149,13 +149,13 @@ BINARY: dict[str, tuple[Callable[[Any, Any], tg.Tensor], Callable[[Jet, Jet], Je
 
 @dataclass(eq=False, repr=False)
 class Node:
-    """A tensor of the program, what the oracle says of it, and where its own elements stand among all."""
+    """A tensor of the program, its jet by the oracle, and the position of its elements among all."""
 
     tensor: tg.Tensor
     jet: Jet
     place: slice
-    uses: set[Node] = field(default_factory=set)  # what it depends on by recorded calls, and itself
-    grad: Array | None = None  # what its .grad should be
+    uses: set[Node] = field(default_factory=set)  # itself, and the nodes on which it depends by recorded calls
+    grad: Array | None = None  # the expected .grad
 
 
 class RandomGraphs(RuleBasedStateMachine):
@@ -173,7 +173,7 @@ class RandomGraphs(RuleBasedStateMachine):
         self.rng = np.random.default_rng(0)
 
     def add(self, tensor: tg.Tensor, jet: Jet, parents: tuple[Node, ...]) -> Node:
-        """Append a value: by itself its derivative is 1."""
+        """Append a value: its derivative with respect to itself is 1."""
         np.testing.assert_allclose(tensor.data, jet.value, rtol=1e-9, atol=1e-9)
         assert tensor.shape == jet.value.shape
         size = jet.value.size
@@ -329,7 +329,7 @@ class RandomGraphs(RuleBasedStateMachine):
     @rule(y=nodes, retain=st.booleans())
     def backward(self, y: Node, retain: bool) -> None:
         v = self.upstream(y)
-        known = y.jet.second is not None  # else some of what it depends on is inside a recorded pass
+        known = y.jet.second is not None  # else it depends on results of a recorded pass
         if not y.tensor.requires_grad:
             with pytest.raises(GradientError, match="nothing to differentiate"):
                 y.tensor.backward(v)
@@ -358,7 +358,7 @@ class RandomGraphs(RuleBasedStateMachine):
 
     @rule(y=nodes, data=st.data())
     def grad(self, y: Node, data: st.DataObject) -> None:
-        """Gradients by any values of the program, leaves or not."""
+        """Gradients with respect to any values of the program, leaves or not."""
         if not y.tensor.requires_grad or y.uses & self.freed or y.jet.second is None:
             return
         choices = [node for node in self.all if node.tensor.requires_grad]
@@ -374,7 +374,7 @@ class RandomGraphs(RuleBasedStateMachine):
 
     @rule(target=nodes, y=nodes, data=st.data())
     def recorded_grad(self, y: Node, data: st.DataObject) -> Any:
-        """A gradient as a new value of the program: its first derivative is the second of what it is of."""
+        """A gradient as a new value: its first derivative is the second derivative of the output."""
         reached = [leaf for leaf in self.leaves if leaf in y.uses]
         if not reached or y.uses & self.freed or y.jet.second is None or len(self.all) >= MOST:
             return multiple()

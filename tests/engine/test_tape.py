@@ -27,7 +27,7 @@ class Cube(tg.Operation):
 
 
 class MultiplyAdd(Elementwise):
-    """y = a b + c, doing only the work that `needs` asks for."""
+    """y = a b + c, which computes only the gradients in `needs`."""
 
     def forward(self, B: Backend, a: Any, b: Any, c: Any) -> Any:
         self.save(a if self.needs[1] else None, b if self.needs[0] else None)
@@ -45,7 +45,7 @@ def x() -> tg.Tensor:
 # ---------------------------------------------------------------------- recording
 
 
-def test_a_call_is_recorded_with_edges_to_where_its_inputs_came_from(x: tg.Tensor) -> None:
+def test_a_call_is_recorded_with_edges_to_its_inputs(x: tg.Tensor) -> None:
     b = x * 2
     c = tg.tensor([1.0, 1.0, 1.0])
     y = MultiplyAdd()(x, b, c)
@@ -185,7 +185,7 @@ def test_a_saved_result_keeps_its_place() -> None:
 
 
 def test_a_derived_array_is_a_constant_to_second_order() -> None:
-    """What the docstring of `save` warns of."""
+    """The docstring of `save` warns of this."""
 
     class SavesDerived(tg.Operation):
         def forward(self, B: Backend, x: Any) -> Any:
@@ -312,7 +312,7 @@ def test_shape_errors_name_the_operation_and_both_shapes() -> None:
         a.reshape(7)
 
 
-def test_type_errors_of_the_array_library_get_the_name_of_the_operation(x: tg.Tensor) -> None:
+def test_type_errors_of_the_array_library_name_the_operation(x: tg.Tensor) -> None:
     with pytest.raises(TypeError, match=r"add: unsupported operand .*NoneType.* \(inputs: float32\[3\], None\)"):
         x + None
 

@@ -1,4 +1,4 @@
-"""In which dtype an operation computes: neither an integer nor a 0-d operand promotes a float, as in PyTorch."""
+"""The dtype of an operation: neither an integer nor a 0-d operand promotes a float, as in PyTorch."""
 
 from __future__ import annotations
 

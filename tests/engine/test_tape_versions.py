@@ -1,4 +1,4 @@
-"""Values that change between the forward and the backward pass: noticed wherever the tape needs them, or copied."""
+"""Values that change between the forward and the backward pass are detected or copied if the tape needs them."""
 
 from __future__ import annotations
 
@@ -156,7 +156,7 @@ def test_versions_are_shared_by_views_only() -> None:
 
 
 def overwritten(use: Callable[[tg.Tensor, Any], tg.Tensor], array: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Return the gradient of a use of an array as it is, and after its owner has overwritten it."""
+    """Return the gradient of a use of an array, without and with a change of the array by the user."""
     gradients = []
     for overwrite in (False, True):
         x, mine = tg.tensor(X, requires_grad=True), array.copy() if hasattr(array, "copy") else array

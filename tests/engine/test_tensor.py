@@ -1,4 +1,4 @@
-"""A tensor by itself: how it is made, what it says it is, and how it leaves the tape."""
+"""Tensors: construction, properties, and conversion to values outside of the tape."""
 
 from __future__ import annotations
 
@@ -219,10 +219,10 @@ def test_a_tensor_does_not_leave_the_tape_silently(way: str) -> None:
 @pytest.mark.parametrize(
     ("gradient", "error", "what"),
     [
-        (tg.tensor(np.ones((3, 2))), ShapeError, r"\(2, 3\).*\(3, 2\)"),
+        (tg.tensor(np.ones((3, 2))), ShapeError, r"\(3, 2\).*\(2, 3\)"),
         (tg.tensor(np.ones(6)), ShapeError, r"\(6,\)"),
         (tg.tensor(1.0), ShapeError, r"\(\)"),
-        (tg.tensor(np.ones((2, 3))), DtypeError, "float32.*float64"),
+        (tg.tensor(np.ones((2, 3))), DtypeError, "float64.*float32.*astype"),
         (np.ones((2, 3), np.float32), DtypeError, "ndarray.*tg.tensor"),
         ([[1.0] * 3] * 2, DtypeError, "list"),
         (1.0, DtypeError, "float"),
@@ -230,7 +230,7 @@ def test_a_tensor_does_not_leave_the_tape_silently(way: str) -> None:
 )
 def test_a_gradient_that_does_not_fit_is_refused(gradient: Any, error: type, what: str) -> None:
     w = tg.tensor(np.zeros((2, 3), np.float32), requires_grad=True)
-    with pytest.raises(error, match=f"grad: .*{what}"):
+    with pytest.raises(error, match=f"^grad.* {what}"):
         w.grad = gradient
     assert w.grad is None
     w.grad = fitting = tg.tensor(np.ones((2, 3), np.float32))

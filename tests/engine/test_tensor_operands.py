@@ -1,4 +1,4 @@
-"""What a tensor meets in an expression: numbers of every kind, arrays, and what is neither."""
+"""Operands of a tensor in an expression: numbers of every kind, arrays, and other objects."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_an_operand_that_is_no_number_is_refused_by_name(vector: tg.Tensor, othe
         _ = vector == other
 
 
-def test_object_arrays_and_complex_numbers_do_not_lose_the_gradient_in_silence(vector: tg.Tensor) -> None:
+def test_object_and_complex_arrays_do_not_lose_gradients(vector: tg.Tensor) -> None:
     with pytest.raises(DtypeError, match="expected numbers, got an array of dtype object"):
         vector * np.array([1, 2, 3], object)
     with pytest.raises(DtypeError, match="multiply: the result is complex64, and gradients are of real numbers only"):
@@ -100,7 +100,7 @@ def test_any_pair_of_operands_gives_a_tensor_or_a_clear_refusal(other: Any, symb
     outcome: Any
     try:
         outcome = _OPERATORS[symbol](x, other)
-    except (TinyganError, TypeError) as error:  # a TypeError is NumPy's own, with the operation's name before it
+    except (TinyganError, TypeError) as error:  # a TypeError of NumPy, which names the operation
         outcome = error
     if isinstance(outcome, tg.Tensor):
         assert outcome.dtype.kind in "fiubc"

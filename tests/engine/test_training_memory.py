@@ -1,4 +1,4 @@
-"""A thousand training steps leave nothing behind, without help from the garbage collector."""
+"""A thousand training steps leave no objects alive, without the garbage collector."""
 
 from __future__ import annotations
 

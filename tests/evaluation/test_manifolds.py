@@ -169,7 +169,7 @@ def test_the_memory_stays_within_the_budget() -> None:
     [
         ([[0.0]] * 3, [[0.0]] * 9, 3, ShapeError, r"samples must have more than k = 3 rows, got 3: give more, or"),
         ([[0.0]] * 9, [[0.0]] * 3, 3, ShapeError, r"data must have more than k = 3 rows, got 3"),
-        ([[0.0]] * 9, [[0.0]] * 9, 0, ValueError, "precision_recall: k must be a whole number of at least 1, got 0"),
+        ([[0.0]] * 9, [[0.0]] * 9, 0, ValueError, "precision_recall: k must be an integer of at least 1, got 0"),
         ([[0.0]] * 9, [[0.0, 1.0]] * 9, 3, ShapeError, "samples have rows of 1 values, but data have rows of 2"),
         ([[0.0]] * 9 + [[np.nan]], [[0.0]] * 9, 3, DataError, "precision_recall: row 9 of samples holds nan"),
     ],
@@ -184,5 +184,5 @@ def test_density_needs_neighbours_among_data_only() -> None:
     assert density_coverage(data[:1], data).coverage > 0
     with pytest.raises(ShapeError, match=r"density_coverage: data must have more than k = 5 rows, got 5"):
         density_coverage(data, data[:5])
-    with pytest.raises(ValueError, match=r"k must be a whole number of at least 1, got 1\.5"):
+    with pytest.raises(ValueError, match=r"k must be an integer of at least 1, got 1\.5"):
         density_coverage(data, data, 1.5)  # type: ignore[arg-type]

@@ -227,11 +227,11 @@ def test_the_memory_stays_within_the_budget(permutations: int) -> None:
         ([[0.0], [1.0]], [[0.0], [1.0]], {"bandwidth": 0.0}, ValueError, "must be a positive number, got 0.0"),
         ([[0.0], [1.0]], [[0.0], [1.0]], {"bandwidth": np.nan}, ValueError, "must be a positive number, got nan"),
         ([[0.0], [1.0]], [[0.0], [1.0]], {"bandwidth": np.inf}, ValueError, "must be a positive number, got inf"),
-        ([[0.0], [1.0]], [[0.0], [1.0]], {"permutations": -1}, ValueError, "whole number of at least 0, got -1"),
+        ([[0.0], [1.0]], [[0.0], [1.0]], {"permutations": -1}, ValueError, "an integer of at least 0, got -1"),
         ([[0.0], [1.0]], [[0.0], [1.0]], {"bandwidth": 1e-160}, ValueError, "got 1e-160; it may be from"),
         ([[0.0], [1.0]], [[0.0], [1.0]], {"bandwidth": 5e-324}, ValueError, "must be a positive number, got 5e-324"),
         ([[0.0], [1.0]], [[0.0], [1.0]], {"bandwidth": []}, ValueError, r"must be a positive number, got \[\]"),
-        ([[0.0], [1.0]], [[0.0], [1.0]], {"permutations": 1.5}, ValueError, "permutations must be a whole number"),
+        ([[0.0], [1.0]], [[0.0], [1.0]], {"permutations": 1.5}, ValueError, "permutations must be an integer"),
         ([[0.0], [1.0]], [[0.0], [1.0]], {"kernel": "cubic"}, ValueError, "one of gaussian, polynomial; got 'cubic'"),
         (
             [[0.0], [1.0]], [[0.0], [1.0]], {"kernel": "polynomial", "bandwidth": 1.0}, ValueError,

@@ -167,7 +167,7 @@ def test_the_memory_stays_within_the_budget() -> None:
         ([[0.0]] * 3, [[0.0]] * 4, None, ShapeError, "as many samples as data, at least two, got 3 and 4; give equal"),
         ([[0.0]], [[0.0]], None, ShapeError, "at least two, got 1 and 1"),
         ([[0.0]] * 4, [[0.0, 1.0]] * 4, None, ShapeError, "samples have rows of 1 values, but data have rows of 2"),
-        ([[0.0]] * 4, [[0.0]] * 4, 0, ValueError, "two_sample_test: k must be a whole number of at least 1, got 0"),
+        ([[0.0]] * 4, [[0.0]] * 4, 0, ValueError, "two_sample_test: k must be an integer of at least 1, got 0"),
         ([[0.0]] * 5, [[0.0]] * 5, 5, ValueError, "k must be from 1 to the number of training rows, 4; got 5"),
         ([[0.0]] * 4, [[0.0]] * 3 + [[np.inf]], None, DataError, "two_sample_test: row 3 of data holds nan"),
     ],

@@ -73,7 +73,7 @@ def test_the_power_0_multiplies_no_infinite_gradient_by_0():
 
 @pytest.mark.parametrize("order", ["ab", "ba"])
 def test_mixed_derivative_of_a_power_at_0(order):
-    """By a and b, y = a^b has the derivative a^(b-1) (1 + b log a), which is 1 / a at b = 0."""
+    """The mixed derivative of y = a^b is a^(b-1) (1 + b log a), which is 1 / a at b = 0."""
     leaves = {"a": leaf([0.5, 2.0, 1e-305]), "b": leaf([0.0, -0.0, 0.0])}
     slope = tg.grad(leaves["a"] ** leaves["b"], leaves[order[0]], grad_output=np.ones(3), create_graph=True)
     mixed = tg.grad(slope, leaves[order[1]], grad_output=np.ones(3))
@@ -246,7 +246,7 @@ def test_matmul_by_a_number(scalar):
 def test_matmul_by_what_has_no_shape(value):
     x = leaf([1.0, 2.0])
     for product in (lambda: x @ value, lambda: value @ x):
-        with pytest.raises(DtypeError, match=r"^matmul: expected a tensor or an array, got a \w+; use tg\.tensor"):
+        with pytest.raises(DtypeError, match=r"^matmul: expected a tensor or an array, got .*; use tg\.tensor"):
             product()
 
 

@@ -1,4 +1,4 @@
-"""Gradients of gradients: each operation's test class checks the second order; here are the third, and compositions."""
+"""Gradients of gradients: the tests of each operation check the second order, these the third and compositions."""
 
 import numpy as np
 import pytest
@@ -95,7 +95,7 @@ def test_a_hessian_is_symmetric():
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_a_gradient_penalty_through_a_maxout_discriminator(dtype):
-    """Gulrajani et al. (2017): (|grad D(x)| - 1)^2, differentiated by the weights."""
+    """Gulrajani et al. (2017): (|grad D(x)| - 1)^2, differentiated with respect to the weights."""
     rng = np.random.default_rng(0)
     w1, b1, w2 = (leaf(rng.standard_normal(shape) / 2, dtype) for shape in ((3, 8), (8,), (4, 1)))
     x = leaf(rng.standard_normal((5, 3)), dtype)

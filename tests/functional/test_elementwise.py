@@ -20,7 +20,7 @@ def leaf(values, dtype="float64"):
 
 
 def gradients(function, *values):
-    """Return the gradients by each operand, for upstream gradients of 1."""
+    """Return the gradients with respect to each operand, for upstream gradients of 1."""
     leaves = [leaf(value) for value in values]
     with np.errstate(all="ignore"):
         function(*leaves).sum().backward()
@@ -127,7 +127,7 @@ TRIPLES = hnp.arrays(np.float64, (3, 5), elements=VALUES)
 
 @given(x=TRIPLES)
 def test_shares_are_not_negative_and_add_up(x):
-    """Whatever the values are, nan too, the shares of the operands are those of one gradient."""
+    """For all values, also nan, the shares of the operands sum to the gradient."""
     two, three = x[:2], x
     below = lambda x, high: F.clip(x, None, high)  # noqa: E731
     for operation, inputs in ((F.maximum, two), (F.minimum, two), (F.clip, two), (below, two), (F.clip, three)):
@@ -148,7 +148,7 @@ def test_the_gradient_goes_to_the_value_that_is_the_result(x):
 
 @pytest.mark.parametrize(("operation", "share"), [(F.maximum, [0, 1]), (F.minimum, [1, 0])])
 def test_who_won_is_decided_in_the_forward_pass(operation, share):
-    """Values that are changed afterwards do not move the gradient: it needs none of them."""
+    """The gradient does not depend on the values, so they may change afterwards."""
     x, w = leaf([1.0, 3.0]), leaf([2.0, 2.0])
     y = operation(x, w)
     with tg.no_grad():
@@ -169,7 +169,7 @@ def test_a_single_nan_gets_the_gradient(operation):
 def test_clip_with_open_ends(low, high):
     x = leaf([-2.0, -1.0, 0.0, 0.5, 1.0, 3.0])
     y = F.clip(x, low, high)
-    # np.clip with two open ends came with NumPy 2.1
+    # np.clip without limits is new in NumPy 2.1
     assert y.data.tolist() == np.clip(x.data, -INF if low is None else low, INF if high is None else high).tolist()
     assert gradcheck(lambda x: F.clip(x, low, high), x)
     assert F.clip(x.astype("float32"), low, high).dtype == np.float32

@@ -33,10 +33,10 @@ TARGETS = st.sampled_from([0.0, 0.1, 0.5, 0.9, 1.0])
 
 @st.composite
 def answers(draw):
-    """Logits, and targets of their shape or one for all, of which the gradient is wanted too."""
+    """Logits, and targets of their shape or one target for all, with gradients of both."""
     a = draw(shapes(min_side=1, max_dims=2))
     t = draw(st.sampled_from([a, ()]))
-    return Call((draw(arrays(a, low=-20, high=20)), draw(arrays(t, low=0.125, high=0.875))))  # differences leave [0, 1]
+    return Call((draw(arrays(a, low=-20, high=20)), draw(arrays(t, low=0.125, high=0.875))))  # differences in [0, 1]
 
 
 TestBinaryCrossEntropy = operation_test(
@@ -313,7 +313,7 @@ def test_targets_never_promote_the_loss(dtype, wrap):
     logits = tg.tensor([0.5, -1.0], requires_grad=True)
     targets = wrap(np.array([1, 0], dtype))
     if isinstance(targets, tg.Tensor) and dtype == "float64":
-        return  # a tensor of float64 keeps the dtype that somebody chose for it
+        return  # a float64 tensor keeps its dtype
     loss = F.binary_cross_entropy_with_logits(logits, targets)
     loss.backward()
     assert (loss.dtype, logits.grad.dtype) == ("float32", "float32")
@@ -324,5 +324,5 @@ def test_targets_never_promote_the_loss(dtype, wrap):
 def test_labels_on_another_device_are_refused():
     with strict_cupy():
         logits = tg.tensor([[0.0, 0.0]], device="cuda")
-        with pytest.raises(DeviceError, match=r"softmax_cross_entropy: the labels lie on another device.* 'cuda'"):
+        with pytest.raises(DeviceError, match=r"softmax_cross_entropy: the labels are on another device.* 'cuda'"):
             F.softmax_cross_entropy(logits, np.array([1]))

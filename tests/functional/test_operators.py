@@ -148,8 +148,8 @@ def test_options_that_are_missing():
     with pytest.raises(DtypeError) as caught:
         np.sum(leaf(A), dtype=np.float32)
     assert str(caught.value) == (
-        "np.sum of a tensor: got an unexpected keyword argument 'dtype'; of its options, those of the function of the "
-        "same name in tinygan.functional are there"
+        "np.sum of a tensor: got an unexpected keyword argument 'dtype'; it takes only the options of the function of "
+        "the same name in tinygan.functional"
     )
 
 

@@ -176,8 +176,8 @@ ALL = [F.sum, F.mean, F.max, F.min, F.logsumexp]
         ((), (0, -1), "axis=(0, -1) names an axis of shape () twice"),
         ((2, 3), 1.0, "axis must be an integer, got 1.0"),
         ((2, 3), True, "axis must be an integer, got True"),
-        ((2, 3), "0", "axis must be an integer, got a str"),
-        ((2, 3), (0, None), "axis must be an integer, got a NoneType"),
+        ((2, 3), "0", "axis must be an integer, got '0'"),
+        ((2, 3), (0, None), "axis must be an integer, got None"),
         ((2, 3), np.array([0, 1]), "axis must be an integer, got a ndarray of shape (2,)"),
     ],
 )

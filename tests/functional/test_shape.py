@@ -98,12 +98,12 @@ def test_sizes_as_arguments_or_as_a_tuple():
         (lambda x: x.reshape(-2, 3), r"reshape: sizes are non-negative, or -1 .*; got \(-2, 3\)"),
         (lambda x: x.reshape(2.0, 3), r"reshape: a size must be an integer, got 2\.0"),
         (lambda x: x.reshape(6.0), r"reshape: a size must be an integer, got 6\.0"),
-        (lambda x: x.reshape("ab"), r"reshape: a size must be an integer, got a str"),
-        (lambda x: x.reshape(None), r"reshape: a size must be an integer, got a NoneType"),
+        (lambda x: x.reshape("ab"), r"reshape: a size must be an integer, got 'ab'"),
+        (lambda x: x.reshape(None), r"reshape: a size must be an integer, got None"),
         (lambda x: x.reshape((2, 3), 1), r"reshape: a size must be an integer, got a tuple"),
         (lambda x: x.transpose(0, 1.0), r"transpose: an axis must be an integer, got 1\.0"),
-        (lambda x: x.transpose("ab"), r"transpose: an axis must be an integer, got a str"),
-        (lambda x: x.transpose(None, None), r"transpose: an axis must be an integer, got a NoneType"),
+        (lambda x: x.transpose("ab"), r"transpose: an axis must be an integer, got 'ab'"),
+        (lambda x: x.transpose(None, None), r"transpose: an axis must be an integer, got None"),
         (lambda x: F.broadcast_to(x, (2.0, 3)), r"broadcast_to: a size must be an integer, got 2\.0"),
         (lambda x: x.transpose(0, 0), r"transpose: repeated axis in transpose"),
         (lambda x: x.transpose(0), r"transpose: axes don't match array"),
@@ -258,7 +258,7 @@ def test_joining_nothing(operation):
         (lambda: F.stack([leaf(X)], axis=3), "stack: axis 3 does not exist in a result of 3 axes"),
         (lambda: F.stack([leaf(X)], axis=-4), "stack: axis -4 does not exist in a result of 3 axes"),
         (lambda: F.stack([leaf(X)], axis=0.0), "stack: axis must be an integer, got 0.0"),
-        (lambda: F.concatenate([leaf(X)], axis=None), "concatenate: axis must be an integer, got a NoneType"),
+        (lambda: F.concatenate([leaf(X)], axis=None), "concatenate: axis must be an integer, got None"),
     ],
 )
 def test_stacks_that_do_not_fit(function, message):
@@ -269,7 +269,7 @@ def test_stacks_that_do_not_fit(function, message):
 
 @pytest.mark.parametrize("operation", [F.concatenate, F.stack])
 @pytest.mark.parametrize(
-    ("wrong", "what"), [(2.0, "2.0"), (3, "3"), ([1.0, 2.0], "a list"), (None, "a NoneType")]
+    ("wrong", "what"), [(2.0, "2.0"), (3, "3"), ([1.0, 2.0], "a list"), (None, "None")]
 )
 def test_joining_what_is_no_tensor(operation, wrong, what):
     x = leaf([1.0, 2.0])
@@ -377,7 +377,7 @@ def test_devices():
         x.to("tpu")
 
 
-def test_an_index_on_another_device_is_refused_and_one_on_the_same_works():
+def test_an_index_on_another_device_is_refused():
     with strict_cupy() as cupy:
         x = tg.tensor([1.0, 2.0, 3.0], device="cuda", requires_grad=True)
         rows = np.array([2, 0, 2])

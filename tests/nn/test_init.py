@@ -1,4 +1,4 @@
-"""How weights start."""
+"""Initialisers of weights."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_a_range_below_nothing(r):
 
 
 @given(st.integers(1, 1000), seeds)
-def test_fan_in_is_uniform_up_to_one_over_the_root_of_the_inputs(inputs, seed):
+def test_fan_in_is_uniform_within_1_over_sqrt_inputs(inputs, seed):
     shape = (inputs, 3)
     expected = init.uniform(1 / math.sqrt(inputs))(shape, Stream(seed, "weights"))
     assert np.array_equal(init.fan_in()(shape, Stream(seed, "weights")), expected)
@@ -61,7 +61,7 @@ def test_sparse_weights_are_normal_and_lie_anywhere():
     assert abs(drawn.mean()) < 5 / math.sqrt(drawn.size)
     assert abs(drawn.std() - 1) < 5 / math.sqrt(2 * drawn.size)
     assert abs((abs(drawn) > 2).mean() - 0.0455) < 0.003
-    taken = (weights != 0).mean(axis=1)  # each input is chosen by a quarter of the units
+    taken = (weights != 0).mean(axis=1)  # a quarter of the units have a weight for each input
     assert abs(taken - 0.25).max() < 5 * math.sqrt(0.25 * 0.75 / 20_000)
     together = ((weights[0] != 0) & (weights[1] != 0)).mean()  # 5 x 4 of 20 x 19 pairs
     assert abs(together - 20 / 380) < 5 * math.sqrt(0.05 / 20_000)

@@ -1,4 +1,4 @@
-"""A module finds what it is made of, and keeps it."""
+"""A module finds its parts, and saves and loads their state."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def build(tree):
         return Parameter(np.zeros(3, np.float32))
     if tree == "buffer":
         return Buffer(np.zeros(2))
-    if tree == "tensor":  # no part of the state
+    if tree == "tensor":  # not in the state
         return Tensor(np.zeros(2))
     if isinstance(tree, list):
         return [build(item) for item in tree]
@@ -53,7 +53,7 @@ def build(tree):
 
 
 def expected_names(tree, prefix=""):
-    """Yield (name, whether it is trained) in order: what a module holds itself, then what its children hold."""
+    """Yield (name, whether it is trained) in order: first the tensors of a module, then those of its children."""
     own = [(name, item) for name, part in tree for name, item in unpack(prefix + name, part)]
     for name, item in own:
         if item in ("p", "buffer"):
@@ -124,7 +124,7 @@ def test_a_state_is_a_copy_both_ways():
     assert np.array_equal(state["weight"], before["weight"])
 
 
-def test_a_shared_layer_counts_once_and_is_kept_under_both_names():
+def test_a_shared_layer_counts_once_and_is_saved_twice():
     class Tied(nn.Module):
         def __init__(self):
             super().__init__()
@@ -146,7 +146,7 @@ def test_what_forward_keeps_is_not_in_the_state():
         def __init__(self):
             super().__init__()
             self.layer = nn.Linear(2, 2)
-            self.register_buffer("calls", tg.tensor(np.zeros(1)))
+            self.calls = nn.Buffer(np.zeros(1))
 
         def forward(self, x):
             self.seen, self.kept = x, [self.layer(x)]
@@ -276,7 +276,7 @@ def net():
 
 
 @given(st.data())
-def test_a_state_that_does_not_fit_is_refused_by_name_and_changes_nothing(data):
+def test_a_state_that_does_not_fit_is_refused_and_named(data):
     module = net()
     state = {name: array + 1 for name, array in module.state_dict().items()}
     before = module.state_dict()

@@ -1,4 +1,4 @@
-"""The exponential moving average of weights: its formula, and that it only looks on."""
+"""The exponential moving average of weights: its formula, and that it does not change the training."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ def test_it_is_the_weighted_mean_of_everything_seen(decay, seen):
     for values in seen[1:]:
         w.data[...] = values
         average.update()
-    # The k-th from the end has a weight in proportion to decay^k; what the parameters were before any update has none.
+    # The k-th from the end has a weight in proportion to decay^k; the initial parameters have no weight.
     weights = decay ** np.arange(3, -1, -1)
     np.testing.assert_allclose(average.arrays()[0], weights @ seen[1:] / weights.sum(), rtol=1e-12, atol=1e-10)
     np.testing.assert_array_equal(w.data, seen[-1])
     assert average.updates == 4
 
 
-def test_the_first_update_forgets_what_was_before_whatever_the_decay():
+def test_initial_parameters_have_no_weight_in_the_average():
     w = tg.tensor([1.0, -2.0], requires_grad=True)
     average = ExponentialMovingAverage([w], 0.9999)
     w.data[...] = [3.0, 5.0]
@@ -44,7 +44,7 @@ def test_the_first_update_forgets_what_was_before_whatever_the_decay():
     assert average.arrays()[0].tolist() == [3.0, 5.0]
 
 
-def test_it_is_applied_for_a_while_even_when_that_ends_in_an_error():
+def test_applied_restores_the_weights_after_an_error():
     weights = [tg.tensor(np.full(shape, 2.0, "f4"), requires_grad=True) for shape in ((3,), (2, 2))]
     average = ExponentialMovingAverage(weights, 0.5)
     places = list(average.averages)
@@ -61,13 +61,13 @@ def test_it_is_applied_for_a_while_even_when_that_ends_in_an_error():
     with pytest.raises(KeyboardInterrupt):
         use()
     assert all((w.data == 8.0).all() for w in weights)
-    average.update()  # it has gone on with the average, not with the weights
+    average.update()  # it continues from the average, not from the weights
     np.testing.assert_allclose([array.ravel()[0] for array in average.arrays()], (2 + 2 * 8 + 4 * 8) / 7, rtol=1e-6)
     assert all(now is then for now, then in zip(average.averages, places, strict=True))
 
 
 def test_no_drift_in_single_precision():
-    """Weights that do not change are their own average, for ever: the two factors must add up to 1 once rounded."""
+    """Weights that do not change equal their average forever: the two rounded factors must sum to 1."""
     values = np.random.default_rng(0).normal(size=1000).astype("f4")
     average = ExponentialMovingAverage([tg.tensor(values.copy(), requires_grad=True)], 0.9997)
     for _ in range(1000):
@@ -89,7 +89,7 @@ def test_what_it_gives_away_and_takes_is_its_own():
     np.testing.assert_allclose(average.arrays()[0], 7 / 3, rtol=1e-6)
 
 
-def test_averages_of_something_else_are_refused_and_nothing_is_changed():
+def test_averages_of_other_parameters_are_refused():
     average = ExponentialMovingAverage([tg.tensor([1.0, 2.0], requires_grad=True)], 0.5)
     for arrays, found in (([np.zeros(3)], r"\[\(3,\)\]"), ([], r"\[\]"), ([np.zeros(2)] * 2, r"\[\(2,\), \(2,\)\]")):
         with pytest.raises(CheckpointError, match=rf"averages have shapes {found}, expected \[\(2,\)\]"):
@@ -140,7 +140,7 @@ def test_threads_may_share_what_is_applied():
     with average.applied():
         thread.start()
         inside.wait(10)
-    assert w.data.tolist() == [6, 6]  # the other thread still draws with it
+    assert w.data.tolist() == [6, 6]  # the other thread is still inside
     done.set()
     thread.join(10)
     assert w.data.tolist() == [8, 8]

@@ -1,4 +1,4 @@
-"""Samples of the faults that tools/count_faults.py makes in full: a run survives them, and the script sees if not."""
+"""A sample of the faults of tools/count_faults.py: a run survives them, and the script reports if it does not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What tools/test_floors.py installs is what setup.cfg promises; the installing itself takes a network and minutes."""
+"""tools/test_floors.py reads the floors of setup.cfg. The installation, which needs a network, is not tested."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Where arrays live: one `Backend` a device, and the streams of random numbers.
+"""Arrays: one `Backend` for each device, and the streams of random numbers.
 
-`Backend` is the readable, portable version of every kernel; `NumpyBackend` and `CupyBackend` override what must be
-fast.
+`Backend` is the readable, portable version of every kernel. `NumpyBackend` and `CupyBackend` override the kernels that
+must be fast.
 """
 
 from tinygan.backend.base import Array, Backend, Shape, adam_rates, wide

@@ -1,16 +1,16 @@
-"""`Backend`: what an array library must do for tinygan, in portable and readable form.
+"""`Backend`: the operations on arrays that tinygan needs, in portable and readable form.
 
-A backend is a place where arrays live. One method is one kernel: the things a training step spends its time on
-are methods here, written once with nothing but operators and the functions of `xp`, the array module (NumPy,
-CuPy, ...). `NumpyBackend` and `CupyBackend` override what must be fast; this class stays as the text to read and
-as the oracle the fast kernels are tested against. The long tail of operations needs no method: it uses `xp`.
+A backend computes with the arrays of one device. One method is one kernel. The operations in which a training step
+spends its time are methods here. They use only operators and the functions of `xp`, the array module (NumPy, CuPy,
+...). `NumpyBackend` and `CupyBackend` override the methods that must be fast, and the tests compare them with this
+class. All other operations use `xp` and need no method.
 
-The formulas use operators only where they can, because they are run on two kinds of operand:
+The formulas prefer operators to functions of `xp`, because they are run on two kinds of operand:
 
 - on arrays, in every forward pass and in an ordinary backward pass;
-- on `Tensor`, in a backward pass with ``create_graph=True``, where `functional.differentiable` puts the
-  differentiable operations in the place of `xp`. So a rule for a gradient is written once, and running it on
-  tensors makes a graph of the gradient, which can be differentiated again.
+- on `Tensor`, in a backward pass with ``create_graph=True``, where `functional.differentiable` replaces `xp` by the
+  differentiable operations. So a rule for a gradient is written once. Run on tensors, it records a graph of the
+  gradient, which can be differentiated again.
 """
 
 from __future__ import annotations
@@ -21,32 +21,33 @@ from typing import Any
 
 import numpy as np
 
-Array = Any  # numpy.ndarray or cupy.ndarray: the one place where the two differ is the class of backend
+Array = Any  # numpy.ndarray or cupy.ndarray; only the backend classes differ between the two
 Shape = tuple[int, ...]
+_BASIC_INDEX = (int, slice, type(None), type(Ellipsis))
 
 
 def wide(x: Any) -> Any:
-    """Return an array or a tensor of half precision in single precision, in which sums and counts are right.
+    """Return an array or a tensor of half precision in single precision, for sums and counts.
 
-    A float16 holds no count beyond 65504, and not every one beyond 2048.
+    A float16 holds no count above 65504, and not every count above 2048.
     """
     return x.astype(np.float32) if x.dtype.char == "e" else x
 
 
 class Backend:
-    """The portable backend: complete, readable, and slow only by a constant factor.
+    """The portable backend: complete and readable, and slower than the others by a constant factor.
 
     Parameters
     ----------
     xp : module
         An array module with NumPy's interface.
     device : str
-        The name users know it by, ``"cpu"`` or ``"cuda"``.
+        ``"cpu"`` or ``"cuda"``.
 
     Attributes
     ----------
     runs_ahead : bool
-        Whether work is queued and done later, so that to look at a result is to wait for all of it.
+        Whether work is queued and done later. Then reading a result waits for all queued work.
 
     Examples
     --------
@@ -63,14 +64,14 @@ class Backend:
     def __repr__(self) -> str:
         return f"{type(self).__name__}(device={self.device!r})"
 
-    # ------------------------------------------------------------------ arrays: making, moving, owning
+    # ------------------------------------------------------------------ arrays: making and moving
 
     def is_array(self, value: Any) -> bool:
-        """Say whether `value` is an array of this backend."""
+        """Return whether `value` is an array of this backend."""
         return isinstance(value, self.xp.ndarray)
 
     def array(self, data: Any, dtype: Any = None) -> Array:
-        """Return a fresh array holding a copy of `data`, in C order."""
+        """Return a copy of `data` as an array in C order."""
         return self.xp.array(data, dtype=dtype, order="C")
 
     def asarray(self, data: Any) -> Array:
@@ -85,18 +86,14 @@ class Backend:
         """Return a NumPy array as an array of this backend, without a copy where that is possible."""
         return self.xp.asarray(array)
 
-    def owns_memory(self, array: Array) -> bool:
-        """Say whether `array` is no view into another array."""
-        return array.base is None
-
     def is_writable(self, array: Array) -> bool:
         """Return whether the values of `array` can be changed in place."""
-        return getattr(array.flags, "writeable", True)  # those of CuPy always can
+        return getattr(array.flags, "writeable", True)  # CuPy's arrays are always writable
 
     # ------------------------------------------------------------------ sums
 
     def sum(self, x: Array, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> Array:
-        """Add up the elements over `axis`; those of half precision in single precision."""
+        """Sum the elements over `axis`. Half precision is summed in single precision."""
         terms = wide(x)
         total = terms.sum(axis=axis, keepdims=keepdims)
         return total if terms is x else total.astype(x.dtype)
@@ -104,8 +101,8 @@ class Backend:
     def unbroadcast(self, gradient: Array, shape: Shape) -> Array:
         """Sum `gradient` over the axes along which an operand of `shape` was repeated.
 
-        If ``y = f(broadcast(x))`` then each element of x reached several elements of y, and its gradient is the
-        sum of theirs.
+        If ``y = f(broadcast(x))``, each element of x is used in several elements of y, and its gradient is the sum of
+        theirs.
         """
         added = gradient.ndim - len(shape)
         stretched = tuple(
@@ -114,19 +111,23 @@ class Backend:
             if size == 1 and gradient.shape[added + axis] != 1
         )
         axes = tuple(range(added)) + stretched
-        # keepdims: a sum over all axes would leave the arrays and come back as a scalar
+        # keepdims: without it, a sum over all axes is a scalar and not an array
         return self.sum(gradient, axes, keepdims=True).reshape(shape) if axes else gradient.reshape(shape)
 
     def add_into(self, total: Array, term: Array) -> Array:
-        """Add `term` to `total` in place; the caller owns `total`."""
+        """Add `term` to `total` in place and return it; the caller must own `total`."""
         total += term
         return total
 
     def scatter(self, gradient: Array, index: Any, shape: Shape) -> Array:
         """Return zeros of `shape` with `gradient` added at `index`: the adjoint of ``x[index]``.
 
-        An element that the index names twice receives both shares.
+        An element that the index selects twice receives both shares. Slices and integers select no element twice.
         """
+        if all(isinstance(part, _BASIC_INDEX) for part in (index if isinstance(index, tuple) else (index,))):
+            out = self.xp.zeros(shape, gradient.dtype)
+            out[index] = gradient
+            return out
         terms = wide(gradient)
         out = self.xp.zeros(shape, terms.dtype)
         self.xp.add.at(out, index, terms)
@@ -159,32 +160,32 @@ class Backend:
     # ------------------------------------------------------------------ activations
 
     def relu(self, x: Array) -> Array:
-        """max(x, 0), keeping nan."""
+        """Return max(x, 0); nan stays nan."""
         return self.xp.maximum(x, 0)
 
     def relu_backward(self, gy: Array, y: Array) -> Array:
-        """Gy where y = relu(x) is not 0, else 0; in particular relu'(0) = 0, and nan gets its gradient."""
+        """Return gy where y = relu(x) is not 0, else 0. So relu'(0) = 0, and the gradient passes through a nan."""
         return self.xp.where(y != 0, gy, 0)
 
     def sigmoid(self, x: Array) -> Array:
-        """1 / (1 + e^-x), with the exponent never positive so that nothing overflows."""
+        """Return 1 / (1 + e^-x). No exponent is positive, so nothing overflows."""
         xp = self.xp
         small = xp.exp(-abs(x))  # in (0, 1]
         return xp.where(x >= 0, 1, small) / (1 + small)
 
     def sigmoid_backward(self, gy: Array, y: Array) -> Array:
-        """Gy y (1 - y)."""
+        """Return gy y (1 - y)."""
         return gy * y * (1 - y)
 
     def softplus(self, x: Array) -> Array:
-        """log(1 + e^x) = max(x, 0) + log(1 + e^-|x|)."""
+        """Return log(1 + e^x) = max(x, 0) + log(1 + e^-|x|)."""
         xp = self.xp
         return xp.maximum(x, 0) + xp.log1p(xp.exp(-abs(x)))
 
     def maxout(self, x: Array, axis: int) -> tuple[Array, Array]:
-        """Return the maximum over `axis`, and a mask of the shape of `x`: which piece won (the first at a tie).
+        """Return the maximum over `axis`, and a mask of the shape of `x`: true for the maximum (the first at a tie).
 
-        `axis` is negative: counted from the end.
+        `axis` is negative: it counts from the end.
         """
         xp = self.xp
         winner = xp.expand_dims(x.argmax(axis=axis), axis)
@@ -192,7 +193,7 @@ class Backend:
         return xp.take_along_axis(x, winner, axis=axis).squeeze(axis), winner == piece
 
     def maxout_backward(self, gy: Array, won: Array, axis: int) -> Array:
-        """Send gy to the piece that won, 0 to the others; `axis` is that of the pieces in `won`."""
+        """Return gy where `won` is true, else 0; `axis` is the axis of the pieces in `won`."""
         return self.xp.where(won, self.xp.expand_dims(gy, axis), 0)
 
     def dropout(self, x: Array, stream: Any, keep: float) -> tuple[Array, Array]:
@@ -203,7 +204,7 @@ class Backend:
     def dropout_mask(self, stream: Any, shape: Shape, keep: float, dtype: Any) -> Array:
         """Return an array of `shape` that is 1 / keep with probability `keep` and 0 elsewhere.
 
-        `keep` is rounded first as the draws need it, so that the mean of the mask is 1.
+        `keep` is first rounded as in `Stream.rounded`, so that the mean of the mask is 1.
         """
         keep = stream.rounded(keep)
         kept = self.from_numpy(stream.bernoulli(shape, keep))
@@ -212,11 +213,11 @@ class Backend:
     # ------------------------------------------------------------------ losses
 
     def cross_entropy(self, logits: Array, target: int) -> Array:
-        """The mean of -log D for target 1, of -log(1 - D) for target 0, with D = sigmoid(logits)."""
+        """Return the mean of -log D for target 1, or of -log(1 - D) for target 0, with D = sigmoid(logits)."""
         return self.softplus(-logits if target else logits).mean()
 
     def cross_entropy_backward(self, gloss: Array, logits: Array, target: int) -> Array:
-        """(sigmoid(logits) - target) gloss / n."""
+        """Return (sigmoid(logits) - target) gloss / n."""
         return wide(gloss) / max(math.prod(logits.shape), 1) * (self.sigmoid(logits) - target)
 
     # ------------------------------------------------------------------ running sums
@@ -261,13 +262,13 @@ class Backend:
     # ------------------------------------------------------------------ data
 
     def rows(self, table: Array, order: Array, first: int, count: int) -> Array:
-        """Return the rows of `table` that `order` names from position `first` on."""
+        """Return the rows ``order[first]``, ``order[first + 1]``, ... of `table`, `count` of them."""
         return table[order[first : first + count]]
 
     # ------------------------------------------------------------------ update rules (in place)
 
     def sgd_step(self, weight: Array, gradient: Array, velocity: Array | None, lr: float, momentum: float) -> None:
-        """V = momentum v - lr g;  w = w + v.  Without a velocity, w = w - lr g."""
+        """Set v = momentum v - lr g and w = w + v; without a velocity, w = w - lr g."""
         if velocity is None:
             weight -= lr * gradient
             return
@@ -286,7 +287,7 @@ class Backend:
         eps: float,
         step: int,
     ) -> None:
-        """Kingma and Ba (2014), algorithm 1; `step` counts from 1."""
+        """Update by algorithm 1 of Kingma and Ba (2014); `step` counts from 1."""
         beta1, beta2 = betas
         mean *= beta1
         mean += (1 - beta1) * gradient
@@ -300,9 +301,9 @@ class Backend:
         start += weight * (end - start)
 
     def limit_column_norm(self, weight: Array, limit: float) -> None:
-        """Scale each column of `weight` (n, units) whose Euclidean norm exceeds `limit` > 0 back to it.
+        """Scale each column of `weight` (n, units) whose Euclidean norm exceeds `limit` > 0 to that norm.
 
-        The norm is taken of the column divided by a power of two: that is exact, and no square overflows.
+        Each column is first divided by a power of two: this is exact, and no square overflows.
         """
         xp = self.xp
         if not weight.size:
@@ -316,7 +317,7 @@ class Backend:
 
 
 def adam_rates(lr: float, betas: tuple[float, float], eps: float, step: int) -> tuple[float, float]:
-    """Return the step size and the eps with which Adam's formula needs no bias-corrected moments.
+    """Return the step size and the eps that replace the bias correction of the moments in Adam's formula.
 
     ``rate m / (sqrt(v) + eps)`` is then exactly ``lr m^ / (sqrt(v^) + eps)``: Kingma and Ba (2014), end of section 2.
 

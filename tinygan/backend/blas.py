@@ -1,7 +1,7 @@
-"""The BLAS inside NumPy, for the two of its routines that an update rule wants and NumPy does not offer.
+"""A routine of the BLAS inside NumPy that update rules use and NumPy does not offer: ``y = a x + b y``.
 
-``y = a x + b y`` is three passes over memory in NumPy and one in BLAS. It must be NumPy's own copy of the library: a
-second one, SciPy's say, has threads of its own, and the two would take the cores from each other.
+It takes three passes over memory in NumPy and one in BLAS. The library must be NumPy's own copy: a second copy, such as
+SciPy's, has threads of its own, and the two would compete for the cores.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ from threadpoolctl import threadpool_info
 
 from tinygan.errors import ShapeError
 
-# The names by which builds of OpenBLAS know a routine, with the type of their integers.
+# The names of the routine in builds of OpenBLAS, with the type of their integers.
 _NAMES = (
-    ("scipy_cblas_{}64_", ctypes.c_int64),  # the wheels on PyPI
-    ("cblas_{}64_", ctypes.c_int64),
-    ("cblas_{}", ctypes.c_int),  # conda and the distributions
+    ("scipy_cblas_{}axpby64_", ctypes.c_int64),  # the wheels on PyPI
+    ("cblas_{}axpby64_", ctypes.c_int64),
+    ("cblas_{}axpby", ctypes.c_int),  # conda and the distributions
 )
 _KINDS = {np.dtype(np.float32): ("s", ctypes.c_float), np.dtype(np.float64): ("d", ctypes.c_double)}
 
 
 @cache
 def axpby(dtype: np.dtype[Any]) -> Callable[[float, Any, float, Any], None] | None:
-    """Return ``f(a, x, b, y)``, which sets y = a x + b y in place in one pass, or None where there is no such routine.
+    """Return ``f(a, x, b, y)``, which sets y = a x + b y in place in one pass, or None if there is no such routine.
 
-    x and y are contiguous arrays of `dtype` and of one size, and do not overlap. BLAS would go past the ends of others:
-    they are refused with a ShapeError.
+    x and y are contiguous arrays of `dtype` and of one size, and do not overlap. Other arrays are refused with a
+    ShapeError, because BLAS would write past their ends.
 
     Examples
     --------
@@ -40,11 +40,15 @@ def axpby(dtype: np.dtype[Any]) -> Callable[[float, Any, float, Any], None] | No
     >>> bool((y == 5).all()) or f is None
     True
     """
-    found = _routine("axpby", dtype)
-    if found is None:
+    path = _library()
+    if path is None or dtype not in _KINDS:
         return None
-    routine, integer, real = found
-    pointer = ctypes.c_void_p
+    letter, real = _KINDS[dtype]
+    library, pointer = ctypes.CDLL(path), ctypes.c_void_p
+    found = [(name.format(letter), integer) for name, integer in _NAMES if hasattr(library, name.format(letter))]
+    if not found:
+        return None
+    routine, integer = getattr(library, found[0][0]), found[0][1]
     routine.argtypes = [integer, real, pointer, integer, real, pointer, integer]
     routine.restype = None
 
@@ -66,22 +70,8 @@ def axpby(dtype: np.dtype[Any]) -> Callable[[float, Any, float, Any], None] | No
     return call
 
 
-def _routine(name: str, dtype: np.dtype[Any]) -> tuple[Any, Any, Any] | None:
-    """Find a routine of NumPy's OpenBLAS; return it with the types of its integers and of its numbers."""
-    path = _library()
-    if path is None or dtype not in _KINDS:
-        return None
-    letter, real = _KINDS[dtype]
-    library = ctypes.CDLL(path)
-    for pattern, integer in _NAMES:
-        routine = getattr(library, pattern.format(letter + name), None)
-        if routine is not None:
-            return routine, integer, real
-    return None
-
-
 def _library() -> str | None:
-    """Return the path of the OpenBLAS that NumPy calls, or None if that cannot be told."""
+    """Return the path of the OpenBLAS that NumPy calls, or None if it cannot be determined."""
     paths = {info["filepath"] for info in threadpool_info() if info["internal_api"] == "openblas"}
-    own = {path for path in paths if "numpy" in path.lower()} or paths  # wheels of NumPy and of SciPy bring one each
+    own = {path for path in paths if "numpy" in path.lower()} or paths  # the wheels of NumPy and SciPy each contain one
     return own.pop() if len(own) == 1 else None

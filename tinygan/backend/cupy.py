@@ -1,4 +1,4 @@
-"""`CupyBackend`: arrays on an NVIDIA GPU. CuPy is optional and imported only here, when first asked for."""
+"""`CupyBackend`: arrays on an NVIDIA GPU. CuPy is optional; it is imported only here, at first use."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _INSTALL = "pip install 'cupy-cuda13x[ctk]' (or 'cupy-cuda12x[ctk]' for a driver
 
 
 def missing() -> str | None:
-    """Say in one sentence what keeps ``device="cuda"`` from working, or return None when it works."""
+    """Return in one sentence why ``device="cuda"`` does not work, or None if it works."""
     if importlib.util.find_spec("cupy") is None:
         return f"CuPy is not installed; install it with {_INSTALL}"
     try:
@@ -49,14 +49,14 @@ def missing() -> str | None:
 class CupyBackend(Backend):
     """The backend of ``device="cuda"``.
 
-    What a training step spends its time on is one kernel of ``kernels.cu`` each, on float32 arrays in C order;
-    everything else is the portable method on CuPy arrays. Nothing here waits for the GPU, or copies to or from it,
+    Each operation in which a training step spends its time is one kernel of ``kernels.cu``, for float32 arrays in C
+    order. All else is the portable method on CuPy arrays. No method waits for the GPU, or copies to or from it,
     but `to_numpy`, `from_numpy`, `array`, `first_non_finite`, `read_sums` and `set_sums`.
 
     Attributes
     ----------
     capture : Capture or None
-        The step that is being written down as a CUDA graph, if any.
+        The step that is being recorded as a CUDA graph, if any.
     """
 
     def __init__(self) -> None:
@@ -72,7 +72,7 @@ class CupyBackend(Backend):
 
     @property
     def kernels(self) -> Kernels:
-        """The kernels, which are compiled once and kept on disk by CuPy."""
+        """The kernels. CuPy compiles them once and keeps them on disk."""
         if self._kernels is None:
             self._kernels = Kernels(self.xp)
         return self._kernels
@@ -81,19 +81,10 @@ class CupyBackend(Backend):
         """Copy to host memory; this waits for the GPU."""
         return self.xp.asnumpy(array)
 
-    def scatter(self, gradient: Array, index: Any, shape: Shape) -> Array:
-        """As the base class; slices and integers name no element twice, so plain assignment will do."""
-        parts = index if isinstance(index, tuple) else (index,)
-        if all(isinstance(part, (int, slice, type(None), type(Ellipsis))) for part in parts):
-            out = self.xp.zeros(shape, gradient.dtype)
-            out[index] = gradient
-            return out
-        return super().scatter(gradient, index, shape)
-
     # ------------------------------------------------------------------ products
 
     def product(self, a: Array, b: Array) -> Array:
-        """As the base class; during a capture by a handle of our own, since CuPy's refuses."""
+        """As the base class; during a capture by our own handle of cuBLAS, since CuPy refuses to use its own."""
         if self.capture is not None and a.ndim == b.ndim == 2 and a.dtype == b.dtype == np.float32:
             return self.capture.product(a, b)
         return a @ b
@@ -152,7 +143,7 @@ class CupyBackend(Backend):
     # ------------------------------------------------------------------ losses
 
     def cross_entropy(self, logits: Array, target: int) -> Array:
-        """As the base class, in one kernel; the terms are added up in another order."""
+        """As the base class, in one kernel; the terms are summed in another order."""
         if not self.kernels.take(logits):
             return super().cross_entropy(logits, target)
         loss = self.xp.empty((), logits.dtype)
@@ -226,7 +217,7 @@ class CupyBackend(Backend):
         return y, mask
 
     def _draw(self, kernel: str, stream: Any, words: int, *arguments: Any) -> None:
-        """Launch a kernel that uses the next `words` words of a stream, one a thread."""
+        """Launch a kernel that uses the next `words` words of a stream, one for each thread."""
         moved = NULL if self.capture is None else self.capture.moved(stream, stream.position)
         key0, key1 = stream.key
         first = stream.take(words)
@@ -301,10 +292,10 @@ class CupyBackend(Backend):
     def _rates(self, weight: Array) -> Any:
         return NULL if self.capture is None else self.capture.rates(weight)
 
-    # ------------------------------------------------------------------ how
+    # ------------------------------------------------------------------ launching
 
     def _alike(self, *arrays: Array) -> bool:
-        """Say whether one kernel can run over all arrays element by element."""
+        """Return whether one kernel can process all arrays element by element."""
         return self.kernels.take(*arrays) and all(array.shape == arrays[0].shape for array in arrays)
 
     def _map(self, kernel: str, *inputs: Array) -> Array:
@@ -315,6 +306,6 @@ class CupyBackend(Backend):
 
 
 def _around(shape: Shape, axis: int) -> tuple[int, int, int]:
-    """Return how many elements lie before, along and after a negative axis."""
+    """Return the product of the sizes before a negative axis, its size, and the product of the sizes after it."""
     axis += len(shape)
     return math.prod(shape[:axis]), shape[axis], math.prod(shape[axis + 1 :])

@@ -1,4 +1,4 @@
-"""Numbers that are not finite: where the first one is, and where it came from."""
+"""Numbers that are not finite: the index of the first, and the operand that it came from."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ def first_non_finite(value: Any) -> tuple[int, ...] | None:
 
 
 def element(value: Any, index: tuple[int, ...]) -> str:
-    """Return an element of an array, or a number, in words: its value and its index."""
+    """Return the value and the index of an element of an array (or of a number) as text."""
     return f"{float(value[index] if index else value)} at index {index}"
 
 
 def form(value: Any) -> str:
-    """Return the shape and the dtype of an array in words."""
+    """Return the shape and the dtype of an array as text."""
     return f"(shape {value.shape}, {value.dtype})" if hasattr(value, "shape") else "(a number)"
 
 
 def origin(operands: Sequence[Any], index: tuple[int, ...], result: Array) -> str:
-    """Return in words which operand held a nan or an infinity already; or what the operands are at `index`."""
+    """Return as text which operand already held a nan or an infinity; or else the operands at `index`."""
     for position, value in enumerate(operands):
         broken = first_non_finite(value)
         if broken is not None:

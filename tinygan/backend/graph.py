@@ -1,13 +1,13 @@
-"""One training step as a CUDA graph: written down once, replayed with one call.
+"""One training step as a CUDA graph: recorded once, replayed with one call.
 
-To launch a kernel costs the host some microseconds, many times what a small kernel costs the GPU. A stream that is
-being captured writes its launches down instead of making them, and the graph that comes out launches them all at once.
-It repeats them to the letter: with the same arguments, in the same memory. So
+The launch of a kernel takes the host some microseconds, many times as long as a small kernel takes the GPU. A stream in
+capture mode records its launches instead of making them. The resulting graph launches all of them at once, with the
+same arguments and in the same memory. So
 
-- memory comes from a pool of the capture's own, which nobody else will be given a piece of;
+- memory comes from a pool that only the capture uses;
 - what changes from step to step is read from the device: `Capture.moved` says by how much a stream of random numbers,
   or the position in the data, has moved on, and `Capture.rates` holds the numbers of an update rule. The host sets them
-  by launching kernels whose arguments they are, so nothing is copied and nobody waits;
+  by launching kernels with these values as arguments, so nothing is copied and nothing waits;
 - CuPy refuses to call cuBLAS while a stream is captured, so `Blas` calls it directly.
 """
 
@@ -28,11 +28,11 @@ from tinygan.errors import CaptureError
 if TYPE_CHECKING:
     from tinygan.backend.cupy import CupyBackend
 
-_WORKSPACE = 32 << 20  # bytes: what NVIDIA advises for its newest GPUs, and enough for all others
+_WORKSPACE = 32 << 20  # bytes: NVIDIA's advice for its newest GPUs, and enough for all others
 
 
 class Capture:
-    """A step that is being written down, and then replayed.
+    """A step that is recorded, and then replayed.
 
     Parameters
     ----------
@@ -55,28 +55,28 @@ class Capture:
         self.updates: list[_Update] = []
 
     def rehearse(self, step: Any) -> Any:
-        """Run ``step()`` once, as it will be captured: what is compiled or allocated at first use, is so now."""
+        """Run ``step()`` once as it will be captured, so that all that is compiled or allocated at first use exists."""
         cupy = self.backend.xp
-        cupy.cuda.get_current_stream().synchronize()  # the two streams do not wait for each other by themselves
+        cupy.cuda.get_current_stream().synchronize()  # the two streams do not wait for each other automatically
         result = self._inside(step)
         self.stream.synchronize()
         return result
 
     def record(self, step: Any) -> Any:
-        """Write ``step()`` down without running it; its result is where each replay will leave its own."""
+        """Record ``step()`` without running it; each replay writes its result into the arrays that are returned."""
         with self.stream:
             self.stream.begin_capture()
         self._recording = True
         try:
             result = self._inside(step)
         except BaseException:
-            self._end()  # a stream must not stay behind in a capture
+            self._end()  # the stream must not stay in capture mode
             raise
         self._graph = self._end()
         return result
 
     def replay(self) -> None:
-        """Run the step again, after `set_counters` and `set_rates` have said what is new."""
+        """Run the step again; call `set_counters` and `set_rates` first."""
         self._graph.launch()  # on the current stream, after all other work
 
     def _inside(self, step: Any) -> Any:
@@ -96,7 +96,7 @@ class Capture:
     # ------------------------------------------------------------------ what changes from step to step
 
     def moved(self, what: Any, now: int) -> Any:
-        """Return where a kernel reads by how much `what`, now at position `now`, has moved on since the capture."""
+        """Return the array that tells a kernel how far `what`, now at `now`, has moved since the capture."""
         if not self._recording:
             return np.uint64(0)
         for counter in self._counters:
@@ -106,11 +106,11 @@ class Capture:
         return self._counters[-1].moved
 
     def set_counters(self, positions: Iterable[tuple[Any, int]]) -> None:
-        """Say where streams and the data are at the beginning of the step to be replayed."""
+        """Set the positions of streams and data at the beginning of the step to be replayed."""
         for what, now in positions:
             for counter in self._counters:
                 if counter.what is what:
-                    since = np.uint64((now - counter.start) % 2**64)  # a run may also be set back
+                    since = np.uint64((now - counter.start) % 2**64)  # a run may also go back to an earlier position
                     self.backend.kernels.in_one_thread("set_moved", counter.moved, since)
 
     def rates(self, weight: Array) -> Any:
@@ -141,7 +141,7 @@ class Capture:
             update.rule.count_update()
 
     def product(self, a: Array, b: Array) -> Array:
-        """Return ``a @ b`` by our own call of cuBLAS."""
+        """Return ``a @ b``, computed by our own call of cuBLAS."""
         out = self.backend.xp.empty((a.shape[0], b.shape[1]), np.float32)
         self._blas.product(a, b, out, self.stream)
         return out
@@ -149,7 +149,7 @@ class Capture:
 
 @dataclass
 class _Counter:
-    """A place on the device that says how far something has moved on since the capture."""
+    """A number on the device: how far `what` has moved since the capture."""
 
     what: Any
     start: int
@@ -166,7 +166,7 @@ class _Update:
 
 
 class Blas:
-    """Products by cuBLAS on a stream of our choice, in a workspace that is there before any capture.
+    """Products by cuBLAS on a given stream, in a workspace that is allocated before any capture.
 
     Parameters
     ----------
@@ -177,7 +177,7 @@ class Blas:
     Raises
     ------
     CaptureError
-        cuBLAS refuses.
+        cuBLAS returns an error.
     """
 
     def __init__(self, cupy: Any, library: Any) -> None:
@@ -190,11 +190,11 @@ class Blas:
     def product(self, a: Array, b: Array, out: Array, stream: Any) -> None:
         """Set out = a @ b, for float32 matrices of which `out` is in C order.
 
-        cuBLAS counts along columns: what is a matrix in C order to us, is its transpose to it. So it is asked for
+        cuBLAS stores matrices by columns, so it reads a matrix in C order as its transpose. So it computes
         out' = b' a'.
         """
         if stream is not self._stream:
-            # to set a stream takes the workspace away, so this comes first
+            # setting the stream removes the workspace, so it comes first
             self._check("cublasSetStream_v2", self._handle, ctypes.c_void_p(stream.ptr))
             size = ctypes.c_size_t(self._workspace.nbytes)
             self._check("cublasSetWorkspace_v2", self._handle, ctypes.c_void_p(self._workspace.data.ptr), size)
@@ -220,7 +220,7 @@ class Blas:
 
 
 def _as_cublas_sees(matrix: Array) -> tuple[Array, int, int]:
-    """Return a matrix without gaps, whether cuBLAS must transpose it (0 or 1), and how long its lines in memory are."""
+    """Return a contiguous matrix, whether cuBLAS must transpose it (0 or 1), and its leading dimension."""
     if matrix.flags.c_contiguous:
         return matrix, 0, matrix.shape[1]
     if matrix.flags.f_contiguous:

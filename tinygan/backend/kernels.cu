@@ -1,4 +1,4 @@
-// The CUDA kernels of `CupyBackend`: each does in one pass over memory what a method of `Backend` spells out.
+// The CUDA kernels of `CupyBackend`: each computes a method of `Backend` in one pass over memory.
 //
 // All arrays are float32 in C order; `CupyBackend` sends everything else to the portable method. Elements are counted by
 // 32-bit numbers: n stays below 2^31, so that a counter plus a stride fits. Products are not contracted with sums
@@ -8,7 +8,7 @@
 typedef unsigned int u32;
 typedef unsigned long long u64;
 
-// Each thread takes every (number of threads)-th element: any grid covers any n.
+// Each thread processes every (number of threads)-th element, so any grid covers any n.
 #define EACH(i, n) for (u32 i = blockIdx.x * blockDim.x + threadIdx.x; i < (n); i += gridDim.x * blockDim.x)
 
 // ---------------------------------------------------------------------- activations
@@ -29,7 +29,7 @@ extern "C" __global__ void relu(const float* x, float* y, u32 n) {
 }
 
 extern "C" __global__ void relu_backward(const float* gy, const float* y, float* gx, u32 n) {
-    EACH(i, n) gx[i] = y[i] != 0 ? gy[i] : 0;  // nan gets its gradient
+    EACH(i, n) gx[i] = y[i] != 0 ? gy[i] : 0;  // the gradient passes through a nan
 }
 
 extern "C" __global__ void sigmoid(const float* x, float* y, u32 n) {
@@ -67,7 +67,7 @@ extern "C" __global__ void maxout_backward(const float* gy, const bool* won, flo
 
 // ---------------------------------------------------------------------- losses
 
-// Adds up `value` over the threads of one block of 256; the sum is thread 0's.
+// Sums `value` over the threads of one block of 256; thread 0 gets the sum.
 __device__ float block_sum(float value) {
     __shared__ float shared[256];
     shared[threadIdx.x] = value;
@@ -130,7 +130,7 @@ extern "C" __global__ void add_scores(float* sums, float* errors, const float* f
 
 // ---------------------------------------------------------------------- randomness
 
-// Word number `word` of the stream with this key: Philox4x64-10 (Salmon et al., 2011), numbered as NumPy draws them.
+// Word number `word` of the stream with this key: Philox4x64-10 (Salmon et al., 2011), in the order in which NumPy draws.
 __device__ u64 philox(u64 key0, u64 key1, u64 word) {
     u64 c0 = word >> 2, c1 = 0, c2 = 0, c3 = 0;
     for (int round = 0; round < 10; round++) {
@@ -151,8 +151,8 @@ __device__ u64 philox(u64 key0, u64 key1, u64 word) {
     }
 }
 
-// In the kernels below word w is drawn by thread w. `moved`, unless it is null, points to the number of words by which
-// the stream has moved on since the launch was written down: a captured step draws from there each time it is replayed.
+// In the kernels below thread w draws word w. `moved`, unless it is null, points to the number of words by which the
+// stream has moved since the launch was recorded: each replay of a captured step draws from there.
 
 extern "C" __global__ void uniform(float* out, u32 n, float width, float low, float least, float most, u64 key0,
                                    u64 key1, u64 first, const u64* moved) {
@@ -206,7 +206,7 @@ extern "C" __global__ void rows(const float* table, const long long* order, floa
 
 // ---------------------------------------------------------------------- update rules
 
-// In these, `rates` replaces the numbers before it unless it is null: a captured step reads there what has changed.
+// Unless it is null, `rates` replaces the numbers before it: a captured step reads there the numbers that change.
 
 extern "C" __global__ void sgd_step(float* weight, const float* gradient, float* velocity, u32 n, float lr,
                                     float momentum, const float* rates) {
@@ -241,8 +241,8 @@ extern "C" __global__ void lerp(float* start, const float* end, u32 n, float wei
     EACH(i, n) start[i] += weight * (end[i] - start[i]);
 }
 
-// `norms` holds the sum of the squares of each column, and then its Euclidean norm times `scales`. The scale is 1, or a
-// power of two where squares overflow, or where the limit is so small that they vanish.
+// `norms` holds the sum of the squares of each column; it becomes the Euclidean norm times `scales`. The scale is 1, or a
+// power of two if squares overflow, or if the limit is so small that they vanish.
 extern "C" __global__ void column_norms(const float* weight, float* norms, float* scales, u32 rows, u32 units,
                                         float limit) {
     EACH(unit, units) {
@@ -275,7 +275,7 @@ extern "C" __global__ void scale_columns(float* weight, const float* norms, cons
 
 // ---------------------------------------------------------------------- captured steps
 
-// What a replay needs from the host, as arguments: launches are ordered, so nothing waits and nothing is copied.
+// The host passes the numbers of a replay as arguments: launches are ordered, so nothing waits and nothing is copied.
 extern "C" __global__ void set_rates(float* rates, float first, float second) {
     rates[0] = first;
     rates[1] = second;

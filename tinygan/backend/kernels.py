@@ -1,4 +1,4 @@
-"""The CUDA kernels of ``kernels.cu``, compiled when they are first called, and how they are launched."""
+"""Compile the CUDA kernels of ``kernels.cu`` at first use, and launch them."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from tinygan.backend.base import Array
 
 SOURCE = Path(__file__).with_name("kernels.cu")
 OPTIONS = ("--fmad=false",)  # a b + c is rounded twice, as in NumPy
-NULL = np.uint64(0)  # what stands for a null pointer among the arguments of a kernel
+NULL = np.uint64(0)  # a null pointer as an argument of a kernel
 
-_THREADS = 256  # in a block; the kernels that add up over a block count on it
-_MOST_BLOCKS = 4096  # more than any GPU runs at once; each thread then takes several elements
-LIMIT = 2**31  # elements are counted in 32 bits
+_THREADS = 256  # in a block; kernels that sum over a block depend on this number
+_MOST_BLOCKS = 4096  # more than any GPU runs at once; for more elements, each thread processes several
+LIMIT = 2**31  # elements are counted with 32 bits
 
 
 class Kernels:
-    """Launches kernels by name.
+    """Launch kernels by name.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ class Kernels:
         self._functions: dict[str, Callable[..., None]] = {}
 
     def take(self, *arrays: Array | None) -> bool:
-        """Say whether the kernels can work on these arrays: float32 in C order, some elements and not too many."""
+        """Return whether the kernels can process these arrays: float32 in C order, with 1 to `LIMIT` - 1 elements."""
         return all(
             array is None
             or (
@@ -47,15 +47,15 @@ class Kernels:
         )
 
     def __call__(self, name: str, threads: int, *arguments: Any) -> None:
-        """Launch a kernel with `threads` threads or more, in the order and on the stream of all other work."""
+        """Launch a kernel with at least `threads` threads, on the current stream, after all other work there."""
         self._launch(name, min(-(-threads // _THREADS), _MOST_BLOCKS), arguments)
 
     def in_one_block(self, name: str, *arguments: Any) -> None:
-        """Launch a kernel whose threads add up something together."""
+        """Launch a kernel whose threads compute one sum together."""
         self._launch(name, 1, arguments)
 
     def in_one_thread(self, name: str, *arguments: Any) -> None:
-        """Launch a kernel that has no threads to tell apart."""
+        """Launch a kernel that needs one thread only."""
         self._launch(name, 1, arguments, threads=1)
 
     def _launch(self, name: str, blocks: int, arguments: tuple[Any, ...], threads: int = _THREADS) -> None:

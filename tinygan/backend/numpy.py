@@ -1,4 +1,4 @@
-"""`NumpyBackend`: arrays in host memory, with the kernels that a training step spends its time on."""
+"""`NumpyBackend`: arrays in host memory, with fast versions of the kernels of a training step."""
 
 from __future__ import annotations
 
@@ -12,38 +12,27 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from tinygan.backend.base import Array, Backend, Shape, adam_rates
+from tinygan.backend.base import Array, Backend, adam_rates
 from tinygan.backend.blas import axpby
 
-# Numbers in a block of `_blocks`. Smaller ones pay for Python's calls, larger ones leave the cache: on the 2.5 million
-# weights of the MNIST generator, on a core of an AMD EPYC with AVX2, Adam's step takes 7.4 ms with 2^14, 5.4 with 2^16,
-# 5.0 with 2^17, and 18.7 without blocks.
+# Numbers in a block of `_blocks`. Smaller blocks need more calls from Python, larger blocks do not fit in the cache.
+# For the 2.5 million weights of the MNIST generator, on a core of an AMD EPYC with AVX2, Adam's step takes 7.4 ms with
+# 2^14, 5.4 with 2^16, 5.0 with 2^17, and 18.7 without blocks.
 _BLOCK = 1 << 17
-_BASIC_INDEX = (int, slice, type(None), type(Ellipsis))
 
 
 class NumpyBackend(Backend):
     """The backend of ``device="cpu"``.
 
-    Overrides only what the portable version does slowly; every override is tested against the method it
-    replaces.
+    It overrides only the methods that are slow in the portable version. The tests compare each with that version.
     """
 
     def __init__(self) -> None:
         super().__init__(np, "cpu")
 
     def is_array(self, value: Any) -> bool:
-        """Say whether `value` is a NumPy array."""
+        """Return whether `value` is a NumPy array."""
         return isinstance(value, np.ndarray)
-
-    def scatter(self, gradient: Array, index: Any, shape: Shape) -> Array:
-        """As the base class; slices and integers name no element twice, so plain assignment will do."""
-        parts = index if isinstance(index, tuple) else (index,)
-        if all(isinstance(part, _BASIC_INDEX) for part in parts):
-            out = np.zeros(shape, gradient.dtype)
-            out[index] = gradient
-            return out
-        return super().scatter(gradient, index, shape)
 
     def linear(self, x: Array, weight: Array, bias: Array | None) -> Array:
         """As the base class, with the bias added in place."""
@@ -79,13 +68,13 @@ class NumpyBackend(Backend):
     def maxout(self, x: Array, axis: int) -> tuple[Array, Array]:
         """As the base class, as a running maximum over the pieces.
 
-        Each piece is one slice; when the units lie beside each other in memory (`axis` = -2, the layout of
-        `nn.Maxout`), every comparison is a pass over contiguous floats, many times faster than argmax over a last axis
-        of length 5. The elements that equal the maximum are its winners, at least one a unit. Where some tie there are
-        more winners than units, and where one is nan it equals nothing: then the portable version is asked.
+        Each piece is one slice. If the units of a piece are contiguous in memory (`axis` = -2, as in `nn.Maxout`), each
+        comparison is a pass over contiguous floats, many times faster than argmax over a last axis of length 5. The
+        elements that equal the maximum win, at least one for each unit. If some tie, there are more winners than units.
+        A nan equals nothing. In both cases the portable version computes the result.
         """
         slices = np.moveaxis(x, axis, 0)
-        best = np.array(slices[0])  # an array even where a slice is one number
+        best = np.array(slices[0])  # an array also if a slice is one number
         for piece in slices[1:]:
             np.maximum(best, piece, out=best)
         won = x == np.expand_dims(best, axis)
@@ -101,7 +90,7 @@ class NumpyBackend(Backend):
         """As the base class, in two passes over memory: BLAS makes v = momentum v - lr g in one."""
         fused = axpby(weight.dtype) if velocity is not None and _alike(weight, gradient, velocity) else None
         if fused is None or 0 in (weight.dtype.type(lr), weight.dtype.type(momentum)):
-            # BLAS does not read what a factor of 0 stands before, even a nan
+            # BLAS does not read an array whose factor is 0, so a nan in it would be lost
             super().sgd_step(weight, gradient, velocity, lr, momentum)
         else:
             fused(-lr, gradient, momentum, velocity)
@@ -143,22 +132,22 @@ class NumpyBackend(Backend):
             return
         for a, b, out in _blocks(start, end):
             np.subtract(b, a, out=out)
-            # not weight b + (1 - weight) a, without a temporary: rounded, those two do not add up to 1
+            # weight b + (1 - weight) a needs no temporary, but the two rounded factors do not add up to 1
             fused(weight, out, 1.0, a)
 
     def limit_column_norm(self, weight: Array, limit: float) -> None:
-        """As the base class, without a scale where no square overflows, and none that matters vanishes."""
+        """As the base class, but columns are scaled first only if a square overflows or the limit is tiny."""
         with np.errstate(over="ignore"):
             squares = np.square(weight).sum(axis=0)
         room = np.finfo(weight.dtype)
         if limit < math.sqrt(room.smallest_normal / room.eps) or not np.isfinite(squares).all():
             super().limit_column_norm(weight, limit)
             return
-        weight *= limit / np.maximum(np.sqrt(squares), limit)  # exactly 1 for columns that are short enough
+        weight *= limit / np.maximum(np.sqrt(squares), limit)  # the factor is exactly 1 for columns within the limit
 
 
 def _alike(*arrays: Array) -> bool:
-    """Return whether all arrays have one shape and dtype, and lie in memory without gaps, in C order."""
+    """Return whether all arrays have the same shape and dtype, and are contiguous in C order."""
     first, *others = arrays
     if not first.flags.c_contiguous:
         return False
@@ -169,9 +158,9 @@ def _alike(*arrays: Array) -> bool:
 
 
 def _blocks(*arrays: Array) -> Iterator[tuple[Array, ...]]:
-    """Yield flat pieces of arrays that are `_alike`, and room for one more such piece.
+    """Yield flat pieces of arrays that are `_alike`, and memory for one more such piece.
 
-    A formula of many passes over large arrays takes the time of the memory; over pieces that stay in a cache, its own.
+    Many passes over large arrays are as slow as the memory. Pieces stay in the cache between the passes.
     """
     flat = [array.reshape(-1) for array in arrays]
     room = np.empty(min(flat[0].size, _BLOCK), flat[0].dtype)
@@ -183,24 +172,24 @@ def _blocks(*arrays: Array) -> Iterator[tuple[Array, ...]]:
 def _kept(values: Array, mask: Array) -> Array:
     """Return `values` where `mask` is true and 0 elsewhere; `values` broadcasts to the mask.
 
-    Done on the bits, which are all ones or all zeros under the mask: exact for infinity and nan, which a product with
-    the mask is not, and ten times faster than a copy with ``where``.
+    This is a bitwise and with all ones or all zeros. It is exact for infinity and nan, where a product with the mask is
+    not, and ten times faster than ``where``.
     """
     kind = {2: np.int16, 4: np.int32, 8: np.int64}.get(values.dtype.itemsize)
     if kind is None:  # long double
         return np.where(mask, values, values.dtype.type(0))
-    # -1 is all ones; the sign is changed while the mask is still narrow
+    # -1 is all ones; the sign is changed before the mask becomes wider
     bits = np.negative(np.asarray(mask).view(np.int8)).astype(kind)
     bits &= np.asarray(values).view(kind)
     return bits.view(values.dtype)
 
 
 def keep_freed_memory() -> bool:
-    """Ask the C library to keep freed memory mapped; return whether it could be asked.
+    """Tell the C library to keep freed memory mapped; return whether it agreed.
 
-    By default glibc hands a block of 128 KiB or more back to the kernel when it is freed, so every large temporary
-    array is paid for with page faults, again and again: a chain of three operations on 200x1200 floats takes three
-    times as long. A training loop calls this once at its start. The process keeps the most memory it ever needed.
+    By default glibc returns a block of 128 KiB or more to the kernel when it is freed. Then every large temporary array
+    causes page faults again: a chain of three operations on 200x1200 floats takes three times as long. A training loop
+    calls this once at its start. The process then keeps the most memory that it ever used.
     """
     if not sys.platform.startswith("linux"):
         return False
@@ -215,7 +204,7 @@ def keep_freed_memory() -> bool:
 def blas_threads(count: int | None) -> AbstractContextManager[Any]:
     """Limit the threads of matrix products inside a ``with`` block; None leaves them as they are.
 
-    The threads of a BLAS wait for each other busily. For small products that costs more than it gains, and on a machine
-    that has other work to do it costs many times more.
+    The threads of a BLAS use the cores while they wait for each other. For small products this costs more than it
+    gains, and on a busy machine it costs many times more.
     """
     return nullcontext() if count is None else threadpool_limits(count, user_api="blas")

@@ -1,4 +1,4 @@
-"""What may be an operand of an operation, and in which dtype operands meet."""
+"""The operands of an operation: which values are allowed, and the dtype in which the operation computes."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ import numpy as np
 
 from tinygan.backend.base import Array, Backend, Shape
 from tinygan.backend.registry import backend_of, get_backend
-from tinygan.errors import DeviceError, DtypeError, ShapeError
+from tinygan.errors import DeviceError, DtypeError, ShapeError, TinyganError
 
-DEFAULT_DTYPE = "float32"  # of what is made from Python floats; arrays keep the dtype they have
-PLAIN_ARRAYS = {np.ndarray}  # classes whose arrays are nothing but arrays
+DEFAULT_DTYPE = "float32"  # the dtype for Python floats; arrays keep their own
+PLAIN_ARRAYS = {np.ndarray}  # the array classes that need no conversion
 
 
 def plain_array(array: Array, caller: str) -> Array:
-    """Return an array as one that has only the arithmetic of arrays.
+    """Return an array as a plain array, whose operators are those of ``numpy.ndarray``.
 
-    A subclass of ``numpy.ndarray`` may mean something else by ``*``, or hold more than its numbers, and neither would
-    reach the gradient. So each is refused but ``numpy.memmap``, which differs only in where its memory lies.
+    A subclass of ``numpy.ndarray`` may define ``*`` differently, or hold more than its numbers, such as a mask. The
+    gradient would ignore both. So each subclass is refused except ``numpy.memmap``, which differs only in its memory.
 
     Raises
     ------
@@ -49,12 +49,12 @@ def plain_array(array: Array, caller: str) -> Array:
 
 
 def numeric_array(array: Any) -> Array:
-    """Return an array that a tensor may hold: of numbers, and a plain one.
+    """Return an array that a tensor may hold: a plain array of numbers.
 
     Raises
     ------
     DtypeError
-        It is not an array, it holds something else than numbers, or `plain_array` refuses it.
+        It is not an array, it does not hold numbers, or `plain_array` refuses it.
     """
     if type(array) not in PLAIN_ARRAYS:
         if backend_of(array) is None:
@@ -66,7 +66,7 @@ def numeric_array(array: Any) -> Array:
 
 
 def new_array(data: Any, dtype: Any, backend: Backend) -> Array:
-    """Return a new array of numbers, nested lists or an array; Python's floats become float32.
+    """Return a new array from numbers, nested lists or an array; Python's floats become float32.
 
     Raises
     ------
@@ -86,33 +86,27 @@ def new_array(data: Any, dtype: Any, backend: Backend) -> Array:
     return array
 
 
-def check_alike(what: str, array: Array, expected: Array) -> None:
-    """Raise unless `array` has the shape, the device and the dtype of `expected`.
+def fits(array: Array, data: Array) -> bool:
+    """Return whether `array` has the shape, dtype and device of `data`, the array of a tensor."""
+    return array.shape == data.shape and array.dtype == data.dtype and type(array) is type(data)
 
-    Raises
-    ------
-    ShapeError, DeviceError, DtypeError
-    """
-    there, here = backend_of(array), backend_of(expected)
-    if array.shape != expected.shape:
-        raise ShapeError(f"{what}: its tensor has the shape {expected.shape}, so it must have; got {array.shape}")
-    if there is not here and there is not None and here is not None:
-        raise DeviceError(
-            f"{what}: its tensor is on {here.device!r}, and this is on {there.device!r}; "
-            f"move it with .to({here.device!r})"
-        )
-    if array.dtype != expected.dtype:
-        raise DtypeError(
-            f"{what}: its tensor has the dtype {expected.dtype}, so it must have; got {array.dtype}; "
-            f"convert it with .astype({str(expected.dtype)!r})"
-        )
+
+def misfit(what: str, array: Array, data: Array, remedy: str | None = None) -> TinyganError:
+    """Return the error for an array that does not fit the array `data` of its tensor; see `fits`."""
+    if array.shape != data.shape:
+        remedy = remedy or "reduce or reshape it"
+        return ShapeError(f"{what} has shape {array.shape}, but its tensor has shape {data.shape}: {remedy}")
+    if type(array) is not type(data):
+        there, here = (getattr(backend_of(value), "device", "an unknown device") for value in (array, data))
+        return DeviceError(f"{what} is on {there!r}, but its tensor is on {here!r}: {remedy or f'use .to({here!r})'}")
+    remedy = remedy or f"use .astype({str(data.dtype)!r})"
+    return DtypeError(f"{what} has dtype {array.dtype}, but its tensor has dtype {data.dtype}: {remedy}")
 
 
 def operand(value: Any, backend: Backend, caller: str) -> Any:
-    """Return what an operation's `forward` gets for an input that is not a tensor: an array, a number or None.
+    """Return an input that is not a tensor as `forward` of an operation gets it: an array, a number or None.
 
-    NumPy's scalars and 0-d arrays become Python numbers, which never promote: float32 stays float32 when it is
-    multiplied by a ``np.float64``.
+    NumPy's scalars and 0-d arrays become Python numbers, which never promote: float32 times ``np.float64`` is float32.
     """
     if value is None or type(value) in (int, float, bool):
         return value
@@ -135,11 +129,10 @@ def operand(value: Any, backend: Backend, caller: str) -> Any:
 
 
 def in_one_dtype(operands: Sequence[Any]) -> Sequence[Any]:
-    """Return operands in the dtype that PyTorch would compute in.
+    """Return operands in the dtype in which PyTorch would compute.
 
-    Arrays of floats decide among themselves. A 0-d operand does not promote them, nor does an integer or a boolean.
-    Where there are floats without axes only, they decide; where there are integers and Python's floats only, the result
-    is float32.
+    The floating-point arrays with axes decide; 0-d operands, integers and booleans do not promote them. If all
+    floating-point arrays are 0-d, they decide. If there are only integers and Python's floats, the dtype is float32.
     """
     first, mixed, integers, real_number = None, False, False, False
     for value in operands:
@@ -168,7 +161,7 @@ def in_one_dtype(operands: Sequence[Any]) -> Sequence[Any]:
 def prepare(
     inputs: Sequence[Any], tensors: Sequence[Array | None], mixed: slice, caller: str
 ) -> tuple[Backend, list[Any]]:
-    """Return the backend that all inputs of an operation share, and what its `forward` gets for them.
+    """Return the backend of the inputs of an operation, and the inputs as its `forward` gets them.
 
     Parameters
     ----------
@@ -177,16 +170,16 @@ def prepare(
     tensors : sequence of array or None
         The array of each input that is a tensor; None for the others.
     mixed : slice
-        Which inputs are brought to one dtype.
+        The inputs that are converted to a common dtype.
     caller : str
         The operation, for messages.
 
     Returns
     -------
     backend : Backend
-        That of the tensors; of the CPU if there are none.
+        The backend of the tensors; without tensors, that of the CPU.
     operands : list
-        Arrays, numbers and None. No array is in it twice: the tape tells what is saved apart by identity.
+        Arrays, numbers and None. No array is in it twice: the tape identifies saved arrays by their identity.
 
     Raises
     ------
@@ -202,7 +195,7 @@ def prepare(
             backend = other
     if backend is None:
         backend = get_backend("cpu")
-        if not any(getattr(value, "ndim", 0) for value in inputs):  # nothing but numbers
+        if not any(getattr(value, "ndim", 0) for value in inputs):  # only numbers
             return backend, [value if value is None else new_array(value, None, backend) for value in inputs]
     operands = [
         operand(inputs[position], backend, caller) if array is None else array
@@ -216,7 +209,7 @@ def prepare(
 
 
 def result_array(result: Any, operands: Sequence[Any], backend: Backend) -> Array:
-    """Return what `forward` computed as an array which is not itself one of the operands."""
+    """Return the result of `forward` as an array object that is not one of the operands."""
     array = result if backend_of(result) is not None else backend.asarray(result)  # NumPy's sums are scalars
     for other in operands:
         if other is array:
@@ -225,7 +218,7 @@ def result_array(result: Any, operands: Sequence[Any], backend: Backend) -> Arra
 
 
 def viewed(array: Array, operands: Sequence[Any]) -> int | None:
-    """Return the position of the operand whose memory `array` is a view of, or None."""
+    """Return the position of the operand that shares memory with the view `array`, or None."""
     owner = getattr(array, "base", None)
     if owner is not None:
         for position, other in enumerate(operands):

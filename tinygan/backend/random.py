@@ -1,26 +1,25 @@
-"""Randomness: named streams split off one seed, never global state.
+"""Random numbers: named streams that are derived from one seed, without global state.
 
 Every draw in tinygan comes from a `Stream`, and every stream has a name: ``weights``, ``noise``, ``order``,
-``dropout``. Streams of one seed are independent, so drawing more noise does not change the dropout masks. The state
-of a stream is a small dictionary of numbers, which goes into the checkpoint: a run that resumes draws what it would
-have drawn.
+``dropout``. Streams of one seed are independent, so drawing more noise does not change the dropout masks. The state of
+a stream is a small dictionary of numbers, which the checkpoint contains. So a run that resumes draws the same numbers
+as a run without interruption.
 
-The generator is Philox (Salmon et al., 2011), which is counter-based: the n-th 64-bit word is a function of the key
-and n alone. So a GPU can draw the same words, each thread its own, without a state that passes from one to the next.
-The draws of a training step are defined by those words and nothing else; each begins with the next whole word:
+The generator is Philox (Salmon et al., 2011), which is counter-based: the n-th 64-bit word depends on the key and on n
+only. So a GPU can draw the same words, one for each thread, and no state passes between the threads. The draws of a
+training step depend only on these words. Each draw begins with the next whole word:
 
-- `Stream.bernoulli` compares 16 bits an element with a threshold: four elements a word, lowest bits first;
-- `Stream.uniform` takes the upper 24 of 32 bits: two float32 a word, the bits of ``Generator.random``;
-- `Stream.normal` is the transform of Box and Muller (1958): two float32 a word.
+- `Stream.bernoulli` compares 16 bits per element with a threshold: four elements per word, lowest bits first;
+- `Stream.uniform` takes the upper 24 of 32 bits: two float32 per word, the bits of ``Generator.random``;
+- `Stream.normal` is the transform of Box and Muller (1958): two float32 per word.
 
-A GPU repeats the first two bit for bit, and the third up to the rounding of its logarithm, sine and cosine. NumPy's own
-normals come from a rejection method, in which the n-th number depends on how many words were rejected before it.
+A GPU draws the first two with the same bits, and the third up to the rounding of its logarithm, sine and cosine.
+NumPy's own normals come from a rejection method, whose n-th number depends on how many words were rejected before it.
 """
 
 from __future__ import annotations
 
 import math
-import operator
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -30,6 +29,7 @@ from typing import Any
 
 import numpy as np
 
+from tinygan import checks
 from tinygan.backend.base import Array, Shape
 from tinygan.errors import ArgumentError, CheckpointError, DtypeError
 
@@ -51,7 +51,7 @@ class Stream:
     ArgumentError
         The seed is negative; or the name has the checksum of another name in use, and would give the same numbers.
     DtypeError
-        The seed is no integer, or the name is no string.
+        The seed is not an integer, or the name is not a string.
 
     Examples
     --------
@@ -63,19 +63,19 @@ class Stream:
     def __init__(self, seed: int, name: str) -> None:
         self.name = name
         self._numpys = np.random.Generator(np.random.Philox(_entropy(_checked_seed(seed), name)))
-        self._next: int | None = None  # the number of the next word, while `take` is ahead of NumPy's generator
+        self._next: int | None = None  # the number of the next word, if `take` is ahead of NumPy's generator
         self._key: tuple[int, int] | None = None
 
     def __repr__(self) -> str:
         return f"Stream({self.name!r})"
 
     def uniform(self, shape: Shape, low: float = 0.0, high: float = 1.0, dtype: Any = np.float32) -> Array:
-        """Draw from U[low, high), in float32 or float64; from the one number `low` when the two are equal.
+        """Draw from U[low, high), in float32 or float64; if the two are equal, every number is `low`.
 
         Raises
         ------
         ArgumentError
-            An end is not finite, `low` is above `high`, or no number of this dtype lies between the two.
+            `low` or `high` is not finite, `low` is above `high`, or no number of this dtype lies between them.
         DtypeError
             `dtype` is neither float32 nor float64.
         """
@@ -89,15 +89,16 @@ class Stream:
             last = width.dtype.type(1 - 2**-24)
         out *= width
         out += low
-        if not least <= low or not last * width + low <= most:  # only then can rounding have left the interval
+        if not least <= low or not last * width + low <= most:  # only then can rounding leave the interval
             np.clip(out, least, most, out=out)
         return out
 
     def normal(self, shape: Shape, dtype: Any = np.float32) -> Array:
-        """Draw from N(0, 1): in single precision, which a training step uses, by the transform of Box and Muller.
+        """Draw from N(0, 1). In float32, which a training step uses, this is the transform of Box and Muller.
 
-        With u and v uniform, sqrt(-2 log u) cos(2 pi v) and sqrt(-2 log u) sin(2 pi v) are normal and independent.
-        u is a multiple of 2^-24, so nothing is further out than 5.77: one number in a hundred million would be.
+        With u and v uniform, sqrt(-2 log u) cos(2 pi v) and sqrt(-2 log u) sin(2 pi v) are normal and independent. u is
+        a multiple of 2^-24, so no number exceeds 5.77 in absolute value; of normal numbers one in a hundred million
+        does.
         """
         dtype = np.dtype(dtype)
         if dtype != np.float32:
@@ -118,7 +119,7 @@ class Stream:
         return out.reshape(-1)[:count].reshape(shape)
 
     def _bits24(self, count: int) -> Array:
-        """Draw `count` integers of 24 bits: the upper ones of each half of a word, the lower half first."""
+        """Draw `count` integers of 24 bits: the upper 24 bits of each half of a word, the lower half first."""
         bits = self._generator.bit_generator.random_raw((count + 1) // 2).view(np.uint32)[:count]
         bits >>= 8
         return bits
@@ -135,9 +136,9 @@ class Stream:
         return round(probability * 65536) / 65536
 
     def bernoulli(self, shape: Shape, probability: float) -> Array:
-        """Draw booleans that are true with `probability`, which is `rounded`.
+        """Draw booleans that are true with `probability`, after it is `rounded`.
 
-        Sixteen random bits an element, compared with a threshold: a quarter of the time of drawing floats.
+        Each element compares 16 random bits with a threshold: this takes a quarter of the time of drawing floats.
         """
         threshold = int(self.rounded(probability) * 65536)
         if threshold >= 65536:
@@ -154,11 +155,11 @@ class Stream:
         """Draw integers from {low, ..., high - 1}."""
         return self._generator.integers(low, high, shape)
 
-    # ------------------------------------------------------------------ draws made elsewhere
+    # ------------------------------------------------------------------ draws on a GPU
 
     @property
     def key(self) -> tuple[int, int]:
-        """The two 64-bit numbers that tell this stream from all others."""
+        """The two 64-bit numbers that identify this stream."""
         if self._key is None:
             first, second = self._numpys.bit_generator.state["state"]["key"]
             self._key = int(first), int(second)
@@ -166,7 +167,7 @@ class Stream:
 
     @property
     def position(self) -> int:
-        """The number of the next 64-bit word: word n is number n mod 4 of the four that counter n div 4 gives."""
+        """The number of the next 64-bit word: word n is number n mod 4 of the four words of counter n div 4."""
         if self._next is None:
             state = self._numpys.bit_generator.state
             counter = sum(int(part) << (64 * i) for i, part in enumerate(state["state"]["counter"]))
@@ -174,7 +175,7 @@ class Stream:
         return self._next
 
     def take(self, words: int) -> int:
-        """Set `words` words aside for a draw made elsewhere, on a GPU; return the number of the first of them.
+        """Reserve `words` words for a draw on a GPU; return the number of the first of them.
 
         Examples
         --------
@@ -196,11 +197,11 @@ class Stream:
         return self._numpys
 
     def _catch_up(self, position: int) -> None:
-        """Bring NumPy's generator to a position, with its buffer as if it had drawn all the words before."""
+        """Move NumPy's generator to a position, with the buffer it has after drawing all words before that."""
         bits = self._numpys.bit_generator
         counter, used = divmod(position - 1, 4)  # the block that the last word came from
         state: dict[str, Any] = dict(bits.state)
-        if counter == 0:  # nothing has been drawn: NumPy counts up before it draws
+        if counter == 0:  # nothing has been drawn: NumPy increases the counter before it draws
             return
         before = counter - 1
         state["state"]["counter"] = np.array([before >> (64 * i) & (2**64 - 1) for i in range(4)], np.uint64)
@@ -229,7 +230,7 @@ class Stream:
         Raises
         ------
         CheckpointError
-            It is no state of a stream; then nothing has been changed.
+            It is not the state of a stream; then nothing has been changed.
         """
         try:
             loaded: Any = {
@@ -243,13 +244,13 @@ class Stream:
             bits = np.random.Philox()
             bits.state = loaded
         except (KeyError, TypeError, ValueError, OverflowError) as error:
-            raise CheckpointError(f"stream {self.name!r}: no state of a stream: {error!r}") from error
+            raise CheckpointError(f"stream {self.name!r}: expected a state of a stream: {error!r}") from error
         self._numpys.bit_generator.state = loaded
         self._next = self._key = None
 
 
 class Streams:
-    """All streams of one seed, made when they are first asked for.
+    """All streams of one seed, each made at first use.
 
     Examples
     --------
@@ -289,18 +290,18 @@ class Streams:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Continue from a state that `state_dict` returned; code that holds one of the streams goes on with it.
+        """Continue from a state that `state_dict` returned. Streams that code has obtained before stay valid.
 
         Raises
         ------
         CheckpointError
-            It is no state of streams of one seed; then nothing has been changed.
+            It is not the state of streams of one seed; then nothing has been changed.
         """
         try:
             seed, states = _checked_seed(state["seed"]), dict(state["streams"])
             fresh = {name: Stream(seed, name) for name in states}
         except (KeyError, TypeError, ValueError) as error:
-            raise CheckpointError(f"streams: no state of streams: {error!r}") from error
+            raise CheckpointError(f"streams: expected a state of streams: {error!r}") from error
         for name, stream in fresh.items():
             key = stream.key
             stream.load_state_dict(states[name])
@@ -314,10 +315,10 @@ class Streams:
 
 @lru_cache(maxsize=64)
 def uniform_limits(low: float, high: float, dtype: Any) -> tuple[Any, Any, Any, Any]:
-    """Return what the draw of U[low, high) needs, as numbers of `dtype`: high - low, low, and the ends of the result.
+    """Return high - low, low, and the least and the greatest result of a draw from U[low, high), as numbers of `dtype`.
 
-    ``low + (high - low) u`` is rounded, and may reach `high` or fall below `low`. The ends are the smallest number of
-    `dtype` that is not below `low`, and the largest that is below `high`.
+    ``low + (high - low) u`` is rounded, and may reach `high` or fall below `low`. The least result is the smallest
+    number of `dtype` that is not below `low`; the greatest is the largest number that is below `high`.
 
     Examples
     --------
@@ -347,23 +348,15 @@ def uniform_limits(low: float, high: float, dtype: Any) -> tuple[Any, Any, Any, 
 
 def _checked_seed(seed: Any) -> int:
     """Return a seed as a Python integer."""
-    try:
-        number = operator.index(seed)
-    except TypeError as error:
-        raise DtypeError(f"a seed is a non-negative integer: {error}") from error
-    if isinstance(seed, bool):
-        raise DtypeError(f"a seed is a non-negative integer, not {seed}")
-    if number < 0:
-        raise ArgumentError(f"a seed is a non-negative integer, not {number}")
-    return number
+    return checks.integer(checks.integer(seed, "seed", error=DtypeError), "seed", at_least=0)
 
 
 def _entropy(seed: int, name: str) -> np.random.SeedSequence:
-    """Return what a stream grows from: its seed, and a checksum of its name that no other name in use has."""
+    """Return the entropy of a stream: its seed, and a checksum of its name that no other name in use has."""
     if not isinstance(name, str):
         raise DtypeError(f"the name of a stream is a string, not {type(name).__name__}")
     checksum = zlib.crc32(name.encode(errors="surrogatepass"))
-    if not checksum and seed >> 32:  # NumPy drops the zero: the upper part of the seed would be read as a checksum
+    if not checksum and seed >> 32:  # NumPy drops the zero and would read the upper part of the seed as a checksum
         raise ArgumentError(f"the name {name!r} and a seed of 2^32 or more would give the numbers of another stream")
     other = _names.setdefault(checksum, name)
     if other != name:
@@ -375,7 +368,7 @@ def _entropy(seed: int, name: str) -> np.random.SeedSequence:
 
 
 def _words(values: Any, count: int) -> Array:
-    """Return so many 64-bit words of a saved state."""
+    """Return `count` 64-bit words of a saved state."""
     words = [_integer(value, 2**64) for value in values]
     if len(words) != count:
         raise CheckpointError(f"{len(words)} words, expected {count}")
@@ -393,7 +386,7 @@ _current: ContextVar[Streams] = ContextVar("tinygan_streams")
 
 
 def current_streams() -> Streams:
-    """Return the streams of this context (thread or task); those of seed 0 until somebody chose others."""
+    """Return the streams of this context (thread or task); by default those of seed 0."""
     streams = _current.get(None)
     if streams is None:
         streams = Streams(0)
@@ -402,7 +395,7 @@ def current_streams() -> Streams:
 
 
 def manual_seed(seed: int) -> Streams:
-    """Start every stream of this context afresh from `seed`.
+    """Start every stream of this context again from `seed`.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Which backend a device, or an array, belongs to."""
+"""The backend of a device, and the backend of an array."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def get_backend(device: str) -> Backend:
     Raises
     ------
     DeviceError
-        The device is unknown, or it is ``"cuda"`` and CuPy or the GPU is missing; the message says which, and how
-        to get it.
+        The device is unknown; or it is ``"cuda"``, and CuPy or the GPU is missing. The message says what is missing
+        and how to install it.
 
     Examples
     --------
@@ -46,7 +46,7 @@ def get_backend(device: str) -> Backend:
 
 
 def backend_of(array: Any) -> Backend | None:
-    """Return the backend that `array` belongs to, or None when it is no array."""
+    """Return the backend that `array` belongs to, or None if it is not an array."""
     if isinstance(array, np.ndarray):
         return _numpy
     if type(array).__module__.partition(".")[0] == "cupy":

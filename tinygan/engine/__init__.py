@@ -1,6 +1,6 @@
-"""The engine: tensors, the tape, and the backward pass. It fits in one reading.
+"""The engine: tensors, the tape, and the backward pass.
 
-Read `tensor` (an array and where it came from), then `tape` (what one operation is and how its call is recorded),
+Read `tensor` (an array and the operation that computed it), then `tape` (an operation and the record of its call),
 then `chain_rule` (the backward pass). The formulas themselves are in `tinygan.functional`.
 """
 

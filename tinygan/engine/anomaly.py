@@ -1,8 +1,8 @@
-"""Where did the nan come from? `detect_anomaly` stops at the first operation that makes one.
+"""Anomaly detection: `detect_anomaly` stops at the first operation that produces a nan or an infinity.
 
-A nan spreads: by the time a loss shows it, every weight may hold it. In this mode the result of every operation, and
-every gradient that a rule returns, is looked at as soon as it exists; the error names the operation, the line of code
-that called it, the index and the value.
+A nan spreads: when the loss is nan, every weight may be nan too. In this mode every result of an operation, and every
+gradient that a rule returns, is checked as soon as it exists. The error names the operation, the line of code that
+called it, the index and the value.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from tinygan.errors import AnomalyError, calling_line
 class detect_anomaly(Observer):  # noqa: N801  (a context manager, named as in PyTorch)
     """Raise `AnomalyError` at the first nan or infinity that an operation or a gradient rule produces.
 
-    It holds for the block, forward and backward passes alike, and costs a look at every array: use it to find a
-    fault, not to train. A backward pass can name the line of a forward call only if that ran in the mode too.
+    It holds for forward and backward passes inside the block. It reads every array, so use it to find a fault, not to
+    train. A backward pass can name the line of a forward call only if that ran in the mode too.
 
     Examples
     --------
@@ -32,7 +32,7 @@ class detect_anomaly(Observer):  # noqa: N801  (a context manager, named as in P
     """
 
     def forward(self, operation: Any, inputs: Any, result: Any) -> None:
-        """Look at the result of an operation, and remember the line that called it."""
+        """Check the result of an operation, and remember the line that called it."""
         operation.called_at = calling_line("engine", "functional")
         index = first_non_finite(result.data)
         if index is not None:
@@ -41,7 +41,7 @@ class detect_anomaly(Observer):  # noqa: N801  (a context manager, named as in P
             raise AnomalyError(f"forward of '{operation.name}': {found}\n  {operation.called_at}")
 
     def backward(self, operation: Any, gy: Any, gradients: Any) -> None:
-        """Look at the gradients that the rule of an operation returned."""
+        """Check the gradients that the rule of an operation returned."""
         gy, *gradients = [_array(value) for value in (gy, *gradients)]
         index = first_non_finite(gy)
         if index is not None:

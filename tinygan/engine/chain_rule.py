@@ -62,13 +62,13 @@ def grad(
     retain_graph : bool, optional
         Keep the graph for a second pass; by default `create_graph`.
     allow_unused : bool
-        Return None for an input that `output` does not depend on, instead of an error. An `output` that depends on
-        no tensor at all, such as the slope of a function made of straight pieces, has None for every input.
+        Return None for an input that `output` does not depend on, instead of an error. If `output` depends on
+        no tensor at all, such as the slope of a piecewise linear function, the result is None for every input.
 
     Returns
     -------
     Tensor or tuple of Tensor
-        As `inputs`: one for one, a tuple for a sequence.
+        A tensor if `inputs` is a tensor, a tuple if it is a sequence.
 
     Raises
     ------
@@ -134,7 +134,7 @@ class _Pass:
         self.sums: dict[Any, tuple[Any, bool]] = {}
 
     def run(self, output: Tensor, gradient: Any, wanted: set[Any] | None) -> dict[Any, Tensor]:
-        """Return the gradients with respect to the `wanted` operations and leaves; to every leaf if that is None."""
+        """Return the gradients with respect to the `wanted` operations and leaves; without `wanted`, to every leaf."""
         root = output.edge
         if root is None:
             raise GradientError.no_graph(self.caller)

@@ -1,4 +1,4 @@
-"""Modes that hold for a block of code: whether operations are recorded, and who observes them.
+"""Modes that hold for a block of code: whether operations are recorded, and which `Observer` follows them.
 
 A mode is a context variable, so it nests, survives exceptions, and belongs to one thread or task.
 """
@@ -75,22 +75,22 @@ def enable_grad() -> Recording:
 
 
 class Observer:
-    """Is told of every operation inside ``with observer:``; anomaly detection and the gradient checker derive from it.
+    """The engine calls the methods for every operation inside ``with observer:``. By default they do nothing.
 
-    Each method does nothing unless a subclass writes it.
+    Anomaly detection and the gradient checker derive from this class.
     """
 
     def before_forward(self, operation: Any, inputs: Any) -> None:
-        """Take note that `operation` is about to be applied to `inputs`: tensors, arrays, numbers or None."""
+        """Called before `operation` is applied to `inputs`: tensors, arrays, numbers or None."""
 
     def forward(self, operation: Any, inputs: Any, result: Any) -> None:
-        """Take note that `operation` has turned `inputs` into the tensor `result`."""
+        """Called after `operation` has computed the tensor `result` from `inputs`."""
 
     def before_backward(self, operation: Any, gy: Any, saved: Any) -> None:
-        """Take note that the rule of `operation` is about to be applied to the gradient `gy` and to what it `saved`."""
+        """Called before the rule of `operation` is applied to the gradient `gy` and to the `saved` values."""
 
     def backward(self, operation: Any, gy: Any, gradients: Any) -> None:
-        """Take note that the rule has turned `gy` into `gradients`, one for each input (None: not needed)."""
+        """Called after the rule has computed `gradients` from `gy`, one for each input (None: not needed)."""
 
     def __enter__(self) -> Any:
         self._tokens: list[Token[Observer]] = [*getattr(self, "_tokens", ()), _observer.set(self)]

@@ -1,14 +1,14 @@
 """The tape: what an `Operation` is, and how a call of one is recorded.
 
-There is no list called tape. Each tensor that came out of an operation points to that operation, each operation
-points to what its inputs came from, and that graph, followed backwards, is the tape::
+There is no list called tape. Each result of an operation points to that operation. Each operation points to the
+operations that computed its inputs. This graph, followed backwards, is the tape::
 
     x ─┐
        ├─► Multiply ─► y        y._operation is the Multiply
     w ─┘   .edges = (x, w)      edges lead to operations, or to leaves such as x and w
 
-Pointers go from results to inputs only. So there is no cycle, and the graph of a loss dies, by reference count, when
-the loss does.
+Pointers go from results to inputs only. So there is no cycle, and the graph of a loss is freed, by reference count,
+together with the loss.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ class Operation:
     """One call of a differentiable function: its forward formula, its backward formula, and what they share.
 
     A subclass writes two methods. ``forward(B, *inputs)`` computes the result from arrays with the backend `B`, and
-    hands what the backward formula will need to `save`. ``backward(B, gy, *saved)`` gets the gradient of the loss
-    with respect to the result, and returns the gradients with respect to each input (None for an input that has no
-    gradient; one alone needs no tuple). Options, such as an axis, are arguments of the constructor.
+    passes the values that the backward formula needs to `save`. ``backward(B, gy, *saved)`` gets the gradient of the
+    loss with respect to the result, and returns the gradients with respect to each input (None for an input that has no
+    gradient; a single gradient needs no tuple). Options, such as an axis, are arguments of the constructor.
 
-    The subclass does nothing else. The engine checks devices, dtypes and shapes, sums gradients over
+    The engine does all else. It checks devices, dtypes and shapes, sums gradients over
     broadcast axes, casts them to the dtype of the input, adds up those of a value used twice, and frees what was
     saved. It runs `backward` on arrays, or, with ``create_graph=True``, on tensors: then `B` is a backend whose arrays
     are tensors, and the same formula records a graph of the gradient.
@@ -40,11 +40,11 @@ class Operation:
     ----------
     fresh : bool
         Whether each gradient that `backward` returns is a new array, which nothing else refers to. Then the engine may
-        write into it. False, the default, is always right, and costs a copy of what a leaf gets.
+        write into it. False, the default, is always right, and costs a copy of each gradient of a leaf.
     needs : tuple of bool
-        One entry an input: whether its gradient is needed. A rule may skip the work when not.
+        For each input, whether its gradient is needed. A rule need not compute the others.
     mixed : slice
-        Which inputs are brought to one dtype before `forward` sees them: all, unless a subclass says otherwise.
+        The inputs that are converted to a common dtype before `forward` gets them; by default all.
 
     Examples
     --------
@@ -72,7 +72,7 @@ class Operation:
     backend: Backend
     shape: Shape
     dtype: Any
-    _notes: tuple[tuple[int | None, list[int], int], ...] = ()  # on what was saved: see `_record`
+    _notes: tuple[tuple[int | None, list[int], int], ...] = ()  # on the saved values: see `_record`
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -95,7 +95,7 @@ class Operation:
     def save(self, *arrays: Any) -> None:
         """Keep arrays for the backward pass: inputs, the result, or others (None holds a place).
 
-        Inputs and the result keep their place in the graph. Anything else, ``2 * x`` say, is a constant to a pass
+        Inputs and the result keep their place in the graph. Any other array, such as ``2 * x``, is a constant in a pass
         with ``create_graph=True``: save x itself and let `backward` compute from it.
         """
         self.saved = arrays
@@ -131,7 +131,7 @@ class Operation:
         return output
 
     def _compute(self, backend: Backend, arrays: Sequence[Any]) -> Any:
-        """Check the operands and apply the formula; an error of the array library becomes one that names the call."""
+        """Check the operands and apply the formula; name the call in an error of the array library."""
         self.check(*arrays)
         try:
             return self.forward(backend, *arrays)
@@ -142,10 +142,10 @@ class Operation:
             raise kind(f"{self.name}: {error} (inputs: {operands.describe(arrays)})") from error
 
     def _record(self, inputs: Sequence[Any], arrays: Sequence[Any], result: Any, output: Tensor) -> None:
-        """Make this call the origin of `output`, and take a note of each saved value.
+        """Make this call the origin of `output`, and note the origin of each saved value.
 
-        A note says which operand the value is, counting the result as the last (None: a constant, through which no
-        gradient flows), and how many changes its memory had seen: the count, which goes on, and its value now.
+        A note holds the position of the operand that the value is, with the result as the last (None: a constant,
+        through which no gradient flows); the counter of changes of its memory; and the value of that counter now.
         """
         self.shape, self.dtype = output.shape, output.dtype
         owners, arrays = [*inputs, output], [*arrays, result]
@@ -156,11 +156,11 @@ class Operation:
             source = operands.viewed(value, arrays) if origin is None else origin
             changes = [0]
             if value is result:
-                value = output.data  # a sum to one number was a scalar, and is a 0-d array now
+                value = output.data  # a full sum is a scalar in NumPy, and a 0-d array in the tensor
             if source is not None and isinstance(owners[source], Tensor):
                 changes = owners[source]._version
             elif source is not None and self.backend.is_array(value):
-                value = value.copy()  # an array of the user's, who may write into it before the backward pass
+                value = value.copy()  # the user owns this array, and may write into it before the backward pass
             saved.append(value)
             notes.append((origin, changes, changes[0]))
         self.saved, self._notes = tuple(saved), tuple(notes)
@@ -169,12 +169,12 @@ class Operation:
     # ------------------------------------------------------------------ what the backward pass reads
 
     def recall(self, caller: str) -> tuple[Any, ...]:
-        """Return what was saved.
+        """Return the saved values.
 
         Raises
         ------
         GradientError
-            It has been freed, or values have been changed in place since.
+            They have been freed, or changed in place since the forward pass.
         """
         saved = self.saved
         if saved is None:
@@ -185,7 +185,7 @@ class Operation:
         return saved
 
     def _called(self, value: Any, origin: int | None) -> str:
-        """Return what a message calls a saved value."""
+        """Return the name of a saved value for a message."""
         if origin is None:
             return "one of its inputs"
         if origin == len(self.edges):
@@ -195,7 +195,7 @@ class Operation:
         return f"its input {origin}{name}, of shape {value.shape},"
 
     def as_tensors(self, saved: Sequence[Any]) -> tuple[Any, ...]:
-        """Return what was saved as tensors with their place in the graph, for a backward pass that is recorded."""
+        """Return the saved values as tensors with their place in the graph, for a backward pass that is recorded."""
         places = (*self.edges, self)
         tensors = []
         for value, (origin, *_) in zip(saved, self._notes, strict=True):
@@ -208,7 +208,7 @@ class Operation:
         return tuple(tensors)
 
     def needing(self, needs: tuple[bool, ...]) -> Operation:
-        """Return this operation, or a copy for a pass that needs fewer gradients: passes may run at the same time."""
+        """Return this operation, or a copy for a pass that needs fewer gradients; other passes may run meanwhile."""
         if needs == self.needs:
             return self
         narrowed = object.__new__(type(self))

@@ -11,7 +11,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from tinygan.backend import Array, Backend, Shape, backend_of, get_backend
-from tinygan.backend.operands import check_alike, new_array, numeric_array
+from tinygan.backend.operands import fits, misfit, new_array, numeric_array
 from tinygan.engine import modes
 from tinygan.errors import DtypeError, GradientError, NoAxisError, ShapeError
 
@@ -36,14 +36,14 @@ class Tensor:
     Attributes
     ----------
     data : array
-        The values. After writing into them, call `mark_changed`: the tape cannot see it. Assigning to `data` does so.
+        The values. After writing into them, call `mark_changed`. An assignment to `data` calls it.
     grad : Tensor or None
-        The gradient, summed over backward passes until it is set to None; only on leaves. What is assigned must be a
-        tensor of the same shape, dtype and device.
+        The gradient, summed over backward passes until it is set to None; only on leaves. A gradient that is assigned
+        must be a tensor of the same shape, dtype and device.
     requires_grad : bool
         Whether a gradient will flow to this tensor. It can be set on leaves.
     operation : Operation or None
-        The operation this tensor is the result of, if that was recorded.
+        The operation that computed this tensor, if it was recorded.
     version : int
         How many times the values have been changed. Tensors that share memory share it.
 
@@ -78,10 +78,10 @@ class Tensor:
         self.mark_changed()
 
     def _set_grad(self, gradient: Tensor | None) -> None:
-        if gradient is not None:
-            if not isinstance(gradient, Tensor):
-                raise DtypeError(f"grad: expected a Tensor, got {type(gradient).__name__}; use tg.tensor(gradient)")
-            check_alike(f"grad of {self.name}" if self.name else "grad", gradient.data, self.data)
+        if gradient is not None and not isinstance(gradient, Tensor):
+            raise DtypeError(f"grad: expected a Tensor, got {type(gradient).__name__}; use tg.tensor(gradient)")
+        if gradient is not None and not fits(gradient.data, self.data):
+            raise misfit(f"grad of {self.name}" if self.name else "grad", gradient.data, self.data)
         self._grad = gradient
 
     def _set_requires_grad(self, value: bool) -> None:
@@ -114,10 +114,10 @@ class Tensor:
         self._version[0] = count
 
     def mark_changed(self) -> None:
-        """Tell the tape that the values have been changed in place.
+        """Record that the values have been changed in place.
 
-        A backward pass that needs the old values then refuses to go on, also if it saved them from a view such as
-        ``w.T``. Whatever writes into `data` calls this: optimisers, ``load_state_dict``, a running mean.
+        A backward pass that needs the old values then raises an error, also if they were saved from a view such as
+        ``w.T``. All code that writes into `data` calls this: optimisers, ``load_state_dict``, a running mean.
 
         Examples
         --------
@@ -132,7 +132,7 @@ class Tensor:
         """
         self._version[0] += 1
 
-    # ------------------------------------------------------------------ what it is
+    # ------------------------------------------------------------------ properties
 
     @property
     def backend(self) -> Backend:
@@ -151,13 +151,13 @@ class Tensor:
 
     @property
     def edge(self) -> Operation | Tensor | None:
-        """Where the gradient of this tensor goes: its operation, itself if it is a leaf, or nowhere."""
+        """The receiver of the gradient of this tensor: its operation; itself if it is a leaf; or None."""
         return (self._operation or self) if self._requires_grad else None
 
-    # ------------------------------------------------------------------ out of the tape
+    # ------------------------------------------------------------------ values without a graph
 
     def detach(self) -> Tensor:
-        """Return a tensor with the same memory that the tape knows nothing of."""
+        """Return a tensor with the same memory, outside of the graph."""
         detached = Tensor(self._array[...])
         detached._version = self._version
         return detached
@@ -172,7 +172,7 @@ class Tensor:
         """Return the values as a NumPy array; on the CPU it shares the tensor's memory."""
         return self.backend.to_numpy(self.data)
 
-    __hash__ = object.__hash__  # == compares elements, but a tensor is still found in a dict by identity
+    __hash__ = object.__hash__  # == compares elements, but a tensor is a dict key by identity
 
     # ------------------------------------------------------------------ gradients
 
@@ -201,7 +201,7 @@ class Tensor:
 
         backward(self, gradient, create_graph, retain_graph)
 
-    # ------------------------------------------------------------------ what Python and NumPy ask of an object
+    # ------------------------------------------------------------------ special methods of Python and NumPy
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
         if self._requires_grad:
@@ -291,7 +291,7 @@ def tensor(
     Raises
     ------
     DtypeError
-        The data are no numbers or lists of unequal lengths, or a gradient is asked of integers.
+        The data are not numbers, lists have unequal lengths, or a gradient is requested for integers.
     DeviceError
         The device is unknown or not available.
 

@@ -27,9 +27,10 @@ from typing import Any
 
 import numpy as np
 
+from tinygan.checks import integer
 from tinygan.errors import ShapeError
 from tinygan.evaluation.blocks import block, block_sizes, centre, compare_distances, nearest_blocks, row_squares
-from tinygan.evaluation.rows import Array, as_count, check_values, same_columns, slices
+from tinygan.evaluation.rows import Array, check_values, same_columns, slices
 
 NEIGHBOURS = 3  # the k of Kynkäänniemi et al.
 DENSITY_NEIGHBOURS = 5  # the k of Naeem et al.
@@ -97,7 +98,7 @@ def precision_recall(samples: Any, data: Any, k: int = NEIGHBOURS) -> PrecisionR
     DataError
         A value is nan or infinite, or too large or too small for its square.
     ArgumentError
-        k is not a whole number of at least 1.
+        k is not an integer of at least 1.
 
     Examples
     --------
@@ -151,7 +152,7 @@ def _checked(
     name: str, samples: Any, data: Any, k: Any, of_samples: bool = True
 ) -> tuple[Array, Array, int, tuple[int, int]]:
     samples, data = same_columns(name, samples=samples, data=data)
-    k = as_count(name, "k", k)
+    k = integer(k, f"{name}: k", at_least=1)
     for argument, rows in (("samples", samples), ("data", data))[not of_samples :]:
         if len(rows) <= k:
             raise ShapeError(

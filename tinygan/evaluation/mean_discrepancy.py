@@ -22,9 +22,10 @@ from typing import Any
 import numpy as np
 
 from tinygan.backend import Stream
+from tinygan.checks import integer
 from tinygan.errors import ArgumentError, DataError, ShapeError
 from tinygan.evaluation.blocks import Block, block, block_sizes, centre, squared_distances
-from tinygan.evaluation.rows import Array, as_count, as_width, canonical, check_values, same_columns, slices
+from tinygan.evaluation.rows import Array, as_width, canonical, check_values, same_columns, slices
 
 MEDIAN_ROWS = 250  # rows of each set that the median distance is computed from
 KERNELS = ("gaussian", "polynomial")
@@ -98,7 +99,7 @@ def maximum_mean_discrepancy(
         A value is nan or infinite, or too large or too small for its square, or for the polynomial; or no bandwidth
         was given, and half the distances are 0.
     ArgumentError
-        The bandwidth is not a positive number, there is no such kernel, or `permutations` is not a whole number of at
+        The bandwidth is not a positive number, there is no such kernel, or `permutations` is not an integer of at
         least 0.
 
     Examples
@@ -121,7 +122,7 @@ def maximum_mean_discrepancy(
     for argument, rows in (("samples", samples), ("data", data)):
         if len(rows) < 2:
             raise ShapeError(f"{name}: {argument} must have two rows or more, got one: a mean over pairs needs a pair")
-    permutations = as_count(name, "permutations", permutations, least=0)
+    permutations = integer(permutations, f"{name}: permutations", at_least=0)
     if kernel not in KERNELS:
         raise ArgumentError(f"{name}: kernel must be one of {', '.join(KERNELS)}; got {kernel!r}")
     if kernel == "polynomial" and bandwidth is not None:

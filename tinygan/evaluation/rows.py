@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Iterator
 from typing import Any
 
@@ -67,28 +66,6 @@ def as_width(operation: str, argument: str, value: Any) -> float:
             f"{LARGEST:g}"
         )
     return float(number)
-
-
-def as_count(operation: str, argument: str, value: Any, least: int = 1) -> int:
-    """Return a whole number of at least `least`.
-
-    Raises
-    ------
-    ArgumentError
-        `value` is not such a number.
-
-    Examples
-    --------
-    >>> as_count("demo", "k", np.int64(3))
-    3
-    """
-    try:
-        number = operator.index(value)
-    except TypeError:
-        number = None
-    if number is None or number < least:
-        raise ArgumentError(f"{operation}: {argument} must be a whole number of at least {least}, got {value!r}")
-    return number
 
 
 def same_columns(operation: str, **arguments: Any) -> tuple[Array, Array]:

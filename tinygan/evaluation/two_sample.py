@@ -20,9 +20,10 @@ from typing import Any
 import numpy as np
 
 from tinygan.backend import Stream
+from tinygan.checks import integer
 from tinygan.errors import ArgumentError, ShapeError
 from tinygan.evaluation.blocks import block_sizes, centre, class_votes
-from tinygan.evaluation.rows import Array, as_count, canonical, check_values, same_columns
+from tinygan.evaluation.rows import Array, canonical, check_values, same_columns
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,7 @@ def two_sample_test(
             "numbers, so that guessing has accuracy 1/2"
         )
     half = len(data) // 2
-    k = math.isqrt(2 * half) if k is None else as_count(name, "k", k)
+    k = math.isqrt(2 * half) if k is None else integer(k, f"{name}: k", at_least=1)
     if k > 2 * half:
         raise ArgumentError(f"{name}: k must be from 1 to the number of training rows, {2 * half}; got {k}")
     extra = 6 * (k + 1) + 10

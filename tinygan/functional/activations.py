@@ -1,4 +1,4 @@
-"""Activations: the hand-written layers of the paper (ReLU, sigmoid, maxout, dropout) and their relatives."""
+"""Activations: those of the paper (ReLU, sigmoid, maxout, dropout) and similar ones."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from tinygan.backend import Array, Backend, Stream, current_streams
 from tinygan.engine import Elementwise, Operation, Tensor
 from tinygan.errors import ArgumentError, ShapeError
 from tinygan.functional.arguments import integer, number, real
+
+__all__ = ["dropout", "leaky_relu", "log_sigmoid", "maxout", "relu", "sigmoid", "softplus", "tanh"]
 
 
 class ReLU(Elementwise):
@@ -98,7 +100,7 @@ class LogSigmoid(Elementwise):
 class Maxout(Operation):
     """y_u = max over the pieces p of x_up;  gx_up = gy_u for the piece that won, else 0 (Goodfellow et al., 2013).
 
-    The pieces of a unit lie side by side (``piece_major=False``), or the units of a piece do.
+    The pieces of a unit are consecutive (``piece_major=False``), or the units of a piece are.
     """
 
     fresh = True
@@ -121,7 +123,7 @@ class Maxout(Operation):
         axis = self.axis % x.ndim
         units = x.shape[axis] // self.pieces
         split = (self.pieces, units) if self.piece_major else (units, self.pieces)
-        # the axis of the pieces in the array with the split axis, counted from its end
+        # the axis of the pieces after the split, counted from the end
         self.pieces_axis = axis - x.ndim - (1 if self.piece_major else 0)
         y, won = B.maxout(x.reshape(x.shape[:axis] + split + x.shape[axis + 1 :]), self.pieces_axis)
         self.save(won)
@@ -162,7 +164,7 @@ def relu(x: Any) -> Tensor:
 
 
 def leaky_relu(x: Any, negative_slope: Any = 0.01) -> Tensor:
-    """Return x where x > 0 and `negative_slope` times x elsewhere; the slope is a number, or a tensor that learns."""
+    """Return x where x > 0, else `negative_slope` times x; the slope is a number or a tensor, which may be trained."""
     return LeakyReLU()(x, negative_slope)
 
 
@@ -200,12 +202,12 @@ def maxout(x: Any, pieces: int, axis: int = -1, piece_major: bool = False) -> Te
     ----------
     x : Tensor
     pieces : int
-        How many elements compete for one unit; must divide the size of the axis.
+        The number of elements for each maximum; it must divide the size of the axis.
     axis : int
     piece_major : bool
         False: unit u is the maximum of the consecutive elements ``x[u * pieces : (u + 1) * pieces]``. True: the
         elements of one piece are consecutive, and unit u is the maximum of ``x[u :: units]``, which is several times
-        faster to compute; `nn.Maxout` keeps its weights so.
+        faster to compute; `nn.Maxout` uses it.
 
     Returns
     -------
@@ -233,12 +235,12 @@ def dropout(x: Any, p: float, training: bool = True, rng: Stream | None = None) 
     ----------
     x : Tensor
     p : float
-        Probability of dropping an element, in [0, 1]. 1 - p is rounded to a multiple of 1/65536 (a mask is drawn with
-        16 bits an element), and the others are divided by what it is then.
+        Probability of dropping an element, in [0, 1]. 1 - p is rounded to a multiple of 1/65536, because a mask is
+        drawn with 16 bits per element. The other elements are divided by the rounded 1 - p.
     training : bool
         False returns `x` unchanged.
     rng : Stream, optional
-        Where the masks are drawn from; by default the stream ``dropout`` of `tinygan.manual_seed`.
+        The stream that the masks are drawn from; by default ``dropout`` of `tinygan.manual_seed`.
 
     Returns
     -------
@@ -247,7 +249,7 @@ def dropout(x: Any, p: float, training: bool = True, rng: Stream | None = None) 
     Raises
     ------
     ArgumentError
-        `p` is no probability, or so close to 1 that too little is left of 1 - p when that is rounded.
+        `p` is not a probability, or 1 - p is too small to be rounded well.
     """
     p = number(p, "dropout", "p")
     if not 0 <= p <= 1:

@@ -1,17 +1,14 @@
-"""What an operation is told besides its operands (axes, sizes, numbers), and which dtype its result has.
-
-Every function of this package checks its options here, so that each kind of option is refused in one way.
-"""
+"""Checks of the options of an operation (axes, sizes, numbers), and the dtype of its result."""
 
 from __future__ import annotations
 
 import numbers
-import operator
 from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
+from tinygan import checks
 from tinygan.backend import DEFAULT_DTYPE, Array, Shape
 from tinygan.engine import Tensor, is_grad_enabled
 from tinygan.errors import DtypeError, GradientError, ShapeError
@@ -28,7 +25,7 @@ def real(x: Array) -> Array:
 
 
 def real_result(y: Array, *operands: Any) -> Array:
-    """Return `y`, as float32 when it is real and no operand is a floating-point array: NumPy makes it float64."""
+    """Return `y`, as float32 if it is float64 only because NumPy computes real results of integers in float64."""
     if y.dtype != np.float64 or any(hasattr(x, "dtype") and x.dtype.kind not in "iub" for x in operands):
         return y
     return y.astype(DEFAULT_DTYPE)
@@ -37,7 +34,7 @@ def real_result(y: Array, *operands: Any) -> Array:
 def number(value: Any, caller: str, argument: str) -> float:
     """Return an option as a Python number.
 
-    No gradient flows to an option, so a tensor that requires one is refused: it would be lost without a word.
+    No gradient flows to an option, so a tensor that requires a gradient is refused.
     """
     if type(value) in (float, int):  # nearly always
         return value
@@ -48,19 +45,12 @@ def number(value: Any, caller: str, argument: str) -> float:
         )
     if hasattr(value, "item") and value.size == 1:
         value = value.item()
-    if not isinstance(value, numbers.Real):
-        raise DtypeError(f"{caller}: {argument} must be a number, got {_shown(value)}")
-    return value if isinstance(value, int) else float(value)
+    return value if isinstance(value, bool) else checks.number(value, f"{caller}: {argument}")
 
 
 def integer(value: Any, caller: str, argument: str) -> int:
-    """Return an option as a Python integer, of Python or of NumPy."""
-    try:
-        if not isinstance(value, bool):
-            return operator.index(value)
-    except TypeError:  # a float, None, an array of several numbers, ...
-        pass
-    raise ShapeError(f"{caller}: {argument} must be an integer, got {_shown(value)}")
+    """Return an integer of Python or NumPy as an int."""
+    return value if type(value) is int else checks.integer(value, f"{caller}: {argument}", error=ShapeError)
 
 
 def sizes(given: tuple[Any, ...], caller: str, argument: str = "a size") -> Shape:
@@ -71,9 +61,9 @@ def sizes(given: tuple[Any, ...], caller: str, argument: str = "a size") -> Shap
 
 
 def axes_of(shape: Shape, axis: Axis, caller: str) -> tuple[int, ...]:
-    """Return the axes of an array of `shape` that `axis` names, counted from the front; None names all.
+    """Return the axes that `axis` names in an array of `shape`, counted from the front; None names all.
 
-    A single number has no axes, but 0 and -1 may be named, as in PyTorch: nothing is reduced then.
+    A 0-d array has no axes, but 0 and -1 are allowed, as in PyTorch: nothing is reduced then.
     """
     ndim = len(shape)
     if axis is None:
@@ -91,7 +81,7 @@ def axes_of(shape: Shape, axis: Axis, caller: str) -> tuple[int, ...]:
 
 
 def one_axis(axis: Any, ndim: int, caller: str, where: str) -> int:
-    """Return one axis out of `ndim`, counted from the front; `where` is what it should be an axis of."""
+    """Return one axis of `ndim`, counted from the front; `where` describes the array in the message."""
     axis = integer(axis, caller, "axis")
     if not -ndim <= axis < ndim:
         raise ShapeError(f"{caller}: axis {axis} does not exist in {where}")
@@ -99,39 +89,31 @@ def one_axis(axis: Any, ndim: int, caller: str, where: str) -> int:
 
 
 def with_shape(values: Iterable[Any], caller: str) -> None:
-    """Refuse lists, and whatever else is neither a tensor, an array nor a number, where a shape is read."""
+    """Refuse values that have no shape, such as lists: neither tensors, arrays nor numbers."""
     for value in values:
         if not (hasattr(value, "ndim") or isinstance(value, numbers.Number)):
-            raise DtypeError(f"{caller}: expected a tensor or an array, got {_shown(value)}; use tg.tensor(...)")
+            raise DtypeError(f"{caller}: expected a tensor or an array, got {checks.shown(value)}; use tg.tensor(...)")
 
 
 def several(inputs: Any, caller: str) -> list[Any]:
-    """Return the inputs of an operation of any number of tensors or arrays."""
+    """Return the inputs of an operation that joins tensors or arrays, as a list."""
     found = list(inputs) if isinstance(inputs, Iterable) else [inputs]
     if not found:
         raise ShapeError(f"{caller}: expected at least one tensor, got none")
     for position, value in enumerate(found):
         if not hasattr(value, "ndim"):
             raise DtypeError(
-                f"{caller}: expected a sequence of tensors or arrays, got {_shown(value)} at position {position}; "
-                "use tg.tensor(...)"
+                f"{caller}: expected a sequence of tensors or arrays, got {checks.shown(value)} at position "
+                f"{position}; use tg.tensor(...)"
             )
     return found
 
 
 def holds(dtype: Any, value: float) -> bool:
-    """Return whether `value` stays what it is as a number of `dtype`, up to rounding."""
+    """Return whether `dtype` can hold `value`, up to rounding."""
     if dtype.kind == "b":
         return value in (0, 1)
     if dtype.kind not in "iu":
         return True
     info = np.iinfo(dtype)
     return value % 1 == 0 and int(info.min) <= value <= int(info.max)  # nan % 1 is nan
-
-
-def _shown(value: Any) -> str:
-    """Return a number as it is, and the type of anything else."""
-    if isinstance(value, numbers.Number):
-        return repr(value)
-    shape = f" of shape {value.shape}" if hasattr(value, "shape") else ""
-    return f"a {type(value).__name__}{shape}"

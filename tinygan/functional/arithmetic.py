@@ -18,6 +18,8 @@ from tinygan.engine import Elementwise, Operation, Tensor
 from tinygan.errors import ShapeError
 from tinygan.functional.arguments import real_result, with_shape
 
+__all__ = ["add", "divide", "matmul", "multiply", "negative", "power", "subtract"]
+
 
 class Add(Elementwise):
     """y = a + b;  ga = gy,  gb = gy."""
@@ -137,7 +139,7 @@ def matmul(a: Any, b: Any) -> Tensor:
     ----------
     a : Tensor or array, shape (..., n, k) or (k,)
     b : Tensor or array, shape (..., k, m) or (k,)
-        A 1-d operand is a row on the left and a column on the right, and its axis is absent from the result.
+        A 1-d operand is a row on the left and a column on the right; the result does not have its axis.
 
     Returns
     -------

@@ -1,8 +1,8 @@
-"""The backend whose arrays are tensors: how the gradient of a gradient is made.
+"""The backend whose arrays are tensors: it computes the gradient of a gradient.
 
-In a backward pass with ``create_graph=True`` the rules are handed this backend and tensors. Its kernels are the
-portable formulas of `Backend`, inherited; running them on tensors records a graph, since the operators and the
-functions of `xp` below are the differentiable operations of this package.
+In a backward pass with ``create_graph=True`` the rules get this backend and tensors. Its kernels are the portable
+formulas, inherited from `Backend`. Run on tensors, they record a graph, because the operators and the functions of `xp`
+below are the differentiable operations of this package.
 """
 
 from __future__ import annotations
@@ -30,28 +30,28 @@ class DifferentiableBackend(Backend):
         self._arrays = arrays
 
     def asarray(self, data: Any) -> Tensor:
-        """A tensor as it is; a number or an array as a constant."""
+        """Return a tensor as it is, and a number or an array as a constant."""
         return data if isinstance(data, Tensor) else Tensor(self._arrays.asarray(data))
 
     def add_into(self, total: Tensor, term: Tensor) -> Tensor:
-        """A new tensor: a sum that is recorded may be needed as it is."""
+        """Return a new tensor, because the graph may need the values of `total`."""
         return total + term
 
     def scatter(self, gradient: Tensor, index: Any, shape_: Shape) -> Tensor:
-        """Zeros with `gradient` added at `index`."""
+        """Return zeros with `gradient` added at `index`."""
         return shape.Scatter(index, shape_)(gradient)
 
     def sigmoid(self, x: Tensor) -> Tensor:
-        """The operation, whose own rule is shorter than that of the formula."""
+        """Apply the operation, whose rule is shorter than that of the formula."""
         return activations.sigmoid(x)
 
     def softplus(self, x: Tensor) -> Tensor:
-        """The operation, whose own rule is shorter than that of the formula."""
+        """Apply the operation, whose rule is shorter than that of the formula."""
         return activations.softplus(x)
 
 
 def _array_module(arrays: Backend) -> SimpleNamespace:
-    """What rules use of an array module, by NumPy's names; functions without a gradient act on the values."""
+    """Return the functions of an array module that rules use, by NumPy's names."""
     xp = arrays.xp
 
     def expand_dims(x: Tensor, axis: int) -> Tensor:
@@ -81,5 +81,5 @@ def _array_module(arrays: Backend) -> SimpleNamespace:
 
 @cache
 def differentiable(arrays: Backend) -> DifferentiableBackend:
-    """Return the backend of tensors over a backend of arrays."""
+    """Return the backend of tensors whose arrays belong to the backend `arrays`."""
     return DifferentiableBackend(arrays)

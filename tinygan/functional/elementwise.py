@@ -1,4 +1,4 @@
-"""Functions of one element at a time, and choices between elements."""
+"""Elementwise functions, and choices between elements."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import numpy as np
 from tinygan.backend import Array, Backend
 from tinygan.engine import Elementwise, Tensor
 from tinygan.functional.arguments import real, real_result
+
+__all__ = ["abs", "clip", "exp", "log", "maximum", "minimum", "sqrt", "where"]
 
 
 class Exp(Elementwise):
@@ -95,7 +97,7 @@ class Minimum(Elementwise):
 
 
 def _beats(beyond: Any, a: Any, b: Any) -> Any:
-    """Return where the result is a alone: where it lies beyond b, or is the only nan."""
+    """Return where the result is a and not b: where a lies beyond b, or is the only nan."""
     return beyond | ((a != a) & (b == b))
 
 
@@ -124,7 +126,7 @@ class Where(Elementwise):
 
 
 class Clip(Elementwise):
-    """y = min(max(x, low), high);  gy goes to high where that acts, else to low where that acts, else to x.
+    """y = min(max(x, low), high);  gy goes to high where high acts, else to low where low acts, else to x.
 
     A limit does not act on an x that equals it, unless low = high: then y is high whatever x is.
     """
@@ -132,13 +134,13 @@ class Clip(Elementwise):
     fresh = True
 
     def forward(self, B: Backend, x: Array, low: Array | None, high: Array | None) -> Array:
-        if hasattr(x, "dtype") and x.dtype.kind in "iu":  # a limit beyond what the dtype holds never acts
+        if hasattr(x, "dtype") and x.dtype.kind in "iu":  # a limit outside the range of the dtype never acts
             info = np.iinfo(x.dtype)
             low = None if isinstance(low, int) and low <= info.min else low
             high = None if isinstance(high, int) and high >= info.max else high
         raised = x if low is None else B.xp.maximum(x, low)
         y = raised if high is None else B.xp.minimum(raised, high)
-        if any(self.needs):  # where max(x, low) is x, and where min(that, high) is that: also where it is nan
+        if any(self.needs):  # where max(x, low) is x, and where min(raised, high) is raised; nan counts as both
             apart = True if low is None or high is None else low < high
             over_low = (x >= (-math.inf if low is None else low)) | (x != x)
             under_high = (raised <= (math.inf if high is None else high)) & apart | (raised != raised)
@@ -175,20 +177,20 @@ def abs(x: Any) -> Tensor:
 
 
 def maximum(a: Any, b: Any) -> Tensor:
-    """Return the larger of two elements; at a tie each gets half of the gradient, and a nan all of it."""
+    """Return the larger of two elements; at a tie each gets half of the gradient. A nan gets all of it."""
     return Maximum()(a, b)
 
 
 def minimum(a: Any, b: Any) -> Tensor:
-    """Return the smaller of two elements; at a tie each gets half of the gradient, and a nan all of it."""
+    """Return the smaller of two elements; at a tie each gets half of the gradient. A nan gets all of it."""
     return Minimum()(a, b)
 
 
 def where(condition: Any, a: Any, b: Any) -> Tensor:
     """Return `a` where `condition` is true and `b` elsewhere; all three broadcast.
 
-    Both branches are evaluated before this is called. A branch that is infinite or nan where it is not chosen does
-    no harm to the value, but its own backward pass may still multiply 0 by infinity: choose its input first.
+    Both branches are computed before the choice. A branch that is infinite or nan where it is not chosen does not
+    change the value, but its backward pass may multiply 0 by infinity: to avoid this, apply `where` to its input.
     """
     return Where()(condition, a, b)
 
@@ -205,7 +207,7 @@ def clip(x: Any, low: Any = None, high: Any = None) -> Tensor:
     Returns
     -------
     Tensor
-        The gradient goes to the limit where that acts, and to `x` where none does: also on the limit itself.
+        Where a limit acts, it gets the gradient; elsewhere `x` gets it, also where `x` equals a limit.
 
     Examples
     --------

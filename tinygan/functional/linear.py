@@ -1,4 +1,4 @@
-"""The affine map, where a network spends its time."""
+"""The affine map, in which a network spends most of its time."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from tinygan.engine import Operation, Tensor
 from tinygan.errors import ShapeError
 from tinygan.functional.arguments import with_shape
 
-_IMAGES = {64: "8x8", 784: "28x28", 2304: "48x48", 3072: "32x32x3"}  # sizes a reader will recognise
+__all__ = ["linear"]
+
+_IMAGES = {64: "8x8", 784: "28x28", 2304: "48x48", 3072: "32x32x3"}  # sizes of well-known images
 
 
 class Linear(Operation):

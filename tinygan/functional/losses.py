@@ -1,4 +1,4 @@
-"""Losses, computed on logits: nothing is clipped, and no logarithm is taken of a rounded 0."""
+"""Losses, computed on logits: nothing is clipped, and no logarithm is taken of a number rounded to 0."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from tinygan.backend import Array, Backend, plain_array, wide
 from tinygan.engine import Operation, Tensor, tensor
 from tinygan.errors import ArgumentError, DeviceError, DtypeError, ShapeError
 from tinygan.functional.arguments import real
+
+__all__ = ["binary_cross_entropy_with_logits", "softmax_cross_entropy"]
 
 
 class BinaryCrossEntropyWithLogits(Operation):
@@ -42,7 +44,7 @@ class BinaryCrossEntropyWithLogits(Operation):
         xp = B.xp
         if _is_certain(t):
             return B.cross_entropy(a, int(t))
-        # 0 times infinity is 0 here: a certain and correct answer costs nothing
+        # 0 times infinity is 0 here: the loss of a certain and correct answer is 0
         losses = xp.where(t == 0, 0, t * B.softplus(xp.where(t == 0, 0, -a)))
         losses = losses + xp.where(t == 1, 0, (1 - t) * B.softplus(xp.where(t == 1, 0, a)))
         return losses.mean()
@@ -55,7 +57,7 @@ class BinaryCrossEntropyWithLogits(Operation):
 
 
 def _is_certain(target: Any) -> bool:
-    """Return whether every target is the number 0, or every one the number 1, as in the losses of the game."""
+    """Return whether every target is the number 0, or every target is the number 1, as in the losses of GANs."""
     return isinstance(target, (int, float)) and target in (0, 1)
 
 
@@ -85,7 +87,7 @@ class SoftmaxCrossEntropy(Operation):
     def forward(self, B: Backend, logits: Array) -> Array:
         self.save(logits)
         if self.needs[0]:
-            self.labels = self.labels.copy()  # their owner may write into them before the backward pass
+            self.labels = self.labels.copy()  # the user may write into them before the backward pass
         xp = B.xp
         shifted = logits - logits.max(axis=1, keepdims=True)
         chosen = shifted[xp.arange(len(logits)), self.labels]
@@ -114,8 +116,8 @@ def binary_cross_entropy_with_logits(logits: Any, targets: Any) -> Tensor:
     logits : Tensor
     targets : Tensor, array or number
         Probabilities in [0, 1], of the shape of the logits, or one number for all. Arrays are cast to the dtype of the
-        logits, so that integer labels do not make the loss float64. Their values are checked, which on a GPU waits for
-        the device; to check a Python number costs nothing.
+        logits, so that integer labels do not make the loss float64. The check of their values waits for a GPU; the
+        check of a Python number does not.
 
     Returns
     -------
@@ -148,7 +150,7 @@ def softmax_cross_entropy(logits: Any, labels: Any) -> Tensor:
     ----------
     logits : Tensor, shape (m, classes)
     labels : integer array or Tensor, shape (m,)
-        In {0, ..., classes - 1}. The values are checked, which on a GPU waits for the device.
+        In {0, ..., classes - 1}. The check of the values waits for a GPU.
 
     Returns
     -------
@@ -158,9 +160,9 @@ def softmax_cross_entropy(logits: Any, labels: Any) -> Tensor:
     Raises
     ------
     ShapeError, DtypeError
-        The logits are no matrix, or the labels are not one integer a row. Reshape logits that have more axes.
+        The logits are not a matrix, or the labels are not one integer per row. Reshape logits that have more axes.
     DeviceError
-        The labels lie on another device.
+        The labels are on another device.
 
     Examples
     --------
@@ -176,7 +178,7 @@ def softmax_cross_entropy(logits: Any, labels: Any) -> Tensor:
         labels = logits.backend.array(labels)
     if not logits.backend.is_array(labels):  # CuPy would copy them, and wait
         raise DeviceError(
-            f"softmax_cross_entropy: the labels lie on another device than the logits, which are on {logits.device!r}; "
+            f"softmax_cross_entropy: the labels are on another device than the logits, which are on {logits.device!r}; "
             f"move them with tg.tensor(labels, device={logits.device!r})"
         )
     return SoftmaxCrossEntropy(plain_array(labels, "softmax_cross_entropy"))(logits)

@@ -1,4 +1,4 @@
-"""Attach the operations to `Tensor`: operators, methods, and NumPy functions applied to a tensor."""
+"""Attach the operations to `Tensor` as operators, as methods, and as NumPy functions of a tensor."""
 
 from __future__ import annotations
 
@@ -26,23 +26,23 @@ def _reflected(function: Callable[[Any, Any], Tensor]) -> Callable[[Any, Any], T
     return method
 
 
-def _comparison(name: str) -> Callable[[Tensor, Any], Tensor]:
-    """Make a comparison: elementwise, of dtype bool, with no gradient."""
+def _comparison(name: str) -> Callable[[Any, Any], Tensor]:
+    """Make a comparison, also of an array with a tensor: elementwise, of dtype bool, with no gradient."""
     compare = getattr(operator, name)
 
-    def method(self: Tensor, other: Any) -> Tensor:
-        backend = self.backend
-        right = _values(other, backend, name)
+    def function(a: Any, b: Any) -> Tensor:
+        backend = (a if isinstance(a, Tensor) else b).backend
+        left, right = _values(a, backend, name), _values(b, backend, name)
         try:
-            return Tensor(backend.asarray(compare(self.data, right)))
+            return Tensor(backend.asarray(compare(left, right)))
         except ValueError as error:
-            raise ShapeError(f"{name}: {error} (inputs: {describe([self.data, right])})") from error
+            raise ShapeError(f"{name}: {error} (inputs: {describe([left, right])})") from error
 
-    return method
+    return function
 
 
 def _in_place(name: str) -> Callable[[Tensor, Any], Tensor]:
-    """Make ``+=`` and its like: in place on a leaf that is trained, elsewhere a new tensor, as ``x = x + y`` makes."""
+    """Make ``+=``, ``-=``, ...: in place on a leaf that requires a gradient, else a new tensor as in ``x = x + y``."""
     change = getattr(operator, name)
 
     def method(self: Tensor, other: Any) -> Tensor:
@@ -87,8 +87,6 @@ _binary("__mul__", "__rmul__", arithmetic.multiply)
 _binary("__truediv__", "__rtruediv__", arithmetic.divide)
 _binary("__pow__", "__rpow__", arithmetic.power)
 _binary("__matmul__", "__rmatmul__", arithmetic.matmul)
-for _name in ("eq", "ne", "lt", "le", "gt", "ge"):
-    setattr(Tensor, f"__{_name}__", _comparison(_name))
 for _name in ("and_", "or_"):
     setattr(Tensor, f"__{_name.rstrip('_')}__", _logical(_name))
 for _name in ("iadd", "isub", "imul", "itruediv", "ipow"):
@@ -116,11 +114,11 @@ Tensor.T = property(shape.transpose)  # type: ignore[assignment]
 # ---------------------------------------------------------------------- NumPy's functions, applied to a tensor
 
 def _of_values(name: str, x: Tensor) -> Tensor:
-    """Answer a question about each value by yes or no: no derivative is involved."""
+    """Apply a function of NumPy whose values are booleans, and which has no derivative."""
     return Tensor(x.backend.asarray(getattr(x.backend.xp, name)(x.data)))
 
 
-# Functions whose result does not depend on the values, or is made of whole numbers or of yes and no.
+# Functions whose result does not depend on the values, or consists of integers or booleans.
 _WITHOUT_DERIVATIVE = {
     *("shape", "ndim", "size", "zeros_like", "ones_like", "empty_like", "full_like", "result_type", "can_cast"),
     *("argmax", "argmin", "argsort", "argwhere", "nonzero", "flatnonzero", "count_nonzero", "searchsorted", "digitize"),
@@ -143,14 +141,12 @@ _UFUNCS: dict[str, Callable[..., Any]] = {
     "tanh": activations.tanh,
     "maximum": elementwise.maximum,
     "minimum": elementwise.minimum,
-    # array < tensor arrives here as less(array, tensor): ask the tensor the mirrored question
-    "equal": lambda a, b: b == a if isinstance(b, Tensor) else a == b,
-    "not_equal": lambda a, b: b != a if isinstance(b, Tensor) else a != b,
-    "less": lambda a, b: b > a if isinstance(b, Tensor) else a < b,
-    "less_equal": lambda a, b: b >= a if isinstance(b, Tensor) else a <= b,
-    "greater": lambda a, b: b < a if isinstance(b, Tensor) else a > b,
-    "greater_equal": lambda a, b: b <= a if isinstance(b, Tensor) else a >= b,
 }
+_COMPARISONS = {"eq": "equal", "ne": "not_equal"}
+_COMPARISONS |= {"lt": "less", "le": "less_equal", "gt": "greater", "ge": "greater_equal"}
+for _name, _ufunc in _COMPARISONS.items():
+    _UFUNCS[_ufunc] = _comparison(_name)
+    setattr(Tensor, f"__{_name}__", _UFUNCS[_ufunc])
 for _name in ("isnan", "isinf", "isfinite", "signbit", "logical_not"):
     _UFUNCS[_name] = partial(_of_values, _name)
 
@@ -172,7 +168,7 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
 
 
 def _array_ufunc(self: Tensor, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
-    """``np.exp(tensor)``, ``array * tensor``: stay on the tape where the operation exists, else say what to do."""
+    """Apply ``np.exp(tensor)``, ``array * tensor``: record the operation if it exists, else raise an error."""
     function = _UFUNCS.get(ufunc.__name__)
     if function is None or method != "__call__" or options:
         how = f"np.{ufunc.__name__}" + ("" if method == "__call__" else f".{method}")
@@ -186,15 +182,15 @@ def _array_ufunc(self: Tensor, ufunc: Any, method: str, *inputs: Any, **options:
 
 
 def _array_function(self: Tensor, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
-    """``np.sum(tensor)``: stay on the tape, compute on plain values if no gradient is wanted, or say what to do."""
+    """Apply ``np.sum(tensor)``: record it, or compute on plain values if no gradient is needed, or raise an error."""
     ours = _FUNCTIONS.get(function.__name__)
     if ours is not None:
         try:
             inspect.signature(ours).bind(*args, **kwargs)
         except TypeError as error:
             raise DtypeError(
-                f"np.{function.__name__} of a tensor: {error}; of its options, those of the function of the same name "
-                "in tinygan.functional are there"
+                f"np.{function.__name__} of a tensor: {error}; it takes only the options of the function of the same "
+                "name in tinygan.functional"
             ) from None
         return ours(*args, **kwargs)
     tensors = [value for value in _flatten(args) + _flatten(tuple(kwargs.values())) if isinstance(value, Tensor)]

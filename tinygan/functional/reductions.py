@@ -1,4 +1,4 @@
-"""Sums, means, maxima over axes."""
+"""Sums, means, minima and maxima over axes."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ from tinygan.backend import Array, Backend, Shape, wide
 from tinygan.engine import Operation, Tensor
 from tinygan.functional.arguments import Axis, axes_of, real, real_result
 
+__all__ = ["logsumexp", "max", "mean", "min", "sum"]
+
 
 class _Reduction(Operation):
-    """Shared bookkeeping: the shape of the input, and that of the result with the reduced axes kept as 1."""
+    """The shape of the input, and that of the result with the reduced axes kept as 1."""
 
     def __init__(self, axis: Axis, keepdims: bool) -> None:
         self.given = axis
@@ -23,7 +25,7 @@ class _Reduction(Operation):
         self.axis = axes if x.ndim and self.given is not None else None
         self.x_shape: Shape = x.shape
         self.kept: Shape = tuple([1 if axis in axes else size for axis, size in enumerate(x.shape)])
-        self.n = math.prod([x.shape[axis] for axis in axes])  # elements that go into one
+        self.n = math.prod([x.shape[axis] for axis in axes])  # elements in one result
 
 
 class Sum(_Reduction):
@@ -47,14 +49,14 @@ class Mean(_Reduction):
 
 
 class _Extremum(_Reduction):
-    """Shared by the maximum and the minimum: gy goes to the winner, in equal shares to all that tie."""
+    """The maximum and the minimum: gy goes to the winner, in equal shares to all that tie."""
 
     fresh = True
 
     def share(self, x: Array, y: Array) -> Array:
-        """Save who wins and what share each gets; return `y`, which has the reduced axes, as the result."""
+        """Save the winners and their shares; return the result, which is `y` without the reduced axes."""
         if self.needs[0]:
-            wins = (x == y) | (x != x)  # a nan is the result wherever there is one
+            wins = (x == y) | (x != x)  # if there is a nan, it is the result
             self.save(wins, (1 / wins.sum(axis=self.axis, keepdims=True)).astype(x.dtype))
         return y if self.keepdims else y.squeeze(self.axis)
 
@@ -84,9 +86,9 @@ class LogSumExp(_Reduction):
 
     def forward(self, B: Backend, x: Array) -> Array:
         x = real(x)
-        # not max(initial=-inf), which CuPy lacks; the sum over nothing is 0 whatever is subtracted
+        # CuPy has no max(initial=-inf); a sum over no elements is 0 whatever is subtracted
         top = x.max(axis=self.axis, keepdims=True) if self.n else B.xp.zeros(self.kept, x.dtype)
-        top = B.xp.where(B.xp.isfinite(top), top, 0)  # e^(inf - inf) would be nan where the sum is just infinite
+        top = B.xp.where(B.xp.isfinite(top), top, 0)  # e^(inf - inf) would be nan, but the sum is infinite
         y = B.xp.log(B.sum(wide(B.xp.exp(x - top)), self.axis, keepdims=True)).astype(x.dtype) + top
         y = y if self.keepdims else y.squeeze(self.axis)
         self.save(x, y)
@@ -97,7 +99,7 @@ class LogSumExp(_Reduction):
 
 
 def sum(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """Add up the elements over `axis`: an axis, several, or by default all. float16 is added up in single precision."""
+    """Sum the elements over `axis`: one, several, or by default all. float16 is summed in single precision."""
     return Sum(axis, keepdims)(x)
 
 

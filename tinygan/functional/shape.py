@@ -1,4 +1,4 @@
-"""Moving elements about: shapes, axes, pieces, dtypes, devices. Their backward passes move gradients back."""
+"""Operations that move elements: shapes, axes, pieces, dtypes, devices."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ from tinygan.engine import Operation, Tensor
 from tinygan.errors import DeviceError, DtypeError, ShapeError
 from tinygan.functional.arguments import holds, integer, number, one_axis, several, sizes, with_shape
 
+__all__ = ["astype", "broadcast_to", "concatenate", "getitem", "pad", "reshape", "stack", "to", "transpose"]
+
 
 class Reshape(Operation):
-    """Y is x in another shape;  gx is gy in the shape of x."""
+    """y is x in another shape;  gx is gy in the shape of x."""
 
     def __init__(self, shape: Shape) -> None:
         self.new_shape = shape
@@ -44,7 +46,7 @@ class Transpose(Operation):
 
 
 class BroadcastTo(Operation):
-    """Y repeats x along new and length-1 axes;  gx is the sum over the repeats, which the engine takes."""
+    """y repeats x along new axes and axes of size 1;  gx is the sum over the repeats, which the engine computes."""
 
     def __init__(self, shape: Shape) -> None:
         self.new_shape = tuple(shape)
@@ -57,7 +59,7 @@ class BroadcastTo(Operation):
 
 
 class GetItem(Operation):
-    """Y = x[index];  gx is 0 except that gy is added at the index, once for each time it names an element."""
+    """y = x[index];  gx is 0 except that gy is added at the index, once for each time it selects an element."""
 
     fresh = True
 
@@ -85,7 +87,7 @@ class GetItem(Operation):
 
 
 class Scatter(Operation):
-    """Y is 0 except that x is added at the index: the adjoint of ``[]``, so gx = gy[index]."""
+    """y is 0 except that x is added at the index: the adjoint of ``[]``, so gx = gy[index]."""
 
     def __init__(self, index: Any, shape: Shape) -> None:
         self.index = index
@@ -101,7 +103,7 @@ class Scatter(Operation):
 
 
 class Concatenate(Operation):
-    """Y is the inputs end to end along an axis;  each gets back its own stretch of gy."""
+    """y joins the inputs along an axis;  the gradient of each is its part of gy."""
 
     def __init__(self, axis: int) -> None:
         self.axis = axis
@@ -122,7 +124,7 @@ class Concatenate(Operation):
 
 
 class Pad(Operation):
-    """Y is x with a border;  gx is gy without it."""
+    """y is x with a border;  gx is gy without it."""
 
     def __init__(self, widths: Sequence[tuple[int, int]], value: float) -> None:
         self.widths = [tuple(pair) for pair in widths]
@@ -143,7 +145,7 @@ class Pad(Operation):
 
 
 class Cast(Operation):
-    """Y is x in another dtype;  gx is gy, which the engine casts back."""
+    """y is x in another dtype;  gx is gy, which the engine casts back."""
 
     def __init__(self, dtype: Any) -> None:
         self.new_dtype = dtype
@@ -156,7 +158,7 @@ class Cast(Operation):
 
 
 class Transfer(Operation):
-    """Y is x on another device;  gx is gy, copied back."""
+    """y is x on another device;  gx is gy, copied back."""
 
     def __init__(self, device: str) -> None:
         self.device = device
@@ -171,7 +173,7 @@ class Transfer(Operation):
 
 
 def reshape(x: Any, *shape: Any) -> Tensor:
-    """Return the elements in another shape; one size may be -1, to be worked out.
+    """Return the elements in another shape; one size may be -1, and follows from the others.
 
     Examples
     --------
@@ -181,7 +183,7 @@ def reshape(x: Any, *shape: Any) -> Tensor:
     """
     shape = sizes(shape, "reshape")
     if any(size < -1 for size in shape):
-        raise ShapeError(f"reshape: sizes are non-negative, or -1 for one to be worked out; got {shape}")
+        raise ShapeError(f"reshape: sizes are non-negative, or -1 for one that follows from the others; got {shape}")
     return Reshape(shape)(x)
 
 
@@ -203,7 +205,7 @@ def getitem(x: Any, index: Any) -> Tensor:
 
 
 def concatenate(inputs: Sequence[Any], axis: int = 0) -> Tensor:
-    """Join tensors end to end along an axis they have; the other axes must agree.
+    """Join tensors along an existing axis; the other axes must agree.
 
     Examples
     --------
@@ -249,12 +251,12 @@ def pad(x: Any, widths: Sequence[tuple[int, int]], value: float = 0.0) -> Tensor
 
 
 def astype(x: Tensor, dtype: Any) -> Tensor:
-    """Return `x` in another dtype; the gradient is cast back on its way."""
+    """Return `x` in another dtype; the gradient is cast back."""
     return x if x.dtype == dtype else Cast(dtype)(x)
 
 
 def to(x: Tensor, device: str) -> Tensor:
-    """Return `x` on ``"cpu"`` or ``"cuda"``; the gradient is copied back on its way."""
+    """Return `x` on ``"cpu"`` or ``"cuda"``; the gradient is copied back."""
     return x if get_backend(device) is x.backend else Transfer(device)(x)
 
 
@@ -266,7 +268,7 @@ def _plain_index(index: Any) -> Any:
 
 
 def _kept_index(index: Any) -> Any:
-    """Return an index as it is now: its owner may write into its arrays and lists before the backward pass."""
+    """Return a copy of the arrays and lists in an index: the user may write into them before the backward pass."""
     if isinstance(index, tuple):
         return tuple(_kept_index(part) for part in index)
     return copy.deepcopy(index) if hasattr(index, "dtype") or isinstance(index, list) else index

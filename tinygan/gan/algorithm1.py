@@ -9,9 +9,10 @@ from typing import Any
 
 import tinygan.functional as F
 from tinygan.backend import Streams, current_streams
+from tinygan.checks import integer
 from tinygan.engine import Tensor, grad, no_grad
 from tinygan.errors import ArgumentError, DataError, DtypeError, GradientError, ShapeError
-from tinygan.gan.noise import Noise, at_least_1
+from tinygan.gan.noise import Noise
 from tinygan.gan.objectives import OBJECTIVES
 from tinygan.gan.players import (
     activation_of,
@@ -141,7 +142,7 @@ class Algorithm1:
             )
         self.generator = generator
         self.discriminator = discriminator
-        self.k = at_least_1("Algorithm1: k", k)
+        self.k = integer(k, "Algorithm1: k", at_least=1)
         self.schedule = schedule
         self.shared_noise = shared_noise
         self.objective = objective

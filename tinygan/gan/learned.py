@@ -14,9 +14,9 @@ import numpy as np
 
 from tinygan import gan, nn, optim
 from tinygan.backend import Streams
+from tinygan.checks import integer
 from tinygan.engine import Tensor, grad
 from tinygan.errors import ArgumentError, DistributionError, ShapeError
-from tinygan.gan.noise import at_least_1
 from tinygan.gan.sampling import evaluating
 from tinygan.theory.distributions import Floats, as_floats
 
@@ -70,7 +70,7 @@ def learn_discriminator(
     True
     """
     for name, size in (("width", width), ("steps", steps), ("batch", batch)):
-        at_least_1(f"learn_discriminator: {name}", size)
+        integer(size, f"learn_discriminator: {name}", at_least=1)
     if not 0 < lr < math.inf:
         raise ArgumentError(f"learn_discriminator: lr is {lr!r}; expected a number above 0, such as 0.01")
     sides = [

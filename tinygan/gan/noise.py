@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-import operator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from tinygan.backend import Array, Backend, Stream, get_backend
+from tinygan.checks import integer
 from tinygan.errors import ArgumentError
 
 KINDS = ("uniform", "gaussian", "spherical")
@@ -41,7 +41,7 @@ class Noise:
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise ArgumentError(f"Noise: kind must be one of {', '.join(KINDS)}; got {self.kind!r}")
-        object.__setattr__(self, "size", at_least_1("Noise: size", self.size))
+        object.__setattr__(self, "size", integer(self.size, "Noise: size", at_least=1))
 
     def draw(self, count: int, stream: Stream, dtype: Any = np.float32, backend: Backend | None = None) -> Array:
         """Draw `count` vectors.
@@ -64,14 +64,3 @@ class Noise:
             return B.uniform(stream, shape, -math.sqrt(3), math.sqrt(3), dtype)
         z = B.normal(stream, shape, dtype)
         return z if self.kind == "gaussian" else z / B.xp.sqrt((z * z).sum(axis=1, keepdims=True))
-
-
-def at_least_1(what: str, value: Any) -> int:
-    """Return an integer of at least 1, Python's or NumPy's, as a Python integer; refuse anything else."""
-    try:
-        number = 0 if isinstance(value, bool) else operator.index(value)
-    except TypeError:
-        number = 0
-    if number < 1:
-        raise ArgumentError(f"{what} must be an integer of at least 1, got {value!r}")
-    return number

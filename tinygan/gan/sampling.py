@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from tinygan.backend import Stream, get_backend
+from tinygan.checks import integer
 from tinygan.engine import Tensor, no_grad
-from tinygan.gan.noise import Noise, at_least_1
+from tinygan.gan.noise import Noise
 from tinygan.nn import Module
 
 
@@ -39,7 +40,7 @@ def sample(generator: Module, count: int, noise: Noise, stream: Stream, batch: i
     >>> sample(nn.Linear(2, 3), 10, gan.Noise("gaussian", 2), Stream(0, "samples")).shape
     (10, 3)
     """
-    count, batch = at_least_1("sample: count", count), at_least_1("sample: batch", batch)
+    count, batch = integer(count, "sample: count", at_least=1), integer(batch, "sample: batch", at_least=1)
     with evaluating(generator):
         return _in_blocks(generator, count, noise, stream, batch)
 

@@ -1,22 +1,7 @@
-"""Layers that own parameters, and how to put them together."""
+"""Layers that own parameters, and modules that contain other modules. `layers.__all__` lists the layers."""
 
-from tinygan.nn import init
-from tinygan.nn.layers import Dropout, Flatten, LeakyReLU, Linear, Maxout, ReLU, Reshape, Sigmoid, Tanh
+from tinygan.nn import init, layers
+from tinygan.nn.layers import *  # noqa: F403
 from tinygan.nn.module import Buffer, Module, Parameter, Sequential
 
-__all__ = [
-    "Buffer",
-    "Dropout",
-    "Flatten",
-    "LeakyReLU",
-    "Linear",
-    "Maxout",
-    "Module",
-    "Parameter",
-    "ReLU",
-    "Reshape",
-    "Sequential",
-    "Sigmoid",
-    "Tanh",
-    "init",
-]
+__all__ = ["Buffer", "Module", "Parameter", "Sequential", "init", *layers.__all__]

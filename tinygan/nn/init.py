@@ -1,4 +1,4 @@
-"""Initialisers: how weights and biases start."""
+"""Initialisers: the values of weights and biases before training."""
 
 from __future__ import annotations
 
@@ -39,15 +39,16 @@ def uniform(half_range: float) -> Initializer:
 
 
 def fan_in() -> Initializer:
-    """Draw from U(-1/sqrt(n), 1/sqrt(n)) for n inputs a unit: the default of `nn.Linear` here and in PyTorch."""
+    """Draw from U(-1/sqrt(n), 1/sqrt(n)) for n inputs per unit: the default of `nn.Linear` here and in PyTorch."""
     return lambda shape, stream: uniform(1 / math.sqrt(max(shape[0], 1)))(shape, stream)
 
 
 def sparse(count: int) -> Initializer:
     """Give each unit `count` weights from N(0, 1), at inputs drawn at random, and 0 for every other input.
 
-    So the input of a unit varies the same, however many inputs there are. The output layer of the TFD experiment starts
-    like this, with 100 (released code, after Martens, "Deep learning via Hessian-free optimization", 2010).
+    So the variance of the input of a unit does not depend on the number of inputs. The output layer of the TFD
+    experiment starts in this way, with 100 weights per unit (released code, after Martens, "Deep learning via
+    Hessian-free optimization", 2010).
 
     Parameters
     ----------
@@ -77,7 +78,8 @@ def sparse(count: int) -> Initializer:
         inputs, units = shape
         if count > inputs:
             raise ArgumentError(f"sparse: a unit cannot have {count} weights that are not 0, with {inputs} inputs")
-        # The places of the smallest of as many random numbers as there are inputs: every set of places is as likely.
+        # the positions of the `count` smallest of random numbers, one per input: every set of positions is equally
+        # likely
         chosen = stream.uniform(shape).argpartition(count - 1, axis=0)[:count]
         weights = np.zeros(shape, np.float32)
         np.put_along_axis(weights, chosen, stream.normal((count, units)), axis=0)

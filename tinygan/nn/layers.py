@@ -1,16 +1,18 @@
-"""The layers of the paper, and a few to compare them with."""
+"""The layers of the paper, and a few others for comparison."""
 
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import tinygan.functional as F
 from tinygan.backend import Stream, current_streams
+from tinygan.checks import integer
 from tinygan.engine import Tensor
 from tinygan.errors import ArgumentError
 from tinygan.nn import init
 from tinygan.nn.module import Module, Parameter
+
+__all__ = ["Dropout", "Flatten", "LeakyReLU", "Linear", "Maxout", "ReLU", "Reshape", "Sigmoid", "Tanh"]
 
 
 class Linear(Module):
@@ -24,12 +26,12 @@ class Linear(Module):
     weight_init, bias_init : callable, optional
         See `tinygan.nn.init`; by default weights are U(-1/sqrt(in_features), 1/sqrt(in_features)).
     rng : Stream, optional
-        Where the weights are drawn from; by default the stream ``weights`` of `tinygan.manual_seed`.
+        The stream that the weights are drawn from; by default ``weights`` of `tinygan.manual_seed`.
 
     Attributes
     ----------
     weight : Parameter, shape (in_features, out_features)
-        One column a unit. (PyTorch keeps the transpose.)
+        One column for each unit. (PyTorch stores the transpose.)
     bias : Parameter, shape (out_features,), or None
 
     Examples
@@ -49,9 +51,8 @@ class Linear(Module):
         rng: Stream | None = None,
     ) -> None:
         super().__init__()
-        _check_sizes("Linear", in_features=in_features, out_features=out_features)
-        self.in_features = in_features
-        self.out_features = out_features
+        self.in_features = integer(in_features, "Linear: in_features", at_least=1)
+        self.out_features = integer(out_features, "Linear: out_features", at_least=1)
         rng = rng or current_streams()["weights"]
         self.weight = Parameter((weight_init or init.fan_in())((in_features, out_features), rng), "weight")
         self.bias = Parameter((bias_init or init.constant(0))((out_features,), rng), "bias") if bias else None
@@ -79,7 +80,7 @@ class Maxout(Module):
     Attributes
     ----------
     weight : Parameter, shape (in_features, pieces * units)
-        Piece by piece: column ``p * units + u`` is piece p of unit u. So the maximum runs over long contiguous rows.
+        Column ``p * units + u`` is piece p of unit u. So the maximum runs over long contiguous rows.
     bias : Parameter, shape (pieces * units,)
 
     Examples
@@ -99,10 +100,9 @@ class Maxout(Module):
         rng: Stream | None = None,
     ) -> None:
         super().__init__()
-        _check_sizes("Maxout", in_features=in_features, units=units, pieces=pieces)
-        self.in_features = in_features
-        self.units = units
-        self.pieces = pieces
+        self.in_features = integer(in_features, "Maxout: in_features", at_least=1)
+        self.units = integer(units, "Maxout: units", at_least=1)
+        self.pieces = integer(pieces, "Maxout: pieces", at_least=1)
         rng = rng or current_streams()["weights"]
         self.weight = Parameter((weight_init or init.fan_in())((in_features, pieces * units), rng), "weight")
         self.bias = Parameter((bias_init or init.constant(0))((pieces * units,), rng), "bias")
@@ -125,7 +125,7 @@ class ReLU(Module):
 
 
 class LeakyReLU(Module):
-    """X where x > 0, `negative_slope` times x elsewhere."""
+    """Return x where x > 0, else `negative_slope` times x."""
 
     def __init__(self, negative_slope: float = 0.01) -> None:
         super().__init__()
@@ -164,7 +164,7 @@ class Dropout(Module):
     p : float
         Probability of dropping, in [0, 1].
     rng : Stream, optional
-        By default the stream ``dropout`` of `tinygan.manual_seed`.
+        The stream that the masks are drawn from; by default ``dropout`` of `tinygan.manual_seed`.
     """
 
     def __init__(self, p: float = 0.5, rng: Stream | None = None) -> None:
@@ -192,7 +192,7 @@ class Flatten(Module):
 
 
 class Reshape(Module):
-    """Give each row a shape: ``Reshape(28, 28)`` makes (m, 784) into (m, 28, 28)."""
+    """Reshape each row: ``Reshape(28, 28)`` turns (m, 784) into (m, 28, 28)."""
 
     def __init__(self, *shape: int) -> None:
         super().__init__()
@@ -205,9 +205,3 @@ class Reshape(Module):
     def extra_repr(self) -> str:
         """Return the shape."""
         return ", ".join(map(str, self.shape))
-
-
-def _check_sizes(layer: str, **sizes: Any) -> None:
-    for name, size in sizes.items():
-        if isinstance(size, bool) or not isinstance(size, int) or size < 1:
-            raise ArgumentError(f"{layer}: {name} must be an integer of at least 1, got {size!r}")

@@ -1,4 +1,4 @@
-"""`Module`: a function with parameters, made of smaller ones."""
+"""`Module`: a function with parameters, which may contain other modules."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Parameter(Tensor):
 
 
 class Buffer(Tensor):
-    """A tensor that belongs to the state of a module although nothing trains it, such as a running mean.
+    """A tensor that belongs to the state of a module but is not trained, such as a running mean.
 
     Parameters
     ----------
@@ -58,12 +58,12 @@ class Module:
     """Base class of layers and networks: write `forward`, and keep parameters and sub-modules as attributes.
 
     A `Parameter` or `Buffer` among the attributes, or in a list, tuple or dict there, belongs to the state. Any other
-    tensor does not, such as a result that `forward` keeps to be looked at.
+    tensor does not, such as an intermediate result that `forward` stores.
 
     Attributes
     ----------
     training : bool
-        Whether dropout drops. Set by `train` and `eval`.
+        Whether dropout drops elements. Set by `train` and `eval`.
 
     Examples
     --------
@@ -91,20 +91,16 @@ class Module:
         Raises
         ------
         DtypeError
-            A parameter, a buffer or a module would leave this module unnoticed, as in ``layer.weight -= step``.
+            The value would replace a parameter, a buffer or a module, as in ``layer.weight -= step``.
         """
         old = vars(self).get(name)
         if isinstance(old, _PARTS) and value is not None and not isinstance(value, _PARTS):
             raise DtypeError(
                 f"{type(self).__name__}.{name} is a {type(old).__name__}, and a {type(value).__name__} cannot take its "
                 f"place. To change its values, write {name}.data[...] = values and {name}.mark_changed(); to replace "
-                "it, assign a Parameter, Buffer or Module; to take it away, assign None or use del"
+                "it, assign a Parameter, Buffer or Module; to remove it, assign None or use del"
             )
         super().__setattr__(name, value)
-
-    def register_buffer(self, name: str, tensor: Tensor) -> None:
-        """Keep the values of a tensor as the `Buffer` of this name; the memory is shared."""
-        setattr(self, name, Buffer(tensor.data, name))
 
     def forward(self, x: Tensor) -> Tensor:
         """Compute the output."""
@@ -114,7 +110,7 @@ class Module:
         """Apply the module."""
         return self.forward(*inputs)
 
-    # ------------------------------------------------------------------ what it is made of
+    # ------------------------------------------------------------------ parts
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
         """Yield (name, module) for the modules directly inside this one; those in a list or dict as ``name.key``."""
@@ -123,7 +119,7 @@ class Module:
                 yield name, value
 
     def _members(self) -> Iterator[tuple[str, Module | Tensor]]:
-        """Yield (name, value) for the modules and what is state among the attributes, also those in lists in lists."""
+        """Yield (name, value) for the modules, parameters and buffers in attributes, also in nested lists."""
         for name, value in vars(self).items():
             yield from _inside(name, value)
 
@@ -149,7 +145,8 @@ class Module:
     def _named_tensors(self, prefix: str, around: tuple[Module, ...] = ()) -> Iterator[tuple[str, Tensor]]:
         """Yield (name, tensor) for the state; a shared tensor under each of its names.
 
-        A module inside one of those `around` it has no name of its own there: it refers to its parent.
+        `around` are the modules that contain this one. A child that is among them is a reference to a parent, and is
+        skipped.
         """
         for name, value in self._members():
             if isinstance(value, Tensor):
@@ -172,15 +169,15 @@ class Module:
         return self
 
     def eval(self) -> Module:
-        """Switch to evaluation: dropout lets everything through."""
+        """Switch to evaluation: dropout drops nothing."""
         return self.train(False)
 
     def zero_grad(self) -> None:
-        """Forget the gradients of all parameters."""
+        """Set the gradients of all parameters to None."""
         for parameter in self.parameters():
             parameter.grad = None
 
-    # ------------------------------------------------------------------ moving and keeping
+    # ------------------------------------------------------------------ device and state
 
     def to(self, device: str) -> Module:
         """Move every parameter and buffer to ``"cpu"`` or ``"cuda"``, in place."""
@@ -196,7 +193,7 @@ class Module:
         return {name: tensor.numpy().copy() for name, tensor in self._state().items()}
 
     def _state(self) -> dict[str, Tensor]:
-        """Return the state by name; two tensors of one name, such as the keys 1 and "1" of a dict give, are refused."""
+        """Return the state by name. Two tensors of one name, as from the keys 1 and "1" of a dict, are refused."""
         found: dict[str, Tensor] = {}
         for name, tensor in self._named_tensors(""):
             if found.setdefault(name, tensor) is not tensor:
@@ -209,7 +206,7 @@ class Module:
         Raises
         ------
         CheckpointError
-            A name is missing or unknown, or what it names is no NumPy array, or its shape or dtype does not fit; then
+            A name is missing or unknown, or its value is not a NumPy array, or its shape or dtype does not fit. Then
             nothing has been changed.
         StateError
             A tensor cannot be written to, as inside ``ExponentialMovingAverage.applied()``.
@@ -239,10 +236,10 @@ class Module:
             tensor.data[...] = fresh[name]
             tensor.mark_changed()
 
-    # ------------------------------------------------------------------ looks
+    # ------------------------------------------------------------------ repr
 
     def extra_repr(self) -> str:
-        """Return what stands between the parentheses of `repr`."""
+        """Return the text between the parentheses of `repr`."""
         return ""
 
     @recursive_repr("...")  # of a module that refers to its parent
@@ -253,7 +250,7 @@ class Module:
 
 
 def _inside(name: str, value: Any) -> Iterator[tuple[str, Module | Tensor]]:
-    """Yield the modules, parameters and buffers in an attribute: itself, or items of lists, tuples and dicts in it."""
+    """Yield the modules, parameters and buffers in an attribute: its value, or items of nested lists and dicts."""
     if isinstance(value, _PARTS):
         yield name, value
     elif isinstance(value, (list, tuple, dict)):
@@ -262,7 +259,7 @@ def _inside(name: str, value: Any) -> Iterator[tuple[str, Module | Tensor]]:
 
 
 def problem_of(array: Any, tensor: Tensor) -> str | None:
-    """Return what keeps a saved array from being the values of a tensor, or None."""
+    """Return why a saved array cannot be the values of a tensor, or None."""
     if not isinstance(array, np.ndarray) or isinstance(array, np.ma.MaskedArray):
         return f"is {type(array).__name__}, expected a NumPy array"
     if array.shape != tensor.shape:
@@ -277,7 +274,7 @@ def problem_of(array: Any, tensor: Tensor) -> str | None:
     return None
 
 
-_PARTS = (Parameter, Buffer, Module)  # what a module consists of
+_PARTS = (Parameter, Buffer, Module)  # the parts of a module
 
 
 class Sequential(Module):
@@ -303,7 +300,7 @@ class Sequential(Module):
         self.layers = list(layers)
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
-        """Yield the layers under their positions, and what a subclass has added under its name."""
+        """Yield the layers with their positions as names, and other modules of a subclass with their own names."""
         return ((name.removeprefix("layers."), child) for name, child in super().named_children())
 
     def forward(self, x: Tensor) -> Tensor:

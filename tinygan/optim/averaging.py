@@ -1,4 +1,4 @@
-"""A running mean of weights: what stays when the steps of gradient descent, which go to and fro, cancel."""
+"""The exponential moving average of weights, in which the oscillations of gradient descent cancel."""
 
 from __future__ import annotations
 
@@ -8,38 +8,38 @@ from contextlib import contextmanager
 from typing import Any
 
 from tinygan.backend import Array
+from tinygan.backend.operands import fits, misfit
 from tinygan.engine import Tensor
 from tinygan.errors import ArgumentError, CheckpointError, StateError
-from tinygan.optim.checks import fits, leaves, misfit, number, restored, restored_count
+from tinygan.optim.checks import leaves, number, restored, restored_count
 
-_exchange = threading.Lock()  # of the arrays of parameters; not an attribute, which could not be pickled
+_exchange = threading.Lock()  # for the exchange of arrays; an attribute could not be pickled
 
 
 class ExponentialMovingAverage:
-    """The exponential moving average of parameters, over what they were after each update.
+    """The exponential moving average of the values of parameters after each update.
 
-    After t updates, the k-th from the end has a weight in proportion to decay^k: the weights add up to 1 from the first
-    update on, and what the parameters were initially has none. (The plain ``a = decay a + (1 - decay) w`` gives that
-    decay^t, which is a third after 1 / (1 - decay) updates. Mixed with initial weights, a generator draws blur, and a
-    Parzen window likes blur better than the data: see ``docs/table-1.md``.) As a rule for one step ::
+    After t updates, the k-th value from the end has a weight in proportion to decay^k. The weights sum to 1 from the
+    first update on, and the initial parameters have no weight. (The plain ``a = decay a + (1 - decay) w`` gives them
+    the weight decay^t, a third after 1 / (1 - decay) updates. With a share of initial weights, a generator draws
+    blurred samples, which a Parzen window prefers to the data: see ``docs/table-1.md``.) One update is ::
 
         a = a + (1 - decay) / (1 - decay^t) (w - a)
 
     Averaging the iterates is Polyak and Juditsky (1992); for the generator of a game, which circles around the
-    equilibrium rather than coming to rest, see Yazici et al. (2019). It looks on: the parameters go the way they would
-    go without it.
+    equilibrium instead of converging, see Yazici et al. (2019). The average does not change the training.
 
     Parameters
     ----------
     params : iterable of Tensor
-        Before the first update, the average is what they are now.
+        Before the first update, the average is their present value.
     decay : float
-        In (0, 1). The average remembers some 1 / (1 - decay) updates.
+        In (0, 1). The average covers about 1 / (1 - decay) updates.
 
     Attributes
     ----------
     updates : int
-        How many updates have been taken in.
+        The number of updates of the average.
     averages : list of array
         The average of each parameter, on its device. `update` and `load_arrays` change these arrays in place.
 
@@ -65,9 +65,9 @@ class ExponentialMovingAverage:
             raise ArgumentError(f"{_NAME}: decay must be in (0, 1), got {decay}")
         self.updates = 0
         self.averages = [parameter.data.copy() for parameter in self.params]
-        self._weights: list[Array] = []  # the arrays of the parameters, while the averages are in their place
-        self._lent: list[tuple[Array, int]] = []  # what they have instead, and their versions
-        self._users = 0  # of the averages in that place
+        self._weights: list[Array] = []  # the arrays of the parameters, while `applied` replaces them
+        self._lent: list[tuple[Array, int]] = []  # their replacements, with the versions
+        self._users = 0  # blocks of `applied` that have not ended
 
     @property
     def decay(self) -> float:
@@ -75,7 +75,7 @@ class ExponentialMovingAverage:
         return self._decay
 
     def update(self) -> None:
-        """Take in what the parameters are now; call it after each update of them.
+        """Add the present parameters to the average; call it after each update of them.
 
         Raises
         ------
@@ -99,12 +99,12 @@ class ExponentialMovingAverage:
 
     @contextmanager
     def applied(self) -> Iterator[None]:
-        """While this lasts, the parameters are the averages: to draw samples with, not to train.
+        """Replace the parameters by the averages inside a ``with`` block: to draw samples, not to train.
 
-        It may be entered again inside itself or by another thread: the weights return when the last one has left. On
-        the CPU the averages are lent read-only, and each attempt to change a parameter is refused at once. On a GPU, or
-        where the array of a parameter has been replaced, this is refused at the end; weights and averages are then what
-        they were before.
+        Blocks may be nested, and several threads may enter one; the weights return after the last block. On the CPU
+        the averages are read-only, and each attempt to change a parameter is refused at once. On a GPU, or if the array
+        of a parameter has been replaced, the change is refused at the end; then weights and averages have the values
+        that they had before.
 
         Raises
         ------
@@ -137,7 +137,7 @@ class ExponentialMovingAverage:
         self._lent = [(parameter.data, parameter.version) for parameter in self.params]
 
     def _take_back(self) -> bool:
-        """Give the parameters their own arrays again; return whether one has been changed in between."""
+        """Give the parameters their own arrays again; return whether a parameter was changed inside."""
         now = [(parameter.data, parameter.version) for parameter in self.params]
         same = [
             a is b and (seen == version or not parameter.backend.is_writable(a))
@@ -162,7 +162,7 @@ class ExponentialMovingAverage:
         ]
 
     def load_arrays(self, arrays: Sequence[Any], updates: int) -> None:
-        """Continue from what `arrays` returned after so many updates.
+        """Continue from the averages that `arrays` returned after `updates` updates.
 
         Raises
         ------
@@ -192,7 +192,7 @@ _NAME = ExponentialMovingAverage.__name__
 
 
 def _read_only(array: Array) -> Array:
-    """Return a view that nothing can be written into, or a copy where there is no such thing."""
+    """Return a read-only view, or a copy if the array library has no read-only arrays."""
     view = array[...]
     if not hasattr(view.flags, "writeable"):
         return array.copy()

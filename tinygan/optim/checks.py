@@ -1,17 +1,15 @@
-"""What comes into an update rule or an average: each check is written once, here."""
+"""Checks of the arguments and the saved state of an update rule or an average."""
 
 from __future__ import annotations
 
 import math
-import numbers
 from collections.abc import Iterable
 from typing import Any
 
-import numpy as np
-
+from tinygan import checks
 from tinygan.backend import Array
 from tinygan.engine import Tensor
-from tinygan.errors import ArgumentError, CheckpointError, DeviceError, DtypeError, ShapeError, TinyganError
+from tinygan.errors import ArgumentError, CheckpointError
 from tinygan.nn.module import problem_of
 
 
@@ -40,13 +38,9 @@ def decay(what: str, value: Any) -> float:
 
 
 def number(what: str, value: Any) -> float:
-    """Return a finite number, or nan, as a float; no boolean."""
-    if isinstance(value, np.ndarray) and value.ndim == 0:
-        value = value.item()
-    if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        raise DtypeError(f"{what} must be a number, got {value!r}")
+    """Return a finite number, or nan, as a float."""
     try:
-        found = float(value)
+        found = float(checks.number(value, what))
     except OverflowError:
         found = math.inf
     if math.isinf(found):
@@ -55,7 +49,7 @@ def number(what: str, value: Any) -> float:
 
 
 def leaves(who: str, params: Iterable[Any], verb: str, done: str) -> list[Tensor]:
-    """Return leaves of floating-point numbers as a list, one or more, each once; `verb` and `done` are for messages.
+    """Return parameters as a list: one or more floating-point leaves, each once; `verb` and `done` are for messages.
 
     Raises
     ------
@@ -77,27 +71,13 @@ def leaves(who: str, params: Iterable[Any], verb: str, done: str) -> list[Tensor
     return found
 
 
-def fits(array: Array, data: Array) -> bool:
-    """Return whether an array has the shape, dtype and device of a parameter's `data`, which may have been replaced."""
-    return array.shape == data.shape and array.dtype == data.dtype and type(array) is type(data)
-
-
-def misfit(what: str, array: Array, data: Array, remedy: str) -> TinyganError:
-    """Return the error that says in what an array does not fit, and what to do about it."""
-    if array.shape != data.shape:
-        return ShapeError(f"{what} has shape {array.shape}, and the parameter {data.shape} now: {remedy}")
-    if array.dtype != data.dtype:
-        return DtypeError(f"{what} has dtype {array.dtype}, and the parameter {data.dtype} now: {remedy}")
-    return DeviceError(f"{what} is not on the device where the parameter is now: {remedy}")
-
-
 def restored(who: str, value: Any, parameter: Tensor) -> Array:
-    """Return a saved array as one to keep for a parameter: a copy of its dtype and on its device.
+    """Return a copy of a saved array, with the dtype and on the device of its parameter.
 
     Raises
     ------
     CheckpointError
-        It is no NumPy array, or of another shape, or does not hold numbers of that kind.
+        It is not a NumPy array, or its shape or dtype does not fit.
     """
     problem = problem_of(value, parameter)
     if problem:
@@ -112,6 +92,4 @@ def restored_count(who: str, value: Any) -> int:
     ------
     CheckpointError
     """
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise CheckpointError(f"{who} is {value!r}, expected an integer of at least 0")
-    return value
+    return checks.integer(value, who, at_least=0, error=CheckpointError)

@@ -1,7 +1,7 @@
-"""Update rules: what to do with a gradient.
+"""Update rules.
 
-An optimiser owns the state that its rule needs for each parameter (velocity, moments), and counts its updates for the
-schedule of the learning rate. Parameters are changed in place, by one backend kernel each.
+An optimiser holds the state that its rule needs for each parameter (velocity, moments), and counts its updates for the
+schedule of the learning rate. One backend kernel changes each parameter in place.
 """
 
 from __future__ import annotations
@@ -10,16 +10,14 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from tinygan.backend import adam_rates
+from tinygan.backend.operands import fits, misfit
 from tinygan.engine import Tensor
 from tinygan.errors import ArgumentError, CheckpointError, StateError, TinyganError
 from tinygan.nn import Parameter
 from tinygan.optim.checks import (
     at_least_0,
     decay,
-    fits,
     leaves,
-    misfit,
-    number,
     positive,
     restored,
     restored_count,
@@ -28,16 +26,16 @@ from tinygan.optim.schedules import Schedule
 
 
 class Optimizer:
-    """What all update rules share.
+    """The base class of all update rules.
 
     Parameters
     ----------
     params : iterable of Tensor
-        Leaves with ``requires_grad=True``, or parameters of a module, which may be frozen: an update leaves those alone
-        that have no gradient or, at that moment, ``requires_grad=False``.
+        Leaves with ``requires_grad=True``, or parameters of a module, which may be frozen. An update does not change a
+        parameter that has no gradient, or that has ``requires_grad=False`` at that moment.
     lr : float or callable
         The learning rate, or a schedule of it: a function of the number of updates made so far. A number that is
-        assigned to `lr` later takes its place, and is part of the state; a schedule is code, which is not saved.
+        assigned to `lr` later replaces it, and is part of the state. A schedule is code, which is not saved.
     max_col_norm : float, optional
         After each update, scale every column of every 2-d parameter (the incoming weights of one unit) back to this
         Euclidean norm if it is longer (the TFD experiment; Srivastava et al., 2014).
@@ -47,7 +45,7 @@ class Optimizer:
     updates : int
         How many updates have been made.
     epoch : int
-        The current epoch, counted from 1; set by the training loop, read by schedules of the momentum.
+        The current epoch, counted from 1. The training loop sets it; schedules of the momentum read it.
     """
 
     slots: tuple[str, ...] = ()  # names of the arrays kept for each parameter, all of its shape
@@ -78,11 +76,11 @@ class Optimizer:
 
     @property
     def max_col_norm(self) -> float | None:
-        """The longest that the weights into a unit may be."""
+        """The largest norm that a column of weights may have."""
         return self._max_col_norm
 
     def _setting(self, name: str, value: float | Schedule) -> float | Schedule:
-        """Return a learning rate or momentum after a check; a schedule is checked when it is asked."""
+        """Return a learning rate or momentum after a check; the values of a schedule are checked later."""
         what, check, _ = _SETTINGS[name]
         return value if callable(value) else check(f"{type(self).__name__}: {what}", value)
 
@@ -94,7 +92,7 @@ class Optimizer:
         return check(f"{type(self).__name__}: {what} that the schedule gives for {count}", value(count))
 
     def zero_grad(self) -> None:
-        """Forget the gradients of the parameters."""
+        """Set the gradients of the parameters to None."""
         for parameter in self.params:
             parameter.grad = None
 
@@ -104,11 +102,11 @@ class Optimizer:
         Raises
         ------
         ShapeError, DtypeError, DeviceError
-            A gradient, or what the rule keeps, does not fit its parameter, whose array has been replaced.
+            A gradient or a state does not fit its parameter, whose array has been replaced.
         StateError
             A parameter's array cannot be written to, as inside `ExponentialMovingAverage.applied`.
         ArgumentError, DtypeError
-            A schedule gives something else than a number that fits.
+            A schedule returns a value that is not allowed.
 
         In all these cases no parameter has been changed.
         """
@@ -131,7 +129,7 @@ class Optimizer:
         return parameter.grad is not None and parameter.requires_grad
 
     def _make_ready(self, position: int) -> None:
-        """Raise unless gradient and state fit the parameter; begin its state, if this is its first update."""
+        """Raise unless gradient and state fit the parameter; create the state before the first update."""
         parameter, state, who = self.params[position], self._state[position], type(self).__name__
         data, gradient = parameter.data, parameter.grad
         assert gradient is not None
@@ -153,7 +151,7 @@ class Optimizer:
     def update(self, parameter: Tensor, gradient: Any, state: dict[str, Any], lr: float) -> None:
         """Change one parameter in place.
 
-        `state` holds its arrays by the names in `slots`, and under ``updates`` how many updates it has had.
+        `state` holds its arrays by the names in `slots`, and the number of its updates by ``updates``.
         """
         raise NotImplementedError(f"{type(self).__name__}.update is not written")
 
@@ -176,8 +174,8 @@ class Optimizer:
     def state_dict(self) -> dict[str, Any]:
         """Return a copy of the whole state: the counters, numbers set by hand, and NumPy arrays by ``slot.parameter``.
 
-        Schedules are code, and are not saved. Of one that was assigned to `lr` or `momentum` later, it is saved that
-        there was one: `load_state_dict` then expects that one has been assigned there too.
+        Schedules are code, and are not saved. If a schedule was assigned to `lr` or `momentum` later, the state
+        records this, and `load_state_dict` expects that a schedule has been assigned there too.
         """
         arrays = {
             f"{slot}.{position}": parameter.backend.to_numpy(state[slot]).copy()
@@ -196,8 +194,8 @@ class Optimizer:
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
         """Continue from a state that `state_dict` returned.
 
-        A learning rate or momentum that was set by hand before the state was saved is set again, whatever this rule was
-        made with; if none was, this rule goes on with what it was made with.
+        A learning rate or momentum that was set by hand before the state was saved is set again. Otherwise this rule
+        keeps the values of its constructor.
 
         Raises
         ------
@@ -207,7 +205,7 @@ class Optimizer:
         name = type(self).__name__
         if not isinstance(saved, Mapping):
             raise CheckpointError(f"{name}: the saved state is {type(saved).__name__}, expected a dict")
-        for key in ("updates", "parameter_updates", "epoch", "by_hand", "arrays"):
+        for key in ("updates", "epoch", "parameter_updates", "by_hand", "arrays"):
             if key not in saved:
                 raise CheckpointError(f"{name}: the saved state lacks {key}")
         updates, epoch = (restored_count(f"{name}: saved {key}", saved[key]) for key in ("updates", "epoch"))
@@ -238,7 +236,7 @@ class Optimizer:
         self.updates, self.epoch = updates, epoch
 
     def _restored_by_hand(self, saved: Any) -> dict[str, float | Schedule]:
-        """Return the settings by hand that a saved state tells of."""
+        """Return the settings by hand of a saved state."""
         name = type(self).__name__
         if not isinstance(saved, Mapping) or not set(saved) <= set(self._given):
             raise CheckpointError(f"{name}: the saved state tells of {saved!r} set by hand, which this rule has not")
@@ -259,7 +257,7 @@ class Optimizer:
         return restored
 
 
-# What a learning rate and a momentum are called, what a number must be, and what a schedule may give.
+# The name of a setting, the check of a number, and the check of the values of a schedule.
 _SETTINGS: dict[str, tuple[str, Callable[[str, Any], float], Callable[[str, Any], float]]] = {
     "lr": ("the learning rate", positive, at_least_0),
     "momentum": ("momentum", decay, decay),
@@ -269,7 +267,7 @@ _SETTINGS: dict[str, tuple[str, Callable[[str, Any], float], Callable[[str, Any]
 class SGD(Optimizer):
     """Stochastic gradient descent, with the paper's momentum: ``v = m v - lr g``, ``w = w + v``.
 
-    PyTorch's rule is ``v = m v + g``, ``w = w - lr v``: the same as long as the learning rate does not change.
+    PyTorch's rule is ``v = m v + g``, ``w = w - lr v``. The two agree if the learning rate does not change.
 
     Parameters
     ----------
@@ -302,7 +300,7 @@ class SGD(Optimizer):
 
     @property
     def momentum(self) -> float:
-        """The momentum of this epoch; assign a number or a schedule to change it, unless the rule was made without."""
+        """The momentum of this epoch; assign a number or a schedule to change it, unless the rule has no momentum."""
         return self._now("momentum", self.epoch)
 
     @momentum.setter
@@ -328,7 +326,7 @@ class Adam(Optimizer):
     params, lr, max_col_norm
         As in `Optimizer`.
     betas : (float, float)
-        Decay of the running means of the gradient and of its square.
+        The decays of the running means of the gradient and of its square.
     eps : float
         Added to the root of the mean square.
 
@@ -356,19 +354,17 @@ class Adam(Optimizer):
         super().__init__(params, lr, max_col_norm)
         if not isinstance(betas, (tuple, list)) or len(betas) != 2:
             raise ArgumentError(f"Adam: betas must be two numbers, got {betas!r}")
-        self._betas = number("Adam: betas", betas[0]), number("Adam: betas", betas[1])
-        if not all(0 <= beta < 1 for beta in self._betas):
-            raise ArgumentError(f"Adam: betas must be in [0, 1), got {betas}")
+        self._betas = decay("Adam: betas[0]", betas[0]), decay("Adam: betas[1]", betas[1])
         self._eps = positive("Adam: eps", eps)
 
     @property
     def betas(self) -> tuple[float, float]:
-        """Decay of the running means of the gradient and of its square."""
+        """The decays of the running means of the gradient and of its square."""
         return self._betas
 
     @property
     def eps(self) -> float:
-        """What is added to the root of the mean square."""
+        """The number that is added to the root of the mean square."""
         return self._eps
 
     def update(self, parameter: Tensor, gradient: Any, state: dict[str, Any], lr: float) -> None:

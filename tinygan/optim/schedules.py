@@ -1,7 +1,7 @@
-"""How the learning rate and the momentum change in the course of training.
+"""Schedules of the learning rate and of the momentum.
 
-A schedule of the learning rate is a function of the number of updates made so far; a schedule of the momentum is a
-function of the epoch, counted from 1. A plain number is the schedule that never changes.
+A schedule of the learning rate is a function of the number of updates made so far. A schedule of the momentum is a
+function of the epoch, counted from 1.
 """
 
 from __future__ import annotations
@@ -41,16 +41,16 @@ class ExponentialDecay:
 
 @dataclass(frozen=True)
 class StepDecay:
-    """Another schedule, times `gamma` from update `milestone` on: small steps where large ones have led.
+    """Another schedule, multiplied by `gamma` from update `milestone` on.
 
-    PyTorch's ``MultiStepLR`` with one milestone, on top of any other schedule.
+    This is PyTorch's ``MultiStepLR`` with one milestone, applied to any other schedule.
 
     Parameters
     ----------
     before : float or callable
         The learning rate, or a schedule of it.
     milestone : int
-        The number of updates made with it.
+        The number of updates before the change.
     gamma : float
         In (0, 1].
 
@@ -70,13 +70,13 @@ class StepDecay:
             raise ArgumentError(f"{self}: expected milestone >= 1 and gamma in (0, 1]")
 
     def __call__(self, updates: int) -> float:
-        rate = as_schedule(self.before)(updates)
+        rate = self.before(updates) if callable(self.before) else self.before
         return rate * self.gamma if updates >= self.milestone else rate
 
 
 @dataclass(frozen=True)
 class LinearMomentum:
-    """The released code's momentum in epoch e, from 1: linear from `initial` to `final`, reached in epoch `epochs`.
+    """The released code's momentum in epoch e = 1, 2, ...: linear from `initial` to `final` in epoch `epochs`.
 
     Examples
     --------
@@ -96,8 +96,3 @@ class LinearMomentum:
     def __call__(self, epoch: int) -> float:
         progress = min(1.0, max(0, epoch - 1) / (self.epochs - 1))
         return self.initial + (self.final - self.initial) * progress
-
-
-def as_schedule(value: float | Schedule) -> Schedule:
-    """Return a schedule: `value` itself, or the one that always returns it."""
-    return value if callable(value) else lambda _: value
