@@ -51,7 +51,7 @@ def describe_environment() -> dict[str, Any]:
         (of the checkout that holds the package, with "-dirty" when files of the package differ from it; None
         when there is none), ``blas``, ``blas_version``, ``blas_threads`` (int: what the variables and the number
         of processors lead to; a limit set by a program at run time is not seen), ``thread_variables``.
-        A value that cannot be determined is None.
+        None stands for a value that cannot be determined.
 
     Examples
     --------
