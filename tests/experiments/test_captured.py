@@ -19,9 +19,10 @@ from tinygan.errors import AnomalyError, CaptureError
 from tinygan.experiments.running import run, start
 from tinygan.experiments.training import Training
 
-pytestmark = pytest.mark.skipif(
-    cuda_on_cpu.COMPILER is None, reason="this machine has no C++ compiler for the source of the kernels"
+needs_compiler = pytest.mark.skipif(
+    not cuda_on_cpu.COMPILER, reason="this machine has no C++ compiler to run the source of the kernels"
 )
+pytestmark = [pytest.mark.slow, needs_compiler]
 
 
 @pytest.fixture

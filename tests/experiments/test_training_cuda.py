@@ -21,9 +21,10 @@ from tinygan.experiments import training as training_module
 from tinygan.experiments.running import run, start
 from tinygan.experiments.training import Training
 
-pytestmark = pytest.mark.skipif(
-    cuda_on_cpu.COMPILER is None, reason="this machine has no C++ compiler for the source of the kernels"
+needs_compiler = pytest.mark.skipif(
+    not cuda_on_cpu.COMPILER, reason="this machine has no C++ compiler to run the source of the kernels"
 )
+pytestmark = [pytest.mark.slow, needs_compiler]
 
 # Launches in one iteration, as the test prints them when there are more: the matrix products (25 in the alternating
 # schedule; 27 in the simultaneous one, which sends the gradient through D once for each player), one kernel for each
