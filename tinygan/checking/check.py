@@ -132,7 +132,7 @@ def gradcheck(
             f"gradcheck: inputs must be a tensor, or a list of arguments of the function, got {named_type(given)}"
         )
     given = list(given)
-    _check_call("fn", fn, names_of_arguments(fn, given))
+    _check_call("gradcheck", "fn", fn, names_of_arguments(fn, given))
     found = _parameters(fn, parameters)
     if not chosen(given) and not found:
         raise DtypeError(
@@ -201,8 +201,8 @@ def gradcheck_function(
     """
     given = list(inputs) if isinstance(inputs, (list, tuple)) else [inputs]
     arguments = names_of_arguments(forward, given)
-    _check_call("forward", forward, arguments)
-    _check_call("gradient", gradient, ["upstream", *arguments])
+    _check_call("gradcheck_function", "forward", forward, arguments)
+    _check_call("gradcheck_function", "gradient", gradient, ["upstream", *arguments])
     if any(isinstance(value, Tensor) for value in given):
         raise DtypeError("gradcheck_function: inputs must be plain arrays; for a function of tensors, use gradcheck")
     if not any(np.asarray(value).dtype.kind == "f" for value in given):
@@ -253,14 +253,14 @@ def _check_number(name: str, value: Any, least: int, whole: bool = False) -> Non
         raise ArgumentError(f"gradcheck: {name} must be {what} and at least {least}, got {value!r}")
 
 
-def _check_call(role: str, fn: Any, arguments: Sequence[str]) -> None:
+def _check_call(caller: str, role: str, fn: Any, arguments: Sequence[str]) -> None:
     """Raise `ArgumentError` if `fn` cannot be called with these arguments."""
     call = f"{role}({', '.join(arguments)})"
     if not callable(fn):
-        raise ArgumentError(f"gradcheck: {role} must be a function, called as {call}, got {named_type(fn)}")
+        raise ArgumentError(f"{caller}: {role} must be a function, called as {call}, got {named_type(fn)}")
     if isinstance(fn, np.ufunc):  # a further argument would be the array for the result
         if fn.nin != len(arguments):
-            raise ArgumentError(f"gradcheck: {role} is called as {call}, but the inputs of {fn.__name__} are {fn.nin}")
+            raise ArgumentError(f"{caller}: {role} is called as {call}, but the inputs of {fn.__name__} are {fn.nin}")
         return
     try:
         signature = inspect.signature(fn)
@@ -270,7 +270,7 @@ def _check_call(role: str, fn: Any, arguments: Sequence[str]) -> None:
         signature.bind(*arguments)
     except TypeError as error:
         takes = ", ".join(signature.parameters)
-        raise ArgumentError(f"gradcheck: {role} is called as {call}, but it takes ({takes}): {error}") from None
+        raise ArgumentError(f"{caller}: {role} is called as {call}, but it takes ({takes}): {error}") from None
 
 
 def _check(
