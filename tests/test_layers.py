@@ -26,6 +26,8 @@ LAYERS = {
     "gan": 7,
     "config": 8,
     "pictures": 9,
+    "trace": 9,
+    "diagnosis": 9,
     "experiments": 10,
     "report": 11,
     "cli": 12,
