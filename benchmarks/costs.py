@@ -21,11 +21,11 @@ from tinygan import nn
 from tinygan.backend import blas_threads
 from tinygan.checking.check import gradcheck
 from tinygan.engine import Tensor
-from tinygan.engine.anomaly import detect_anomaly
 from tinygan.engine.modes import Observer
 from tinygan.experiments.running import save, start
 from tinygan.experiments.training import Training
 from tinygan.optim import ExponentialMovingAverage
+from tinygan.trace import detect_anomaly
 
 EPOCH_ROWS = 50_000  # examples in an epoch of MNIST, between two checkpoints
 

@@ -11,8 +11,9 @@ tensor([2., 4., 6.], dtype=float32)
 from tinygan import evaluation, functional, gan, nn, optim, theory
 from tinygan.backend import manual_seed
 from tinygan.checking import GradcheckReport, gradcheck, gradcheck_function
-from tinygan.engine import Operation, Tensor, detect_anomaly, enable_grad, grad, is_grad_enabled, no_grad, tensor
+from tinygan.engine import Operation, Tensor, enable_grad, grad, is_grad_enabled, no_grad, tensor
 from tinygan.errors import GradcheckError
+from tinygan.trace import detect_anomaly, trace
 
 __version__ = "0.1.0"
 
@@ -37,4 +38,5 @@ __all__ = [
     "optim",
     "tensor",
     "theory",
+    "trace",
 ]

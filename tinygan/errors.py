@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from types import FrameType
 from typing import Any
 
-_PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
+PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 
 
 class TinyganError(Exception):
@@ -216,16 +216,17 @@ def calling_line(*machinery: str) -> str:
         File, line number, function and source. If the line is one of tinygan's own, the line of the user's program that
         led there is added.
     """
-    left_out = tuple([_PACKAGE + folder + os.sep for folder in machinery])
-    frame = _first_frame_outside(sys._getframe(1), left_out)
+    left_out = tuple([PACKAGE + folder + os.sep for folder in machinery])
+    frame = first_frame_outside(sys._getframe(1), left_out)
     inner = f"called at {_line(frame)}"
-    if frame is None or not frame.f_code.co_filename.startswith(_PACKAGE):
+    if frame is None or not frame.f_code.co_filename.startswith(PACKAGE):
         return inner
-    outer = _first_frame_outside(frame, (_PACKAGE,))
+    outer = first_frame_outside(frame, (PACKAGE,))
     return inner if outer is None else f"{inner}\n  from {_line(outer)}"
 
 
-def _first_frame_outside(frame: FrameType | None, folders: tuple[str, ...]) -> FrameType | None:
+def first_frame_outside(frame: FrameType | None, folders: tuple[str, ...]) -> FrameType | None:
+    """Return the innermost frame, from `frame` outwards, whose file is in none of the folders; None: there is none."""
     while frame is not None and frame.f_code.co_filename.startswith(folders):
         frame = frame.f_back
     return frame
@@ -235,6 +236,6 @@ def _line(frame: FrameType | None) -> str:
     if frame is None:
         return "an unknown line"
     path, number = frame.f_code.co_filename, frame.f_lineno
-    name = path.removeprefix(os.path.dirname(_PACKAGE.rstrip(os.sep)) + os.sep)
+    name = path.removeprefix(os.path.dirname(PACKAGE.rstrip(os.sep)) + os.sep)
     source = linecache.getline(path, number).strip()
     return f"{name}:{number}, in {frame.f_code.co_name}" + (f": {source}" if source else "")

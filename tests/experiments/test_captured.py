@@ -14,10 +14,10 @@ from tinygan.backend import graph
 from tinygan.cli import main
 from tinygan.config.experiment import load_experiment
 from tinygan.data import load
-from tinygan.engine import detect_anomaly
 from tinygan.errors import AnomalyError, CaptureError
 from tinygan.experiments.running import run, start
 from tinygan.experiments.training import Training
+from tinygan.trace import detect_anomaly
 
 needs_compiler = pytest.mark.skipif(
     not cuda_on_cpu.COMPILER, reason="this machine has no C++ compiler to run the source of the kernels"

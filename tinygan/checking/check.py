@@ -28,7 +28,7 @@ from tinygan.checking.surroundings import (
     quiet,
 )
 from tinygan.checking.tensors import TensorSubject, chosen
-from tinygan.engine.modes import Observer, Recording
+from tinygan.engine.modes import UNOBSERVED, Recording
 from tinygan.engine.tensor import Tensor
 from tinygan.errors import ArgumentError, DtypeError, GradcheckError
 from tinygan.nn import Module
@@ -287,7 +287,7 @@ def _check(
     subject = prepare(randomness.restore if frozen else lambda: None)
     report = subject.report
     with ExitStack() as stack:
-        for context in (quiet(), modules_kept(fn), randomness.kept(), Recording(True), Observer()):
+        for context in (quiet(), modules_kept(fn), randomness.kept(), Recording(True), UNOBSERVED):
             stack.enter_context(context)
         rng = np.random.default_rng(settings.seed)
         try:

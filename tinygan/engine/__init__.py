@@ -4,7 +4,6 @@ Read `tensor` (an array and the operation that computed it), then `tape` (an ope
 then `chain_rule` (the backward pass). The formulas themselves are in `tinygan.functional`.
 """
 
-from tinygan.engine.anomaly import detect_anomaly
 from tinygan.engine.chain_rule import grad, topological_order
 from tinygan.engine.modes import enable_grad, is_grad_enabled, no_grad
 from tinygan.engine.tape import Elementwise, Operation
@@ -14,7 +13,6 @@ __all__ = [
     "Elementwise",
     "Operation",
     "Tensor",
-    "detect_anomaly",
     "enable_grad",
     "grad",
     "is_grad_enabled",

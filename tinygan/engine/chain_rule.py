@@ -142,7 +142,7 @@ class _Pass:
         order = topological_order(root) if isinstance(root, Operation) else []
         useful = set() if wanted is None else _leading_to(wanted, order)
         found = {}
-        with modes.Recording(self.create_graph):
+        with modes.Recording(self.create_graph), modes.observer().during_pass(self, output):
             while order:
                 operation = order.pop()
                 if operation not in self.sums:  # every path to it was cut by a rule that returned no gradient

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from contextvars import ContextVar, Token
 from functools import wraps
 from typing import Any, TypeVar, cast
@@ -77,14 +78,15 @@ def enable_grad() -> Recording:
 class Observer:
     """The engine calls the methods for every operation inside ``with observer:``. By default they do nothing.
 
-    Anomaly detection and the gradient checker derive from this class.
+    `tinygan.trace`, anomaly detection and the gradient checker derive from this class. Inside a block of another
+    observer, both are called. Inside ``with UNOBSERVED:``, no observer is called.
     """
 
     def before_forward(self, operation: Any, inputs: Any) -> None:
         """Called before `operation` is applied to `inputs`: tensors, arrays, numbers or None."""
 
     def forward(self, operation: Any, inputs: Any, result: Any) -> None:
-        """Called after `operation` has computed the tensor `result` from `inputs`."""
+        """Called after `operation` has computed the tensor `result` from `inputs`, and has recorded the call."""
 
     def before_backward(self, operation: Any, gy: Any, saved: Any) -> None:
         """Called before the rule of `operation` is applied to the gradient `gy` and to the `saved` values."""
@@ -92,12 +94,57 @@ class Observer:
     def backward(self, operation: Any, gy: Any, gradients: Any) -> None:
         """Called after the rule has computed `gradients` from `gy`, one for each input (None: not needed)."""
 
+    def during_pass(self, backward_pass: Any, output: Any) -> AbstractContextManager[Any]:
+        """Return a context for one backward pass from the tensor `output`."""
+        return nullcontext()
+
+    def during_module(self, module: Any, inputs: Any) -> AbstractContextManager[Any]:
+        """Return a context for one call of a module with `inputs`."""
+        return nullcontext()
+
     def __enter__(self) -> Any:
-        self._tokens: list[Token[Observer]] = [*getattr(self, "_tokens", ()), _observer.set(self)]
+        outer = _observer.get()
+        alone = self is UNOBSERVED or outer is UNOBSERVED
+        token = _observer.set(self if alone else _Several(outer, self))
+        self._tokens: list[Token[Observer]] = [*getattr(self, "_tokens", ()), token]
         return self
 
     def __exit__(self, *error: Any) -> None:
         _observer.reset(self._tokens.pop())
+
+
+class _Several(Observer):
+    """The observers of nested blocks: each is called, the outermost first."""
+
+    def __init__(self, *observers: Observer) -> None:
+        self.observers = observers
+
+    def before_forward(self, *facts: Any) -> None:
+        self._each("before_forward", facts)
+
+    def forward(self, *facts: Any) -> None:
+        self._each("forward", facts)
+
+    def before_backward(self, *facts: Any) -> None:
+        self._each("before_backward", facts)
+
+    def backward(self, *facts: Any) -> None:
+        self._each("backward", facts)
+
+    def during_pass(self, *facts: Any) -> AbstractContextManager[Any]:
+        return self._inside("during_pass", facts)
+
+    def during_module(self, *facts: Any) -> AbstractContextManager[Any]:
+        return self._inside("during_module", facts)
+
+    def _each(self, method: str, facts: Any) -> list[Any]:
+        return [getattr(observer, method)(*facts) for observer in self.observers]
+
+    def _inside(self, method: str, facts: Any) -> ExitStack:
+        contexts = ExitStack()
+        for context in self._each(method, facts):
+            contexts.enter_context(context)
+        return contexts
 
 
 UNOBSERVED = Observer()  # outside of all blocks

@@ -116,8 +116,6 @@ class Operation:
         observer.before_forward(self, inputs)
         result = self._compute(backend, arrays)
         output = Tensor(operands.result_array(result, arrays, backend))
-        observer.forward(self, inputs, output)
-
         source = operands.viewed(output.data, arrays)
         if source is not None and isinstance(inputs[source], Tensor):
             output._version = inputs[source]._version  # a view changes when its base does
@@ -128,6 +126,7 @@ class Operation:
             if output.dtype.kind == "f":  # integers have no gradient
                 self.backend, self.edges = backend, tuple(edges)
                 self._record(inputs, arrays, result, output)
+        observer.forward(self, inputs, output)
         return output
 
     def _compute(self, backend: Backend, arrays: Sequence[Any]) -> Any:

@@ -20,7 +20,6 @@ from tinygan.backend import blas_threads, keep_freed_memory
 from tinygan.config.decisive import changes, decisive_toml
 from tinygan.config.experiment import ExperimentConfig, load_experiment, parse_experiment, to_toml
 from tinygan.data.dataset import Dataset
-from tinygan.engine import detect_anomaly
 from tinygan.errors import AnomalyError, CheckpointError, ConfigError, RunError
 from tinygan.experiments.pretrained import load_pretrained, with_absolute_path
 from tinygan.experiments.protocol import LAST, choose_checkpoint, generator_of
@@ -33,6 +32,7 @@ from tinygan.pictures.line import axis_of, save_line_sheet
 from tinygan.pictures.sheets import save_sheet, sheet_path
 from tinygan.runs.environment import describe_environment, differences
 from tinygan.runs.run_folder import RunFolder
+from tinygan.trace import detect_anomaly
 
 SHEET = "the sample sheet"
 

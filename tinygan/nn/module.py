@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from tinygan.backend import get_backend
-from tinygan.engine import Tensor
+from tinygan.engine import Tensor, modes
 from tinygan.errors import ArgumentError, CheckpointError, DtypeError, StateError
 
 
@@ -108,7 +108,11 @@ class Module:
 
     def __call__(self, *inputs: Any) -> Tensor:
         """Apply the module."""
-        return self.forward(*inputs)
+        observer = modes.observer()
+        if observer is modes.UNOBSERVED:
+            return self.forward(*inputs)
+        with observer.during_module(self, inputs):
+            return self.forward(*inputs)
 
     # ------------------------------------------------------------------ parts
 

@@ -33,7 +33,7 @@ class detect_anomaly(Observer):  # noqa: N801  (a context manager, named as in P
 
     def forward(self, operation: Any, inputs: Any, result: Any) -> None:
         """Check the result of an operation, and remember the line that called it."""
-        operation.called_at = calling_line("engine", "functional")
+        operation.called_at = calling_line("engine", "functional", "trace")
         index = first_non_finite(result.data)
         if index is not None:
             why = origin([_array(value) for value in inputs], index, result.data)
