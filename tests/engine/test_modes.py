@@ -6,14 +6,18 @@ import asyncio
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 import tinygan as tg
+from tinygan import nn
 from tinygan.engine import modes
+from tinygan.errors import AnomalyError
 
 
 @pytest.fixture
@@ -285,3 +289,94 @@ def test_an_observer_is_told_before_and_after_both_passes(x: tg.Tensor, create_g
     assert rules == expected
     assert (seen != rules) == create_graph  # a recorded pass calls operations too
     assert modes.observer() is modes.UNOBSERVED
+
+
+class Log(modes.Observer):
+    """Writes the name of every call into a list that observers may share."""
+
+    def __init__(self, name: str, log: list[str]) -> None:
+        self.name, self.log = name, log
+
+    def before_forward(self, operation: Any, inputs: Any) -> None:
+        self.log.append(f"{self.name} before {operation.name}")
+
+    def forward(self, operation: Any, inputs: Any, result: Any) -> None:
+        assert (result.operation is operation) == result.requires_grad  # the call is recorded by now
+        self.log.append(f"{self.name} after {operation.name}")
+
+    def before_backward(self, operation: Any, gy: Any, saved: Any) -> None:
+        self.log.append(f"{self.name} before rule")
+
+    def backward(self, operation: Any, gy: Any, gradients: Any) -> None:
+        self.log.append(f"{self.name} after rule")
+
+    @contextmanager
+    def during_pass(self, backward_pass: Any, output: Any) -> Iterator[None]:
+        self.log.append(f"{self.name} pass begins: {backward_pass.caller} {output.shape}")
+        try:
+            yield
+        finally:
+            self.log.append(f"{self.name} pass ends: {len(backward_pass.sums)}")
+
+    @contextmanager
+    def during_module(self, module: Any, inputs: Any) -> Iterator[None]:
+        self.log.append(f"{self.name} module begins: {type(module).__name__} {len(inputs)}")
+        try:
+            yield
+        finally:
+            self.log.append(f"{self.name} module ends")
+
+
+def test_observers_of_nested_blocks_are_all_called(x: tg.Tensor) -> None:
+    log: list[str] = []
+    with Log("outer", log):
+        with Log("inner", log):
+            nn.ReLU()(x).sum().backward()
+        inside = list(log)
+        log.clear()
+        x.sum()
+    assert log == ["outer before sum", "outer after sum"]
+    by_outer = [line.removeprefix("outer ") for line in inside if line.startswith("outer")]
+    by_inner = [line.removeprefix("inner ") for line in inside if line.startswith("inner")]
+    assert by_outer == by_inner
+    assert by_outer[:4] == ["module begins: ReLU 1", "before relu", "after relu", "module ends"]
+    assert by_outer[6:] == ["pass begins: backward ()", *["before rule", "after rule"] * 2, "pass ends: 1"]
+    assert inside[0].startswith("outer")
+    assert modes.observer() is modes.UNOBSERVED
+
+
+def test_a_block_of_no_observer_hides_the_outer_one(x: tg.Tensor) -> None:
+    log: list[str] = []
+    with Log("outer", log), modes.UNOBSERVED:
+        nn.ReLU()(x).sum().backward()
+    assert log == []
+
+
+def test_contexts_of_observers_end_after_an_error(x: tg.Tensor) -> None:
+    class Fails(tg.Operation):
+        def forward(self, B: object, value: object) -> object:
+            return value
+
+        def backward(self, B: object, gy: object, *saved: object) -> object:
+            raise ZeroDivisionError
+
+    class Broken(nn.Module):
+        def forward(self, x: Any) -> Any:
+            raise ZeroDivisionError
+
+    log: list[str] = []
+    with Log("a", log), Log("b", log):
+        y = Fails()(x).sum()
+        with pytest.raises(ZeroDivisionError):
+            y.backward()
+        with pytest.raises(ZeroDivisionError):
+            Broken()(x)
+    assert sum("ends" in line for line in log) == sum("begins" in line for line in log) == 4
+    assert modes.observer() is modes.UNOBSERVED
+
+
+def test_anomalies_are_found_inside_a_trace() -> None:
+    x = tg.tensor([-1.0, 1.0], requires_grad=True)
+    with pytest.raises(AnomalyError), tg.trace() as t, tg.detect_anomaly(), np.errstate(invalid="ignore"):
+        x.log()
+    assert [row.operation.name for row in t.rows] == ["log"]

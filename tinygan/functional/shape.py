@@ -87,7 +87,7 @@ class GetItem(Operation):
 
 
 class Scatter(Operation):
-    """y is 0 except that x is added at the index: the adjoint of ``[]``, so gx = gy[index]."""
+    """y is 0 except that x is added at the index, which is the adjoint of ``[]``;  gx = gy[index]."""
 
     def __init__(self, index: Any, shape: Shape) -> None:
         self.index = index

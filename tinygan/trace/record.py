@@ -284,6 +284,8 @@ class Pass:
         The rows whose rules were applied, in order.
     leaves : list of Leaf
         The leaves that received a gradient.
+    complete : bool
+        Whether all its operations were called inside the trace.
     finished : bool
     """
 
@@ -296,6 +298,7 @@ class Pass:
     first_row: int
     rows: list[Row] = field(default_factory=list)
     leaves: list[Leaf] = field(default_factory=list)
+    complete: bool = True
     finished: bool = False
 
 

@@ -9,6 +9,7 @@ import os
 import sys
 import weakref
 from collections.abc import Iterator, Mapping
+from inspect import CO_OPTIMIZED
 from types import FrameType
 from typing import Any
 
@@ -75,7 +76,7 @@ class Recorder(Observer):
         self.error = error[1]
         self._look_for_updates()
         frame = first_frame_outside(sys._getframe(1), _ENGINE)
-        for name, value in dict(frame.f_locals).items() if frame else ():
+        for name, value in variables(frame).items():
             if isinstance(value, Tensor):
                 self._name_variable(name, value)
 
@@ -95,7 +96,7 @@ class Recorder(Observer):
         self.rows.append(
             Row(
                 len(self.rows) + 1,
-                _copied(operation),
+                copied(operation),
                 layer,
                 _place(first_frame_outside(frame, _ENGINE)),
                 [self._operand(value) for value in inputs],
@@ -146,7 +147,9 @@ class Recorder(Observer):
             return None
         leaf = self._leaves.get(id(tensor))
         if leaf is None:
-            name = self._entered.get(id(tensor)) or tensor.name or ("constant" if tensor.ndim == 0 else "tensor")
+            same = next((known.name for known in self.leaves if _key(known.tensor) == _key(tensor)), None)
+            name = f"{same} (detached)" if same else self._entered.get(id(tensor)) or tensor.name
+            name = name or ("constant" if tensor.ndim == 0 else "tensor")
             leaf = self._add_leaf(tensor, name, parameter=False)
         leaf.requires_grad = tensor.requires_grad
         return leaf
@@ -205,6 +208,7 @@ class Recorder(Observer):
         """Begin the application of a rule."""
         row = self._row_of_call(operation)
         if row is None:  # called before the trace began
+            self._open[-1][0].complete = False
             return
         backward_pass, rules = self._open[-1]
         rules.append(row)
@@ -266,7 +270,7 @@ class Recorder(Observer):
     def _name_from(self, frame: FrameType | None, inputs: Any) -> None:
         """Name the inputs of a call after the variables of its caller that hold them."""
         tensors = {id(value) for value in inputs if isinstance(value, Tensor)}
-        for name, value in dict(frame.f_locals).items() if frame and tensors else ():
+        for name, value in variables(frame if tensors else None).items():
             if id(value) in tensors:
                 self._name_variable(name, value)
 
@@ -302,7 +306,7 @@ def _value(array: Any) -> Value:
     return Value(backend.to_numpy(array) if backend is not None else np.asarray(array))
 
 
-def _copied(operation: Any) -> Any:
+def copied(operation: Any) -> Any:
     """Return a copy of an operation that can be called again: its random streams start where they are now."""
     again = copy.copy(operation)
     for name, value in vars(operation).items():
@@ -322,12 +326,22 @@ def _called(frame: FrameType | None, module: Module) -> str:
     """Return the name that the caller has for a module: of an attribute of its ``self``, or of a variable."""
     if frame is None:
         return ""
-    owner = frame.f_locals.get("self")
-    for names in (getattr(owner, "__dict__", {}), frame.f_locals, frame.f_globals):
+    own = variables(frame)
+    for names in (getattr(own.get("self"), "__dict__", {}), own, frame.f_globals):
         for name, value in dict(names).items():
             if value is module and name != "self":
                 return name
     return ""
+
+
+def variables(frame: FrameType | None) -> dict[str, Any]:
+    """Return a copy of the variables of a frame."""
+    if frame is None:
+        return {}
+    found = dict(frame.f_locals)
+    if sys.version_info < (3, 13) and frame.f_locals is not frame.f_globals and frame.f_code.co_flags & CO_OPTIMIZED:
+        frame.f_locals.clear()  # Python's own copy would keep the tensors alive until the function returns
+    return found
 
 
 def _place(frame: FrameType | None) -> Place:

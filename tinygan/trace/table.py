@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from tinygan.trace.formulas import local_rules
 from tinygan.trace.record import Pass, Row, Update, Value
@@ -12,15 +12,18 @@ NOT_COMPUTED = "not computed"
 _HEAD = ("#", "operation", "layer", "shape", "dtype", "value", "gradient", "saved", "called at")
 
 
-def as_table(trace: Recorder) -> str:
+def as_table(trace: Recorder, verdict: Callable[[int], str] | None = None) -> str:
     """Return the table of a trace.
 
     Each row has a second line: the inputs, and the backward formulas with their shapes. A row that belongs to a
-    recorded backward pass names the row whose formula made it.
+    recorded backward pass names the row whose formula made it. `verdict` returns the result of a check of a row.
     """
     if not trace.rows:
         return "the trace is empty: no operation ran inside the block"
-    table = aligned([_HEAD, *[_cells(row) for row in trace.rows]])
+    rows = [_HEAD, *[_cells(row) for row in trace.rows]]
+    if verdict is not None:
+        rows = [(*cells, "checked" if number == 0 else verdict(number)) for number, cells in enumerate(rows)]
+    table = aligned(rows)
     lines = [table[0]]
     for row, line in zip(trace.rows, table[1:], strict=True):
         lines += [line, *_below(row)]
@@ -73,20 +76,23 @@ def _cells(row: Row) -> tuple[str, ...]:
 
 def gradient_of(row: Row, gradient: Value | None) -> str:
     """Return a gradient for a reader; why there is none, if there is none."""
-    if gradient is not None:
-        return str(gradient)
+    if gradient is not None or row.result is None:
+        return str(gradient or "")
     return NOT_COMPUTED if row.recorded else "not recorded"
 
 
 def saved(row: Row) -> str:
     """Return how many bytes the backward formula needs, and when they were freed."""
+    if row.result is None:
+        return ""
     if not row.recorded or not row.saved_bytes:
         return "0"
     return f"{size(row.saved_bytes)}, {'freed ' + row.freed if row.freed else 'kept'}"
 
 
 def _below(row: Row) -> list[str]:
-    inputs = ", ".join(map(str, row.operands))
+    failed = row.result is None
+    inputs = ", ".join([f"{operand} {operand.shape}" if failed else str(operand) for operand in row.operands])
     named = f"{row.name} = " if row.name else ""
     made = ""
     if row.inside is not None:
@@ -104,7 +110,9 @@ def _pass_lines(one: Pass) -> list[str]:
     recorded = ", recorded (create_graph=True)" if one.create_graph else ""
     order = ", ".join(f"#{row.number}" for row in one.rows)
     lines = [f"pass {one.number}: {one.caller} of {output}{recorded}, called at {one.place}"]
-    lines.append(f"  formulas applied, in this order: {order or 'none'}" + ("" if one.finished else "; then an error"))
+    rest = "" if one.complete else "; others belong to operations from before the trace"
+    rest += "" if one.finished else "; then an error"
+    lines.append(f"  formulas applied, in this order: {order or 'none'}{rest}")
     rows = [("  gradient of", "shape", "norm", "value")]
     for leaf in one.leaves:
         gradient = leaf.gradients[one.number]

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from tinygan.nn import Module
 from tinygan.trace.recorder import Recorder
 from tinygan.trace.table import as_table
+
+if TYPE_CHECKING:
+    from tinygan.trace.differences import Differences
+    from tinygan.trace.replay import Replay
 
 
 class Trace(Recorder):
@@ -19,10 +25,45 @@ class Trace(Recorder):
     ...     loss.backward()
     >>> [(row.operation.name, float(row.gradient().array)) for row in t.rows]
     [('multiply', 0.1666666716337204), ('log', 1.0)]
+    >>> print(t.replay())
+    computed again: 2 results, 2 backward formulas and 3 sums of gradients; all bits are equal
     """
 
+    checked: Differences | None = None  # the result of the last `check`
+
+    def replay(self) -> Replay:
+        """Compute every result, backward formula and sum of gradients again, and compare the bits.
+
+        Returns
+        -------
+        Replay
+            True if all bits are equal; print it for the differences.
+        """
+        from tinygan.trace.replay import replay
+
+        return replay(self)
+
+    def check(self) -> Differences:
+        """Compare the backward formula of every row with differences, at the values it had, in float64.
+
+        Returns
+        -------
+        Differences
+            True if no formula is wrong; print it for a table with the worst error of each row.
+        """
+        from tinygan.trace.differences import check_rows
+
+        self.checked = check_rows(self)
+        return self.checked
+
+    def to_json(self) -> str:
+        """Return the trace as one JSON object: rows, passes, updates and leaves, with summaries of their values."""
+        from tinygan.trace.as_json import as_json
+
+        return as_json(self)
+
     def __str__(self) -> str:
-        return as_table(self)
+        return as_table(self, None if self.checked is None else self.checked.verdict)
 
     def __repr__(self) -> str:
         return f"<trace of {len(self.rows)} operations and {len(self.passes)} backward passes>"
