@@ -1,4 +1,4 @@
-"""``costs``: what it costs to look on while training, and to save, as ratios to training alone."""
+"""``costs``: the time of training under an observer, of a trace, and of a checkpoint, over that of training alone."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tinygan.engine.modes import Observer
 from tinygan.experiments.running import save, start
 from tinygan.experiments.training import Training
 from tinygan.optim import ExponentialMovingAverage
-from tinygan.trace import detect_anomaly
+from tinygan.trace import detect_anomaly, trace
 
 EPOCH_ROWS = 50_000  # examples in an epoch of MNIST, between two checkpoints
 
@@ -54,6 +54,7 @@ def measure_costs(task: Task, seconds: float = 2.0) -> dict[str, Any]:
             "training": _in_training(training),
             "observer": _watched(contestant.iterate, Observer),
             "anomaly mode": _watched(contestant.iterate, detect_anomaly),
+            "trace": _watched(contestant.iterate, trace),
             "averaging": _averaged(contestant),
         }
         turns = _take_turns(variants, clock_of(task.device), seconds)
@@ -131,12 +132,14 @@ def costs_table(measured: dict[str, Any]) -> str:
         "training": "the whole of training",
         "observer": "an observer",
         "anomaly mode": "anomaly mode",
+        "trace": "a trace",
         "averaging": "a running mean of G's weights",
     }
     rows = [("one iteration", *milliseconds(measurements["plain"]), "1")]
     rows += [
         (f"with {words}", *milliseconds(measurements[name]), f"{measured['ratios'][name]['ratio']:.3f}")
         for name, words in what.items()
+        if name in measurements  # results from before there was a trace have none
     ]
     share = f"{100 * measured['checkpoint_share']:.2f} % of an epoch"
     rows.append(("a checkpoint", *milliseconds(measurements["checkpoint"]), share))

@@ -101,7 +101,7 @@ def test_an_overlay_must_be_a_sweep(made: Any, tmp_path: Path, capsys: Any) -> N
 def test_costs(tiny: str, tmp_path: Path, capsys: Any) -> None:
     assert run("costs", "--experiment", tiny, "--seconds", "0.01", "--out", tmp_path) == 0
     measured = read_result(tmp_path / "costs-cpu.json")
-    assert set(measured["ratios"]) == {"training", "observer", "anomaly mode", "averaging"}
+    assert set(measured["ratios"]) == {"training", "observer", "anomaly mode", "trace", "averaging"}
     assert measured["checkpoint_share"] > 0
     assert measured["gradcheck_passes"]["2"] > measured["gradcheck_passes"]["1"] > 1
     out = capsys.readouterr().out
