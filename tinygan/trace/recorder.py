@@ -318,8 +318,8 @@ def copied(operation: Any) -> Any:
 def _key(tensor: Tensor) -> tuple[Any, ...]:
     """Return what a tensor and its detached copy have in common: the counter of changes, and the elements in memory."""
     array: Any = tensor.data
-    memory = getattr(array, "__cuda_array_interface__", None) or array.__array_interface__
-    return id(tensor._version), memory["data"][0], array.shape, array.strides
+    address = array.ctypes.data if isinstance(array, np.ndarray) else array.data.ptr
+    return id(tensor._version), address, array.shape, array.strides
 
 
 def _called(frame: FrameType | None, module: Module) -> str:
