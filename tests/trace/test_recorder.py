@@ -193,13 +193,36 @@ def test_only_needed_paths_are_visited():
     assert t.rows[1].gradient() is None
 
 
-def test_a_pass_over_older_operations_is_incomplete():
-    x = leaf(3.0)
-    y = x * x
+def test_a_pass_over_earlier_operations_adds_their_rows():
+    x, w = leaf(3.0, 4.0, name="x"), leaf(1.0, 2.0)
+    y = (x * w).sum() * 5
     with tg.trace() as t:
         (y * 2).backward()
+    assert [row.operation.name for row in t.rows] == ["multiply", "sum", "multiply", "multiply"]
+    assert [row.earlier for row in t.rows] == [True, True, True, False]
+    assert [row.shape for row in t.rows] == [(2,), (), (), ()]
+    assert [row.gradient().array.tolist() for row in t.rows] == [[10, 10], 10, 2, 1]
+    assert t.rows[0].operands[0].source.tensor is x
+    assert t.rows[0].result is None
+    assert t.rows[2].result.array == 55
+    assert [operand.shape for operand in t.rows[1].operands] == [(2,)]
+    assert {one.name: one.gradients[1].array.tolist() for one in t.leaves} == {"x": [10, 20], "w": [30, 40]}
     assert not t.passes[0].complete
-    assert [row.operation.name for row in t.passes[0].rows] == ["multiply"]
+    assert t.replay()
+    assert t.check()
+    text = str(t)
+    assert "before the trace" in text
+    assert "failed" not in text
+
+
+def test_only_the_backward_pass_is_inside():
+    x = leaf(3.0)
+    y = F.exp(x)
+    with tg.trace() as t:
+        y.backward()
+    assert [row.operation.name for row in t.rows] == ["exp"]
+    assert t.rows[0].saved_bytes == 8
+    assert t.rows[0].freed == "by pass 1"
 
 
 def test_the_moment_of_freeing_is_recorded():

@@ -27,7 +27,6 @@ def as_json(trace: Recorder) -> str:
 
 
 def _row(row: Row) -> dict[str, Any]:
-    result = row.result
     shapes = [operand.shape for operand in row.operands]
     return {
         "number": row.number,
@@ -36,9 +35,10 @@ def _row(row: Row) -> dict[str, Any]:
         "name": row.name,
         "place": {**row.place._asdict()},
         "inputs": [_operand(operand) for operand in row.operands],
-        "value": _summary(result),
+        "value": _summary(row.result),
+        "earlier": row.earlier,
         "recorded": row.recorded,
-        "formulas": [] if result is None else local_rules(row.operation, result.shape, shapes, row.needs).backward,
+        "formulas": [] if row.failed else local_rules(row.operation, row.shape, shapes, row.needs).backward,
         "gradients": [
             {
                 "pass": rule.backward_pass.number,

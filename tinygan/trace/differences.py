@@ -59,7 +59,7 @@ class Differences:
 
 def check_rows(trace: Recorder) -> Differences:
     """Check the backward formula of every recorded row; see `tinygan.gradcheck`."""
-    rows = {row.number: row for row in trace.rows if row.recorded and row.result is not None}
+    rows = {row.number: row for row in trace.rows if row.recorded and not row.earlier}
     return Differences({number: _check(row) for number, row in rows.items()}, rows)
 
 

@@ -175,7 +175,9 @@ class Operand:
     @property
     def shape(self) -> tuple[int, ...]:
         """The sizes of the axes; () for a number."""
-        return () if self.value is None else self.value.shape
+        if self.value is None:
+            return self.source.shape if isinstance(self.source, Row) else ()
+        return self.value.shape
 
 
 @dataclass(eq=False)
@@ -215,7 +217,10 @@ class Row:
         The line that called the operation.
     operands : list of Operand
     result : Value or None
-        None if the call raised an error.
+        None if the call raised an error, or came before the trace.
+    earlier : bool
+        Whether the call came before the trace, and the trace used its result. The place of such a row is not known,
+        and of its values only those that the trace used.
     name : str
         The variable that held the result, if one was seen; else "".
     device : str
@@ -244,6 +249,7 @@ class Row:
     operands: list[Operand]
     name: str = ""
     result: Value | None = None
+    earlier: bool = False
     device: str = "cpu"
     needs: tuple[bool, ...] = ()
     recorded: bool = False
@@ -256,6 +262,21 @@ class Row:
 
     def __str__(self) -> str:
         return f"#{self.number} {self.operation.name}" + (f" ({self.layer})" if self.layer else "")
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of the result; () if the call raised an error."""
+        return self.operation.shape if self.earlier else () if self.result is None else self.result.shape
+
+    @property
+    def dtype(self) -> str:
+        """The dtype of the result; "" if the call raised an error."""
+        return str(self.operation.dtype) if self.earlier else "" if self.result is None else self.result.dtype
+
+    @property
+    def failed(self) -> bool:
+        """Whether the call raised an error."""
+        return self.result is None and not self.earlier
 
     def gradient(self, backward_pass: Pass | None = None) -> Value | None:
         """Return the gradient with respect to the result, of a pass or of the newest one; None: not computed."""

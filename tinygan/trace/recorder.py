@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from tinygan.backend import Stream, backend_of
-from tinygan.engine import Operation, Tensor, is_grad_enabled
+from tinygan.engine import Operation, Tensor, is_grad_enabled, topological_order
 from tinygan.engine.modes import Observer
 from tinygan.errors import PACKAGE, ArgumentError, first_frame_outside
 from tinygan.nn import Module
@@ -93,13 +93,14 @@ class Recorder(Observer):
             layer = rule_of.layer if rule_of else layer
         frame = sys._getframe(1)
         self._name_from(first_frame_outside(frame, _LAYERS), inputs)
+        operands = [self._operand(value) for value in inputs]
         self.rows.append(
             Row(
                 len(self.rows) + 1,
                 copied(operation),
                 layer,
                 _place(first_frame_outside(frame, _ENGINE)),
-                [self._operand(value) for value in inputs],
+                operands,
                 recording=is_grad_enabled(),
                 inside=inside,
                 rule_of=rule_of,
@@ -114,9 +115,7 @@ class Recorder(Observer):
         row.recorded = result.operation is operation
         self._memory[_key(result)] = result._version, row
         if row.recorded:
-            row.saved_bytes = sum(getattr(array, "nbytes", 0) for array in operation.saved or ())
-            gone = weakref.ref(operation, lambda _: self._freed(row))
-            self._operations[id(operation)] = gone, row
+            self._remember(operation, row)
 
     def _freed(self, row: Row) -> None:
         if not row.freed:
@@ -127,16 +126,15 @@ class Recorder(Observer):
             if backend_of(value) is None:
                 return Operand(None, number=value)
             return Operand(Value(backend_of(value).to_numpy(value)))  # type: ignore[union-attr]
+        self._add_earlier_rows(value)
         source = self._source(value)
+        found = Value(value.numpy())
         if isinstance(source, Row):
-            assert source.result is not None, "a row without a result has no tensor"
-            copied = source.result
-        elif source is not None:
-            copied = source.value
-        array = value.numpy()
-        if source is None or not Value(array).same_bits(copied):  # written into since
-            copied = Value(array)
-        return Operand(copied, None, source, value.requires_grad, self._constants.get(id(value)))
+            source.result = source.result or found  # that of an earlier row is seen for the first time
+        known = source.result if isinstance(source, Row) else None if source is None else source.value
+        if known is not None and known.same_bits(found):
+            found = known  # one copy is enough
+        return Operand(found, None, source, value.requires_grad, self._constants.get(id(value)))
 
     def _source(self, tensor: Tensor) -> Row | Leaf | None:
         """Return the row or the leaf that a tensor is; a new leaf for an unknown one."""
@@ -177,6 +175,7 @@ class Recorder(Observer):
     def during_pass(self, backward_pass: Any, output: Any) -> Iterator[None]:
         """Record one backward pass."""
         self._look_for_updates()
+        self._add_earlier_rows(output)
         source = self._row_of(output) or self._leaves.get(id(output))
         frame = first_frame_outside(sys._getframe(1), (contextlib.__file__, *_ENGINE))
         if isinstance(source, Row):
@@ -204,13 +203,37 @@ class Recorder(Observer):
                     found.leaves.append(leaf)
         found.finished = True
 
+    def _add_earlier_rows(self, output: Tensor) -> None:
+        """Add a row for each operation that led to a tensor and was called before the trace."""
+        if output.operation is None or self._row_of_call(output.operation) is not None:
+            return
+        for operation in topological_order(output.operation):
+            if self._row_of_call(operation) is not None:
+                continue
+            operands = []
+            for edge in operation.edges:
+                source = self._source(edge) if isinstance(edge, Tensor) else self._row_of_call(edge)
+                value = source.value if isinstance(source, Leaf) else None
+                operands.append(Operand(value, None, source, edge is not None))
+            row = Row(len(self.rows) + 1, _alone(operation), "", Place("before the trace", 0, "", ""), operands)
+            row.earlier = row.recorded = True
+            row.device, row.needs = operation.backend.device, operation.needs
+            self.rows.append(row)
+            self._remember(operation, row)
+
+    def _remember(self, operation: Operation, row: Row) -> None:
+        """Find the row by its operation from now on, and note how many bytes that keeps and when they are freed."""
+        row.saved_bytes = sum(getattr(array, "nbytes", 0) for array in operation.saved or ())
+        row.freed = "before the trace" if operation.saved is None else ""
+        gone = weakref.ref(operation, lambda _: self._freed(row))
+        self._operations[id(operation)] = gone, row
+
     def before_backward(self, operation: Any, gy: Any, saved: Any) -> None:
         """Begin the application of a rule."""
         row = self._row_of_call(operation)
-        if row is None:  # called before the trace began
-            self._open[-1][0].complete = False
-            return
+        assert row is not None, "every operation that a pass reaches has a row"
         backward_pass, rules = self._open[-1]
+        backward_pass.complete = backward_pass.complete and not row.earlier
         rules.append(row)
         backward_pass.rows.append(row)
         row.rules.append(Rule(backward_pass, _value(gy), ()))
@@ -224,8 +247,7 @@ class Recorder(Observer):
     def backward(self, operation: Any, gy: Any, gradients: Any) -> None:
         """Complete the application of a rule."""
         row = self._row_of_call(operation)
-        if row is None:
-            return
+        assert row is not None, "the rule has been applied"
         rule = row.rules[-1]
         rule.needs = tuple([gradient is not None for gradient in gradients])
         rule.gradients = tuple([None if gradient is None else _value(gradient) for gradient in gradients])
@@ -313,6 +335,13 @@ def copied(operation: Any) -> Any:
         if isinstance(value, Stream) or backend_of(value) is not None:
             setattr(again, name, copy.deepcopy(value))
     return again
+
+
+def _alone(operation: Any) -> Any:
+    """Return a copy of a recorded operation without its place in the graph and without the arrays it saved."""
+    alone = copy.copy(operation)
+    alone.edges, alone.saved = (), None
+    return alone
 
 
 def _key(tensor: Tensor) -> tuple[Any, ...]:

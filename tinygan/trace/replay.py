@@ -57,7 +57,7 @@ def replay(trace: Recorder) -> Replay:
     """Compute every row, formula and sum of a trace again."""
     report = Replay()
     for row in trace.rows:
-        if row.result is None:
+        if row.result is None or row.earlier:
             continue
         operation, result = call_again(row)
         report.rows += 1

@@ -61,29 +61,30 @@ def size(count: int) -> str:
 
 def _cells(row: Row) -> tuple[str, ...]:
     result, gradient = row.result, row.gradient()
+    value = "failed" if row.failed else "before the trace" if result is None else str(result)
     return (
         str(row.number),
         row.operation.name,
         row.layer,
-        "" if result is None else str(result.shape),
-        "" if result is None else result.dtype,
-        "failed" if result is None else str(result),
+        "" if row.failed else str(row.shape),
+        row.dtype,
+        value,
         gradient_of(row, gradient),
         saved(row),
-        str(row.place),
+        "" if row.earlier else str(row.place),
     )
 
 
 def gradient_of(row: Row, gradient: Value | None) -> str:
     """Return a gradient for a reader; why there is none, if there is none."""
-    if gradient is not None or row.result is None:
+    if gradient is not None or row.failed:
         return str(gradient or "")
     return NOT_COMPUTED if row.recorded else "not recorded"
 
 
 def saved(row: Row) -> str:
     """Return how many bytes the backward formula needs, and when they were freed."""
-    if row.result is None:
+    if row.failed:
         return ""
     if not row.recorded or not row.saved_bytes:
         return "0"
@@ -91,16 +92,15 @@ def saved(row: Row) -> str:
 
 
 def _below(row: Row) -> list[str]:
-    failed = row.result is None
-    inputs = ", ".join([f"{operand} {operand.shape}" if failed else str(operand) for operand in row.operands])
+    inputs = ", ".join([f"{operand} {operand.shape}" if row.failed else str(operand) for operand in row.operands])
     named = f"{row.name} = " if row.name else ""
     made = ""
     if row.inside is not None:
         made = f"   (in pass {row.inside.number}"
         made += f", by the formula of #{row.rule_of.number})" if row.rule_of else ")"
     lines = [f"      {named}{row.operation.name}({inputs}){made}"]
-    if row.recorded and row.result is not None:
-        found = local_rules(row.operation, row.result.shape, [operand.shape for operand in row.operands], row.needs)
+    if row.recorded and not row.failed:
+        found = local_rules(row.operation, row.shape, [operand.shape for operand in row.operands], row.needs)
         lines += [f"      {formula}" for formula in found.backward]
     return lines
 
@@ -110,8 +110,7 @@ def _pass_lines(one: Pass) -> list[str]:
     recorded = ", recorded (create_graph=True)" if one.create_graph else ""
     order = ", ".join(f"#{row.number}" for row in one.rows)
     lines = [f"pass {one.number}: {one.caller} of {output}{recorded}, called at {one.place}"]
-    rest = "" if one.complete else "; others belong to operations from before the trace"
-    rest += "" if one.finished else "; then an error"
+    rest = "" if one.finished else "; then an error"
     lines.append(f"  formulas applied, in this order: {order or 'none'}{rest}")
     rows = [("  gradient of", "shape", "norm", "value")]
     for leaf in one.leaves:
