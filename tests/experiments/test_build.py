@@ -8,6 +8,7 @@ import math
 import numpy as np
 import pytest
 
+import tinygan as tg
 from tinygan import gan, nn, optim
 from tinygan.backend import Stream, Streams
 from tinygan.config.experiment import load_experiment, shipped_experiments
@@ -211,6 +212,20 @@ def test_every_shipped_experiment_can_be_built(tiny_data, name):
         assert abs(samples.mean() - 0.25) < 0.05  # the mean grey of the tiny data
     with no_grad():
         assert game.discriminator(Tensor(samples)).shape == (50, 1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [config.name for config in shipped_experiments()])
+def test_a_step_of_every_shipped_experiment_replays(tiny_data, name):
+    config = load_experiment(name, FEWER.get(name, ()))
+    dataset = tiny_data(20, image_shape=SHAPES[config.data.set])
+    game = build_game(config, dataset, Streams(config.seed), "cpu")
+    with tg.trace() as t:
+        game.step(dataset.train.images[: 4 * config.training.k])
+    report = t.replay()
+    assert report, str(report)
+    assert report.rows == len(t.rows)
+    assert {leaf.name.split(".")[0] for update in t.updates for leaf in update.moved} == {"generator", "discriminator"}
 
 
 def test_the_networks_of_the_paper_have_its_sizes(tiny_data):
