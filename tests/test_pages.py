@@ -81,9 +81,9 @@ ELSEWHERE = {
         "needs a GPU",
         _TABLE_1,
     ),
-    "python examples/figure_1.py": ("19 s", "tests/examples/test_figure_1.py::test_pictures_page_and_gif_are_written"),
+    "python examples/figure_1.py": ("8 s", "tests/examples/test_figure_1.py::test_pictures_page_and_gif_are_written"),
     "python examples/figure_1.py --gif": (
-        "29 s",
+        "21 s",
         "tests/examples/test_figure_1.py::test_pictures_page_and_gif_are_written",
     ),
     "python examples/learned_discriminator.py": ("50 s", "tests/examples/test_learned_discriminator.py"),
