@@ -26,8 +26,11 @@ class ReaderGoneError(OutputError):
     """The reader of stdout, such as ``head``, has stopped."""
 
 
-def result(text: str, end: str = "\n") -> None:
-    """Write a result to stdout and flush it.
+def result(text: str, end: str = "\n", keep: str = "\n") -> None:
+    r"""Write a result to stdout and flush it.
+
+    Characters that are not printable are escaped, except those in `keep`. A text with ``\x1b`` there, for colours, must
+    contain no text of a user.
 
     Raises
     ------
@@ -39,7 +42,7 @@ def result(text: str, end: str = "\n") -> None:
     if sys.stdout is None:
         raise OutputError("stdout is closed: connect it to a terminal, a file or a program")
     try:
-        _write(sys.stdout, escaped(text, keep="\n") + end)
+        _write(sys.stdout, escaped(text, keep) + end)
     except BrokenPipeError as error:
         raise ReaderGoneError("nothing reads stdout any more") from error
     except (OSError, ValueError) as error:

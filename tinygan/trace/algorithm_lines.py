@@ -7,7 +7,6 @@ parameter, so the iteration ends in the same bits as without it.
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,10 +22,10 @@ from tinygan.gan.monitors import array_norm, gradient_norm
 from tinygan.gan.objectives import OBJECTIVES, probabilities
 from tinygan.gan.sampling import evaluating
 from tinygan.runs.json_values import json_value
+from tinygan.trace.moved import PLAYERS, Before, hashes, moved, named_parameters
 
 SHOWN = 16  # samples and examples that a line keeps
 FIRST = 5  # numbers of the first noise vector that a line keeps
-PLAYERS = ("generator", "discriminator")
 
 
 class Printed(NamedTuple):
@@ -38,7 +37,8 @@ class Printed(NamedTuple):
 
 _SAMPLE = "Sample minibatch of m noise samples {z(1), ..., z(m)} from noise prior p_g(z)."
 _DATA = "Sample minibatch of m examples {x(1), ..., x(m)} from data generating distribution p_data(x)."
-_D_GRADIENT = "grad_d 1/m sum [log D(x(i)) + log(1 - D(G(z(i))))]"
+_D_GRADIENT = "∇θd 1/m Σ [log D(x(i)) + log(1 - D(G(z(i))))]"
+_G_GRADIENT = "∇θg 1/m Σ log(1 - D(G(z(i))))"
 _D_UPDATE = f"Update the discriminator by ascending its stochastic gradient: {_D_GRADIENT}."
 
 
@@ -70,9 +70,8 @@ def printed_lines(game: Algorithm1) -> list[Printed]:
             *((key, f"    {text}") for key, text in inner),
             ("end_k", "  end for"),
             ("g_noise", f"  {_SAMPLE}"),
-            ("g_update", "  Update the generator by descending its stochastic gradient: grad_g 1/m sum log(1 - "
-             "D(G(z(i))))."),
-        ]  # fmt: skip
+            ("g_update", f"  Update the generator by descending its stochastic gradient: {_G_GRADIENT}."),
+        ]
     else:
         alone = [("k", "  for k - 1 steps do"), *((key, f"    {text}") for key, text in inner), ("end_k", "  end for")]
         scale = game.discriminator_loss_scale
@@ -204,12 +203,12 @@ class _Watched(Algorithm1):
     # ------------------------------------------------------------------ the updates
 
     def step(self, batch: Any) -> Step:
-        before = _hashes(self)
+        before = hashes(self)
         self.watch.emit("iteration", {"iteration": self.generator_optimizer.updates + 1, "k": self.k})
         result = super().step(batch)
         losses = {name: getattr(result, name).item() for name in ("discriminator_loss", "generator_loss")}
         answers = _scores(result.real_logits, result.fake_logits)
-        self.watch.emit("end", {**losses, **answers, "summary": str(result), **_moved(before, _hashes(self))})
+        self.watch.emit("end", {**losses, **answers, "summary": str(result), **moved(before, hashes(self))})
         return result
 
     def _update_discriminator(self, real: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -218,18 +217,18 @@ class _Watched(Algorithm1):
         steps = self.k - (self.schedule == "simultaneous")
         watch.noise_key = "noise"
         watch.emit("k", {"step": watch.k, "steps": steps})
-        before = _Before(self)
+        before = Before(self)
         watch.hashes = watch.hashes or before.hashes
         loss, real_logits, fake_logits = super()._update_discriminator(real)
         facts = self._discriminator_facts(loss, real_logits, fake_logits)
         watch.emit("d_update", facts | watch.gradients["discriminator"] | before.changes("discriminator"))
         if watch.k == steps:
-            watch.emit("end_k", self._discriminator_change() | _moved(watch.hashes, _hashes(self)))
+            watch.emit("end_k", {"steps": steps} | self._discriminator_change() | moved(watch.hashes, hashes(self)))
             watch.minibatch = None
         return loss, real_logits, fake_logits
 
     def _update_generator(self, count: int) -> Tensor:
-        watch, before = self.watch, _Before(self)
+        watch, before = self.watch, Before(self)
         watch.noise_key = "g_noise"
         loss = super()._update_generator(count)
         facts = {"loss": loss.item(), "objective": self.objective}
@@ -238,7 +237,7 @@ class _Watched(Algorithm1):
         return loss
 
     def _update_both(self, real: Tensor) -> Step:
-        watch, before = self.watch, _Before(self)
+        watch, before = self.watch, Before(self)
         watch.noise_key = "both_noise"
         result = super()._update_both(real)
         facts = self._discriminator_facts(result.discriminator_loss, result.real_logits, result.fake_logits)
@@ -305,7 +304,7 @@ class _Watched(Algorithm1):
             "gradient_norm": gradient_norm(module),
             "gradients": {
                 name: None if parameter.grad is None else array_norm(parameter.grad.numpy())
-                for name, parameter in _parameters(self, player)
+                for name, parameter in named_parameters(self, player)
             },
             "rule": type(rule).__name__,
             "lr": rule.lr,
@@ -320,7 +319,7 @@ class _Watched(Algorithm1):
             return {}
         trained = [parameter for parameter in self.generator_optimizer.params if parameter.requires_grad]
         found = {}
-        for kind, objective in OBJECTIVES.items():
+        for kind, objective in sorted(OBJECTIVES.items()):  # minimax first, as in the paper
             loss = objective.generator(logits)
             slope, *gradients = grad(loss, [logits, *trained], retain_graph=True, allow_unused=True)
             norms = [array_norm(gradient.numpy()) for gradient in gradients if gradient is not None]
@@ -363,54 +362,6 @@ class _Watched(Algorithm1):
         return facts | {"scale": self.discriminator_loss_scale} | _scores(real_logits, fake_logits)
 
 
-class _Before:
-    """The parameters of both players before an update."""
-
-    def __init__(self, game: Algorithm1) -> None:
-        self.game = game
-        self.hashes = _hashes(game)
-        self.weights = {name: parameter.numpy().copy() for name, parameter in _parameters(game, *PLAYERS)}
-
-    def changes(self, *players: str) -> dict[str, Any]:
-        """Return what has changed: the parameters of these players one by one, and the hashes of both players."""
-        rows = []
-        for name, parameter in _parameters(self.game, *players):
-            old, new = self.weights[name], parameter.numpy()
-            update, size = array_norm(new - old), array_norm(old)
-            rows.append(
-                {
-                    "name": name,
-                    "shape": list(new.shape),
-                    "weight_norm": size,
-                    "update_norm": update,
-                    "ratio": update / size if size else None,
-                    "moved": old.tobytes() != new.tobytes(),
-                }
-            )
-        return {"parameters": rows} | _moved(self.hashes, _hashes(self.game))
-
-
-def _parameters(game: Algorithm1, *players: str) -> Iterator[tuple[str, Tensor]]:
-    for player in players:
-        yield from getattr(game, player).named_parameters(f"{player}.")
-
-
-def _hashes(game: Algorithm1) -> dict[str, str]:
-    """Return the SHA-256 of the parameters of each player, one after the other."""
-    found = {}
-    for player in PLAYERS:
-        digest = hashlib.sha256()
-        for _, parameter in _parameters(game, player):
-            digest.update(np.ascontiguousarray(parameter.numpy()))
-        found[player] = digest.hexdigest()
-    return found
-
-
-def _moved(before: dict[str, str], after: dict[str, str]) -> dict[str, Any]:
-    hashes = {player: [before[player], after[player]] for player in PLAYERS}
-    return {"sha256": hashes, "moved": [player for player in PLAYERS if before[player] != after[player]]}
-
-
 def _scores(real_logits: Tensor, fake_logits: Tensor) -> dict[str, float]:
     """Return D's mean answers, and how often they are right."""
     real, fake = (float((logits.numpy() > 0).mean()) for logits in (real_logits, fake_logits))
@@ -424,4 +375,5 @@ def _scores(real_logits: Tensor, fake_logits: Tensor) -> dict[str, float]:
 
 
 def _first(rows: Tensor) -> Any:
-    return rows.numpy()[:SHOWN].copy()
+    """Return the first images, or all numbers."""
+    return rows.numpy()[: SHOWN if rows.size > len(rows) else None].copy()
