@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import sys
 from typing import Any, TextIO
 
 from tinygan.errors import TinyganError
 
+COLUMNS = 80  # of a line that goes to no terminal
 NARROWEST = 20  # columns of the narrowest terminal with a progress bar
 
 
@@ -103,6 +105,21 @@ def shows_progress() -> bool:
         return False
     except (OSError, ValueError):  # its width is not known
         return True
+
+
+def columns(stream: Any) -> int:
+    """Return how many columns a line of a stream may take: now, for a terminal can be resized.
+
+    Parameters
+    ----------
+    stream : file or None
+        If it is no terminal, or one of unknown size, the environment variable COLUMNS decides, then `COLUMNS`.
+    """
+    try:
+        found = os.get_terminal_size(stream.fileno()).columns - 1  # in the last column, some start a new line
+    except (AttributeError, OSError, ValueError):  # it is closed, or not a terminal
+        found = 0
+    return found if found > 0 else shutil.get_terminal_size((COLUMNS, 0)).columns
 
 
 def occupy_closed_streams() -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
-import shutil
 import sys
 import time
 from collections.abc import Sequence
@@ -26,7 +24,6 @@ REFRESH = 0.25  # seconds between two updates of the shown monitors
 LINE_EVERY = 5.0  # seconds between two plain lines
 GAP = "  "  # between two fields
 SHORTEST_BAR = 5  # columns
-COLUMNS = 80  # of plain lines that go to no terminal, unless the environment variable COLUMNS has another number
 
 
 class Progress(Watcher):
@@ -102,7 +99,7 @@ class Progress(Watcher):
             (4, f"{_clock(left)} left"),
             (5, f"{seconds:.2f} s an epoch"),
         ]
-        output.say(fitted(fields, _columns()))
+        output.say(fitted(fields, output.columns(sys.stderr)))
 
     def saved(self, folder: RunFolder) -> None:
         """Write the report, so that a run that crashes has the report of its last checkpoint."""
@@ -130,7 +127,7 @@ class _FittedBar(tqdm):
             (7, f"{rate:.1f} steps/s"),
             *self.monitors,
         ]
-        width = _columns()
+        width = output.columns(sys.stderr)
         line = fitted(fields, width)
         room = width - disp_len(line) - len(GAP) - 2
         if room >= SHORTEST_BAR:
@@ -171,16 +168,6 @@ def fitted(fields: Sequence[tuple[int, str]], width: int) -> str:
             kept.add((rank, text))
             room -= needed
     return GAP.join(text for rank, text in fields if (rank, text) in kept)
-
-
-def _columns() -> int:
-    """Return the columns of a line that goes to stderr: now, for a terminal can be resized."""
-    try:
-        # in the last column, some terminals start a new line
-        columns = os.get_terminal_size(sys.stderr.fileno()).columns - 1
-    except (AttributeError, OSError, ValueError):  # it is closed, or not a terminal
-        columns = shutil.get_terminal_size((COLUMNS, 0)).columns
-    return columns if columns > 0 else COLUMNS
 
 
 def _monitors(training: Training) -> list[tuple[int, str]]:

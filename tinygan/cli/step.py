@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shutil
 import sys
 from typing import Any
 
@@ -155,8 +154,7 @@ class _Pager:
     def _text(self) -> AlgorithmText:
         training = self.training
         iterations = training.steps_per_epoch * training.config.training.epochs
-        columns = shutil.get_terminal_size().columns  # now: the window may have another size than before
-        return AlgorithmText(training.image_shape, iterations, columns, self.style)
+        return AlgorithmText(training.image_shape, iterations, output.columns(sys.stdout), self.style)
 
     @staticmethod
     def _write(text: str) -> None:
@@ -166,7 +164,7 @@ class _Pager:
     def _wait(self) -> None:
         if not self.waits:
             return
-        output.result(PROMPT[: self._text().columns - 1], end="")
+        output.result(PROMPT[: output.columns(sys.stdout)], end="")
         answer = sys.stdin.readline()
         if not answer:  # Ctrl-D
             output.result("")

@@ -33,7 +33,7 @@ class AlgorithmText:
     iterations : int, optional
         Of the whole training.
     columns : int
-        Of the terminal.
+        That a line may take; the text takes 20 to 100.
     style : {"plain", "256", "24-bit"}
         See `tinygan.pictures.terminal`.
 
@@ -54,7 +54,7 @@ class AlgorithmText:
     @property
     def width(self) -> int:
         """The columns that the text takes."""
-        return max(NARROWEST, min(self.columns - 1, WIDEST))
+        return max(NARROWEST, min(self.columns, WIDEST))
 
     def paragraph(self, text: str) -> str:
         """Break a text into lines."""
