@@ -216,7 +216,7 @@ def test_the_bar_follows_a_resized_window(small):
     for columns in (40, 20, 80):
         child.resize(columns)
         there = len(child.seen)
-        child.read_until("\r", child.seen.count("\r") + 4)
+        child.read_until("\r", child.seen.count("\r") + 3)
         widths.append(len(child.seen[there:].split("\r")[-2]))  # a whole line of the new width
     child.type(b"\x03")
     assert child.end() == 130

@@ -8,6 +8,7 @@ import os
 import re
 import signal
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -75,6 +76,21 @@ def test_settings_of_the_experiment(digits):
     answer = digits("--set", "training.k=2", "--seed", "3")
     assert "with seed 3" in answer.out
     assert numbers_of(answer.out)[9:] == [1, 2, 3, 4, 5, 2, 3, 4, 5, 6, 7, 8, 9]
+
+
+@pytest.mark.slow
+def test_the_page_shows_real_output(tinygan):
+    """Apart from the numbers, the hashes and the pictures, which another processor may change."""
+
+    def pattern(row):
+        return re.sub(r"[0-9a-f]{12}|-?\d[\d.e+-]*", "#", " ".join(row.split()))
+
+    page = (Path(__file__).parents[2] / "docs" / "algorithm-1.md").read_text(encoding="utf-8")
+    rows = [row for row in page.splitlines() if row.startswith("    ") and not row.strip().startswith((":", "-", "="))]
+    real = {pattern(row) for row in tinygan("step", "digits", "--steps", "500", "--quiet").out.splitlines()}
+    pictures = [row for row in rows if "@" in row]
+    assert len(rows) > 25
+    assert {pattern(row) for row in rows if row not in pictures} <= real
 
 
 def test_line_data_are_histograms(tinygan):

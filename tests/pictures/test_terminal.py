@@ -116,7 +116,8 @@ def test_a_histogram_has_its_columns(values, columns, style):
 def test_a_histogram_counts():
     values = np.array([0.0] * 8 + [1.0] * 4 + [3.0] * 1 + [9.0])
     assert draw_histogram(values, 0, 4, 4, "24-bit") == "█▄ ▁"
-    assert draw_histogram(np.ones(3), 1, 1, 3) == " @ "  # one value only
+    for value in (1.0, 0.0, -1e30):  # one value only
+        assert draw_histogram(np.full(3, value), value, value, 3) == " @ "
 
 
 class Terminal(io.StringIO):

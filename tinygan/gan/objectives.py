@@ -89,7 +89,8 @@ def probabilities(logits: Tensor) -> Any:
     >>> probabilities(tg.tensor([0.0, 1000.0]))
     array([0.5, 1. ])
     """
-    return np.exp(-np.logaddexp(0, -logits.numpy().astype(np.float64)))
+    with np.errstate(invalid="ignore"):  # nan stays nan
+        return np.exp(-np.logaddexp(0, -logits.numpy().astype(np.float64)))
 
 
 class Objective(NamedTuple):

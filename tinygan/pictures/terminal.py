@@ -110,7 +110,7 @@ def draw_histogram(values: NDArray[np.floating], low: float, high: float, column
     values : array of floats
         Those outside of the interval, and those that are not finite, are left out.
     low, high : float
-        If they are equal, or not finite, the interval around them has the length 1, or the ends -1 and 1.
+        If they are equal, an interval around them is drawn; if one is not finite, the interval from -1 to 1.
     columns : int
     style : str
         As in `draw_images`; "plain" draws no bars but darker and lighter characters.
@@ -122,8 +122,9 @@ def draw_histogram(values: NDArray[np.floating], low: float, high: float, column
     """
     if not (math.isfinite(low) and math.isfinite(high)):
         low, high = -1.0, 1.0
-    if low == high:
-        low, high = low - 0.5, high + 0.5
+    size = max(abs(low), abs(high), 1.0)
+    if high - low < 1e-9 * size:  # no room for columns
+        low, high = low - size / 2, high + size / 2
     flat = np.ravel(values).astype(np.float64)
     counts = np.histogram(flat[np.isfinite(flat)], columns, (low, high))[0]
     signs = RAMP if style == "plain" else BARS

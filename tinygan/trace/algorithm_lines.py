@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+import tinygan.functional as F
 from tinygan.engine import Tensor, grad, no_grad
 from tinygan.errors import ArgumentError
 from tinygan.gan.algorithm1 import Algorithm1, Step
@@ -356,9 +357,8 @@ class _Watched(Algorithm1):
         return {"before": self.watch.fooled, "after": self._fooled(self.watch.z)}
 
     def _discriminator_facts(self, loss: Tensor, real_logits: Tensor, fake_logits: Tensor) -> dict[str, Any]:
-        parts = [np.logaddexp(0, side * logits.numpy().astype(np.float64)).mean() for side, logits in
-                 ((-1, real_logits), (1, fake_logits))]  # fmt: skip
-        facts = {"loss": loss.item(), "real_part": float(parts[0]), "fake_part": float(parts[1])}
+        parts = [F.binary_cross_entropy_with_logits(*side).item() for side in ((real_logits, 1), (fake_logits, 0))]
+        facts = {"loss": loss.item(), "real_part": parts[0], "fake_part": parts[1]}
         return facts | {"scale": self.discriminator_loss_scale} | _scores(real_logits, fake_logits)
 
 

@@ -157,8 +157,8 @@ class AlgorithmText:
             "",
             *self._prose(
                 "|slope| is the size of the loss's slope in D's logit, on average: D or 1 - D. The gradient of each "
-                "sample has it as a factor. If D rejects all samples, D is near 0 and 1 - D is near 1. gradient is the "
-                "norm over all weights of G."
+                "sample has it as a factor. If D rejects all samples, D is near 0 and 1 - D is near 1. The gradient's "
+                "norm is over all weights of G."
             ),
             *(["", *self._layers(numbers)] if "parameters" not in numbers else []),
         ]
