@@ -337,6 +337,14 @@ def test_a_failing_step_shows_its_lines_and_leaves_the_game_whole():
     assert type(game) is gan.Algorithm1
 
 
+def test_an_update_beyond_all_bounds_is_shown_without_warnings():
+    game = gan.Algorithm1(nn.Linear(2, 3), nn.Linear(3, 1), lr=1e38)
+    lines = walk(game, lambda: game.step(np.ones((4, 3), np.float32)))
+    assert keys(lines) == ALTERNATING
+    for line in lines:
+        json.dumps(line.as_dict(), allow_nan=False)
+
+
 @pytest.mark.parametrize("times", [0, 2])
 def test_iterate_must_run_one_iteration(times):
     game = gan.Algorithm1(nn.Linear(2, 3), nn.Linear(3, 1))

@@ -334,7 +334,7 @@ class _Watched(Algorithm1):
         """Compute inside the block in evaluation mode; afterwards all modes and random streams are as before."""
         streams = self.streams.state_dict()
         try:
-            with no_grad(), evaluating(self.generator), evaluating(self.discriminator):
+            with no_grad(), evaluating(self.generator), evaluating(self.discriminator), np.errstate(all="ignore"):
                 yield
         finally:
             self.streams.load_state_dict(streams)

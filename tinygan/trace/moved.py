@@ -71,7 +71,8 @@ class Before:
         rows = []
         for name, parameter in named_parameters(self.game, *players):
             old, new = self.weights[name], parameter.numpy()
-            update, size = array_norm(new - old), array_norm(old)
+            with np.errstate(all="ignore"):  # an update beyond all bounds
+                update, size = array_norm(new - old), array_norm(old)
             rows.append(
                 {
                     "name": name,
