@@ -217,7 +217,9 @@ def test_the_bar_follows_a_resized_window(small):
         child.resize(columns)
         there = len(child.seen)
         child.read_until("\r", child.seen.count("\r") + 3)
-        widths.append(len(child.seen[there:].split("\r")[-2]))  # a whole line of the new width
+        lines = child.seen[there:].split("\r")[1:-1]
+        widths.append(len(lines[-1]))
+        assert not [line for line in lines if len(line) >= columns > len(line.rstrip())]  # no blanks beyond the window
     child.type(b"\x03")
     assert child.end() == 130
     assert widths == [39, 19, 79]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
@@ -41,20 +42,27 @@ def test_all_lines_without_a_terminal(digits):
     assert step.PROMPT not in answer.out
 
 
-def test_the_iteration_is_that_of_the_training(tinygan, small):
-    """After 25 steps, in the second epoch of 21 steps."""
-    answer = tinygan("step", "digits", "--steps", "25", "--quiet", "--json", *small)
+@pytest.mark.parametrize("steps", [20, 21, 25])  # an epoch has 21
+def test_the_iteration_is_that_of_the_training(tinygan, small, steps):
+    answer = tinygan("step", "digits", "--steps", str(steps), "--quiet", "--json", *small)
     config = load_experiment("digits", small[1::2])
     training = Training(config, data.load("digits"))
-    for _ in range(26):
+    for _ in range(steps + 1):
         before = hashes(training.game)
         if training.epoch_is_over:
             training.next_epoch()
         training.step()
     record = json.loads(answer.out)
-    assert record["iteration"] == training.steps == 26
+    assert record["iteration"] == training.steps == steps + 1
     end = record["lines"][-1]
     assert end["sha256"] == {player: [before[player], hashes(training.game)[player]] for player in before}
+
+
+def test_products_use_the_threads_of_the_experiment(digits, monkeypatch):
+    asked = []
+    monkeypatch.setattr(step, "blas_threads", lambda threads: asked.append(threads) or contextlib.nullcontext())
+    assert digits().status == 0
+    assert asked == [1]
 
 
 def test_json_is_one_object(digits):

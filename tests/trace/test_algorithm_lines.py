@@ -19,6 +19,7 @@ from tinygan.errors import ArgumentError, DataError, GradientError
 from tinygan.experiments.training import Training
 from tinygan.gan.objectives import discriminator_loss, generator_loss, probabilities
 from tinygan.trace.algorithm_lines import SHOWN, printed_lines, walk
+from tinygan.trace.moved import PLAYERS, hashes
 
 ALTERNATING = ["iteration", "k", "noise", "data", "d_update", "end_k", "g_noise", "g_update", "end"]
 RELEASED = ["iteration", "both_noise", "both_data", "d_gradient", "g_gradient", "both_update", "end"]
@@ -262,6 +263,17 @@ def test_before_and_after_are_one_minibatch_in_evaluation(training):
     for when in ("before", "after"):
         assert [found[when]["d_real"], found[when]["d_fake"]] == pytest.approx(first[when])
     assert found["before"] != found["after"]
+
+
+def test_the_end_of_k_steps_compares_with_their_start(training):
+    one = training("training.k=3")
+    start = hashes(one.game)
+    lines = walk(one.game, one.step)
+    found = by_key(lines)["end_k"]
+    assert found["steps"] == 3
+    assert [found["sha256"][player][0] for player in PLAYERS] == [start[player] for player in PLAYERS]
+    last = [line for line in lines if line.key == "d_update"][-1]
+    assert found["sha256"]["discriminator"][1] == last.numbers["sha256"]["discriminator"][1]
 
 
 def test_which_player_moved(training):

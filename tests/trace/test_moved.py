@@ -59,3 +59,11 @@ def test_sizes_of_updates(game):
 
 def test_no_player_moved(game):
     assert moved(hashes(game), hashes(game))["moved"] == []
+
+
+def test_an_update_beyond_all_bounds_has_no_warning(game):
+    game.generator.weight.data[...] = -3e38
+    before = Before(game)
+    game.generator.weight.data[...] = 3e38
+    row = before.changes("generator")["parameters"][0]
+    assert (row["update_norm"], row["moved"]) == (float("inf"), True)
