@@ -34,7 +34,7 @@ def test_a_missing_and_an_unknown_command(tinygan):
 def test_help_names_every_command(tinygan):
     answer = tinygan("--help")
     assert answer.status == 0
-    for command in ("train", "resume", "sample", "export", "experiments", "gradcheck", "doctor"):
+    for command in ("train", "resume", "step", "sample", "export", "experiments", "gradcheck", "doctor"):
         assert f"\n    {command}" in answer.out
         assert tinygan(command, "--help").status == 0
 

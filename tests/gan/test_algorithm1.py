@@ -15,7 +15,7 @@ from tinygan import nn
 from tinygan.backend import Stream, Streams
 from tinygan.engine import Operation, Tensor
 from tinygan.errors import ArgumentError, DataError, DtypeError, GradientError, ShapeError
-from tinygan.gan import Algorithm1, Noise
+from tinygan.gan import OBJECTIVES, Algorithm1, Monitor, Noise, Step
 from tinygan.optim import SGD, LinearMomentum
 
 # --- players of one weight each, which log their calls ----------------------------------------------------
@@ -580,3 +580,42 @@ def test_a_player_that_was_frozen_since_is_refused():
         parameter.requires_grad = False
     with pytest.raises(GradientError, match="any parameter of the generator: all of them are frozen"):
         game.step(np.ones((8, 3), np.float32))
+
+
+# --- a step as it is printed ------------------------------------------------------------------------------------
+
+
+def printed(step):
+    """Return the numbers of the three lines."""
+    text = str(step)
+    assert text == repr(step)
+    assert text.count("\n") == 2
+    assert max(map(len, text.splitlines())) < 80
+    return [[float(number) for number in re.findall(r"-?(?:\d+\.\d+|nan|inf)", line)] for line in text.splitlines()]
+
+
+@pytest.mark.parametrize("shape", [(4, 1), (4,), (100, 1)])
+@pytest.mark.parametrize("objective", sorted(OBJECTIVES))
+def test_a_step_prints_three_lines(shape, objective):
+    rng = np.random.default_rng(0)
+    real, fake = (Tensor(rng.normal(size=shape).astype(np.float32)) for _ in range(2))
+    rule = OBJECTIVES[objective]
+    step = Step(rule.discriminator(real, fake), rule.generator(fake), real, fake)
+    d, g, answers = printed(step)
+    undecided = tg.tensor([0.0])
+    assert d == pytest.approx([step.discriminator_loss.item(), np.log(4)], abs=1e-4)
+    assert g == pytest.approx([step.generator_loss.item(), rule.generator(undecided).item()], abs=1e-4)
+    monitor = Monitor(real.backend)
+    monitor.add(step)
+    means = monitor.means()
+    assert answers == pytest.approx([means["d_real"], means["d_fake"], means["d_accuracy"], 0.5], abs=6e-4)
+
+
+def test_a_step_of_a_certain_discriminator_prints_without_warnings():
+    high, low, nan = (Tensor(np.full((2, 1), value, np.float32)) for value in (1e4, -1e4, np.nan))
+    for objective in OBJECTIVES.values():
+        _, _, answers = printed(Step(objective.discriminator(high, low), objective.generator(low), high, low))
+        assert answers == [1, 0, 1, 0.5]
+    _, g, _ = printed(Step(low.mean(), OBJECTIVES["minimax"].generator(low), high, low))  # its loss is -0.0
+    assert g[1] == -0.6931
+    assert "nan" in str(Step(nan.mean(), nan.mean(), nan, nan))

@@ -15,7 +15,7 @@ import tinygan as tg
 from tinygan import nn
 from tinygan.engine import Tensor
 from tinygan.gan import OBJECTIVES, Algorithm1, discriminator_loss, generator_loss
-from tinygan.gan.objectives import Objective
+from tinygan.gan.objectives import Objective, probabilities
 
 shapes = st.tuples(st.integers(1, 6), st.just(1)) | st.tuples(st.integers(1, 6))
 finite = arrays(np.float64, shapes, elements=st.floats(-1000, 1000))
@@ -104,3 +104,12 @@ def test_one_line_registers_an_objective(monkeypatch):
     real, fake = step.real_logits.data, step.fake_logits.data
     assert math.isclose(step.discriminator_loss.item(), ((real - 1) ** 2).mean() + (fake**2).mean(), rel_tol=1e-5)
     assert generator_loss(Tensor(np.zeros(2)), "least squares").item() == 1
+
+
+@given(logits)
+def test_probabilities_are_the_sigmoid(a):
+    np.testing.assert_allclose(probabilities(Tensor(a)), expit(a), rtol=1e-12, atol=1e-300)
+
+
+def test_the_probability_of_nan_is_nan():
+    assert np.isnan(probabilities(tg.tensor([float("nan")]))).all()

@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import sys
 from typing import Any, TextIO
 
 from tinygan.errors import TinyganError
 
+COLUMNS = 80  # of a line that goes to no terminal
 NARROWEST = 20  # columns of the narrowest terminal with a progress bar
 
 
@@ -26,8 +28,11 @@ class ReaderGoneError(OutputError):
     """The reader of stdout, such as ``head``, has stopped."""
 
 
-def result(text: str, end: str = "\n") -> None:
-    """Write a result to stdout and flush it.
+def result(text: str, end: str = "\n", keep: str = "\n") -> None:
+    r"""Write a result to stdout and flush it.
+
+    Characters that are not printable are escaped, except those in `keep`. A text with ``\x1b`` there, for colours, must
+    contain no text of a user.
 
     Raises
     ------
@@ -39,7 +44,7 @@ def result(text: str, end: str = "\n") -> None:
     if sys.stdout is None:
         raise OutputError("stdout is closed: connect it to a terminal, a file or a program")
     try:
-        _write(sys.stdout, escaped(text, keep="\n") + end)
+        _write(sys.stdout, escaped(text, keep) + end)
     except BrokenPipeError as error:
         raise ReaderGoneError("nothing reads stdout any more") from error
     except (OSError, ValueError) as error:
@@ -100,6 +105,21 @@ def shows_progress() -> bool:
         return False
     except (OSError, ValueError):  # its width is not known
         return True
+
+
+def columns(stream: Any) -> int:
+    """Return how many columns a line of a stream may take: now, for a terminal can be resized.
+
+    Parameters
+    ----------
+    stream : file or None
+        If it is no terminal, or one of unknown size, the environment variable COLUMNS decides, then `COLUMNS`.
+    """
+    try:
+        found = os.get_terminal_size(stream.fileno()).columns - 1  # in the last column, some start a new line
+    except (AttributeError, OSError, ValueError):  # it is closed, or not a terminal
+        found = 0
+    return found if found > 0 else shutil.get_terminal_size((COLUMNS, 0)).columns
 
 
 def occupy_closed_streams() -> None:

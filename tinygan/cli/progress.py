@@ -1,13 +1,17 @@
-"""Progress on stderr: a bar on a terminal, plain lines elsewhere."""
+"""Progress on stderr: a bar on a terminal, plain lines elsewhere. Both fit the columns that there are."""
 
 from __future__ import annotations
 
 import math
+import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
+from tqdm.std import Bar
+from tqdm.utils import disp_len
 
 from tinygan.cli import output
 from tinygan.experiments.running import Watcher
@@ -18,6 +22,8 @@ from tinygan.runs.run_folder import RunFolder
 
 REFRESH = 0.25  # seconds between two updates of the shown monitors
 LINE_EVERY = 5.0  # seconds between two plain lines
+GAP = "  "  # between two fields
+SHORTEST_BAR = 5  # columns
 
 
 class Progress(Watcher):
@@ -58,7 +64,7 @@ class Progress(Watcher):
         self.began, self.first_step = time.monotonic(), training.steps
         self.total = training.config.training.epochs * training.steps_per_epoch
         if self.terminal and not self.quiet:
-            self.bar = tqdm(
+            self.bar = _FittedBar(
                 total=self.total,
                 initial=training.steps,
                 desc=training.config.name,
@@ -77,7 +83,7 @@ class Progress(Watcher):
             now = time.monotonic()
             if now - self.shown > REFRESH:
                 self.shown = now
-                self.bar.set_postfix_str(_monitors(training), refresh=False)
+                self.bar.monitors = _monitors(training)
 
     def epoch(self, training: Training, seconds: float) -> None:
         """Print a line every few seconds, if there is no bar."""
@@ -87,10 +93,13 @@ class Progress(Watcher):
             return
         self.shown = now
         left = (now - self.began) / (training.steps - self.first_step) * (self.total - training.steps)
-        output.say(
-            f"epoch {training.epoch}/{training.config.training.epochs}  {_monitors(training)}  "
-            f"{seconds:.2f} s an epoch, {_clock(left)} left"
-        )
+        fields = [
+            (3, f"epoch {training.epoch}/{training.config.training.epochs}"),
+            *_monitors(training),
+            (4, f"{_clock(left)} left"),
+            (5, f"{seconds:.2f} s an epoch"),
+        ]
+        output.say(fitted(fields, output.columns(sys.stderr)))
 
     def saved(self, folder: RunFolder) -> None:
         """Write the report, so that a run that crashes has the report of its last checkpoint."""
@@ -99,12 +108,76 @@ class Progress(Watcher):
             self.report = write_report(folder)
 
 
-def _monitors(training: Training) -> str:
+class _FittedBar(tqdm):
+    """A bar whose line is never wider than the terminal, also while the terminal is resized."""
+
+    monitors: Sequence[tuple[int, str]] = ()
+
+    def __str__(self) -> str:
+        facts = self.format_dict
+        done, total = facts["n"], facts["total"]
+        share = done / total if total else 1.0
+        rate = facts["rate"] or (done - facts["initial"]) / max(facts["elapsed"], 1e-9)
+        left = _clock((total - done) / rate) if rate else "?"
+        fields = [
+            (5, output.escaped(facts["prefix"].removesuffix(": "))),
+            (3, f"{math.floor(100 * share)}%"),
+            (6, f"{done}/{total}"),
+            (4, f"{left} left"),
+            (7, f"{rate:.1f} steps/s"),
+            *self.monitors,
+        ]
+        width = output.columns(sys.stderr)
+        line = fitted(fields, width)
+        room = width - disp_len(line) - len(GAP) - 2
+        if room >= SHORTEST_BAR:
+            bar = Bar(share, room, charset=Bar.ASCII if facts["ascii"] else Bar.UTF)
+            line = f"{line}{GAP}|{bar}|"
+        return line + " " * (width - disp_len(line))  # over the rest of the line before
+
+    @staticmethod
+    def status_printer(file: Any) -> Any:
+        """Return a function that shows a line in the place of the one before."""
+        # tqdm's own would add blanks for the rest of a longer line, also if they no longer fit.
+        return lambda line: file.write(f"\r{line}")
+
+
+def fitted(fields: Sequence[tuple[int, str]], width: int) -> str:
+    """Join fields to a line of at most `width` columns.
+
+    Parameters
+    ----------
+    fields : sequence of (int, str)
+        In the order of the line, each after its rank. Lower ranks come first into the line; a field for which no room
+        is left is left out. The field of the lowest rank is always there.
+    width : int
+
+    Examples
+    --------
+    >>> fields = [(2, "epoch 3/5"), (3, "0:10 left"), (1, "D(x) 0.50")]
+    >>> fitted(fields, 40)
+    'epoch 3/5  0:10 left  D(x) 0.50'
+    >>> fitted(fields, 30)
+    'epoch 3/5  D(x) 0.50'
+    """
+    kept: set[tuple[int, str]] = set()
+    room = width + len(GAP)
+    for rank, text in sorted(fields):
+        needed = disp_len(text) + len(GAP)
+        if needed <= room or not kept:
+            kept.add((rank, text))
+            room -= needed
+    return GAP.join(text for rank, text in fields if (rank, text) in kept)
+
+
+def _monitors(training: Training) -> list[tuple[int, str]]:
+    """Return the running means as fields of the line; D(x) and D(G(z)) are the last to go."""
     means = training.monitor.means()
-    return (
-        f"loss D {means['discriminator_loss']:.3f} G {means['generator_loss']:.3f}  "
-        f"D(x) {means['d_real']:.2f}  D(G(z)) {means['d_fake']:.2f}"
-    )
+    return [
+        (2, f"loss D {means['discriminator_loss']:.3f} G {means['generator_loss']:.3f}"),
+        (0, f"D(x) {means['d_real']:.2f}"),
+        (1, f"D(G(z)) {means['d_fake']:.2f}"),
+    ]
 
 
 def _clock(seconds: float) -> str:

@@ -13,7 +13,7 @@ from tinygan.checks import integer
 from tinygan.engine import Tensor, grad, no_grad
 from tinygan.errors import ArgumentError, DataError, DtypeError, GradientError, ShapeError
 from tinygan.gan.noise import Noise
-from tinygan.gan.objectives import OBJECTIVES
+from tinygan.gan.objectives import OBJECTIVES, probabilities
 from tinygan.gan.players import (
     activation_of,
     last_activation,
@@ -29,9 +29,9 @@ from tinygan.optim import Optimizer
 SCHEDULES = ("alternating", "simultaneous")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Step:
-    """The losses and logits of one iteration, detached from the graph.
+    """The losses and logits of one iteration, detached from the graph; printed, it is three lines.
 
     Attributes
     ----------
@@ -39,12 +39,31 @@ class Step:
         In nats; the discriminator's loss is not scaled.
     real_logits, fake_logits : Tensor, shape (m, 1) or (m,)
         The discriminator's logits for data and for samples in its last update.
+
+    Examples
+    --------
+    >>> import tinygan as tg
+    >>> Step(tg.tensor(1.2), tg.tensor(0.8), tg.tensor([1.0, 0.5]), tg.tensor([-1.0, 0.5]))
+    D's loss  1.2000  (1.3863 at equilibrium)
+    G's loss  0.8000  (0.6931 at equilibrium)
+    D(x) 0.677, D(G(z)) 0.446, accuracy 0.750  (0.5 each at equilibrium)
     """
 
     discriminator_loss: Tensor
     generator_loss: Tensor
     real_logits: Tensor
     fake_logits: Tensor
+
+    def __repr__(self) -> str:
+        d_loss, g_loss = self.discriminator_loss.item(), self.generator_loss.item()
+        at_rest = math.copysign(math.log(2), g_loss)  # -log 2 of the minimax loss, which is never positive
+        real, fake = probabilities(self.real_logits), probabilities(self.fake_logits)
+        accuracy = ((self.real_logits.numpy() > 0).mean() + (self.fake_logits.numpy() <= 0).mean()) / 2
+        return (
+            f"D's loss {d_loss:7.4f}  ({math.log(4):.4f} at equilibrium)\n"
+            f"G's loss {g_loss:7.4f}  ({at_rest:.4f} at equilibrium)\n"
+            f"D(x) {real.mean():.3f}, D(G(z)) {fake.mean():.3f}, accuracy {accuracy:.3f}  (0.5 each at equilibrium)"
+        )
 
 
 class Algorithm1:

@@ -17,6 +17,7 @@ from tinygan.backend import Streams
 from tinygan.checks import integer
 from tinygan.engine import Tensor, grad
 from tinygan.errors import ArgumentError, DistributionError, ShapeError
+from tinygan.gan.objectives import probabilities
 from tinygan.gan.sampling import evaluating
 from tinygan.theory.distributions import Floats, as_floats
 
@@ -140,13 +141,13 @@ def answers(discriminator: nn.Module, x: Any) -> Floats:
     if points.ndim < 2:
         raise ShapeError(f"answers: x has shape {points.shape}; expected (k, d), one point a row")
     with evaluating(discriminator):
-        logits = gan.push(discriminator, points).astype(np.float64)
+        logits = gan.push(discriminator, points)
     if logits.shape != (len(points), 1):
         raise ShapeError(
             f"answers: the discriminator gives shape {logits.shape} for {len(points)} points; expected "
             f"({len(points)}, 1), one logit a row"
         )
-    return np.exp(-np.logaddexp(0, -logits[:, 0]))
+    return probabilities(Tensor(logits[:, 0]))
 
 
 def worst_error(d: Any, p_data: Any, p_g: Any, share: float = 0.01) -> float:

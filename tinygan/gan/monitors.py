@@ -96,10 +96,10 @@ class Monitor:
 def gradient_norm(module: Module) -> float:
     """Return the Euclidean norm of the gradients of all parameters of `module`."""
     gradients = [parameter.grad.data for parameter in module.parameters() if parameter.grad is not None]
-    return math.hypot(*[_norm(gradient) for gradient in gradients])
+    return math.hypot(*[array_norm(gradient) for gradient in gradients])
 
 
-def _norm(array: Array) -> float:
+def array_norm(array: Array) -> float:
     """Return the Euclidean norm of an array, also where squares overflow or underflow in its dtype."""
     flat = array.reshape(-1)
     with np.errstate(over="ignore"):

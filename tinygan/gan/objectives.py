@@ -9,7 +9,9 @@ To add an objective, write its losses and register them in `OBJECTIVES` by one l
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import numpy as np
 
 import tinygan.functional as F
 from tinygan.engine import Tensor
@@ -68,6 +70,27 @@ def generator_loss(fake_logits: Tensor, kind: str = "non-saturating") -> Tensor:
     if kind not in OBJECTIVES:
         raise ArgumentError(f"generator_loss: kind must be one of {', '.join(OBJECTIVES)}; got {kind!r}")
     return OBJECTIVES[kind].generator(fake_logits)
+
+
+def probabilities(logits: Tensor) -> Any:
+    """Return D = sigmoid(a) for logits a, in host memory; this waits for the device.
+
+    Parameters
+    ----------
+    logits : Tensor
+
+    Returns
+    -------
+    numpy.ndarray of float64, of the shape of `logits`
+
+    Examples
+    --------
+    >>> import tinygan as tg
+    >>> probabilities(tg.tensor([0.0, 1000.0]))
+    array([0.5, 1. ])
+    """
+    with np.errstate(invalid="ignore"):  # nan stays nan
+        return np.exp(-np.logaddexp(0, -logits.numpy().astype(np.float64)))
 
 
 class Objective(NamedTuple):

@@ -65,13 +65,24 @@ def save_sheet(
     ...     imread(Path(folder, "sheet.png")).shape  # 2 rows of 3 images of 32 pixels, with gaps of 2
     (70, 104, 4)
     """
-    tiles = _levels(_as_tiles(images, tuple(image_shape)))
+    tiles = colours_of(images, image_shape)
     columns = math.isqrt(len(tiles) - 1) + 1  # about as many as rows
     scale = -(-SMALLEST_TILE // max(tiles.shape[1:3]))
     png = _png(_grid(tiles, columns, scale))
     advice = "free space, correct the permissions, or name a file in a folder that exists"
     with refused(RunError, f"{Path(path)}: cannot be written", advice):
         atomic_write(path, [png])
+
+
+def colours_of(images: NDArray[np.floating], image_shape: Sequence[int]) -> NDArray[np.uint8]:
+    """Return the colours of images, shape (N, h, w, 3), from 0 to 255; see `save_sheet` for the arguments.
+
+    Examples
+    --------
+    >>> colours_of(np.array([[0.5, np.nan]]), (1, 2)).tolist()
+    [[[[128, 128, 128], [255, 0, 0]]]]
+    """
+    return _levels(_as_tiles(images, tuple(image_shape)))
 
 
 def sheet_path(run: RunFolder, epoch: int) -> Path:
