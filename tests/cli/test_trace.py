@@ -86,14 +86,16 @@ def test_the_traced_step_is_that_of_a_training(tinygan, traces, experiment, over
     assert_same(values(traces[0]), parameters(training))
 
 
-def test_the_first_step_of_an_epoch(tinygan, traces, small):
-    steps = at_start(load_experiment("digits"), data.load("digits")).steps_per_epoch
-    assert tinygan("trace", "digits", "--steps", str(steps), *small).status == 0
+@pytest.mark.parametrize("further", [0, 1])
+def test_the_first_steps_of_an_epoch(tinygan, traces, small, further):
     training = at_start(load_experiment("digits", small[1::2]), data.load("digits"))
+    steps = training.steps_per_epoch
+    assert tinygan("trace", "digits", "--steps", str(steps + further), *small).status == 0
     for _ in range(steps):
         training.step()
     training.next_epoch()
-    training.step()
+    for _ in range(1 + further):
+        training.step()
     assert_same(values(traces[0]), parameters(training))
 
 

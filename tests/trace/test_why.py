@@ -173,6 +173,13 @@ def test_saturated_units_are_counted():
         assert "75 % of the units are saturated" in str(t.why("w"))
 
 
+def test_saturation_begins_at_a_thousandth():
+    w = tg.tensor([6.5, 7.0], requires_grad=True, name="w")  # derivatives of 0.0015 and 0.0009
+    with tg.trace() as t:
+        F.sigmoid(w).sum().backward()
+    assert number(t.why("w"), "saturated") == 0.5
+
+
 def test_dead_units_are_counted():
     w = tg.tensor([[1.0, -1.0, 2.0, -3.0], [-1.0, -1.0, 2.0, -3.0]], requires_grad=True, name="w")
     with tg.trace() as t:
