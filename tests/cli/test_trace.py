@@ -186,15 +186,18 @@ def test_a_failed_check_is_a_failure(tinygan, monkeypatch, small, option):
 
 
 def test_the_page_is_written(tinygan, monkeypatch, small):
-    monkeypatch.setattr(Trace, "html", lambda self, path: Path(path).write_text("<p>", "utf-8"), raising=False)
-    answer = tinygan("trace", "digits", "--html", "step.html", *small)
+    def html(self, path, *, title):
+        Path(path).write_text(f"{title}: {bool(self.checked)}", "utf-8")
+
+    monkeypatch.setattr(Trace, "html", html, raising=False)
+    answer = tinygan("trace", "digits", "--html", "step.html", "--steps", "2", "--quiet", *small)
     assert (answer.status, answer.out, answer.err) == (0, "step.html\n", "")
-    assert Path("step.html").read_text("utf-8") == "<p>"
+    assert Path("step.html").read_text("utf-8") == "digits: iteration 3: True"
     assert json.loads(tinygan("trace", "digits", "--html", "step.html", "--json", *small).out)
 
 
 def test_a_page_that_cannot_be_written(tinygan, monkeypatch, small):
-    def full(self, path):
+    def full(self, path, *, title):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Trace, "html", full, raising=False)

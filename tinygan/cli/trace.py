@@ -38,7 +38,9 @@ def add_commands(commands: Any) -> None:
         metavar="EXPERIMENT|RUN",
         help="a shipped name or a TOML file: from the start; the folder of a run: from its newest checkpoint",
     )
-    parser.add_argument("--html", type=path, metavar="FILE", help="write the graph of the iteration as one HTML page")
+    parser.add_argument(
+        "--html", type=path, metavar="FILE", help="write the iteration as one HTML page, with each formula checked"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument(
         "--why",
@@ -80,7 +82,8 @@ def trace(arguments: argparse.Namespace) -> int:
         except TinyganError:
             output.result(str(traced))  # up to the operation at fault
             raise
-    return _show(traced, arguments)
+    title = f"{training.config.name}: iteration {training.steps:,}"
+    return _show(traced, title, arguments)
 
 
 def _refuse(arguments: argparse.Namespace) -> None:
@@ -135,22 +138,24 @@ def _advance(training: Training, arguments: argparse.Namespace) -> None:
         training.next_epoch()
 
 
-def _show(traced: Trace, arguments: argparse.Namespace) -> int:
+def _show(traced: Trace, title: str, arguments: argparse.Namespace) -> int:
     """Print or write what was asked for; return 1 if a check has failed."""
-    html, status = arguments.html, 0
+    html: Path | None = arguments.html
+    if html is not None and not arguments.quiet:
+        output.say("checking each backward formula for the page")
+    checked = traced.check() if html is not None or arguments.check else None  # the page shows the errors
     if html is not None:
-        with refused(ArgumentError, f"--html {html}: cannot be written", "free space, or choose another name"):
-            _write_page(traced, html)
+        _write_page(traced, html, title)
+    replayed = traced.replay() if arguments.replay else None
+    status = int(any(found is not None and not found for found in (replayed, checked)))
     if arguments.json:
         output.result(traced.to_json())
         return status
     for name in arguments.why:
         output.result(str(traced.why(name)))
-    for asked, check in ((arguments.replay, traced.replay), (arguments.check, traced.check)):
+    for found, asked in ((replayed, arguments.replay), (checked, arguments.check)):
         if asked:
-            found = check()
             output.result(str(found))
-            status = status if found else 1
     if html is not None:
         output.mention(output.escaped(str(html)))
     elif not (arguments.why or arguments.replay or arguments.check):
@@ -158,5 +163,6 @@ def _show(traced: Trace, arguments: argparse.Namespace) -> int:
     return status
 
 
-def _write_page(traced: Any, html: Path) -> None:
-    traced.html(html)
+def _write_page(traced: Any, html: Path, title: str) -> None:
+    with refused(ArgumentError, f"--html {html}: cannot be written", "free space, or choose another name"):
+        traced.html(html, title=title)
