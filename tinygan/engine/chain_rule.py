@@ -15,7 +15,7 @@ There is no recursion, and the time is linear in the operations plus the edges b
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from tinygan.backend import Backend
@@ -96,7 +96,7 @@ def grad(
             raise GradientError(f"grad: input {position} is not a tensor that requires a gradient")
     found = {}
     if output.edge is not None or not allow_unused:
-        found = _Pass("grad", create_graph, retain_graph).run(output, grad_output, wanted=set(edges))
+        found = _Pass("grad", create_graph, retain_graph).run(output, grad_output, wanted=dict.fromkeys(edges))
     for position, edge in enumerate(edges):
         if edge not in found and not allow_unused:
             raise GradientError.unused(position)
@@ -126,14 +126,16 @@ class _Pass:
     `sums` holds the gradient that each operation and leaf has received so far, and whether its memory belongs to the
     pass. The first term may be borrowed: an addition, for example, hands on its own gradient to both of its inputs. A
     borrowed term is never written to; the sum of two terms belongs to the pass, and later terms are added in place.
+    `found` holds the sums of the operations that are `wanted`.
     """
 
     def __init__(self, caller: str, create_graph: bool, retain_graph: bool | None) -> None:
         self.caller, self.create_graph = caller, create_graph
         self.retain_graph = create_graph if retain_graph is None else retain_graph
         self.sums: dict[Any, tuple[Any, bool]] = {}
+        self.found: dict[Any, tuple[Any, bool]] = {}
 
-    def run(self, output: Tensor, gradient: Any, wanted: set[Any] | None) -> dict[Any, Tensor]:
+    def run(self, output: Tensor, gradient: Any, wanted: Collection[Any] | None) -> dict[Any, Tensor]:
         """Return the gradients with respect to the `wanted` operations and leaves; without `wanted`, to every leaf."""
         root = output.edge
         if root is None:
@@ -141,7 +143,7 @@ class _Pass:
         self.sums[root] = self._seed(output, gradient), False
         order = topological_order(root) if isinstance(root, Operation) else []
         useful = set() if wanted is None else _leading_to(wanted, order)
-        found = {}
+        self.wanted = wanted
         with modes.Recording(self.create_graph), modes.observer().during_pass(self, output):
             while order:
                 operation = order.pop()
@@ -149,11 +151,11 @@ class _Pass:
                     continue
                 gy, owned = self.sums.pop(operation)
                 if wanted is not None and operation in wanted:
-                    found[operation] = gy, owned
+                    self.found[operation] = gy, owned
                 needs = tuple([edge is not None and (wanted is None or edge in useful) for edge in operation.edges])
                 if any(needs):
                     self._apply_rule(operation, needs, gy)
-            found |= self.sums  # now of leaves only
+            found = self.found | self.sums  # the sums are of leaves only now
             return {edge: _own_tensor(total, owned) for edge, (total, owned) in found.items()}
 
     def _seed(self, output: Tensor, gradient: Any) -> Any:
@@ -228,7 +230,7 @@ def _own_tensor(total: Any, owned: bool) -> Tensor:
     return Tensor(total if owned else total.copy())
 
 
-def _leading_to(wanted: set[Any], order: Iterable[Operation]) -> set[Any]:
+def _leading_to(wanted: Iterable[Any], order: Iterable[Operation]) -> set[Any]:
     """Return `wanted` and every operation with an input among them, directly or not."""
     useful = set(wanted)
     for operation in order:

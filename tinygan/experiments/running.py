@@ -30,6 +30,7 @@ from tinygan.experiments.training import Training
 from tinygan.gan.learned import answers
 from tinygan.pictures.line import axis_of, save_line_sheet
 from tinygan.pictures.sheets import save_sheet, sheet_path
+from tinygan.runs.checkpoint import Checkpoint
 from tinygan.runs.environment import describe_environment, differences
 from tinygan.runs.run_folder import RunFolder
 from tinygan.trace import detect_anomaly
@@ -107,8 +108,7 @@ def start(
     config = with_absolute_path(config)
     text = to_toml(config)
     parse_experiment(text, config.name)  # a run can be resumed only if its configuration can be read again
-    training = _built(config, dataset, device)
-    load_pretrained(training)
+    training = at_start(config, dataset, device)
     environment = _environment(config) | {"device": device}
     if data_folder is not None and config.data.needs_files:
         environment["data_folder"] = os.path.abspath(os.path.expanduser(data_folder))
@@ -162,15 +162,7 @@ def reopen(
                 "run with it"
             )
         training = _built(config, load_data(config), device)
-        for difference in differences(folder.environment(), _environment(config)):
-            warnings.warn(f"{folder.path}: {difference}; the run may not end in the same bits", stacklevel=2)
-        if checkpoint is None:
-            load_pretrained(training)
-        else:
-            try:
-                training.load_state(checkpoint.arrays, checkpoint.state)
-            except CheckpointError as error:
-                raise CheckpointError(f"{checkpoint.path}: {error}") from error
+        _restore(training, folder, checkpoint)
         folder.check_records(_epochs_done(training))
         if config != recorded and is_done(training):
             raise RunError(
@@ -180,6 +172,48 @@ def reopen(
             )
         folder.remember()
     return folder, training
+
+
+def at_start(config: ExperimentConfig, dataset: Dataset, device: str = "cpu") -> Training:
+    """Return a training before its first step, in memory: nothing is written. The errors are those of `start`."""
+    training = _built(config, dataset, device)
+    load_pretrained(training)
+    return training
+
+
+def at_newest_checkpoint(
+    folder: RunFolder, load_data: Callable[[ExperimentConfig], Dataset], device: str = "cpu"
+) -> Training:
+    """Return the training of a run at its newest checkpoint, in memory: the folder is only read, and not locked.
+
+    Parameters
+    ----------
+    folder : RunFolder
+    load_data, device
+        As in `reopen`, with the same warnings.
+
+    Raises
+    ------
+    CheckpointError
+        No checkpoint can be read, or it does not belong to this run.
+    """
+    config = load_experiment(folder.config_path)
+    training = _built(config, load_data(config), device)
+    _restore(training, folder, folder.latest_checkpoint())
+    return training
+
+
+def _restore(training: Training, folder: RunFolder, checkpoint: Checkpoint | None) -> None:
+    """Load a checkpoint of a run, or the start without one; warn if this machine may compute other bits."""
+    for difference in differences(folder.environment(), _environment(training.config)):
+        warnings.warn(f"{folder.path}: {difference}; the run may not end in the same bits", stacklevel=3)
+    if checkpoint is None:
+        load_pretrained(training)
+        return
+    try:
+        training.load_state(checkpoint.arrays, checkpoint.state)
+    except CheckpointError as error:
+        raise CheckpointError(f"{checkpoint.path}: {error}") from error
 
 
 def _built(config: ExperimentConfig, dataset: Dataset, device: str) -> Training:

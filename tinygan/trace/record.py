@@ -215,6 +215,8 @@ class Row:
         The innermost module, such as ``discriminator.2``; "" outside of modules.
     place : Place
         The line that called the operation.
+    caller : Place
+        The line that called the outermost module; outside of modules, `place`.
     operands : list of Operand
     result : Value or None
         None if the call raised an error, or came before the trace.
@@ -239,13 +241,16 @@ class Row:
     freed : str
         When they were freed: "" if they are still kept.
     rules : list of Rule
-        One for each pass that reached the row.
+        One for each pass that applied the formula of the row.
+    wanted : dict
+        From the number of a pass that was asked for the gradient of this row (`tinygan.grad`) to that gradient.
     """
 
     number: int
     operation: Any
     layer: str
     place: Place
+    caller: Place
     operands: list[Operand]
     name: str = ""
     result: Value | None = None
@@ -259,6 +264,7 @@ class Row:
     saved_bytes: int = 0
     freed: str = ""
     rules: list[Rule] = field(default_factory=list)
+    wanted: dict[int, Value] = field(default_factory=dict)
 
     def __str__(self) -> str:
         return f"#{self.number} {self.operation.name}" + (f" ({self.layer})" if self.layer else "")
@@ -280,8 +286,8 @@ class Row:
 
     def gradient(self, backward_pass: Pass | None = None) -> Value | None:
         """Return the gradient with respect to the result, of a pass or of the newest one; None: not computed."""
-        found = [rule.gy for rule in self.rules if backward_pass in (None, rule.backward_pass)]
-        return found[-1] if found else None
+        found = self.wanted | {rule.backward_pass.number: rule.gy for rule in self.rules}
+        return found.get(max(found, default=0) if backward_pass is None else backward_pass.number)
 
 
 @dataclass(eq=False)
@@ -294,8 +300,8 @@ class Pass:
         From 1.
     caller : {"backward", "grad"}
     create_graph : bool
-    output : Row, Leaf or None
-        What was differentiated; None if it was computed outside of the trace.
+    output : Row or Leaf
+        What was differentiated.
     shape : tuple of int
         Of the output.
     place : Place
@@ -305,6 +311,8 @@ class Pass:
         The rows whose rules were applied, in order.
     leaves : list of Leaf
         The leaves that received a gradient.
+    wanted : list of Row and Leaf, or None
+        With respect to what `tinygan.grad` was asked to differentiate; None: with respect to every leaf.
     complete : bool
         Whether all its operations were called inside the trace.
     finished : bool
@@ -313,12 +321,13 @@ class Pass:
     number: int
     caller: str
     create_graph: bool
-    output: Row | Leaf | None
+    output: Row | Leaf
     shape: tuple[int, ...]
     place: Place
     first_row: int
     rows: list[Row] = field(default_factory=list)
     leaves: list[Leaf] = field(default_factory=list)
+    wanted: list[Row | Leaf] | None = None
     complete: bool = True
     finished: bool = False
 

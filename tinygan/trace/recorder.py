@@ -92,7 +92,8 @@ class Recorder(Observer):
             rule_of = rules[-1] if rules else None
             layer = rule_of.layer if rule_of else layer
         frame = sys._getframe(1)
-        self._name_from(first_frame_outside(frame, _LAYERS), inputs)
+        caller = first_frame_outside(frame, _LAYERS)
+        self._name_from(caller, inputs)
         operands = [self._operand(value) for value in inputs]
         self.rows.append(
             Row(
@@ -100,6 +101,7 @@ class Recorder(Observer):
                 copied(operation),
                 layer,
                 _place(first_frame_outside(frame, _ENGINE)),
+                _place(caller),
                 operands,
                 recording=is_grad_enabled(),
                 inside=inside,
@@ -146,7 +148,7 @@ class Recorder(Observer):
         leaf = self._leaves.get(id(tensor))
         if leaf is None:
             same = next((known.name for known in self.leaves if _key(known.tensor) == _key(tensor)), None)
-            name = f"{same} (detached)" if same else self._entered.get(id(tensor)) or tensor.name
+            name = f"{same} (detached)" if same else tensor.name or self._entered.get(id(tensor))
             name = name or ("constant" if tensor.ndim == 0 else "tensor")
             leaf = self._add_leaf(tensor, name, parameter=False)
         leaf.requires_grad = tensor.requires_grad
@@ -154,6 +156,8 @@ class Recorder(Observer):
 
     def _row_of(self, tensor: Tensor) -> Row | None:
         """Return the row that computed a tensor, also if it was detached since; None for another tensor."""
+        if tensor.is_leaf and tensor.requires_grad:  # also if it was made of a result: y.detach().requires_grad = True
+            return None
         return self._row_of_call(tensor.operation) or self._memory.get(_key(tensor), (None, None))[1]
 
     def _row_of_call(self, operation: Operation | None) -> Row | None:
@@ -176,7 +180,8 @@ class Recorder(Observer):
         """Record one backward pass."""
         self._look_for_updates()
         self._add_earlier_rows(output)
-        source = self._row_of(output) or self._leaves.get(id(output))
+        source = self._source(output)
+        assert source is not None, "a constant has no gradient, and the pass would not have begun"
         frame = first_frame_outside(sys._getframe(1), (contextlib.__file__, *_ENGINE))
         if isinstance(source, Row):
             self._name_from(frame, [output])
@@ -189,6 +194,10 @@ class Recorder(Observer):
             _place(frame),
             len(self.rows) + 1,
         )
+        if backward_pass.wanted is not None:
+            self._name_from(frame, backward_pass.wanted)
+            known = [self._source(e) if isinstance(e, Tensor) else self._row_of_call(e) for e in backward_pass.wanted]
+            found.wanted = [node for node in known if node is not None]
         self.passes.append(found)
         self._open.append((found, []))
         try:
@@ -201,6 +210,10 @@ class Recorder(Observer):
                     assert isinstance(leaf, Leaf), "an edge that is a tensor is a leaf"
                     leaf.gradients[found.number] = _value(total)
                     found.leaves.append(leaf)
+            for edge, (total, _) in backward_pass.found.items():
+                row = self._row_of_call(edge)
+                if row is not None:
+                    row.wanted[found.number] = _value(total)
         found.finished = True
 
     def _add_earlier_rows(self, output: Tensor) -> None:
@@ -215,7 +228,8 @@ class Recorder(Observer):
                 source = self._source(edge) if isinstance(edge, Tensor) else self._row_of_call(edge)
                 value = source.value if isinstance(source, Leaf) else None
                 operands.append(Operand(value, None, source, edge is not None))
-            row = Row(len(self.rows) + 1, _alone(operation), "", Place("before the trace", 0, "", ""), operands)
+            unknown = Place("before the trace", 0, "", "")
+            row = Row(len(self.rows) + 1, _alone(operation), "", unknown, unknown, operands)
             row.earlier = row.recorded = True
             row.device, row.needs = operation.backend.device, operation.needs
             self.rows.append(row)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tinygan.engine import Tensor
 from tinygan.nn import Module
 from tinygan.trace.recorder import Recorder
 from tinygan.trace.table import as_table
@@ -11,6 +12,8 @@ from tinygan.trace.table import as_table
 if TYPE_CHECKING:
     from tinygan.trace.differences import Differences
     from tinygan.trace.replay import Replay
+    from tinygan.trace.why import Why
+    from tinygan.trace.why_not import WhyNot
 
 
 class Trace(Recorder):
@@ -61,6 +64,72 @@ class Trace(Recorder):
         from tinygan.trace.as_json import as_json
 
         return as_json(self)
+
+    def why(self, subject: str | int | Tensor, backward_pass: int | None = None) -> Why | WhyNot:
+        """Explain a gradient: the chain of formulas from the loss to it, and where it vanishes, grows, ends or joins.
+
+        Parameters
+        ----------
+        subject : str, int or Tensor
+            The name of a parameter or a variable, the number of a row (``"#3"`` or 3), or the tensor itself.
+        backward_pass : int, optional
+            The number of a pass; by default the newest that reached it.
+
+        Returns
+        -------
+        Why or WhyNot
+            Print it. It is a `WhyNot`, as of `why_not`, if there is no gradient.
+
+        Raises
+        ------
+        ArgumentError
+            The trace holds no such name, row or pass.
+
+        Examples
+        --------
+        >>> import tinygan as tg
+        >>> w, x = tg.tensor(0.5, requires_grad=True, name="w"), tg.tensor(3.0)
+        >>> with tg.trace() as t:
+        ...     loss = tg.functional.sigmoid(w * x)
+        ...     loss.backward()
+        >>> [(part.sender.operation.name, round(part.factor, 3)) for part in t.why("w").parts]
+        [('sigmoid', 0.149), ('multiply', 3.0)]
+        """
+        from tinygan.trace.why import why
+
+        return why(self, subject, backward_pass)
+
+    def why_not(self, subject: str | int | Tensor, backward_pass: int | None = None) -> WhyNot:
+        """Explain why a parameter or a result has no gradient: the row, its line of code, and what to change.
+
+        Parameters
+        ----------
+        subject, backward_pass
+            As in `why`; by default every pass.
+
+        Returns
+        -------
+        WhyNot
+            Print it.
+
+        Raises
+        ------
+        ArgumentError
+            As in `why`.
+
+        Examples
+        --------
+        >>> import tinygan as tg
+        >>> w = tg.tensor(0.5, requires_grad=True, name="w")
+        >>> with tg.trace() as t:
+        ...     y = w * 2
+        ...     loss = y.detach() * w.exp() * 0 + y.detach()
+        >>> [reason.kind for reason in t.why_not("w").reasons]
+        ['no pass']
+        """
+        from tinygan.trace.why_not import why_not
+
+        return why_not(self, subject, backward_pass)
 
     def __str__(self) -> str:
         return as_table(self, None if self.checked is None else self.checked.verdict)
