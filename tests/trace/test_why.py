@@ -406,8 +406,8 @@ def test_the_update_that_followed():
     before, after = t.why("net.weight").step
     assert np.array_equal(after.array, layer.weight.numpy())
     step = np.linalg.norm(after.array - before.array)
-    assert f"norm of the step {step:.3g}, {step / before.norm:.2g} of the norm before" in str(t.why("net.weight"))
-    assert "norm of the step 1.5, from 0" in str(t.why("net.bias"))
+    assert f"changed it by {step:.3g} (norm): {step / before.norm:.2g} times its norm" in str(t.why("net.weight"))
+    assert "changed it by 1.5 (norm); before, it was 0" in str(t.why("net.bias"))
 
 
 def test_one_path_has_a_product_of_factors():

@@ -142,7 +142,9 @@ class Why:
         which = f"pass {one.number}, {one.caller} of {called(one.output)}, at {one.place}"
         lines = [f"why {self.name}{shape} has its gradient: {which}"]
         if self.parts:
-            lines += ["gy is the gradient with respect to the result of a row; its formula makes of gy what is sent on"]
+            lines.append(
+                "gy is the gradient with respect to the result of a row; the formula turns gy into the gradient that is sent on"
+            )
             lines += ["", *self._table()]
         return "\n".join([*lines, "", *self._ending()])
 
@@ -211,11 +213,10 @@ class Why:
             return []
         before, after = self.step
         step = Value(after.array.astype("float64") - before.array.astype("float64")).norm
-        moved = f"the update that followed: norm of the step {step:.3g}"
+        moved = f"the update that followed changed it by {step:.3g} (norm)"
         if not before.norm:
-            return [f"{moved}, from 0"]
-        share = f"{step / before.norm:.2g} of the norm before, {before.norm:.3g}"
-        return [f"{moved}, {share} (for weights, about 0.001 is usual)"]
+            return [f"{moved}; before, it was 0"]
+        return [f"{moved}: {step / before.norm:.2g} times its norm, {before.norm:.3g}; for weights, 0.001 is usual"]
 
 
 def _cells(part: Part, first: bool) -> tuple[str, ...]:
