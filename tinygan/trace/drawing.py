@@ -10,6 +10,7 @@ from typing import NamedTuple
 from tinygan.trace.graph import Box, Edge, Node, Step
 from tinygan.trace.layout import Layout, Point, Size, place
 from tinygan.trace.record import Leaf, Row, Value
+from tinygan.trace.table import gradient_of
 
 LINE = 14  # the height of a line of text
 GAP, WIDE_GAP = 26, 64  # between two columns, of a long step and of a short one
@@ -133,8 +134,8 @@ def lines_of(node: Node, step: Step) -> list[tuple[str, str]]:
         if what not in step.rows:
             return [*lines, ("soft", "of an earlier step")]
         gradient = next((found for one in reversed(step.passes) if (found := what.gradient(one))), None)
-        otherwise = "not computed" if what.recorded else "failed" if what.result is None else "not recorded"
-        return [*lines, ("value", short(what.result)), ("grad", named_norm(gradient, otherwise))]
+        value = "failed" if what.failed else "before the trace" if what.result is None else short(what.result)
+        return [*lines, ("value", value), ("grad", named_norm(gradient, gradient_of(what, None)))]
     name = what.name
     if node.beside is not None and node.box is not None and "." in name:
         name = name.partition(".")[2]
@@ -146,7 +147,7 @@ def lines_of(node: Node, step: Step) -> list[tuple[str, str]]:
     return lines
 
 
-def short(value: Value | None) -> str:
+def short(value: Value) -> str:
     """Return the number itself, or the mean and the spread, in few characters.
 
     Examples
@@ -155,8 +156,6 @@ def short(value: Value | None) -> str:
     >>> short(Value(np.array([1.0, 2.0]))), short(Value(np.array(2.0)))
     ('1.5 ± 0.5', '2')
     """
-    if value is None:
-        return "failed"
     if value.array.size < 2:
         return str(value)
     return f"{value.mean:.2g} ± {value.spread:.2g}"
@@ -231,7 +230,7 @@ def _labels(paths: dict[Edge, list[Point]], nodes: dict[Node, Drawn], gap: float
         source, target = nodes[edge.source], nodes[edge.target]
         left, right = source.area.x + source.area.width + gap / 2, target.area.x - gap / 2
         what = edge.source.what
-        shape = str(what.value.shape if isinstance(what, Leaf) else what.result and what.result.shape)
+        shape = str(what.value.shape if isinstance(what, Leaf) else what.shape)
         width = max(text_width(shape), 44)
         start, end = paths[edge][0], paths[edge][-1]
         choices = [(left, min(source.area.y, target.area.y) - 4, source.column)] if end.column == start.column + 1 else []

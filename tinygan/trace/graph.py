@@ -10,7 +10,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from tinygan.trace.record import Leaf, Pass, Row, Update, Value
+from tinygan.backend import get_backend
+from tinygan.trace.record import Leaf, Pass, Row, Rule, Update, Value
 
 if TYPE_CHECKING:
     from tinygan.trace.recorder import Recorder
@@ -41,7 +42,7 @@ class Box:
     @property
     def recorded(self) -> bool:
         """Whether a gradient can pass one of its operations."""
-        return any(row.recorded or row.result is None for row in self.rows)
+        return any(row.recorded or row.failed for row in self.rows)
 
     def depth(self) -> int:
         """Return how many boxes it is in."""
@@ -92,7 +93,7 @@ class Edge:
         assert isinstance(self.target.what, Row)
         found = {}
         for rule in self.target.what.rules:
-            gradient = rule.gradients[self.position] if rule.gradients else None
+            gradient = sent(self.target.what, rule, self.position)
             if gradient is not None:
                 found[rule.backward_pass.number] = gradient
         return found
@@ -139,6 +140,14 @@ class Step:
         if not movers:
             return f"Part {self.number}: no parameter changes" if self.number > 1 else "Forward and backward"
         return f"Step {self.number}: {' and '.join(movers)} {'moves' if len(movers) == 1 else 'move'}"
+
+
+def sent(row: Row, rule: Rule, position: int) -> Value | None:
+    """Return the gradient that a rule sent to an input, in the shape of the input; None if it was not needed."""
+    gradient = rule.gradients[position] if rule.gradients and row.needs[position] else None
+    if gradient is None or gradient.shape == row.operands[position].shape:
+        return gradient
+    return Value(get_backend("cpu").unbroadcast(gradient.array, row.operands[position].shape))
 
 
 def steps(trace: Recorder) -> list[Step]:

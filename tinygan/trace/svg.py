@@ -89,9 +89,9 @@ def _edge(drawing: Drawing, edge: Edge, key: str) -> str:
     norms = [gradient for number, gradient in edge.norms().items() if number in passes]
     kind = "edge" + (" saved" if edge.saved else "") + (" flows" if norms else "")
     what = edge.source.what
-    value = what.value if isinstance(what, Leaf) else what.result
+    shape = what.value.shape if isinstance(what, Leaf) else what.shape
     x, y, _ = drawing.labels[edge]
-    lines = (("shape soft", str(value.shape) if value else "", y - 12), ("norm", norm(norms[-1]) if norms else "", y))
+    lines = (("shape soft", str(shape), y - 12), ("norm", norm(norms[-1]) if norms else "", y))
     labels = "".join(f'<text class="{k}" x="{x:.1f}" y="{at:.1f}" text-anchor="middle">{line}</text>' for k, line, at in lines)
     path = curve([(point.x, point.y) for point in drawing.paths[edge]])
     return f'<g class="{kind}" id="{key}"><path d="{path}"/>{labels}</g>'
@@ -100,7 +100,7 @@ def _edge(drawing: Drawing, edge: Edge, key: str) -> str:
 def _node(drawing: Drawing, one: Drawn) -> str:
     what, area = one.node.what, one.area
     kind = "node op" if isinstance(what, Row) else "node leaf"
-    kind += " failed" if isinstance(what, Row) and what.result is None else ""
+    kind += " failed" if isinstance(what, Row) and what.failed else ""
     kind += " moved" if what in drawing.step.moved else ""
     radius = 5 if isinstance(what, Row) else 11
     lines = "".join(
