@@ -13,13 +13,13 @@ from tinygan.trace.record import Leaf, Row, Value
 from tinygan.trace.table import gradient_of
 
 LINE = 14  # the height of a line of text
-GAP, WIDE_GAP = 26, 64  # between two columns, of a long step and of a short one
+GAP, WIDE_GAP = 18, 64  # between two columns, of a long step and of a short one
 SHORT = 8  # operations of a short step
 BETWEEN = 12  # between two items of a column
 LABELS = 28  # above an operation, for the labels of its edges
 TITLE = 18  # above them, for the title of a box
 SMALL = 6  # between an operation and the parameters under it
-WIDEST = 20  # characters in a line of a name
+WIDEST, MOST_LINES = 14, 3  # characters and lines of a name
 
 
 class Area(NamedTuple):
@@ -105,7 +105,7 @@ def draw(step: Step) -> Drawing:
             below = sum(SMALL + _height(texts[each]) for each in small)
             sizes[node] = Size(width, half + LABELS + TITLE * depth, half + below + 8 * depth)
     links = [edge for edge in step.edges if edge.source.beside is None]
-    of_pass = {node for node in step.nodes if node.box is not None and node.box.of_pass and node.beside is None}
+    of_pass = {node for node in sizes if isinstance(node, Node) and _of_pass(node, links)}
     gap = WIDE_GAP if len(step.rows) <= SHORT else GAP
     layout = place(sizes, [(edge.source, edge.target) for edge in links], gap, BETWEEN, of_pass)
 
@@ -121,6 +121,14 @@ def draw(step: Step) -> Drawing:
     paths = dict(zip(links, layout.edges, strict=True))
     labels = _labels(paths, nodes, gap)
     return Drawing(step, layout, nodes, _boxes(step, nodes), paths, labels)
+
+
+def _of_pass(node: Node, links: list[Edge]) -> bool:
+    """Return whether a node belongs to a recorded pass: an operation of the pass, or what only such operations use."""
+    if isinstance(node.what, Row):
+        return node.box is not None and node.box.of_pass
+    users = [edge.target.box for edge in links if edge.source is node]
+    return all(box is not None and box.of_pass for box in users)
 
 
 # ---------------------------------------------------------------------- text
@@ -180,13 +188,13 @@ def named_norm(value: Value | None, otherwise: str = "not computed") -> str:
     return f"{'g' if value.array.size == 1 else '‖g‖'} {norm(value)}"
 
 
-def wrapped(name: str, widest: int = WIDEST, most: int = 2) -> list[str]:
+def wrapped(name: str, widest: int = WIDEST, most: int = MOST_LINES) -> list[str]:
     """Return a name in lines, broken after an underscore, a point or a space; a rest that is too long gets an ellipsis.
 
     Examples
     --------
     >>> wrapped("#18 binary_cross_entropy_with_logits")
-    ['#18 binary_cross_', 'entropy_with_logits']
+    ['#18 binary_', 'cross_entropy_', 'with_logits']
     """
     lines = [""]
     for part in re.findall(r"[^_. ]*[_. ]?", name):
@@ -199,18 +207,19 @@ def wrapped(name: str, widest: int = WIDEST, most: int = 2) -> list[str]:
     return [line if len(line) <= widest else line[: widest - 1] + "…" for line in lines]
 
 
+_WIDTHS = dict.fromkeys("ijlI|'", 0.3) | dict.fromkeys(" .,:;!frt()[]-/", 0.41) | dict.fromkeys("mwMW#%@±+=", 0.9)
+
+
 def text_width(line: str, size: float = 11) -> float:
     """Return the width that a line of text needs at most, in a wide typeface without serifs."""
-    narrow = sum(line.count(character) for character in "ijl.,'()|:; ")
-    wide = sum(character.isupper() or character in "m#%_±‖" or ord(character) > 0x2E80 for character in line)
-    return size * (0.4 * narrow + 0.85 * wide + 0.63 * (len(line) - narrow - wide))
+    return size * sum(_WIDTHS.get(c, 0.65 if c.islower() or c.isdigit() else 0.75 if ord(c) < 0x2E80 else 1) for c in line)
 
 
 def _room(lines: list[tuple[str, str]]) -> float:
-    widths = [text_width(line, 13 if kind == "name" else 11) for kind, line in lines]
+    widths = [text_width(line, 13.2 if kind == "name" else 11) for kind, line in lines]  # a name is bold
     if lines[-1][0] == "grad":
         widths.append(text_width("not computed"))
-    return 12 + max(widths)
+    return 8 + max(widths)
 
 
 def _height(lines: list[tuple[str, str]]) -> float:
@@ -233,8 +242,11 @@ def _labels(paths: dict[Edge, list[Point]], nodes: dict[Node, Drawn], gap: float
         shape = str(what.value.shape if isinstance(what, Leaf) else what.shape)
         width = max(text_width(shape), 44)
         start, end = paths[edge][0], paths[edge][-1]
-        choices = [(left, min(source.area.y, target.area.y) - 4, source.column)] if end.column == start.column + 1 else []
+        above = min(source.area.y, target.area.y) - 4
+        choices = [(left, above, source.column)] if end.column == start.column + 1 else []
         choices += [(right, target.area.y - 4, target.column - 1), (left, source.area.y - 4, source.column)]
+        choices += [(left, source.area.y + source.area.height + 24, source.column)]
+        choices += [(right, target.area.y + target.area.height + 24, target.column - 1)]
         choices += [(right, (paths[edge][-2].y + end.y) / 2, target.column - 1)]
         choices += [(right, end.y + 30 + 8 * i, target.column - 1) for i in range(1, 6)]
         for x, y, column in choices:

@@ -46,10 +46,10 @@ def moments(trace: Recorder, steps: list[Step]) -> list[Moment]:
     for step in steps:
         found += _of_step(step)
     if trace.error is not None and steps and not any(row.failed for row in trace.rows):
-        found.append(Moment("error", f"The block ended with {_error(trace)}", steps[-1]))
+        found.append(Moment("error", f"The block ended with {_error(trace).rstrip('.')}.", steps[-1]))
     for moment in found:
         if moment.row is not None and moment.row.failed:
-            moment.caption += f": {_error(trace)}" if moment.row is trace.rows[-1] else "."
+            moment.caption += f": {_error(trace).rstrip('.')}." if moment.row is trace.rows[-1] else "."
     return found
 
 
@@ -164,7 +164,13 @@ def _backward(row: Row, rule: Rule, complete: list[Leaf]) -> str:
 
 
 def _update(update: Update) -> str:
-    moved, still = len(update.moved), len(update.still)
-    kept = f" {listed([leaf.name for leaf in update.still])} kept every bit." if still else ""
-    of = f"{moved} of {moved + still} parameters"
-    return f"Update: {of} changed: {listed([leaf.name for leaf in update.moved])}.{kept}"
+    moved, still = (_counted(leaves) for leaves in (update.moved, update.still))
+    return f"Update: {moved} changed." + (f" {still} kept every bit." if update.still else "")
+
+
+def _counted(leaves: Iterable[Leaf]) -> str:
+    """Return the parameters of each module as a number, or the name of a single one."""
+    names: dict[str, list[str]] = {}
+    for leaf in leaves:
+        names.setdefault(leaf.name.split(".")[0], []).append(leaf.name)
+    return listed([f"{len(own)} parameters of {root}" if len(own) > 1 else own[0] for root, own in names.items()])

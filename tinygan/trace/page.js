@@ -15,6 +15,8 @@ function make(name, attributes = {}, ...children) {
   return element;
 }
 
+document.documentElement.classList.add("played");
+
 // --- what is drawn: each node, edge and box knows its element
 
 const nodes = new Map(), boxes = new Map();
@@ -96,16 +98,17 @@ function arrange(step) {
   }
   for (const box of step.boxes) placeBox(box, step, lefts, widths, cover);
   const used = new Set();
-  for (const edge of step.edges) if (edge.element) placeEdge(edge, lefts, widths, gap, used);
+  for (const edge of step.edges) if (edge.element) placeEdge(edge, lefts, widths, used);
+  step.cover = cover;
+  placeLabels(step, gap);
   step.box = [-8, high - 6, right + 16, low - high + 12];
-  fit(step);
 }
 
 function placeBox(box, step, lefts, widths, cover) {
   box.element.classList.toggle("gone", box.hidden);
+  if (box.hidden) return;
   box.element.classList.toggle("folded", Boolean(box.folded));
   box.element.setAttribute("aria-expanded", String(!box.folded));
-  const short = box.title.length > 22 ? box.title.slice(0, 21) + "…" : box.title;
   let [first, end] = box.columns, [x, y, width, height] = box.area;
   if (box.folded) {
     const inner = step.nodes.find((node) => node.row === box.rows[0] && !node.stub);
@@ -119,8 +122,9 @@ function placeBox(box, step, lefts, widths, cover) {
     width = lefts[end] + widths[end] + pad - x;
   }
   box.now = [x, y, width, height];
-  if (!box.hidden) cover(box.now);
+  cover(box.now);
   for (const [i, key] of ["x", "y", "width", "height"].entries()) box.rect.setAttribute(key, box.now[i]);
+  const most = Math.max(3, Math.floor((width - 26) / 7.4)), short = box.title.length > most ? box.title.slice(0, most - 1) + "…" : box.title;
   box.label.textContent = (box.folded ? "▸ " : "▾ ") + short;
   box.label.setAttribute("text-anchor", box.folded ? "middle" : "start");
   box.label.setAttribute("x", box.folded ? x + width / 2 : x + 8);
@@ -135,12 +139,12 @@ function placeBox(box, step, lefts, widths, cover) {
   box.element.setAttribute("aria-label", `Module ${box.title}, ${count}, ${box.folded ? "folded" : "unfolded"}`);
 }
 
-function placeEdge(edge, lefts, widths, gap, used) {
+function placeEdge(edge, lefts, widths, used) {
   const source = edge.source.in || edge.source, target = edge.target.in || edge.target;
   const pair = source.key + " " + target.key, folded = edge.source.in || edge.target.in;
   const twice = folded && used.has(pair);
   used.add(pair);
-  edge.element.classList.toggle("gone", source === target || edge.source.in === edge.target || twice);
+  edge.element.classList.toggle("gone", Boolean(source === target || twice));
   const middle = (area) => area[1] + area[3] / 2;
   const points = [[source.now[0] + source.now[2], middle(source.now)]];
   edge.points.slice(1, -1).forEach(([, y, column], i) => {
@@ -153,41 +157,71 @@ function placeEdge(edge, lefts, widths, gap, used) {
     d += `C${half} ${y1} ${half} ${y2} ${x2} ${y2}`;
   }
   edge.element.querySelector("path").setAttribute("d", d);
-  let [, y, column] = edge.label;
-  while (column > 0 && !widths[column]) column--;
-  let x = lefts[column] + widths[column] + gap / 2;
-  if (folded) [x, y] = [source.now[0] + source.now[2] + gap / 2, Math.min(source.now[1], target.now[1]) - 4];
-  for (const [kind, up] of [[".shape", 12], [".norm", 0]]) {
-    const label = edge.element.querySelector(kind);
-    label.setAttribute("x", x);
-    label.setAttribute("y", y - up);
+  edge.ends = edge.element.classList.contains("gone") ? null : [source.now, target.now, points];
+}
+
+// The labels of an edge stand where they cover no node and no other label.
+function placeLabels(step, gap) {
+  const taken = new Map();
+  const cells = ([x, y, width]) => Array.from({length: Math.floor((x + width) / 200) - Math.floor(x / 200) + 1}, (_, i) => Math.floor(x / 200) + i);
+  const take = (area) => { for (const cell of cells(area)) taken.set(cell, [...(taken.get(cell) || []), area]); };
+  const meets = (a, b) => a[0] < b[0] + b[2] && b[0] < a[0] + a[2] && a[1] < b[1] + b[3] && b[1] < a[1] + a[3];
+  for (const node of step.nodes) if (!node.in) take(node.now);
+  for (const box of step.boxes) if (box.folded && !box.hidden) take(box.now);
+  for (const edge of step.edges) {
+    if (!edge.element || !edge.ends) continue;
+    const [[sx, sy, sw, sh], [tx, ty, , th], points] = edge.ends;
+    const left = sx + sw + gap / 2, right = tx - gap / 2, shape = edge.element.querySelector(".shape");
+    const width = Math.max(44, 6.6 * shape.textContent.length), end = points[points.length - 1][1];
+    const choices = points.length === 2 && tx - sx - sw < 1.5 * gap ? [[left, Math.min(sy, ty) - 4]] : [];
+    choices.push([right, ty - 4], [left, sy - 4], [left, sy + sh + 24], [right, ty + th + 24], [right, (points[points.length - 2][1] + end) / 2]);
+    for (let i = 0; i < 6; i++) choices.push([right, end + 36 + 8 * i]);
+    const room = ([x, y]) => [x - width / 2, y - 23, width, 24];
+    const free = (choice) => !cells(room(choice)).some((cell) => (taken.get(cell) || []).some((area) => meets(room(choice), area)));
+    const [x, y] = choices.find(free) || choices[0];
+    take(room([x, y]));
+    step.cover(room([x, y]));
+    for (const [label, up] of [[shape, 12], [edge.norm, 0]]) {
+      label.setAttribute("x", x);
+      label.setAttribute("y", y - up);
+    }
   }
 }
 
-function fit(step) {
-  const [x, y, width, height] = step.box, room = step.section.parentElement.clientWidth - 32;
-  const scale = Math.max(narrow.matches ? 0.95 : 0.8, Math.min(1.25, room / width));
-  step.svg.setAttribute("viewBox", `${x} ${y} ${width} ${height}`);
-  step.svg.setAttribute("width", width * scale);
-  step.svg.setAttribute("height", height * scale);
-  step.scale = scale;
+function fit() {
+  const room = byId("steps").clientWidth, frame = 34;
+  const widths = steps.map((step) => step.box[2]), together = widths.reduce((sum, width) => sum + width, 0);
+  const free = room - (steps.length > 1 ? (frame + 14) * steps.length : frame);
+  const beside = steps.length > 1 && 0.78 * together <= free && !narrow.matches;
+  const least = narrow.matches ? 0.95 : 0.78, wanted = beside ? free / together : (room - frame) / Math.max(...widths);
+  const scale = Math.max(least, Math.min(1.4, wanted));
+  byId("steps").classList.toggle("beside", beside);
+  for (const step of steps) {
+    step.svg.setAttribute("viewBox", step.box.join(" "));
+    step.svg.setAttribute("width", step.box[2] * scale);
+    step.svg.setAttribute("height", step.box[3] * scale);
+    step.scale = scale;
+  }
 }
 
 function toggleBox(box, folded = !box.folded) {
   box.folded = folded;
   arrange(box.step);
+  fit();
   show(now);
 }
 
 function foldAll(folded) {
   for (const box of boxes.values()) box.folded = folded;
   steps.forEach(arrange);
+  fit();
   show(now);
 }
 
 function reveal(node) {
   for (const box of inside(node.box)) box.folded = false;
   arrange(node.step);
+  fit();
 }
 
 // --- the state at a moment
@@ -217,8 +251,9 @@ function show(moment) {
     for (const edge of step.edges) if (edge.element) showEdge(edge, state, current);
     for (const box of step.boxes) if (box.folded) showFolded(box, state, current);
   }
-  const begin = last ? "Nothing has run yet. Press Play, or the right arrow, to see the first operation." : "There is nothing to play.";
-  byId("caption").textContent = current ? current.text : begin;
+  const begin = "Nothing has run yet. Press Play, or the right arrow, to see the first operation.";
+  const end = now === last && last ? " That is the end. Play shows it from the beginning." : "";
+  byId("caption").textContent = current ? current.text + end : begin;
   byId("slider").value = now;
   byId("slider").setAttribute("aria-valuetext", `${now} of ${last}`);
   const step = current ? current.step : 1;
@@ -287,9 +322,9 @@ function showFolded(box, state, current) {
 // --- playing
 
 function ahead(from, direction) {
-  let moment = from + direction;
-  while (path && moment > 0 && moment < last && !path.moments.has(moment)) moment += direction;
-  return Math.max(0, Math.min(last, moment));
+  if (!path) return Math.max(0, Math.min(last, from + direction));
+  const next = direction > 0 ? path.moments.find((moment) => moment > from) : path.moments.findLast((moment) => moment < from);
+  return next === undefined ? from : next;
 }
 
 function look(moment) {
@@ -316,11 +351,11 @@ function pause() {
 }
 
 function play() {
-  if (now === last) show(0);
+  if (ahead(now, 1) === now) show(path ? path.moments[0] : 0);
   byId("play").textContent = "Pause";
   byId("play").setAttribute("aria-pressed", "true");
   const tick = () => {
-    if (now === last) return pause();
+    if (ahead(now, 1) === now) return pause();
     show(ahead(now, 1));
     look(now);
     const one = moments[now - 1], slow = one && (one.kind === "begin" || one.kind === "update") ? 2.2 : 1;
@@ -337,21 +372,23 @@ function follow(leaf) {
   path = leaf === "" ? null : pathTo(Number(leaf));
   if (path) for (const node of path.reached) for (const box of inside(node.box)) box.folded = false;
   steps.forEach(arrange);
+  fit();
   byId("follow").value = String(leaf);
   pause();
-  if (path) show(Math.min(...path.moments)); else show(now);
+  show(path && path.moments.length ? path.moments[0] : now);
   look(now);
 }
 
 function pathTo(leaf) {
-  const found = {nodes: new Set(), edges: new Set(), rows: new Set(), moments: new Set(), reached: []};
+  const found = {nodes: new Set(), edges: new Set(), rows: new Set(), moments: [], reached: []};
+  const passes = Object.keys(leaves[leaf].gradients).map(Number);
   for (const step of steps) {
     const grown = new Set();  // keys of nodes whose gradient goes on to the weight
     for (const node of step.nodes) if (node.leaf === leaf) grown.add(node.key);
     for (let more = true; more;) {
       more = false;
       for (const edge of step.edges) {
-        if (grown.has(edge.from) && Object.keys(edge.norms).length && !found.edges.has(edge.key)) {
+        if (grown.has(edge.from) && passes.some((pass) => edge.norms[pass]) && !found.edges.has(edge.key)) {
           found.edges.add(edge.key);
           grown.add(edge.to);
           more = true;
@@ -363,11 +400,10 @@ function pathTo(leaf) {
       if (reached) { found.nodes.add(node.key); found.reached.push(node); if (node.row) found.rows.add(node.row); }
     }
   }
-  const passes = new Set(Object.keys(leaves[leaf].gradients).map(Number));
   moments.forEach((one, i) => {
-    const on = one.kind === "begin" ? passes.has(one.pass) : one.kind === "backward" ? passes.has(one.pass) && found.rows.has(one.row)
+    const on = one.kind === "begin" ? passes.includes(one.pass) : one.kind === "backward" ? passes.includes(one.pass) && found.rows.has(one.row)
       : one.kind === "update" && steps[one.step - 1].moved.includes(leaf);
-    if (on) found.moments.add(i + 1);
+    if (on) found.moments.push(i + 1);
   });
   return found;
 }
@@ -409,7 +445,7 @@ function open(ref, from, focus = true) {
   rendered = "";
   byId("detail").hidden = false;
   byId("main").classList.add("opened");
-  steps.forEach(fit);
+  fit();
   show(now);
   byId("detail").scrollTop = 0;
   if (focus) byId("detail").focus({preventScroll: true});
@@ -419,7 +455,7 @@ function close() {
   opened = null;
   byId("detail").hidden = true;
   byId("main").classList.remove("opened");
-  steps.forEach(fit);
+  fit();
   show(now);
   if (openedFrom && openedFrom.isConnected) openedFrom.focus({preventScroll: true});
 }
@@ -435,19 +471,23 @@ function renderDetail() {
   const of = isRow ? rows[key] : leaves[key];
   const done = !isRow || of.state === "earlier" || state.done.has(Number(key));
   const known = Object.keys(of.gradients).filter((pass) => isRow ? litSince(Number(key), Number(pass)) : completeSince(Number(key), Number(pass)));
-  const shown = [opened, done, ...known, dark.matches].join();
+  const shown = [opened, done, ...known, ...state.moved, dark.matches].join();
   if (shown === rendered) return;
   rendered = shown;
   const parts = [make("button", {type: "button", class: "close", "aria-label": "Close", onclick: close}, "✕")];
   const about = isRow ? [of.layer, of.variable && "variable " + of.variable, of.made] : [of.kind];
   parts.push(make("h2", {}, isRow ? `#${key} ${of.name}` : of.name), make("p", {class: "soft"}, about.filter(Boolean).join(" · ")));
   if (isRow) {
-    parts.push(make("h3", {}, "Formula"), make("pre", {}, [of.forward, ...of.backward].join("\n")));
-    parts.push(make("p", {class: "soft"}, "Differences: " + of.check));
-  } else if (of.follow) {
+    parts.push(make("h3", {}, "Formula"), make("pre", {}, [of.forward, ...of.backward].map((formula) => formula.replace("   ", "\n    ")).join("\n")));
+    parts.push(make("p", {class: "soft"}, "Compared with differences: " + of.check));
+  } else if (Object.keys(of.gradients).length) {
     parts.push(make("button", {type: "button", onclick: () => follow(key)}, "Follow its gradient"));
   }
   parts.push(make("h3", {}, "Value"), ...(done && of.value ? facts(of.value, "value", of) : [make("p", {}, of.state === "failed" ? "failed" : of.value ? "not computed yet" : "not known: computed before the trace")]));
+  for (const move of of.moves || []) {
+    if (!state.moved.has(move.step)) continue;
+    parts.push(make("h3", {}, `Change in step ${move.step}`), make("p", {class: "soft"}, make("code", {}, `${move.before} → ${move.after}`), " (SHA-256)"), ...facts(move.change, "change", of));
+  }
   const passes = Object.keys(of.gradients);
   for (const pass of passes) {
     parts.push(make("h3", {class: "g"}, passes.length > 1 ? `Gradient of pass ${pass}` : "Gradient"));
@@ -496,7 +536,7 @@ function facts(value, what, of) {
     parts.push(make("div", {class: "bars", role: "img", "aria-label": `Histogram from ${value.min} to ${value.max}`}, ...value.bins.map((count) => make("i", {style: `height:${100 * count / most}%`}))));
     parts.push(make("p", {class: "scale"}, value.min, make("span", {style: "flex:1;text-align:center"}, "histogram"), value.max));
   }
-  return parts;
+  return parts.filter(Boolean);
 }
 
 function pictures(found, what, of) {
@@ -531,12 +571,13 @@ function paint(text, width, height, label, gray, room = 380) {
 function scale(map) {
   const [low, zero, high] = ends().map((parts) => `rgb(${parts})`);
   const bar = make("span", {"aria-hidden": "true", style: `flex:0 0 6rem;height:0.7rem;border:1px solid var(--grid);background:linear-gradient(90deg,${low},${zero},${high})`});
+  if (map.scale === "0") return null;
   return make("p", {class: "scale"}, `−${map.scale}`, bar, map.scale, map.blocks ? ` ${map.blocks}` : "");
 }
 
 // --- the controls
 
-byId("player").hidden = false;
+byId("player").hidden = byId("tools").hidden = !last;
 byId("slider").max = last;
 byId("play").addEventListener("click", toggle);
 byId("back").addEventListener("click", () => go(ahead(now, -1)));
@@ -552,7 +593,7 @@ byId("search").addEventListener("keydown", (event) => {
   event.stopPropagation();
 });
 Object.entries(leaves).forEach(([number, leaf]) => {
-  if (leaf.follow) byId("follow").append(make("option", {value: number}, leaf.name));
+  if (Object.keys(leaf.gradients).length) byId("follow").append(make("option", {value: number}, leaf.name));
 });
 if (steps.length > 1) {
   byId("steps").classList.add("tabbed");
@@ -577,8 +618,9 @@ document.addEventListener("keydown", (event) => {
   else return;
   event.preventDefault();
 });
-addEventListener("resize", () => steps.forEach(fit));
+addEventListener("resize", () => fit());
 dark.addEventListener("change", () => { rendered = ""; if (opened) renderDetail(); });
 for (const box of boxes.values()) box.folded = box.folded && steps.length > 1;
 steps.forEach(arrange);
+if (steps.length) fit();
 show(last);

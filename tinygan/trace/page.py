@@ -6,6 +6,7 @@ import inspect
 import json
 import os
 import re
+from dataclasses import dataclass
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
@@ -14,17 +15,19 @@ from tinygan.trace.drawing import Drawing, draw, named_norm, norm
 from tinygan.trace.formulas import local_rules
 from tinygan.trace.graph import Step, sent, steps
 from tinygan.trace.maps import Pixels, described
-from tinygan.trace.moments import Moment, moments
-from tinygan.trace.record import Leaf, Operand, Row, Value
+from tinygan.trace.moments import Moment, listed, moments
+from tinygan.trace.record import Leaf, Operand, Row, Rule, Value
 from tinygan.trace.svg import elements, text
 from tinygan.trace.table import gradient_of, saved
 
 if TYPE_CHECKING:
+    from tinygan.trace.differences import Differences
     from tinygan.trace.tracing import Trace
 
-MOST = 1_300_000  # characters of maps on a page
-SIDES = (48, 32, 16, 8, 0)  # cells of a map in each direction, the largest that fits
-NO_CHECK = 'not checked: write the page with t.html(path, check=True)'
+MOST = 1_900_000  # characters of a page
+SIDES = (64, 48, 32, 16, 8, 0)  # cells of a map in each direction: the largest that fits
+FINE = 16  # with smaller maps there are no pictures
+NO_CHECK = "not checked: write the page with t.html(path, check=True)"
 
 
 def as_page(trace: Trace, title: str) -> str:
@@ -32,127 +35,147 @@ def as_page(trace: Trace, title: str) -> str:
     found = steps(trace)
     drawings = [draw(step) for step in found]
     numbers = {leaf: number for number, leaf in enumerate(trace.leaves)}
-    data, side = _within_limit(trace)
-    data |= {
+    data: dict[str, Any] = {
         "steps": [_step(drawing, numbers) for drawing in drawings],
         "moments": [_moment(moment, numbers) for moment in moments(trace, found)],
         "sources": {name: _source(kind) for name, kind in _kinds(trace).items()},
     }
-    notes = []
-    if side < SIDES[0] and trace.rows:
-        smaller = f"maps have at most {side} × {side} cells" if side else "there are no maps of values"
-        notes.append(f"This trace is large: {smaller}, so that the page stays small.")
     parts = {
         "title": text(title),
-        "summary": text(_summary(trace, found)),
-        "notes": "".join(f"<p>{text(note)}</p>" for note in notes),
+        "summary": text(_summary(trace)),
         "steps": "\n".join(_panel(drawing) for drawing in drawings),
         "moved": _who_moved(trace, found),
         "table": _table(trace),
         "style": _file("page.css"),
         "script": _file("page.js"),
-        "data": json.dumps(data, separators=(",", ":")).replace("<", "\\u003c"),
     }
+    left = MOST - sum(map(len, parts.values())) - len(_json(data))
+    users = _users(trace)
+    pixels = Pixels(trace)
+    for side in SIDES:
+        shown = _Shown(found, numbers, users, pixels, side, trace.checked)
+        data["rows"] = {row.number: shown.row(row) for row in trace.rows}
+        data["leaves"] = {number: shown.leaf(leaf) for leaf, number in numbers.items()}
+        if not side or len(_json([data["rows"], data["leaves"]])) <= left:
+            break
+    smaller = f"the maps of values have at most {side} × {side} cells" if side else "there are no maps of values"
+    note = f"<p>The trace is long: {smaller}, so that this file stays small.</p>"
+    parts |= {"notes": note if side < SIDES[0] else "", "data": _json(data)}
     return re.sub(r"\$\{(\w+)\}", lambda match: parts[match[1]], _file("page.html"))
+
+
+def _json(data: Any) -> str:
+    return json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")
+
+
+def _users(trace: Trace) -> dict[Any, list[int]]:
+    users: dict[Any, list[int]] = {}
+    for row in trace.rows:
+        for source in dict.fromkeys(operand.source for operand in row.operands):
+            users.setdefault(source, []).append(row.number)
+    return users
 
 
 def _file(name: str) -> str:
     return files("tinygan.trace").joinpath(name).read_text(encoding="utf-8")
 
 
-def _summary(trace: Trace, found: list[Step]) -> str:
+def _summary(trace: Trace) -> str:
     counts = [(len(trace.rows), "operation"), (len(trace.passes), "backward pass"), (len(trace.updates), "update")]
-    words = [f"{count} {name}{'' if count == 1 else 'es' if name.endswith('s') else 's'}" for count, name in counts]
+    words = [f"{n} {name}{'' if n == 1 else 'es' if name.endswith('s') else 's'}" for n, name in counts if n]
     if not trace.rows and not trace.passes:
         return "The trace is empty: no operation ran inside the block."
-    return f"{words[0]}, {words[1]} and {words[2]}, as they happened."
+    return f"{listed(words)}, as they happened."
 
 
 # ---------------------------------------------------------------------- values
 
 
-def _within_limit(trace: Trace) -> tuple[dict[str, Any], int]:
-    """Return rows and leaves with the largest maps that keep the page small, and the size of these maps."""
-    pixels = Pixels(trace)
-    for side in SIDES:
-        data = {
-            "rows": {row.number: _row(trace, row, pixels, side) for row in trace.rows},
-            "leaves": {number: _leaf(trace, leaf, pixels, side) for number, leaf in enumerate(trace.leaves)},
+@dataclass
+class _Shown:
+    """Describes rows and leaves for the script of the page."""
+
+    steps: list[Step]
+    numbers: dict[Leaf, int]
+    users: dict[Any, list[int]]
+    pixels: Pixels
+    side: int
+    checked: Differences | None
+
+    def row(self, row: Row) -> dict[str, Any]:
+        """Return the facts of a row."""
+        shapes = [operand.shape for operand in row.operands]
+        rules = local_rules(row.operation, row.shape, shapes, row.needs or (True,) * len(shapes))
+        where = f", in {row.place.function}" if row.place.function else ""
+        return {
+            "name": row.operation.name,
+            "layer": row.layer,
+            "variable": row.name,
+            "kind": _kind(row),
+            "state": "failed" if row.failed else "earlier" if row.earlier else "",
+            "value": None if row.result is None else self.value(row, row.result),
+            "inputs": [self.operand(operand) for operand in row.operands],
+            "users": self.users.get(row, []),
+            "forward": rules.forward,
+            "backward": list(rules.backward) if row.recorded else [],
+            "gradients": {rule.backward_pass.number: self.gradient(row, rule.gy) for rule in row.rules},
+            "sent": {rule.backward_pass.number: _sent(row, rule) for rule in row.rules},
+            "none": gradient_of(row, None),
+            "place": "" if row.earlier else f"{row.place}{where}",
+            "line": row.place.source,
+            "saved": saved(row),
+            "made": _made(row),
+            "check": NO_CHECK if self.checked is None else self.checked.verdict(row.number),
         }
-        if not side or len(json.dumps(data)) <= MOST:
-            break
-    return data, side
+
+    def leaf(self, leaf: Leaf) -> dict[str, Any]:
+        """Return the facts of a leaf."""
+        kind = "parameter" if leaf.parameter else "tensor with a gradient" if leaf.requires_grad else "data or constant"
+        moves = [(step.number, *step.moved[leaf]) for step in self.steps if leaf in step.moved]
+        return {
+            "name": leaf.name,
+            "kind": kind,
+            "value": self.value(leaf, moves[0][1] if moves else leaf.value),
+            "moves": [
+                {
+                    "step": step,
+                    "before": before.sha256[:8],
+                    "after": after.sha256[:8],
+                    "change": self.value(leaf, Value(after.array - before.array)),
+                }
+                for step, before, after in moves
+            ],
+            "gradients": {number: self.gradient(leaf, value) for number, value in leaf.gradients.items()},
+            "none": "not computed" if leaf.requires_grad else "it requires no gradient",
+            "users": self.users.get(leaf, []),
+            "pictures": "columns" if leaf in self.pixels.columns else "rows" if leaf in self.pixels.rows else "",
+        }
+
+    def operand(self, operand: Operand) -> dict[str, str]:
+        """Return the facts of an input."""
+        source, key = operand.source or operand.saved_by, ""
+        if source is not None:
+            key = f"r{source.number}" if isinstance(source, Row) else f"l{self.numbers[source]}"
+        return {"text": str(operand), "shape": "" if operand.value is None else str(operand.shape), "to": key}
+
+    def value(self, what: Row | Leaf, value: Value) -> dict[str, Any]:
+        """Return the facts of a value, with a map."""
+        return described(value, self.side, self.pixels.of(what, value.array) if self.side >= FINE else None)
+
+    def gradient(self, what: Row | Leaf, value: Value) -> dict[str, Any]:
+        """Return the facts of a gradient."""
+        return {**self.value(what, value), "short": named_norm(value)}
 
 
-def _value(what: Row | Leaf, value: Value, pixels: Pixels, side: int) -> dict[str, Any]:
-    return described(value, side, pixels.of(what, value.array) if side >= SIDES[2] else None)
-
-
-def _row(trace: Trace, row: Row, pixels: Pixels, side: int) -> dict[str, Any]:
-    shapes = [operand.shape for operand in row.operands]
-    rules = local_rules(row.operation, row.shape, shapes, row.needs or (True,) * len(shapes))
-    users = [other.number for other in trace.rows if any(operand.source is row for operand in other.operands)]
-    return {
-        "name": str(row.operation.name),
-        "layer": row.layer,
-        "variable": row.name,
-        "kind": _kind(row),
-        "state": "failed" if row.failed else "earlier" if row.earlier else "",
-        "value": None if row.result is None else _value(row, row.result, pixels, side),
-        "inputs": [_operand(trace, operand) for operand in row.operands],
-        "users": users,
-        "forward": rules.forward,
-        "backward": list(rules.backward) if row.recorded else [],
-        "gradients": {rule.backward_pass.number: _gradient(row, rule.gy, pixels, side) for rule in row.rules},
-        "sent": {
-            rule.backward_pass.number: [_sent(row, rule, i) for i in range(len(row.operands))] for rule in row.rules
-        },
-        "none": gradient_of(row, None),
-        "place": "" if row.earlier else f"{row.place}, in {row.place.function}" if row.place.function else str(row.place),
-        "line": row.place.source,
-        "saved": saved(row),
-        "made": _made(row),
-        "check": NO_CHECK if trace.checked is None else trace.checked.verdict(row.number),
-    }
-
-
-def _gradient(what: Row | Leaf, value: Value, pixels: Pixels, side: int) -> dict[str, Any]:
-    return {**_value(what, value, pixels, side), "short": named_norm(value)}
-
-
-def _sent(row: Row, rule: Any, position: int) -> str:
-    gradient = sent(row, rule, position)
-    return "" if gradient is None else f"{norm(gradient)}"
+def _sent(row: Row, rule: Rule) -> list[str]:
+    found = [sent(row, rule, position) for position in range(len(row.operands))]
+    return ["" if gradient is None else norm(gradient) for gradient in found]
 
 
 def _made(row: Row) -> str:
     if row.inside is None:
         return ""
-    by = f", by the formula of {row.rule_of}" if row.rule_of else ""
-    return f"made by backward pass {row.inside.number}{by}"
-
-
-def _operand(trace: Trace, operand: Operand) -> dict[str, Any]:
-    source, reference = operand.source or operand.saved_by, ""
-    if isinstance(source, Row):
-        reference = f"r{source.number}"
-    elif source is not None:
-        reference = f"l{trace.leaves.index(source)}"
-    return {"text": str(operand), "shape": str(operand.shape) if operand.value is not None else "", "to": reference}
-
-
-def _leaf(trace: Trace, leaf: Leaf, pixels: Pixels, side: int) -> dict[str, Any]:
-    kind = "parameter" if leaf.parameter else "tensor with a gradient" if leaf.requires_grad else "data or constant"
-    return {
-        "name": leaf.name,
-        "kind": kind,
-        "value": _value(leaf, leaf.value, pixels, side),
-        "gradients": {number: _gradient(leaf, value, pixels, side) for number, value in leaf.gradients.items()},
-        "none": "not computed" if leaf.requires_grad else "it requires no gradient",
-        "users": [row.number for row in trace.rows if any(operand.source is leaf for operand in row.operands)],
-        "pictures": "columns" if leaf in pixels.columns else "rows" if leaf in pixels.rows else "",
-        "follow": leaf.requires_grad and bool(leaf.gradients),
-    }
+    return f"made by backward pass {row.inside.number}" + (f", by the formula of {row.rule_of}" if row.rule_of else "")
 
 
 # ---------------------------------------------------------------------- source
@@ -217,7 +240,6 @@ def _step(drawing: Drawing, numbers: dict[Leaf, int]) -> dict[str, Any]:
                 "to": edge.target.key,
                 "input": edge.position,
                 "points": [[_r(p.x), _r(p.y), p.column] for p in drawing.paths.get(edge, [])],
-                "label": [_r(x) for x in drawing.labels[edge]] if edge in drawing.labels else [],
                 "norms": {number: norm(value) for number, value in edge.norms().items()},
             }
             for number, edge in enumerate(step.edges)
@@ -258,7 +280,8 @@ def _moment(moment: Moment, numbers: dict[Leaf, int]) -> dict[str, Any]:
 def _panel(drawing: Drawing) -> str:
     step, height, width = drawing.step, drawing.height, drawing.width
     moved, still = len(step.moved), len(step.still)
-    said = f"{moved} parameters moved, {still} kept every bit." if step.updates else "No parameter moved."
+    said = f"{moved} parameters moved, {still} kept every bit." if still else f"All {moved} parameters moved."
+    said = said if step.updates else "The trace has no update here."
     label = f"{step.title()}: {len(step.rows)} operations"
     return (
         f'<section class="step" id="step{step.number}"><h2>{text(step.title())}</h2><p class="soft">{said}</p>'
@@ -305,7 +328,7 @@ def _table(trace: Trace) -> str:
             row.operation.name,
             row.layer,
             ", ".join(map(str, row.operands)),
-            "" if row.failed else row.shape,
+            "" if row.failed else str(row.shape).replace(" ", "\u00a0"),
             value,
             gradient_of(row, gradient),
             "" if gradient is None else f"{gradient.norm:.3g}",

@@ -67,7 +67,7 @@ class Trace(Recorder):
 
         return as_json(self)
 
-    def html(self, path: str | os.PathLike[str], *, check: bool = False, title: str = "One trace") -> None:
+    def html(self, path: str | os.PathLike[str], *, check: bool = False, title: str = "A trace") -> None:
         """Write the trace as a page that plays it: one file that needs no network.
 
         Parameters
