@@ -195,8 +195,8 @@ function fit() {
   const beside = steps.length > 1 && 0.78 * together <= free && !narrow.matches;
   const least = narrow.matches ? 0.95 : 0.78, wanted = beside ? free / together : (room - frame) / Math.max(...widths);
   const scale = Math.max(least, Math.min(1.4, wanted));
-  byId("steps").classList.toggle("beside", beside);
   for (const step of steps) {
+    step.section.style.flex = beside ? `1 1 ${step.box[2] * scale + frame}px` : "";
     step.svg.setAttribute("viewBox", step.box.join(" "));
     step.svg.setAttribute("width", step.box[2] * scale);
     step.svg.setAttribute("height", step.box[3] * scale);
