@@ -19,7 +19,7 @@ class Chromium:
     """One browser with one page; `messages` has what the page wrote to its console, and its errors."""
 
     def __init__(self, folder):
-        flags = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--remote-debugging-pipe", "--no-first-run"]
+        flags = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--no-first-run"]
         self.messages = []
         reader, their_output = os.pipe()
         their_input, writer = os.pipe()
@@ -32,7 +32,7 @@ class Chromium:
             os.dup2(high[1], 4)
 
         self.process = subprocess.Popen(
-            [CHROMIUM, *flags, f"--user-data-dir={folder}", "about:blank"],
+            [CHROMIUM, *flags, "--remote-debugging-pipe", f"--user-data-dir={folder}", "about:blank"],
             close_fds=False,
             pass_fds=(),
             preexec_fn=wire,
@@ -81,7 +81,7 @@ class Chromium:
             self.messages.append(details.get("exception", {}).get("description", details["text"]))
         elif kind == "Log.entryAdded":
             self.messages.append(facts["entry"]["text"])
-        elif kind == "Network.requestWillBeSent" and not facts["request"]["url"].startswith(("file:", "data:", "about:")):
+        elif kind == "Network.requestWillBeSent" and not facts["request"]["url"].startswith(("file:", "data:")):
             self.messages.append(f"request of {facts['request']['url']}")
         return message
 

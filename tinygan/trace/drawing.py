@@ -66,8 +66,8 @@ class Drawing:
     boxes : dict of Box to (Area, first column, last column)
     paths : dict of Edge to list of Point
         Without those of parameters, which touch their operation.
-    labels : dict of Edge to (x, y, column)
-        The middle of the lower label. The upper one is a line higher. The column is the one to their left.
+    labels : dict of Edge to (x, y)
+        The middle of the lower label. The upper one is a line higher.
     width, height : float
     """
 
@@ -76,7 +76,7 @@ class Drawing:
     nodes: dict[Node, Drawn]
     boxes: dict[Box, tuple[Area, int, int]]
     paths: dict[Edge, list[Point]]
-    labels: dict[Edge, tuple[float, float, int]]
+    labels: dict[Edge, tuple[float, float]]
 
     @property
     def width(self) -> float:
@@ -212,7 +212,7 @@ _WIDTHS = dict.fromkeys("ijlI|'", 0.3) | dict.fromkeys(" .,:;!frt()[]-/", 0.41) 
 
 def text_width(line: str, size: float = 11) -> float:
     """Return the width that a line of text needs at most, in a wide typeface without serifs."""
-    return size * sum(_WIDTHS.get(c, 0.65 if c.islower() or c.isdigit() else 0.75 if ord(c) < 0x2E80 else 1) for c in line)
+    return size * sum(_WIDTHS.get(c, 0.65 if c.islower() or c.isdigit() else 0.78 if c < "\u2e80" else 1) for c in line)
 
 
 def _room(lines: list[tuple[str, str]]) -> float:
@@ -229,12 +229,12 @@ def _height(lines: list[tuple[str, str]]) -> float:
 # ---------------------------------------------------------------------- labels and boxes
 
 
-def _labels(paths: dict[Edge, list[Point]], nodes: dict[Node, Drawn], gap: float) -> dict[Edge, tuple[float, float, int]]:
+def _labels(paths: dict[Edge, list[Point]], nodes: dict[Node, Drawn], gap: float) -> dict[Edge, tuple[float, float]]:
     """Put the labels of each edge where they cover no node and no other label."""
     gaps: dict[int, list[Area]] = {}
     for one in nodes.values():
         gaps.setdefault(one.column, []).append(one.area)
-    labels: dict[Edge, tuple[float, float, int]] = {}
+    labels: dict[Edge, tuple[float, float]] = {}
     for edge in paths:
         source, target = nodes[edge.source], nodes[edge.target]
         left, right = source.area.x + source.area.width + gap / 2, target.area.x - gap / 2
@@ -247,6 +247,9 @@ def _labels(paths: dict[Edge, list[Point]], nodes: dict[Node, Drawn], gap: float
         choices += [(right, target.area.y - 4, target.column - 1), (left, source.area.y - 4, source.column)]
         choices += [(left, source.area.y + source.area.height + 24, source.column)]
         choices += [(right, target.area.y + target.area.height + 24, target.column - 1)]
+        above_target = target.area.x - gap + width / 2
+        choices += [(above_target, target.area.y - 4, target.column)]
+        choices += [(above_target, target.area.y + target.area.height + 24, target.column)]
         choices += [(right, (paths[edge][-2].y + end.y) / 2, target.column - 1)]
         choices += [(right, end.y + 30 + 8 * i, target.column - 1) for i in range(1, 6)]
         for x, y, column in choices:
@@ -258,18 +261,19 @@ def _labels(paths: dict[Edge, list[Point]], nodes: dict[Node, Drawn], gap: float
             x, y, column = choices[0]
             area = Area(x - width / 2, y - 23, width, 24)
         gaps.setdefault(column, []).append(area)
-        labels[edge] = x, y, column
+        labels[edge] = x, y
     return labels
 
 
 def _boxes(step: Step, nodes: dict[Node, Drawn]) -> dict[Box, tuple[Area, int, int]]:
     found: dict[Box, tuple[Area, int, int]] = {}
     for box in sorted(step.boxes, key=Box.depth, reverse=True):
-        inside = [(one.area, one.column, one.column, one.node.beside is None) for one in nodes.values() if one.node.box is box]
+        own = [one for node, one in nodes.items() if node.box is box]
+        inside = [(one.area, one.column, one.column, one.node.beside is None) for one in own]
         inside += [(*area, False) for inner, area in found.items() if inner.parent is box]
         left, right = min(area.x for area, *_ in inside) - 6, max(area.x + area.width for area, *_ in inside) + 6
         top = min(area.y - (LABELS if labelled else 0) for area, _, _, labelled in inside) - TITLE
         bottom = max(area.y + area.height for area, *_ in inside) + 7
-        columns = [one[1] for one in inside], [one[2] for one in inside]
-        found[box] = Area(left, top, right - left, bottom - top), min(columns[0]), max(columns[1])
+        first, last = min(one[1] for one in inside), max(one[2] for one in inside)
+        found[box] = Area(left, top, right - left, bottom - top), first, last
     return dict(reversed(found.items()))

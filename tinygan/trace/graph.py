@@ -1,7 +1,7 @@
 """What the graph of a trace shows: its steps, and in each step the nodes, the edges and the boxes of modules.
 
-A step ends where parameters were updated: a step of D, then a step of G. `tinygan.trace.layout` gives everything a place
-and `tinygan.trace.svg` draws it.
+A step ends where parameters were updated: a step of D, then a step of G. `tinygan.trace.drawing` gives everything a
+place, and `tinygan.trace.svg` draws it.
 """
 
 from __future__ import annotations
@@ -163,7 +163,7 @@ def steps(trace: Recorder) -> list[Step]:
             found[-1].rows += rows  # of one step, such as two passes through one graph
             found[-1].passes += passes
             found[-1].updates += [update] if update else []
-        elif rows or passes:
+        elif rows or passes or update:
             found.append(Step(len(found) + 1, rows, passes, [update] if update else []))
     for step in found:
         _draw(step)
@@ -206,13 +206,14 @@ def _users(rows: list[Row]) -> dict[object, list[Row]]:
 
 def _boxes(step: Step) -> dict[Row, Box]:
     """Make the boxes of a step; return the innermost box of each row."""
-    found: dict[tuple[object, ...], Box] = {}
+    found: dict[tuple[str, ...], Box] = {}
     for row, path in _paths(step.rows).items():
         for depth in range(1, len(path)):
             found.setdefault(path[: depth + 1], Box("", path[depth], None, [])).rows.append(row)
     innermost: dict[Row, Box] = {}
     for path, box in found.items():
-        parent = next((found[path[:end]] for end in range(len(path) - 1, 1, -1) if found[path[:end]] in step.boxes), None)
+        around = [found[path[:end]] for end in range(len(path) - 1, 1, -1)]
+        parent = next((outer for outer in around if outer.key), None)
         if parent is not None and (len(box.rows) == 1 or len(box.rows) == len(parent.rows)):
             continue  # it would be a box around one operation, or around a box
         box.key, box.parent = f"s{step.number}b{len(step.boxes)}", parent
@@ -248,10 +249,15 @@ def _root(row: Row) -> str:
 def _connected(run: list[Row]) -> dict[Row, Row]:
     """Return for each row the first row of its part: two calls of a module have no row in common."""
     first = {row: row for row in run}
+
+    def root(row: Row) -> Row:
+        while first[row] is not row:
+            first[row] = row = first[first[row]]
+        return row
+
     for row in run:
-        for operand in row.operands:
-            if operand.source in first:
-                old, new = first[row], first[operand.source]  # type: ignore[index]
-                old, new = (old, new) if old.number > new.number else (new, old)
-                first = {each: new if top is old else top for each, top in first.items()}
-    return first
+        for source in [operand.source for operand in row.operands]:
+            if isinstance(source, Row) and source in first:
+                old, new = sorted((root(row), root(source)), key=lambda each: -each.number)
+                first[old] = new
+    return {row: root(row) for row in run}

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import NamedTuple
 
 SWEEPS = 8
@@ -185,7 +186,7 @@ _Neighbours = list[list[tuple[Hashable, Hashable]]]  # for each column, its pair
 def _neighbours(chains: list[list[Hashable]], count: int, columns: dict[Hashable, int]) -> _Neighbours:
     pairs: _Neighbours = [[] for _ in range(count)]
     for chain in chains:
-        for a, b in zip(chain, chain[1:], strict=False):
+        for a, b in pairwise(chain):
             if columns[b] == columns[a] + 1:
                 pairs[columns[a]].append((a, b))
     return pairs
@@ -227,7 +228,7 @@ def _lines(
     steps = []
     for column in order:
         step = [0.0]
-        for upper, lower in zip(column, column[1:], strict=False):
+        for upper, lower in pairwise(column):
             step.append(step[-1] + sizes.get(upper, _FLAT).below + between + sizes.get(lower, _FLAT).above)
         steps.append(step)
     lines = {item: at for column, step in zip(order, steps, strict=True) for item, at in zip(column, step, strict=True)}
@@ -242,11 +243,11 @@ def _lines(
         near = left if to_right else right
         for i in range(len(order)) if to_right else range(len(order) - 1, -1, -1):
             wanted = []
-            for item, step in zip(order[i], steps[i], strict=True):
+            for item, offset in zip(order[i], steps[i], strict=True):
                 beside = near[item]
-                wanted.append((sum(lines[other] for other in beside) / len(beside) if beside else lines[item]) - step)
-            for item, step, base in zip(order[i], steps[i], rising(wanted), strict=True):
-                lines[item] = base + step
+                wanted.append((sum(lines[other] for other in beside) / len(beside) if beside else lines[item]) - offset)
+            for item, offset, base in zip(order[i], steps[i], rising(wanted), strict=True):
+                lines[item] = base + offset
     top = min((lines[item] - sizes.get(item, _FLAT).above for item in lines), default=0.0)
     return {item: line - top for item, line in lines.items()}
 

@@ -147,9 +147,11 @@ class Pixels:
                 if row in self.values and row.result.shape[-1:] == weight.value.shape[-1:]:
                     self.rows.add(weight)
             return
-        same = [s for s, operand in zip(sources, row.operands, strict=True) if s and _alike(operand.shape, row.result.shape)]
+        same = [
+            operand.source for operand in row.operands if operand.source and _alike(operand.shape, row.result.shape)
+        ]
         if row in self.values or any(source in self.values for source in same):
-            if row.result.array.ndim == 2 and same:
+            if same:
                 self.values.add(row)
             self.values.update(source for source in same if isinstance(source, Row))
 

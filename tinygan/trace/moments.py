@@ -62,9 +62,9 @@ def _of_step(step: Step) -> Iterator[Moment]:
     passes, updates, shown = list(step.passes), list(step.updates), set()
 
     def until(row: int | None) -> Iterator[Moment]:
-        while updates and (row is None or updates[0].after_row < row) and (
-            not passes or updates[0].after_pass < passes[0].number
-        ):
+        while updates and (row is None or updates[0].after_row < row):
+            if passes and updates[0].after_pass >= passes[0].number:
+                break
             yield Moment("update", _update(updates.pop(0)), step)
         while passes and (row is None or passes[0].first_row <= row):
             for moment in _of_pass(step, passes.pop(0)):
@@ -135,7 +135,8 @@ def _forward(row: Row) -> str:
     if value.array.size == 1:
         summary = f"The result is {value}."
     else:
-        summary = f"The result has shape {value.shape}, mean {value.mean:.3g} and standard deviation {value.spread:.3g}."
+        spread = f"mean {value.mean:.3g} and standard deviation {value.spread:.3g}"
+        summary = f"The result has shape {value.shape}, {spread}."
     end = "" if row.recorded else " It is not recorded: no gradient can pass it."
     return f"{row} takes {inputs}: {formulas(row.operation).forward}. {summary}{end}"
 
@@ -152,14 +153,16 @@ def _backward(row: Row, rule: Rule, complete: list[Leaf]) -> str:
         if gradient is not None:
             formula = rules[position] if len(rules) == len(row.operands) else rules[0] if len(rules) == 1 else ""
             what = formula if " = " in formula else "a gradient"
-            told.append(f"{what} goes to {_named(operand)} ({'' if gradient.array.size == 1 else 'norm '}{norm(gradient)})")
+            size = "" if gradient.array.size == 1 else "norm "
+            told.append(f"{what} goes to {_named(operand)} ({size}{norm(gradient)})")
     if told:
         parts.append(f"{'; '.join(told)}.")
     if len(rules) == 1 and " = " not in rules[0]:
         parts.append(f"The formula in words: {rules[0]}.")
     if complete:
         names = listed([leaf.name for leaf in complete])
-        parts.append(f"The gradient of {names} is complete." if len(complete) == 1 else f"The gradients of {names} are complete.")
+        one = len(complete) == 1
+        parts.append(f"The gradient of {names} is complete." if one else f"The gradients of {names} are complete.")
     return " ".join([part[0].upper() + part[1:] if part.startswith("a gradient") else part for part in parts])
 
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from tinygan.errors import PACKAGE
 from tinygan.trace.drawing import Drawing, draw, named_norm, norm
 from tinygan.trace.formulas import local_rules
@@ -32,6 +34,11 @@ NO_CHECK = "not checked: write the page with t.html(path, check=True)"
 
 def as_page(trace: Trace, title: str) -> str:
     """Return the page of a trace as HTML."""
+    with np.errstate(all="ignore"):  # nan and infinity are shown as such
+        return _page(trace, title)
+
+
+def _page(trace: Trace, title: str) -> str:
     found = steps(trace)
     drawings = [draw(step) for step in found]
     numbers = {leaf: number for number, leaf in enumerate(trace.leaves)}
@@ -47,7 +54,7 @@ def as_page(trace: Trace, title: str) -> str:
         "moved": _who_moved(trace, found),
         "table": _table(trace),
         "style": _file("page.css"),
-        "script": _file("page.js"),
+        "script": "".join(map(_file, ("folding.js", "detail.js", "page.js"))),
     }
     left = MOST - sum(map(len, parts.values())) - len(_json(data))
     users = _users(trace)
@@ -305,8 +312,8 @@ def _who_moved(trace: Trace, found: list[Step]) -> str:
         for step in stepping:
             if leaf in step.moved:
                 before, now = step.moved[leaf]
-                change = float(((now.array - before.array).astype(float) ** 2).sum() ** 0.5)
-                cells += f'<td class="yes"><b>moved</b> by {change:.3g} <code>{before.sha256[:8]} → {now.sha256[:8]}</code></td>'
+                hashes = f"<code>{before.sha256[:8]} → {now.sha256[:8]}</code>"
+                cells += f"<td><b>moved</b> by {Value(now.array - before.array).norm:.3g} {hashes}</td>"
             elif leaf in step.still:
                 cells += f"<td>kept <code>{now.sha256[:8]}</code></td>"
             else:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from tinygan.trace.drawing import LINE, Area, Drawing, Drawn, draw, norm, text_width, wrapped
 from tinygan.trace.graph import Box, Edge, steps
@@ -58,7 +61,7 @@ def curve(points: Sequence[tuple[float, float]]) -> str:
     'M0 0C5 0 5 20 10 20'
     """
     drawn = f"M{points[0][0]:.6g} {points[0][1]:.6g}"
-    for (x1, y1), (x2, y2) in zip(points, points[1:], strict=False):
+    for (x1, y1), (x2, y2) in pairwise(points):
         middle = (x1 + x2) / 2
         drawn += f"C{middle:.6g} {y1:.6g} {middle:.6g} {y2:.6g} {x2:.6g} {y2:.6g}"
     return drawn
@@ -90,9 +93,9 @@ def _edge(drawing: Drawing, edge: Edge, key: str) -> str:
     kind = "edge" + (" saved" if edge.saved else "") + (" flows" if norms else "")
     what = edge.source.what
     shape = what.value.shape if isinstance(what, Leaf) else what.shape
-    x, y, _ = drawing.labels[edge]
+    x, y = drawing.labels[edge]
     lines = (("shape soft", str(shape), y - 12), ("norm", norm(norms[-1]) if norms else "", y))
-    labels = "".join(f'<text class="{k}" x="{x:.1f}" y="{at:.1f}" text-anchor="middle">{line}</text>' for k, line, at in lines)
+    labels = "".join(f'<text class="{name}" {_middle(x, at)}>{line}</text>' for name, line, at in lines)
     path = curve([(point.x, point.y) for point in drawing.paths[edge]])
     return f'<g class="{kind}" id="{key}"><path d="{path}"/>{labels}</g>'
 
@@ -104,7 +107,7 @@ def _node(drawing: Drawing, one: Drawn) -> str:
     kind += " moved" if what in drawing.step.moved else ""
     radius = 5 if isinstance(what, Row) else 11
     lines = "".join(
-        f'<text class="{name}" x="{area.width / 2:.1f}" y="{LINE * (i + 1) + 2}" text-anchor="middle">{text(line)}</text>'
+        f'<text class="{name}" {_middle(area.width / 2, LINE * (i + 1) + 2)}>{text(line)}</text>'
         for i, (name, line) in enumerate(one.lines)
     )
     return (
@@ -114,15 +117,20 @@ def _node(drawing: Drawing, one: Drawn) -> str:
     )
 
 
+def _middle(x: float, y: float) -> str:
+    return f'x="{x:.1f}" y="{y:.1f}" text-anchor="middle"'
+
+
 def as_svg(trace: Recorder) -> str:
     """Return the graph of a trace as one SVG picture, in the colour of the text around it."""
-    drawings = [draw(step) for step in steps(trace)]
+    with np.errstate(all="ignore"):  # nan and infinity are shown as such
+        drawings = [draw(step) for step in steps(trace)]
+        inners = [elements(drawing) for drawing in drawings]
     width = max([drawing.width for drawing in drawings] + [340]) + 2 * MARGIN
     y, parts = float(MARGIN), []
-    for drawing in drawings:
+    for drawing, inner in zip(drawings, inners, strict=True):
         head = f'<text class="head" x="0" y="16">{text(drawing.step.title())}</text>'
-        inner = f'<g transform="translate(0 28)">{elements(drawing)}</g>'
-        parts.append(f'<g transform="translate({MARGIN} {y:.1f})">{head}{inner}</g>')
+        parts.append(f'<g transform="translate({MARGIN} {y:.1f})">{head}<g transform="translate(0 28)">{inner}</g></g>')
         y += drawing.height + 28 + MARGIN
     if not drawings:
         parts.append(f'<text x="{MARGIN}" y="{y + 14}">The trace is empty: no operation ran inside the block.</text>')
