@@ -104,6 +104,7 @@ def draw(step: Step) -> Drawing:
             half, depth = _height(texts[node]) / 2, 1 + node.box.depth() if node.box else 0
             below = sum(SMALL + _height(texts[each]) for each in small)
             sizes[node] = Size(width, half + LABELS + TITLE * depth, half + below + 8 * depth)
+    _as_high_as_their_box(sizes)
     links = [edge for edge in step.edges if edge.source.beside is None]
     of_pass = {node for node in sizes if isinstance(node, Node) and _of_pass(node, links)}
     gap = WIDE_GAP if len(step.rows) <= SHORT else GAP
@@ -121,6 +122,17 @@ def draw(step: Step) -> Drawing:
     paths = dict(zip(links, layout.edges, strict=True))
     labels = _labels(paths, nodes, gap)
     return Drawing(step, layout, nodes, _boxes(step, nodes), paths, labels)
+
+
+def _as_high_as_their_box(sizes: dict[Hashable, Size]) -> None:
+    """Give all items of an outermost box the same extents, so that nothing else is put between them."""
+    inside: dict[Box, list[Node]] = {}
+    for node in sizes:
+        if isinstance(node, Node) and node.box is not None:
+            inside.setdefault(node.box.outermost(), []).append(node)
+    for nodes in inside.values():
+        above, below = max(sizes[node].above for node in nodes), max(sizes[node].below for node in nodes)
+        sizes.update({node: Size(sizes[node].width, above, below) for node in nodes})
 
 
 def _of_pass(node: Node, links: list[Edge]) -> bool:

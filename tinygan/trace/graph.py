@@ -44,6 +44,10 @@ class Box:
         """Whether a gradient can pass one of its operations."""
         return any(row.recorded or row.failed for row in self.rows)
 
+    def outermost(self) -> Box:
+        """Return the box around it that is in no other."""
+        return self.parent.outermost() if self.parent else self
+
     def depth(self) -> int:
         """Return how many boxes it is in."""
         return 1 + self.parent.depth() if self.parent else 0

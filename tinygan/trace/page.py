@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 MOST = 1_900_000  # characters of a page
 SIDES = (64, 48, 32, 16, 8, 0)  # cells of a map in each direction: the largest that fits
 FINE = 16  # with smaller maps there are no pictures
-NO_CHECK = "not checked: write the page with t.html(path, check=True)"
 
 
 def as_page(trace: Trace, title: str) -> str:
@@ -49,6 +48,7 @@ def _page(trace: Trace, title: str) -> str:
     }
     parts = {
         "title": text(title),
+        "hidden": "" if found else " hidden",
         "summary": text(_summary(trace)),
         "steps": "\n".join(_panel(drawing) for drawing in drawings),
         "moved": _who_moved(trace, found),
@@ -132,8 +132,16 @@ class _Shown:
             "line": row.place.source,
             "saved": saved(row),
             "made": _made(row),
-            "check": NO_CHECK if self.checked is None else self.checked.verdict(row.number),
+            "check": self.verdict(row),
         }
+
+    def verdict(self, row: Row) -> str:
+        """Return what the comparison with differences found."""
+        if self.checked is None:
+            return "not done: write the page with t.html(path, check=True)"
+        if row.number not in self.checked.reports:
+            return "not done: the trace has no backward formula of this call"
+        return self.checked.verdict(row.number).replace("error", "worst relative error")
 
     def leaf(self, leaf: Leaf) -> dict[str, Any]:
         """Return the facts of a leaf."""
@@ -287,7 +295,7 @@ def _moment(moment: Moment, numbers: dict[Leaf, int]) -> dict[str, Any]:
 def _panel(drawing: Drawing) -> str:
     step, height, width = drawing.step, drawing.height, drawing.width
     moved, still = len(step.moved), len(step.still)
-    said = f"{moved} parameters moved, {still} kept every bit." if still else f"All {moved} parameters moved."
+    said = f"{moved} parameter{'' if moved == 1 else 's'} moved" + (f", {still} kept every bit." if still else ".")
     said = said if step.updates else "The trace has no update here."
     label = f"{step.title()}: {len(step.rows)} operations"
     return (

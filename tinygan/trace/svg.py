@@ -103,7 +103,8 @@ def _edge(drawing: Drawing, edge: Edge, key: str) -> str:
 def _node(drawing: Drawing, one: Drawn) -> str:
     what, area = one.node.what, one.area
     kind = "node op" if isinstance(what, Row) else "node leaf"
-    kind += " failed" if isinstance(what, Row) and what.failed else ""
+    if isinstance(what, Row) and (what.failed or any(rule.gradients is None for rule in what.rules)):
+        kind += " failed"
     kind += " moved" if what in drawing.step.moved else ""
     radius = 5 if isinstance(what, Row) else 11
     lines = "".join(
