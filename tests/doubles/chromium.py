@@ -106,6 +106,14 @@ class Chromium:
         self.call("Input.dispatchKeyEvent", type="keyDown", **facts, **({"text": text} if text else {}))
         self.call("Input.dispatchKeyEvent", type="keyUp", **facts)
 
+    def click(self, selector):
+        """Click on the middle of an element."""
+        found = f"document.querySelector({selector!r})"
+        self.run(f"{found}.scrollIntoView({{block: 'center', inline: 'center'}})")
+        x, y = self.run(f"(r => [r.x + r.width / 2, r.y + r.height / 2])({found}.getBoundingClientRect())")
+        for kind in ("mousePressed", "mouseReleased"):
+            self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
+
     def picture(self, path, full=False):
         """Write what the window shows, or the whole page, as a PNG file."""
         found = self.call("Page.captureScreenshot", format="png", captureBeyondViewport=full)

@@ -34,7 +34,8 @@ def test_labels_cover_no_node(name):
         for edge, (x, y) in drawing.labels.items():
             for one in drawing.nodes.values():
                 left, top, width, height = one.area
-                assert not (left < x < left + width and top < y - LINE / 2 < top + height), (edge.source.what, one.node.what)
+                covered = left < x < left + width and top < y - LINE / 2 < top + height
+                assert not covered, (edge.source.what, one.node.what)
 
 
 @pytest.mark.parametrize("name", EVERY)

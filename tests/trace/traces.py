@@ -88,8 +88,8 @@ def odd_names(name="</script><b>&\"' ünïcode \x00 \ud800 " + "long" * 40):
 
 def unrolled(count):
     """A weight that is used `count` times."""
-    w = tg.tensor(np.eye(4, dtype=np.float32), requires_grad=True)
-    h = tg.tensor(np.full((8, 4), 0.5, np.float32))
+    w = tg.tensor(np.eye(16, dtype=np.float32), requires_grad=True)
+    h = tg.tensor(np.full((32, 16), 0.5, np.float32))
     with tg.trace() as t:
         for _ in range(count):
             h = F.tanh(h @ w)

@@ -197,7 +197,8 @@ function fit() {
   const free = room - (steps.length > 1 ? (frame + 14) * steps.length : frame);
   const beside = steps.length > 1 && 0.78 * together <= free && !narrow.matches;
   const least = narrow.matches ? 0.95 : 0.78, wanted = beside ? free / together : (room - frame) / Math.max(...widths);
-  const scale = Math.max(least, Math.min(1.4, wanted));
+  const tall = (innerHeight - 250) / Math.max(...steps.map((step) => step.box[3]));
+  const scale = Math.max(least, Math.min(1.4, wanted, Math.max(1, tall)));
   for (const step of steps) {
     step.section.style.flex = beside ? `1 1 ${step.box[2] * scale + frame}px` : "";
     step.svg.setAttribute("viewBox", step.box.join(" "));
