@@ -73,7 +73,7 @@ def test_a_gradient_of_another_step_is_not_shown():
     for drawing, player in ((first, "generator"), (second, "discriminator")):
         for node, one in drawing.nodes.items():
             if node.beside is not None and node.what.name.startswith(player):
-                assert one.lines[-1] == ("grad", "not computed")
+                assert one.lines[-1] == ("grad none", "not computed")
 
 
 def test_a_missing_gradient_is_never_zero():

@@ -84,8 +84,10 @@ def test_a_formula_that_failed_says_so():
 
     t = tg.trace()
     with pytest.raises(ValueError, match="no rule today"), t:
-        Bad()(tg.tensor([1.0], requires_grad=True)).sum().backward()
+        x = tg.tensor([1.0], requires_grad=True)
+        (Bad()(x * 2) + x).sum().backward()  # of the two terms of x, one has been computed
     captions = [one.caption for one in of(t)]
+    assert not [leaf for one in of(t) for leaf in one.complete]
     assert "raises an error" in captions[-2]
     assert captions[-1] == "The block ended with ValueError: no rule today."
 

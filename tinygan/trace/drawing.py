@@ -10,7 +10,7 @@ from typing import NamedTuple
 from tinygan.trace.graph import Box, Edge, Node, Step
 from tinygan.trace.layout import Layout, Point, Size, place
 from tinygan.trace.record import Leaf, Row, Value
-from tinygan.trace.table import gradient_of
+from tinygan.trace.table import NOT_COMPUTED, gradient_of
 
 LINE = 14  # the height of a line of text
 GAP, WIDE_GAP = 18, 64  # between two columns, of a long step and of a short one
@@ -155,16 +155,20 @@ def lines_of(node: Node, step: Step) -> list[tuple[str, str]]:
             return [*lines, ("soft", "of an earlier step")]
         gradient = next((found for one in reversed(step.passes) if (found := what.gradient(one))), None)
         value = "failed" if what.failed else "before the trace" if what.result is None else short(what.result)
-        return [*lines, ("value", value), ("grad", named_norm(gradient, gradient_of(what, None)))]
+        return [*lines, ("value", value), _gradient_line(gradient, gradient_of(what, None))]
     name = what.name
     if node.beside is not None and node.box is not None and "." in name:
         name = name.partition(".")[2]
     lines = [("name", line) for line in wrapped(name)]
     lines.append(("soft", str(what.value.shape)))
     if what.requires_grad:
-        numbers = [one.number for one in step.passes if one.number in what.gradients]
-        lines.append(("grad", named_norm(what.gradients[numbers[-1]] if numbers else None)))
+        numbers = [one.number for one in step.passes if one.finished and one.number in what.gradients]
+        lines.append(_gradient_line(what.gradients[numbers[-1]] if numbers else None, NOT_COMPUTED))
     return lines
+
+
+def _gradient_line(gradient: Value | None, otherwise: str) -> tuple[str, str]:
+    return ("grad none", otherwise) if gradient is None else ("grad", named_norm(gradient))
 
 
 def short(value: Value) -> str:
@@ -186,17 +190,15 @@ def norm(value: Value) -> str:
     return f"{value.array.item() if value.array.size == 1 else value.norm:.3g}"
 
 
-def named_norm(value: Value | None, otherwise: str = "not computed") -> str:
+def named_norm(value: Value) -> str:
     """Return the norm of a gradient with its symbol.
 
     Examples
     --------
     >>> import numpy as np
-    >>> named_norm(Value(np.array([3.0, 4.0]))), named_norm(Value(np.array(-2.0))), named_norm(None)
-    ('‖g‖ 5', 'g -2', 'not computed')
+    >>> named_norm(Value(np.array([3.0, 4.0]))), named_norm(Value(np.array(-2.0)))
+    ('‖g‖ 5', 'g -2')
     """
-    if value is None:
-        return otherwise
     return f"{'g' if value.array.size == 1 else '‖g‖'} {norm(value)}"
 
 
@@ -229,8 +231,8 @@ def text_width(line: str, size: float = 11) -> float:
 
 def _room(lines: list[tuple[str, str]]) -> float:
     widths = [text_width(line, 13.2 if kind == "name" else 11) for kind, line in lines]  # a name is bold
-    if lines[-1][0] == "grad":
-        widths.append(text_width("not computed"))
+    if lines[-1][0].startswith("grad"):
+        widths.append(text_width(NOT_COMPUTED))
     return 8 + max(widths)
 
 

@@ -85,11 +85,13 @@ def _of_pass(step: Step, one: Pass) -> Iterator[Moment]:
     for row in step.rows:
         if row.inside is one:
             made.setdefault(row.rule_of, []).append(row)
-    last_user = {leaf: row for row in one.rows for leaf in _leaves_of(row) if leaf in one.leaves}
-    where = str(one.output) if isinstance(one.output, Row) else one.output.name if one.output else "a tensor"
+    complete_leaves = set(one.leaves) if one.finished else set()  # after an error, a term may be missing
+    last_user = {leaf: row for row in one.rows for leaf in _leaves_of(row) if leaf in complete_leaves}
+    output = one.output if isinstance(one.output, Row) else None
+    where = one.output.name if isinstance(one.output, Leaf) else str(output or "a tensor")
     start = " The gradient of a number with respect to itself is 1." if one.shape == () else ""
     recorded = " The pass is recorded, so that its result can be differentiated." if one.create_graph else ""
-    yield Moment("begin", f"Backward pass {one.number} begins at {where}.{start}{recorded}", step, None, one)
+    yield Moment("begin", f"Backward pass {one.number} begins at {where}.{start}{recorded}", step, output, one)
     for row in made.pop(None, []):
         yield Moment("forward", _forward(row), step, row)
     for row in one.rows:

@@ -88,6 +88,7 @@ function showFolded(box, state, current) {
   const first = lit.length ? rows[lit[0]] : null;
   box.lines[1].textContent = first ? first.gradients[state.lit.get(lit[0])].short : done.length ? rows[done[0]].none : "not computed";
   box.element.classList.toggle("lit", Boolean(lit.length));
+  box.element.classList.toggle("none", !first);
   box.element.classList.toggle("later", !done.length);
   box.element.classList.toggle("now", Boolean(current && box.rows.includes(current.row)));
   box.element.classList.toggle("dim", Boolean(path && !box.rows.some((row) => path.rows.has(row))));

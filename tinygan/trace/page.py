@@ -234,7 +234,6 @@ def _step(drawing: Drawing, numbers: dict[Leaf, int]) -> dict[str, Any]:
         "lefts": [_r(x) for x in layout.lefts],
         "widths": [_r(x) for x in layout.widths],
         "passes": [one.number for one in step.passes],
-        "outputs": {one.number: one.output.number for one in step.passes if isinstance(one.output, Row)},
         "moved": [numbers[leaf] for leaf in step.moved],
         "nodes": [
             {
@@ -320,10 +319,10 @@ def _who_moved(trace: Trace, found: list[Step]) -> str:
         for step in stepping:
             if leaf in step.moved:
                 before, now = step.moved[leaf]
-                hashes = f"<code>{before.sha256[:8]} → {now.sha256[:8]}</code>"
+                hashes = f"{_hash(before)} → {_hash(now)}"
                 cells += f"<td><b>moved</b> by {Value(now.array - before.array).norm:.3g} {hashes}</td>"
             elif leaf in step.still:
-                cells += f"<td>kept <code>{now.sha256[:8]}</code></td>"
+                cells += f"<td>kept {_hash(now)}</td>"
             else:
                 cells += "<td>not seen yet</td>"
         lines.append(f'<tr><th scope="row">{text(leaf.name)}</th>{cells}</tr>')
@@ -331,6 +330,10 @@ def _who_moved(trace: Trace, found: list[Step]) -> str:
         f'<div class="wide"><table><thead><tr><th scope="col">parameter</th>{head}</tr></thead>'
         f"<tbody>{''.join(lines)}</tbody></table></div>"
     )
+
+
+def _hash(value: Value) -> str:
+    return f'<code title="{value.sha256}">{value.sha256[:8]}</code>'
 
 
 def _table(trace: Trace) -> str:

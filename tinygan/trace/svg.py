@@ -25,6 +25,7 @@ STYLE = """
 .tgt .head{font-weight:600;font-size:15px}
 .tgt .soft{opacity:.7}
 .tgt .grad,.tgt .norm{fill:#c2570c}
+.tgt .none{fill:currentColor;font-style:italic;opacity:.7}
 .tgt .edge path{fill:none;stroke:currentColor;stroke-opacity:.5;stroke-width:1.3}
 .tgt .edge.saved path{stroke-dasharray:3 3}
 .tgt .edge.flows path{stroke:#c2570c;stroke-opacity:.8}

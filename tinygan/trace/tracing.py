@@ -82,6 +82,14 @@ class Trace(Recorder):
         ------
         RunError
             The system refuses to write the file; an earlier file is unchanged.
+
+        Examples
+        --------
+        >>> import os, tempfile, tinygan as tg
+        >>> with tg.trace() as t:
+        ...     tg.tensor([1.0, 2.0], requires_grad=True).sum().backward()
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     t.html(os.path.join(folder, "step.html"))
         """
         from tinygan.trace.page import as_page
 
