@@ -82,9 +82,9 @@ def test_a_formula_that_failed_says_so():
         def backward(self, B, gy):
             raise ValueError("no rule today")
 
+    x = tg.tensor([1.0], requires_grad=True)
     t = tg.trace()
     with pytest.raises(ValueError, match="no rule today"), t:
-        x = tg.tensor([1.0], requires_grad=True)
         (Bad()(x * 2) + x).sum().backward()  # of the two terms of x, one has been computed
     captions = [one.caption for one in of(t)]
     assert not [leaf for one in of(t) for leaf in one.complete]

@@ -10,6 +10,7 @@ function open(ref, from, focus = true) {
   byId("main").classList.add("opened");
   fit();
   show(now);
+  if (from && nodes.has(from.id)) center(nodes.get(from.id));
   byId("detail").scrollTop = 0;
   if (focus) byId("detail").focus({preventScroll: true});
 }
@@ -126,15 +127,16 @@ function paint(text, width, height, label, gray, room = 380) {
   for (let i = 0; i < bytes.length; i++) image.data.set([...colour(bytes.charCodeAt(i), gray), 255], 4 * i);
   context.putImageData(image, 0, 0);
   const cell = Math.max(1, Math.min(16, Math.floor(room / width), Math.floor(300 / height)));
-  canvas.style.width = `${width * cell}px`;
+  canvas.style.width = `${Math.max(14, width * cell)}px`;
   if (height * cell < 12) canvas.style.height = "14px";
   return canvas;
 }
 
 function scale(map) {
   const [low, zero, high] = ends().map((parts) => `rgb(${parts})`);
-  const bar = make("span", {"aria-hidden": "true", style: `flex:0 0 6rem;height:0.7rem;border:1px solid var(--grid);background:linear-gradient(90deg,${low},${zero},${high})`});
+  const bar = make("span", {"aria-hidden": "true", style: `flex:0 0 4.5rem;height:0.7rem;border:1px solid var(--grid);background:linear-gradient(90deg,${low},${zero},${high})`});
   if (map.scale === "0") return null;
-  return make("p", {class: "scale"}, `−${map.scale}`, bar, map.scale, map.blocks ? ` ${map.blocks}` : "");
+  const number = (words) => make("span", {class: "one"}, words);
+  return make("p", {class: "scale"}, number(`−${map.scale}`), bar, number(map.scale), map.blocks || "");
 }
 

@@ -106,14 +106,16 @@ function look(moment) {
   const one = moments[moment - 1];
   if (!one) return;
   const step = steps[one.step - 1], node = step.nodes.find((each) => each.row === one.row && !each.stub);
-  const behavior = calm.matches ? "auto" : "smooth";
-  const area = node ? (node.in || node).now : null;
-  if (area && step.graph.scrollWidth > step.graph.clientWidth + 4) {
-    const middle = (area[0] + area[2] / 2 - step.box[0]) * step.scale;
-    step.graph.scrollTo({left: middle - step.graph.clientWidth / 2, behavior});
-  }
+  if (node) center(node);
   const place = step.section.getBoundingClientRect();
-  if (place.bottom > innerHeight + 40 || place.top < 0) step.section.scrollIntoView({block: "nearest", behavior});
+  if (place.bottom > innerHeight + 40 || place.top < 0) step.section.scrollIntoView({block: "nearest", behavior: calm.matches ? "auto" : "smooth"});
+}
+
+function center(node) {
+  const {graph, scale, box} = node.step, area = (node.in || node).now;
+  if (graph.scrollWidth <= graph.clientWidth + 4) return;
+  const left = (area[0] + area[2] / 2 - box[0]) * scale - graph.clientWidth / 2;
+  graph.scrollTo({left, behavior: calm.matches ? "auto" : "smooth"});
 }
 
 const go = (moment) => { pause(); show(moment); look(now); };
