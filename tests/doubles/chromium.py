@@ -20,6 +20,7 @@ class Chromium:
 
     def __init__(self, folder):
         flags = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--no-first-run"]
+        flags += ["--disable-dev-shm-usage", "--remote-debugging-pipe"]
         self.messages = []
         reader, their_output = os.pipe()
         their_input, writer = os.pipe()
@@ -32,7 +33,7 @@ class Chromium:
             os.dup2(high[1], 4)
 
         self.process = subprocess.Popen(
-            [CHROMIUM, *flags, "--remote-debugging-pipe", f"--user-data-dir={folder}", "about:blank"],
+            [CHROMIUM, *flags, f"--user-data-dir={folder}", "about:blank"],
             close_fds=False,
             pass_fds=(),
             preexec_fn=wire,

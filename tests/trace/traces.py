@@ -6,7 +6,7 @@ import numpy as np
 
 import tinygan as tg
 import tinygan.functional as F
-from tinygan import gan, nn
+from tinygan import gan, nn, optim
 from tinygan.errors import ShapeError
 
 
@@ -38,6 +38,21 @@ def second_order():
     with tg.trace() as t:
         slope = tg.grad(F.tanh(x @ w).sum(), x, create_graph=True)
         (slope**2).sum().backward()
+    return t
+
+
+def penalty():
+    """A network with a penalty on the gradient of its output, and an update."""
+    tg.manual_seed(0)
+    net = nn.Sequential(nn.Linear(3, 5), nn.Tanh(), nn.Maxout(5, 4, pieces=2), nn.Linear(4, 1))
+    optimizer = optim.Adam(net.parameters(), 0.01)
+    x = tg.tensor(np.random.default_rng(0).normal(size=(6, 3)).astype(np.float32), requires_grad=True)
+    with tg.trace() as t:
+        out = net(x)
+        slope = tg.grad(out.sum(), x, create_graph=True)
+        loss = out.mean() + ((F.sqrt((slope**2).sum(axis=1)) - 1.0) ** 2).mean()
+        loss.backward()
+        optimizer.step()
     return t
 
 
@@ -103,6 +118,7 @@ EVERY = {
     "simultaneous": lambda: game(schedule="simultaneous", shared_noise=True),
     "two steps of D": lambda: game(k=2),
     "second order": second_order,
+    "penalty": penalty,
     "failed": failed,
     "not finite": not_finite,
     "empty": empty,

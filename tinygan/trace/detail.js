@@ -43,7 +43,7 @@ function renderDetail() {
   parts.push(make("h2", {}, isRow ? `#${key} ${of.name}` : of.name), make("p", {class: "soft"}, about.filter(Boolean).join(" · ")));
   if (isRow) {
     parts.push(make("h3", {}, "Formula"), make("pre", {}, [of.forward, ...of.backward].map((formula) => formula.replace("   ", "\n    ")).join("\n")));
-    parts.push(make("p", {class: "soft"}, "Compared with differences: " + of.check));
+    parts.push(make("p", {class: of.check.startsWith("WRONG") ? "bad" : "soft"}, "Compared with differences: " + of.check));
   } else if (Object.keys(of.gradients).length) {
     parts.push(make("button", {type: "button", onclick: () => follow(key)}, "Follow its gradient"));
   }
@@ -128,7 +128,7 @@ function paint(text, width, height, label, gray, room = 380) {
   context.putImageData(image, 0, 0);
   const cell = Math.max(1, Math.min(16, Math.floor(room / width), Math.floor(300 / height)));
   canvas.style.width = `${Math.max(14, width * cell)}px`;
-  if (height * cell < 12) canvas.style.height = "14px";
+  canvas.style.height = `${Math.max(14, height * cell)}px`;
   return canvas;
 }
 

@@ -90,7 +90,7 @@ def _file(name: str) -> str:
 def _summary(trace: Trace) -> str:
     counts = [(len(trace.rows), "operation"), (len(trace.passes), "backward pass"), (len(trace.updates), "update")]
     words = [f"{n} {name}{'' if n == 1 else 'es' if name.endswith('s') else 's'}" for n, name in counts if n]
-    if not trace.rows and not trace.passes:
+    if not words:
         return "The trace is empty: no operation ran inside the block."
     return f"{listed(words)}, as they happened."
 
