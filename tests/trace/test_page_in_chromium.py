@@ -61,14 +61,30 @@ OUTSIDE = """(() => {
 })()"""
 
 
+COVERED = """(() => {
+  const bad = [], within = (a, b, i, slack) => a[i] + slack < b[i] + b[i + 2] && b[i] + slack < a[i] + a[i + 2];
+  const meet = (a, b) => within(a, b, 0, 2) && within(a, b, 1, 4);
+  for (const step of steps) {
+    const labels = [...step.svg.querySelectorAll(".shape, .norm")].filter((t) => !t.closest(".gone") && t.textContent);
+    const areas = labels.map((t) => t.getBBox()).map((b) => [b.x, b.y, b.width, b.height]);
+    const things = step.nodes.filter((node) => !node.in).concat(step.boxes.filter((box) => box.folded && !box.hidden));
+    areas.forEach((area, i) => {
+      if (things.some((thing) => meet(area, thing.now))) bad.push("a node and " + labels[i].textContent);
+      if (areas.slice(i + 1).some((other) => meet(area, other))) bad.push("a label and " + labels[i].textContent);
+    });
+  }
+  return bad;
+})()"""
+
+
 @pytest.mark.parametrize("name", EVERY)
 @pytest.mark.parametrize(("width", "scheme"), [(400, "dark"), (900, "light"), (1500, "light")])
 def test_every_trace_opens_at_every_width(name, width, scheme, opened):
     page = opened(EVERY[name](), width, scheme=scheme)
     assert page.run("document.documentElement.scrollWidth") <= width
-    assert page.run(OUTSIDE) == []
+    assert page.run(OUTSIDE) == page.run(COVERED) == []
     page.run("foldAll(true)")
-    assert page.run(OUTSIDE) == []
+    assert page.run(OUTSIDE) == page.run(COVERED) == []
 
 
 def test_the_arrows_go_through_forward_and_backward(opened):
