@@ -205,6 +205,16 @@ def test_following_a_weight_plays_only_its_path(opened):
     assert "dim" not in kinds(page, bias)
 
 
+def test_the_path_to_a_weight_has_no_other_loss(opened):
+    t = game(schedule="simultaneous", shared_noise=True)
+    page = opened(t)
+    leaf = next(number for number, leaf in enumerate(t.leaves) if leaf.name == "generator.0.weight")
+    page.run(f"follow('{leaf}')")
+    reached = {row.number for row in t.passes[1].rows}
+    assert set(page.run("[...path.rows]")) <= reached
+    assert t.passes[0].output.number not in page.run("[...path.rows]")
+
+
 def test_find_marks_and_opens(opened):
     page = opened(game())
     page.press("/")
