@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tinygan.engine import Tensor
+from tinygan.errors import RunError
 from tinygan.nn import Module
+from tinygan.runs.atomic import atomic_write
+from tinygan.runs.plain_files import refused
 from tinygan.trace.recorder import Recorder
 from tinygan.trace.table import as_table
 
@@ -130,6 +135,46 @@ class Trace(Recorder):
         from tinygan.trace.why_not import why_not
 
         return why_not(self, subject, backward_pass)
+
+    def html(self, path: str | os.PathLike[str], *, check: bool = False, title: str = "A trace") -> None:
+        """Write the trace as a page that plays it: one file that needs no network.
+
+        Parameters
+        ----------
+        path : path
+            The file to create or replace. Its folder must exist.
+        check : bool
+            Whether to call `check` first, so that the page has its errors.
+        title : str
+
+        Raises
+        ------
+        RunError
+            The system refuses to write the file; an earlier file is unchanged.
+
+        Examples
+        --------
+        >>> import os, tempfile, tinygan as tg
+        >>> with tg.trace() as t:
+        ...     tg.tensor([1.0, 2.0], requires_grad=True).sum().backward()
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     t.html(os.path.join(folder, "step.html"))
+        """
+        from tinygan.trace.page import as_page
+
+        if check:
+            self.check()
+        with refused(RunError, f"{Path(path)}: cannot be written", "name a file in a folder that exists and is yours"):
+            atomic_write(path, [as_page(self, title).encode()])
+
+    def svg(self) -> str:
+        """Return the graph as an SVG picture: modules as boxes, edges with shapes, gradients with their norms."""
+        from tinygan.trace.svg import as_svg
+
+        return as_svg(self)
+
+    def _repr_html_(self) -> str:
+        return f'<div style="overflow-x: auto">{self.svg()}</div>'
 
     def __str__(self) -> str:
         return as_table(self, None if self.checked is None else self.checked.verdict)

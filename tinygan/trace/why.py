@@ -143,7 +143,8 @@ class Why:
         lines = [f"why {self.name}{shape} has its gradient: {which}"]
         if self.parts:
             lines.append(
-                "gy is the gradient with respect to the result of a row; the formula turns gy into the gradient that is sent on"
+                "gy is the gradient with respect to the result of a row; the formula turns gy into the gradient that "
+                "is sent on"
             )
             lines += ["", *self._table()]
         return "\n".join([*lines, "", *self._ending()])
