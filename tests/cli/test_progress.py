@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import re
 import sys
@@ -26,7 +27,13 @@ def eighty_columns(monkeypatch):
 
 @pytest.fixture
 def train(tinygan, small):
-    return lambda *words: tinygan("train", "digits", "--out", "run", "--epochs", "3", *words, *small)
+    """Return a function that trains; the lines of the diagnosis, which have tests of their own, are left out."""
+
+    def command(*words):
+        answer = tinygan("train", "digits", "--out", "run", "--epochs", "3", *words, *small)
+        return dataclasses.replace(answer, err=re.sub("verdict after .*\n", "", answer.err))
+
+    return command
 
 
 @pytest.fixture
@@ -49,7 +56,7 @@ def test_lines_without_a_terminal(train, monkeypatch):
 @pytest.mark.slow
 def test_the_time_left_follows_from_the_mean_speed(train, tinygan, monkeypatch):
     def left(answer):
-        return [line.rsplit("  ", 1)[1] for line in answer.err.splitlines()]
+        return [line.rsplit("  ", 1)[1] for line in answer.err.splitlines() if "verdict" not in line]
 
     ticks = itertools.count(step=30)  # the clock is read once at the start and once in each epoch
     monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: next(ticks)))
@@ -84,6 +91,21 @@ def test_a_bar_on_a_terminal(train, terminal):
     assert re.search(NUMBERS, last)
     assert "epoch" not in err
     assert err.endswith("\n")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_a_new_verdict_has_a_line_of_its_own(tinygan, small, capsys, monkeypatch, is_terminal):
+    monkeypatch.setattr(type(sys.stderr), "isatty", lambda stream: is_terminal)
+    words = ["--epochs", "3", "--set", "output.checkpoint_every=1", *small]
+    err = tinygan("train", "digits", "--out", "run", *words).err
+    lines = [line.rpartition("\r")[2] for line in err.splitlines() if "verdict" in line]
+    record, *_ = RunFolder.open("run").diagnoses()
+    titles = "; ".join(verdict["title"] for verdict in record["verdicts"])
+    assert lines[0] == f"verdict after epoch 1: {titles}"
+    changes = [[verdict["name"] for verdict in record["verdicts"]] for record in RunFolder.open("run").diagnoses()]
+    assert len(lines) == len(list(itertools.groupby(changes)))
+    assert "verdict" not in tinygan("train", "digits", "--out", "other", "--quiet", *words).err
 
 
 @pytest.mark.slow
@@ -198,7 +220,8 @@ def test_plain_lines_fit_the_columns_of_the_environment(train, monkeypatch, colu
 def test_the_bar_fits_a_pseudo_terminal(small, columns):
     child = PseudoTerminal(columns, "train", "digits", "--epochs", "4", *small)
     assert child.end() == 0
-    drawn = re.split(r"\r\n?|\n", child.seen.partition("samples  ")[0])
+    seen = re.sub(r"verdict after [^\r\n]*", "", child.seen)  # a message, which a narrow terminal breaks
+    drawn = re.split(r"\r\n?|\n", seen.partition("samples  ")[0])
     assert max(map(len, drawn)) == columns - 1
     monitored = [line for line in drawn if "D(x)" in line]
     assert monitored
@@ -210,7 +233,8 @@ def test_the_bar_fits_a_pseudo_terminal(small, columns):
 
 @pytest.mark.slow
 def test_the_bar_follows_a_resized_window(small):
-    child = PseudoTerminal(100, "train", "digits", "--epochs", "2000", *small)
+    never = ["--set", "output.checkpoint_every=2000"]  # a diagnosis would print between two bars
+    child = PseudoTerminal(100, "train", "digits", "--epochs", "2000", *never, *small)
     child.read_until("D(x)", 3)
     widths = []
     for columns in (40, 20, 80):
