@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from tqdm.std import Bar
 from tqdm.utils import disp_len
 
 from tinygan.cli import output
+from tinygan.diagnosis import titles_of
 from tinygan.experiments.running import Watcher
 from tinygan.experiments.side_outputs import SideOutputs
 from tinygan.experiments.training import Training
@@ -100,6 +101,15 @@ class Progress(Watcher):
             (5, f"{seconds:.2f} s an epoch"),
         ]
         output.say(fitted(fields, output.columns(sys.stderr)))
+
+    def diagnosed(self, training: Training, verdicts: Sequence[Mapping[str, Any]]) -> None:
+        """Print a line with the verdicts, above the bar."""
+        if self.quiet:
+            return
+        with self.side_outputs.attempt("the progress bar"):
+            if self.bar is not None:
+                self.bar.clear()
+        output.say(f"verdict after epoch {training.epoch}: {titles_of(verdicts)}")
 
     def saved(self, folder: RunFolder) -> None:
         """Write the report, so that a run that crashes has the report of its last checkpoint."""

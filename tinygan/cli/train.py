@@ -17,9 +17,11 @@ from tinygan.cli.progress import Progress
 from tinygan.config.experiment import ExperimentConfig, load_experiment
 from tinygan.data.dataset import Dataset
 from tinygan.data.files import VARIABLE
+from tinygan.diagnosis import closing_line
 from tinygan.errors import RunError
 from tinygan.experiments.running import Limits, is_done, reopen, run, start
 from tinygan.experiments.training import Training
+from tinygan.runs.command import command
 from tinygan.runs.run_folder import RunFolder
 
 
@@ -118,13 +120,22 @@ def _play(folder: RunFolder, training: Training, arguments: argparse.Namespace) 
         done = run(folder, training, Limits(arguments.steps, lambda: bool(stop)), progress)
     if not progress.reported:  # a run that was already done has saved nothing
         progress.saved(folder)
-    lines = [f"samples  {output.escaped(str(folder.samples_path))}"]
+    lines = [f"samples  {output.escaped(str(folder.samples_path))}", f"verdict  {_verdict(folder)}"]
     if progress.report is not None:
         lines.append(f"report   {output.escaped(str(progress.report))}")
     if not done:
         lines.append(f"saved after step {training.steps}; go on with: {_resume_command(folder, arguments)}")
     output.mention("\n".join(lines))
     return 130 if stop else 0
+
+
+def _verdict(folder: RunFolder) -> str:
+    """Return what the diagnosis says at the end; a failure is no failure of the run."""
+    try:
+        found = closing_line(folder.diagnoses())
+    except (RunError, LookupError, TypeError) as error:  # another program may have changed the file
+        return f"unknown: {output.escaped(str(error))}"
+    return found or f"none yet, as no epoch has ended with a checkpoint; now: {command('diagnose', folder.path)}"
 
 
 def _resume_command(folder: RunFolder, arguments: argparse.Namespace, *more: str) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from tinygan.config.decisive import changes, decisive_toml
 from tinygan.config.experiment import ExperimentConfig, load_experiment, parse_experiment, to_toml
 from tinygan.data.dataset import Dataset
 from tinygan.errors import AnomalyError, CheckpointError, ConfigError, RunError
+from tinygan.experiments.diagnosing import Diagnoses
 from tinygan.experiments.pretrained import load_pretrained, with_absolute_path
 from tinygan.experiments.protocol import LAST, choose_checkpoint, generator_of
 from tinygan.experiments.saved_state import image_shape
@@ -70,6 +71,9 @@ class Watcher:
 
     def epoch(self, training: Training, seconds: float) -> None:
         """Called after each epoch, when it is recorded, with its duration."""
+
+    def diagnosed(self, training: Training, verdicts: Sequence[Mapping[str, Any]]) -> None:
+        """Called when other verdicts hold after an epoch than before; see `tinygan.diagnosis`."""
 
     def saved(self, folder: RunFolder) -> None:
         """Called after each checkpoint."""
@@ -271,9 +275,11 @@ def run(folder: RunFolder, training: Training, limits: Limits | None = None, wat
                 with side_outputs.attempt(SHEET):
                     draw_sheet(folder, training, epoch)
             watcher.begin(training)
+            diagnoses = Diagnoses(folder, training, watcher, side_outputs)
+            diagnoses.begin()
             stopped = False
             while not (stopped or is_done(training)):
-                stopped = not _run_epoch(folder, training, limits, watcher, side_outputs)
+                stopped = not _run_epoch(folder, training, limits, watcher, side_outputs, diagnoses)
         except AnomalyError as error:
             raise _explained(error, folder, training) from None
         except MemoryError as error:
@@ -300,8 +306,9 @@ def _sheet_is_due(training: Training) -> bool:
 
 
 def _run_epoch(
-    folder: RunFolder, training: Training, limits: Limits, watcher: Watcher, side_outputs: SideOutputs
-) -> bool:
+    folder: RunFolder, training: Training, limits: Limits, watcher: Watcher, side_outputs: SideOutputs,
+    diagnoses: Diagnoses,
+) -> bool:  # fmt: skip
     """Train to the end of the epoch and record it; if a limit is reached before, save and return False."""
     if training.epoch_is_over:
         training.next_epoch()
@@ -329,7 +336,8 @@ def _run_epoch(
     if saves:
         save(folder, training, is_best)
     watcher.epoch(training, seconds)
-    if _sheet_is_due(training):  # drawn last, so that a failure or a crash here loses nothing
+    diagnoses.after_epoch(metrics, saves)  # after the save, as the sheet: a failure or a crash there loses nothing
+    if _sheet_is_due(training):
         with side_outputs.attempt(SHEET):
             draw_sheet(folder, training, training.epoch)
     if saves:

@@ -94,6 +94,7 @@ class Training:
         self.restart_average()
         self.monitor = gan.Monitor(self.backend)
         self._last: gan.Step | None = None  # of this epoch
+        self._update_ratios: dict[str, float] = {}  # of the last step of this epoch
         self.watched = self._biases()
         self._table = self.backend.from_numpy(self.images)  # a GPU gets the data set once
         self.order = self.streams["order"].permutation(len(self.images))
@@ -104,6 +105,11 @@ class Training:
     def epoch_is_over(self) -> bool:
         """Whether every batch of the epoch has been used; then `next_epoch` comes before another `step`."""
         return self.position == self.steps_per_epoch
+
+    @property
+    def players(self) -> dict[str, Module]:
+        """Both networks by the first part of their layers' names."""
+        return {"generator": self.game.generator, "discriminator": self.game.discriminator}
 
     @cached_property
     def fingerprints(self) -> dict[str, str]:
@@ -122,6 +128,8 @@ class Training:
             `steps` is set back to the step before the failure.
         """
         self.game.start_epoch(self.epoch)
+        # Once an epoch, the weights are compared with those of a step before: the copy takes less than a step.
+        before = self.weights() if self.position == self.steps_per_epoch - 1 else None
         self._last = self._captured.step() if self.backend.runs_ahead and self.capture else self.iterate()
         if not self.backend.runs_ahead:
             self._refuse_non_finite(self._last)
@@ -129,6 +137,8 @@ class Training:
         self.steps += 1
         if self.backend.runs_ahead and (self.epoch_is_over or self.steps % LOOK_EVERY == 0):
             self._look_back()
+        if before is not None:
+            self._update_ratios = self.update_ratios(before)
 
     def iterate(self) -> gan.Step:
         """Run the iteration of `step` without a CUDA graph; return its losses and logits."""
@@ -181,11 +191,23 @@ class Training:
             if index is not None:
                 raise AnomalyError(f"step {self.steps + 1}, epoch {self.epoch}: {what} is {float(tensor.data[index])}")
 
+    def weights(self) -> dict[str, dict[str, Any]]:
+        """Return a copy of the parameters of both players, on their device, for `update_ratios`."""
+        return {
+            player: {name: parameter.data.copy() for name, parameter in network.named_parameters()}
+            for player, network in self.players.items()
+        }
+
+    def update_ratios(self, before: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
+        """Return log10 |update| / |weights| of each layer since `weights` returned `before`."""
+        ratios = {player: gan.update_ratios(network, before[player]) for player, network in self.players.items()}
+        return _by_player(ratios)
+
     def _biases(self) -> list[tuple[str, Tensor]]:
         """Return the parameters with one axis, and a name of each for a message."""
         return [
             (f"the {player}'s {name}", parameter)
-            for player, network in (("generator", self.game.generator), ("discriminator", self.game.discriminator))
+            for player, network in self.players.items()
             for name, parameter in network.named_parameters()
             if parameter.ndim == 1
         ]
@@ -195,22 +217,28 @@ class Training:
         self.epoch += 1
         self.position = 0
         self.monitor.reset()
-        self._last = None
+        self._last, self._update_ratios = None, {}
         self._set_order(self.streams["order"].permutation(len(self.images)))
 
     def metrics(self) -> dict[str, Any]:
-        """Return the record of an epoch: means over its steps so far, gradient norms of the last step, rates."""
+        """Return the record of an epoch: means over its steps so far, norms of the last step, rates.
+
+        ``gradient_norms`` has the norm of each layer, ``update_ratios`` log10 |update| / |weights| of each layer at the
+        end of an epoch.
+        """
         game = self.game
+        norms = {player: gan.gradient_norms(network) for player, network in self.players.items()}
         return {
             "epoch": self.epoch,
             "steps": self.steps,
             **self.monitor.means(),
             "value_at_equilibrium": gan.VALUE_AT_EQUILIBRIUM,
-            "generator_gradient_norm": gan.gradient_norm(game.generator),
-            "discriminator_gradient_norm": gan.gradient_norm(game.discriminator),
+            **{f"{player}_gradient_norm": math.hypot(*parts.values()) for player, parts in norms.items()},
             "generator_lr": game.generator_optimizer.lr,
             "discriminator_lr": game.discriminator_optimizer.lr,
             "momentum": getattr(game.generator_optimizer, "momentum", None),
+            "gradient_norms": _by_player(norms),
+            "update_ratios": dict(self._update_ratios),
         }
 
     def sheet(self) -> Any:
@@ -272,7 +300,7 @@ class Training:
         check_state(self, arrays, plain)
         load_arrays(self, arrays, plain)
         self._set_order(order)
-        self._last = None
+        self._last, self._update_ratios = None, {}
         self._captured = CapturedSteps(self)  # the state of the rules is in other memory now
         self.epoch, self.position, self.steps = plain["epoch"], plain["position"], plain["steps"]
         self.streams.load_state_dict(plain["streams"])
@@ -303,3 +331,8 @@ class Training:
                     f"SHA-256 was {recorded[split]!s:.16}..., and is {found:.16}...; give --data the files the run "
                     "began with"
                 )
+
+
+def _by_player(numbers: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+    """Return the numbers of each layer under names such as ``discriminator.0``."""
+    return {f"{player}.{layer}".rstrip("."): n for player, parts in numbers.items() for layer, n in parts.items()}

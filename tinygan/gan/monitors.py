@@ -12,6 +12,7 @@ Neither loss measures the quality of the samples. Together, these numbers show t
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -95,8 +96,71 @@ class Monitor:
 
 def gradient_norm(module: Module) -> float:
     """Return the Euclidean norm of the gradients of all parameters of `module`."""
-    gradients = [parameter.grad.data for parameter in module.parameters() if parameter.grad is not None]
-    return math.hypot(*[array_norm(gradient) for gradient in gradients])
+    return math.hypot(*gradient_norms(module).values())
+
+
+def gradient_norms(module: Module) -> dict[str, float]:
+    """Return the Euclidean norm of the gradients of each layer, by the layer's name.
+
+    Parameters
+    ----------
+    module : Module
+
+    Returns
+    -------
+    dict of str to float
+        Over the parameters of the layer that have a gradient; a layer without one is left out.
+
+    Examples
+    --------
+    >>> import tinygan as tg
+    >>> from tinygan import nn
+    >>> network = nn.Sequential(nn.Linear(1, 1), nn.ReLU(), nn.Linear(1, 1, bias=False))
+    >>> network[0].weight.grad, network[0].bias.grad = tg.tensor([[3.0]]), tg.tensor([4.0])
+    >>> gradient_norms(network)
+    {'0': 5.0}
+    """
+    return _norms_by_layer(
+        (name, parameter.grad.data) for name, parameter in module.named_parameters() if parameter.grad is not None
+    )
+
+
+def update_ratios(module: Module, before: Mapping[str, Array]) -> dict[str, float]:
+    """Return log10 of |update| / |weights| of each layer, by the layer's name; -3 is healthy.
+
+    Parameters
+    ----------
+    module : Module
+        After an update.
+    before : mapping of str to array
+        A copy of its parameters before the update, by name.
+
+    Returns
+    -------
+    dict of str to float
+        -12 where a layer did not change; a layer without a gradient, or whose weights are all 0, is left out.
+
+    Examples
+    --------
+    >>> from tinygan import nn
+    >>> layer = nn.Sequential(nn.Linear(1, 1, bias=False))
+    >>> layer[0].weight.data[...], layer[0].weight.grad = 2.0, layer[0].weight
+    >>> update_ratios(layer, {"0.weight": np.array([[1.98]], np.float32)})["0"].__round__(3)
+    -2.0
+    """
+    trained = [(name, tensor.data) for name, tensor in module.named_parameters() if tensor.grad is not None]
+    with np.errstate(over="ignore", invalid="ignore"):  # of weights that are not finite, which are refused elsewhere
+        updates = _norms_by_layer((name, array - before[name]) for name, array in trained)
+    weights = _norms_by_layer(trained)
+    # Below 1e-12 is no number of float32 but 0, whose logarithm JSON cannot hold.
+    return {name: math.log10(max(updates[name] / norm, 1e-12)) for name, norm in weights.items() if norm > 0}
+
+
+def _norms_by_layer(arrays: Iterable[tuple[str, Array]]) -> dict[str, float]:
+    norms: dict[str, list[float]] = {}
+    for name, array in arrays:
+        norms.setdefault(name.rpartition(".")[0], []).append(array_norm(array))
+    return {layer: math.hypot(*parts) for layer, parts in norms.items()}
 
 
 def array_norm(array: Array) -> float:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 import os
 import re
 import secrets
@@ -155,3 +156,22 @@ def remove_temporaries(folder: str | os.PathLike[str]) -> list[str]:
     for name in names:
         Path(folder, name).unlink()
     return names
+
+
+def new_folder(path: Path) -> Path:
+    """Make path, or the first of path-2, path-3, ... that is not there; to make a folder is to have its name.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     [new_folder(Path(folder, "run")).name for _ in range(3)]
+    ['run', 'run-2', 'run-3']
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for number in itertools.count(1):
+        candidate = path if number == 1 else path.with_name(f"{path.name}-{number}")
+        with contextlib.suppress(FileExistsError):
+            candidate.mkdir()
+            return candidate
+    raise AssertionError("numbers do not end")

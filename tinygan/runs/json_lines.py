@@ -1,4 +1,4 @@
-r"""Append records to ``metrics.jsonl`` and ``timing.jsonl``, read them, and cut them back to an epoch.
+r"""Append records to files such as ``metrics.jsonl``, read them, and cut them back to an epoch.
 
 One record is one line of JSON. A process that is killed while it appends can leave the last line torn, and
 nothing else: a line counts only if its newline is there. Numbers that are nan or infinite are written as
@@ -116,6 +116,44 @@ def length_until(path: Path, epoch: int) -> int:
             "another --out"
         )
     return sum(len(line) + 1 for line in lines)
+
+
+def length_up_to(path: Path, epoch: int) -> int:
+    r"""Count the bytes of the records up to `epoch`, of a file that has records of some epochs, in ascending order.
+
+    Damaged lines at the end are left out: the loss of power can leave them there.
+
+    Raises
+    ------
+    RunError
+        A record before such a record is damaged or out of order, or the file cannot be read.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = Path(folder, "d.jsonl").write_text('{"epoch": 2}\n{"epoch": 50}\n{"epoch": 100}\n')
+    ...     length_up_to(Path(folder, "d.jsonl"), 99)
+    27
+    """
+    length = kept = last = 0
+    damage: RunError | None = None
+    for number, line in enumerate(_lines(path), start=1):
+        length += len(line) + 1
+        try:
+            found = _record(path, number, line).get("epoch")
+        except RunError as error:
+            damage = damage or error
+            continue
+        if damage is not None:
+            raise damage
+        if type(found) is not int or found <= last:
+            raise RunError(
+                f"{path}, line {number}: expected a record of a later epoch than {last}, found {found!r:.60}; the file "
+                "was edited or damaged: put it back from a copy, or remove the line"
+            )
+        last, kept = found, length if found <= epoch else kept
+    return kept
 
 
 def cut(path: Path, length: int) -> None:

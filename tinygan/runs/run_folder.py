@@ -6,20 +6,19 @@
     environment.json   machine, versions, threads: what the bits depend on
     metrics.jsonl      one record a line, no wall-clock fields: two runs can be compared byte for byte
     timing.jsonl       one record a line: the wall clock
+    diagnosis.jsonl    one record a line: the verdicts, when they change or are measured again; no wall clock
     samples/*.png      pictures drawn on the way
     checkpoints/       step-000001200.safetensors: the last two; best.safetensors: the best by validation
     report.html        the report
     run.lock           held by the process that is training
 
-Whatever must be whole is written by `atomic_write`. Each of the two record files has one record an epoch.
-`RunFolder.rewind` keeps those of the epochs before a checkpoint, so that a resumed run goes on as if it had never been
-interrupted.
+Whatever must be whole is written by `atomic_write`. The first two record files have one record an epoch.
+`RunFolder.rewind` keeps the records of the epochs before a checkpoint, so that a resumed run goes on as if it had never
+been interrupted. A folder of an older version has no ``diagnosis.jsonl``.
 """
 
 from __future__ import annotations
 
-import contextlib
-import itertools
 import json
 import operator
 import os
@@ -30,10 +29,10 @@ from pathlib import Path
 from typing import Any
 
 from tinygan.errors import CheckpointError, RunError
-from tinygan.runs.atomic import atomic_write, final_name, remove_temporaries, sync_folder
+from tinygan.runs.atomic import atomic_write, final_name, new_folder, remove_temporaries, sync_folder
 from tinygan.runs.checkpoint import Checkpoint, CheckpointFolder
 from tinygan.runs.command import command, recorded_options
-from tinygan.runs.json_lines import append_record, cut, length_until, read_records, sync_records
+from tinygan.runs.json_lines import append_record, cut, length_until, length_up_to, read_records, sync_records
 from tinygan.runs.json_values import json_value
 from tinygan.runs.lock import Lock, exclusive_lock
 from tinygan.runs.plain_files import read_plain, refused, why_not_in_place
@@ -52,9 +51,8 @@ class RunFolder:
 
     Attributes
     ----------
-    path, config_path, environment_path, metrics_path, timing_path : Path
+    path, config_path, environment_path, metrics_path, timing_path, diagnosis_path : Path
     samples_path, checkpoints_path, report_path : Path
-        Where each thing lies.
 
     Examples
     --------
@@ -77,6 +75,7 @@ class RunFolder:
         self.environment_path = self.path / "environment.json"
         self.metrics_path = self.path / "metrics.jsonl"
         self.timing_path = self.path / "timing.jsonl"
+        self.diagnosis_path = self.path / "diagnosis.jsonl"
         self.samples_path = self.path / "samples"
         self.checkpoints_path = self.path / "checkpoints"
         self.report_path = self.path / "report.html"
@@ -117,7 +116,7 @@ class RunFolder:
         advice = "free space, correct the permissions, or choose another --out"
         with refused(RunError, f"{run.path}: cannot make the run folder", advice):
             if numbered:
-                run = cls(_new_folder(run.path))
+                run = cls(new_folder(run.path))
             elif run.path.exists() and not run.path.is_dir():
                 raise RunError(f"{run.path}: expected a folder, found a file; choose another --out")
             run.path.mkdir(parents=True, exist_ok=True)
@@ -217,7 +216,7 @@ class RunFolder:
     def _refuse_links(self) -> None:
         """Refuse what would be written elsewhere: in a folder that is a link, or into a file with another name."""
         places = {path: why_not_in_place(path, folder=True) for path in (self.samples_path, self.checkpoints_path)}
-        places |= {path: why_not_in_place(path, shared=False) for path in (self.metrics_path, self.timing_path)}
+        places |= {path: why_not_in_place(path, shared=False) for path in self._record_paths}
         replaced = (self.config_path, self.environment_path, self.report_path)
         places |= {path: why_not_in_place(path) for path in replaced}
         for path, reason in places.items():
@@ -301,6 +300,11 @@ class RunFolder:
         self.check()
         append_record(self.metrics_path, record)
 
+    def append_diagnosis(self, record: Mapping[str, Any]) -> None:
+        """Add a line to ``diagnosis.jsonl``; put no clock in it. See `json_lines.append_record`."""
+        self.check()
+        append_record(self.diagnosis_path, record)
+
     def append_timing(self, record: Mapping[str, Any]) -> None:
         """Add a line to ``timing.jsonl``. See `json_lines.append_record`."""
         self.check()
@@ -313,6 +317,14 @@ class RunFolder:
     def timing(self) -> list[dict[str, Any]]:
         """Read ``timing.jsonl``; a torn last line is ignored, any other damage raises `RunError`."""
         return read_records(self.timing_path)
+
+    def diagnoses(self) -> list[dict[str, Any]]:
+        """Read ``diagnosis.jsonl``, as `metrics`: each record has ``epoch``, ``verdicts`` and ``measures``."""
+        return read_records(self.diagnosis_path)
+
+    @property
+    def _record_paths(self) -> tuple[Path, Path, Path]:
+        return self.metrics_path, self.timing_path, self.diagnosis_path
 
     # --- checkpoints ---------------------------------------------------------------------------------------
 
@@ -343,8 +355,8 @@ class RunFolder:
         self.check()
         # The records before a checkpoint must be on the disk before it is; their names in this folder are
         # forced there by `CheckpointFolder.save`.
-        sync_records(self.metrics_path)
-        sync_records(self.timing_path)
+        for path in self._record_paths:
+            sync_records(path)
         self._checkpoints.save(step, arrays, state, best=best)
 
     def latest_checkpoint(self) -> Checkpoint | None:
@@ -356,14 +368,14 @@ class RunFolder:
         return self._checkpoints.best()
 
     def rewind(self, epoch: int) -> None:
-        """Cut ``metrics.jsonl`` and ``timing.jsonl`` back to the records of the epochs from 1 to `epoch`.
+        """Cut the record files back to the records of the epochs from 1 to `epoch`.
 
         Nothing else is removed: the next steps overwrite their samples and checkpoints.
 
         Raises
         ------
         RunError
-            As `check_records`; then neither file is touched.
+            As `check_records`; then no file is touched.
         """
         self.check()
         for path, length in self._lengths_until(epoch).items():
@@ -380,18 +392,8 @@ class RunFolder:
         self._lengths_until(epoch)
 
     def _lengths_until(self, epoch: int) -> dict[Path, int]:
-        return {path: length_until(path, epoch) for path in (self.metrics_path, self.timing_path)}
-
-
-def _new_folder(path: Path) -> Path:
-    """Make path, or the first of path-2, path-3, ... that is not there; to make a folder is to have its name."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    for number in itertools.count(1):
-        candidate = path if number == 1 else path.with_name(f"{path.name}-{number}")
-        with contextlib.suppress(FileExistsError):
-            candidate.mkdir()
-            return candidate
-    raise AssertionError("numbers do not end")
+        lengths = {path: length_until(path, epoch) for path in (self.metrics_path, self.timing_path)}
+        return {**lengths, self.diagnosis_path: length_up_to(self.diagnosis_path, epoch)}
 
 
 def _refused(path: Path, what: str) -> AbstractContextManager[None]:
