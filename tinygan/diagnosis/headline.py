@@ -36,7 +36,9 @@ def headline(record: Mapping[str, Any]) -> str:
     if measures.get("classifier_rows"):
         beside.append(f"{measures['classifier_rows']:,.0f} rows")
     if vote is not None and vote != accuracy:
-        beside.append(f"a vote of {measures.get('vote_neighbours', 0):.0f} neighbours: {100 * vote:.1f} %")
+        neighbours = measures.get("vote_neighbours")
+        several = "several" if neighbours is None else f"{neighbours:.0f}"
+        beside.append(f"a vote of {several} neighbours: {100 * vote:.1f} %")
     subject = f"After epoch {record['epoch']}, a fresh classifier" if "epoch" in record else "A fresh classifier"
     told = f"{subject} tells samples from new data with {_with_error(measures)} accuracy ({'; '.join(beside)})"
     return "; ".join([told, *([", ".join(_regions(measures))] if _regions(measures) else [])]) + "."

@@ -112,7 +112,7 @@ def game_measures(
     Parameters
     ----------
     game : gan.Algorithm1
-    train, held_out : array of shape (n, d) and (m, d)
+    train, held_out : array of shape (n, ...) and (m, ...)
         Data that the game is trained on, and other data from the same distribution; the first rows are used.
     train_labels : integer array of shape (n,), optional
         For ``classes_covered``.
@@ -146,7 +146,7 @@ def game_measures(
     Raises
     ------
     ShapeError
-        The data are not rows, or there is no row.
+        The data are not rows, there is no row, or samples and data differ in shape.
 
     Examples
     --------
@@ -160,12 +160,16 @@ def game_measures(
     """
     train, held_out = (np.asarray(data) for data in (train, held_out))
     for name, data in (("train", train), ("held_out", held_out)):
-        if data.ndim != 2 or data.size == 0:
-            raise ShapeError(f"game_measures: {name} has shape {data.shape}; expected (n, d), one example a row")
+        if data.ndim < 2 or data.size == 0:
+            raise ShapeError(f"game_measures: {name} has shape {data.shape}; expected (n, ...), one example a row")
     held_out, train_rows = held_out[:rows], train[:rows]
     count = len(held_out)
-    noise = game.noise.draw(count, Streams(seed)[STREAM], dtype=game.generator.parameters()[0].dtype)
+    noise = game.noise.draw(count, Streams(seed)[STREAM]).astype(game.generator.parameters()[0].dtype, copy=False)
     fake, units = watched(game.generator, noise, "generator")
+    if fake.shape != held_out.shape:
+        raise ShapeError(
+            f"game_measures: an example has the shape {held_out.shape[1:]}, and a sample {fake.shape[1:]}; expected one"
+        )
     found: Measures = {"rows": float(count), **units}
     samples = fake
     if generator is not None and generator is not game.generator:
@@ -209,11 +213,11 @@ def _of_discriminator(held_out: Any, fake: Any, seen: Any) -> Measures:
     """Compare the logits of D for data that it has not seen, for samples, and for data that it was trained on."""
     on_fake = np.logaddexp(0, fake).mean()
     losses = {"held_out": np.logaddexp(0, -held_out), "train": np.logaddexp(0, -seen)}
-    found = {f"jsd_bound_{name}": jsd_bound(loss.mean() + on_fake) for name, loss in losses.items()}
+    found = {f"jsd_bound_{name}": jsd_bound(float(loss.mean() + on_fake)) for name, loss in losses.items()}
     if min(len(held_out), len(seen)) >= FEWEST:
         found["jsd_bound_error"] = math.sqrt(sum(loss.var() / len(loss) for loss in losses.values())) / 2
     right = (held_out > 0).mean() + (held_out == 0).mean() / 2 + (fake < 0).mean() + (fake == 0).mean() / 2
-    return {**found, "d_accuracy_held_out": right / 2}
+    return {**found, "d_accuracy_held_out": float(right) / 2}
 
 
 def _of_ranges(generator: Module, data: Any, samples: Any) -> Measures:
@@ -229,7 +233,7 @@ def _of_samples(samples: Any, held_out: Any, train: Any, labels: Any) -> Measure
     count = len(samples)
     if count < FEWEST:
         return {}
-    samples = samples.reshape(count, -1)
+    samples, held_out, train = (rows.reshape(len(rows), -1) for rows in (samples, held_out, train))
     tests = {name: evaluation.two_sample_test(samples, held_out, k) for name, k in (("vote", None), ("nearest", 1))}
     best = max(tests.values(), key=lambda test: test.accuracy)
     regions = evaluation.precision_recall(samples, held_out)

@@ -51,12 +51,12 @@ class Verdict:
 
 
 def discriminator_has_won(m: Measures, given: Collection[str]) -> Verdict | None:
-    """D separates samples from data without error."""
+    """D separates samples from data without error, and the gradient of G falls."""
     loss, accuracy = m["discriminator_loss"], m["d_accuracy"]
-    most, least = (0.2, 0.97) if "d-won" in given else (0.1, 0.99)
-    if loss > most or accuracy < least:
-        return None
     norm, share = m.get("generator_gradient_norm"), m.get("generator_gradient_share", 1.0)
+    most, least, largest = (0.3, 0.95, 0.8) if "d-won" in given else (0.1, 0.99, 0.5)
+    if loss > most or accuracy < least or (share > largest and loss > most / 5):
+        return None
     about_g = "" if norm is None else f" The gradient norm of G is {norm:.2g}"
     about_g += "." if norm is not None and share > 0.99 else ""
     about_g += f", {100 * share:.2g} % of its largest in this run." if norm is not None and share <= 0.99 else ""
@@ -147,7 +147,7 @@ def loss_at_log_4(m: Measures, given: Collection[str]) -> Verdict | None:
             accuracy,
             CHANCE,
         )
-    if accuracy < (0.85 if "log-4-blind" in given else 0.9) or own > (0.65 if "log-4-blind" in given else 0.6):
+    if accuracy < (0.87 if "log-4-blind" in given else 0.9) or own > (0.65 if "log-4-blind" in given else 0.6):
         return None
     return Verdict(
         "log-4-blind",
@@ -242,7 +242,7 @@ def ranges_differ(m: Measures, given: Collection[str]) -> Verdict | None:
             highest if high > highest + ROUNDING else lowest,
             (scale, "or choose another last layer for G"),
         )
-    if lowest < -ROUNDING <= low and math.isfinite(highest):
+    if -math.inf < lowest < -ROUNDING <= low and math.isfinite(highest):
         return Verdict(
             "range",
             "half of G's range holds no data",
@@ -276,13 +276,15 @@ def updates_are_off(m: Measures, given: Collection[str]) -> Verdict | None:
     if -6.0 + inside <= ratio <= -0.5 - inside:
         return None
     large = ratio > HEALTHY_UPDATE
+    was = f"log10 of update over weight was {ratio:.1f} in the layer {layer}; near -3 is healthy"
+    if ratio <= -11.9:
+        was = f"the layer {layer} did not change at all; log10 of update over weight near -3 is healthy"
     effect = "one step replaces much of what it has learnt" if large else "it hardly learns"
     rate = f"{'lower' if large else 'raise'} the learning rate of that player (PLAYER.optimizer.lr)"
     return Verdict(
         "update-ratio",
         f"a layer moves too {'fast' if large else 'slowly'}",
-        f"In the last step, log10 of update over weight was {ratio:.1f} in the layer {layer}; near -3 is healthy. So "
-        f"{effect}.",
+        f"In the last step, {was}. So {effect}.",
         ratio,
         HEALTHY_UPDATE,
         (
