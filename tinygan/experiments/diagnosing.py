@@ -49,10 +49,12 @@ class Diagnoses:
     def begin(self) -> None:
         """Read the records; make the diagnosis of the last checkpoint if a kill came before it was written."""
         with self.side_outputs.attempt(WHAT):
-            training, metrics = self.training, self.folder.metrics()
-            ended = metrics.pop() if metrics and training.epoch_is_over else None
-            self.diary = Diary(training.config.training.objective, metrics, self.folder.diagnoses())
-            if ended is not None and self.diary.epoch < training.epoch:
+            training, metrics, records = self.training, self.folder.metrics(), self.folder.diagnoses()
+            last = records[-1]["epoch"] if records else 0
+            killed = training.epoch_is_over and bool(metrics) and last < training.epoch
+            ended = metrics.pop() if killed else {}
+            self.diary = Diary(training.config.training.objective, metrics, records)
+            if killed:
                 self.after_epoch(ended, whole=True)
 
     def after_epoch(self, metrics: Mapping[str, Any], whole: bool) -> None:
