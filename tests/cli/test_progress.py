@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import re
 import sys
@@ -26,7 +27,13 @@ def eighty_columns(monkeypatch):
 
 @pytest.fixture
 def train(tinygan, small):
-    return lambda *words: tinygan("train", "digits", "--out", "run", "--epochs", "3", *words, *small)
+    """Return a function that trains; the lines of the diagnosis, which have tests of their own, are left out."""
+
+    def command(*words):
+        answer = tinygan("train", "digits", "--out", "run", "--epochs", "3", *words, *small)
+        return dataclasses.replace(answer, err=re.sub("verdict after .*\n", "", answer.err))
+
+    return command
 
 
 @pytest.fixture
@@ -84,6 +91,21 @@ def test_a_bar_on_a_terminal(train, terminal):
     assert re.search(NUMBERS, last)
     assert "epoch" not in err
     assert err.endswith("\n")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_a_new_verdict_has_a_line_of_its_own(tinygan, small, capsys, monkeypatch, is_terminal):
+    monkeypatch.setattr(type(sys.stderr), "isatty", lambda stream: is_terminal)
+    words = ["--epochs", "3", "--set", "output.checkpoint_every=1", *small]
+    err = tinygan("train", "digits", "--out", "run", *words).err
+    lines = [line.rpartition("\r")[2] for line in err.splitlines() if "verdict" in line]
+    record, *_ = RunFolder.open("run").diagnoses()
+    titles = "; ".join(verdict["title"] for verdict in record["verdicts"])
+    assert lines[0] == f"verdict after epoch 1: {titles}"
+    changes = [[verdict["name"] for verdict in record["verdicts"]] for record in RunFolder.open("run").diagnoses()]
+    assert len(lines) == len(list(itertools.groupby(changes)))
+    assert "verdict" not in tinygan("train", "digits", "--out", "other", "--quiet", *words).err
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -32,11 +33,16 @@ def test_two_epochs_of_the_digits(tinygan, tmp_path, real_report):
     """With the networks of the shipped experiment."""
     answer = tinygan("train", "digits", "--out", "run", "--epochs", "2", "--set", "output.samples=9")
     assert answer.status == 0
-    assert answer.out == f"samples  {os.path.join('run', 'samples')}\nreport   {os.path.join('run', 'report.html')}\n"
+    samples, verdict, report = answer.out.splitlines()
+    assert samples == f"samples  {os.path.join('run', 'samples')}"
+    assert report == f"report   {os.path.join('run', 'report.html')}"
+    number = r"\d+(\.\d)? %"
+    told = rf"a fresh classifier is right on {number} ± {number} \(chance: 50 %\), precision {number}, recall {number}"
+    assert re.fullmatch(rf"verdict  .*; {told}", verdict)
     run = tmp_path / "run"
     assert sorted(os.listdir(run)) == [
-        "checkpoints", "config.toml", "environment.json", "metrics.jsonl", "report.html", "run.lock", "samples",
-        "timing.jsonl",
+        "checkpoints", "config.toml", "diagnosis.jsonl", "environment.json", "metrics.jsonl", "report.html", "run.lock",
+        "samples", "timing.jsonl",
     ]  # fmt: skip
     assert sorted(os.listdir(run / "samples")) == ["epoch-000000.png", "epoch-000002.png"]
     assert os.listdir(run / "checkpoints") == ["step-000000042.safetensors"]
@@ -68,6 +74,23 @@ def test_without_out_a_free_folder_is_chosen(tinygan, small, tmp_path):
         answer = tinygan("train", "digits", "--epochs", "1", "--quiet", *small)
         assert answer.out.startswith(f"samples  {os.path.join('runs', name, 'samples')}\n")
     assert sorted(os.listdir(tmp_path / "runs")) == ["digits", "digits-2", "digits-3"]
+
+
+def test_a_run_without_a_diagnosis_names_the_command(tinygan, small):
+    answer = tinygan("train", "digits", "--out", "my run", "--epochs", "2", "--quiet", "--steps", "5", *small)
+    [verdict] = [line for line in answer.out.splitlines() if line.startswith("verdict")]
+    assert verdict.endswith("now: tinygan diagnose 'my run'")
+    assert tinygan("diagnose", "my run").status == 0
+
+
+def test_a_spoilt_diagnosis_is_no_failure_of_the_run(tinygan, small, tmp_path):
+    assert tinygan("train", "digits", "--out", "run", "--epochs", "1", "--quiet", *small).status == 0
+    for content in ("[]\n", '{"epoch": 1}\n', '{"epoch": 1, "verdicts": 1, "measures": {}}\n'):
+        (tmp_path / "run" / "diagnosis.jsonl").write_text(content)
+        answer = tinygan("resume", "run", "--quiet")
+        if content != "[]\n":  # which is refused
+            assert answer.status == 0
+            assert "verdict  unknown: " in answer.out
 
 
 # --- stopping and going on -------------------------------------------------------------------------------

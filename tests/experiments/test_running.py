@@ -52,7 +52,8 @@ def go_on(tiny_data):
 def contents(path):
     """Return the files of a finished run without those of time; of the checkpoints, only the last."""
     last = RunFolder(path).latest_checkpoint().path
-    files = [*path.glob("*.toml"), *path.glob("metrics.jsonl"), *path.glob("samples/*"), last]
+    records = [path / "metrics.jsonl", path / "diagnosis.jsonl"]
+    files = [*path.glob("*.toml"), *filter(os.path.exists, records), *path.glob("samples/*"), last]
     return {file.relative_to(path).as_posix(): file.read_bytes() for file in files}
 
 

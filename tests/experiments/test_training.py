@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 
 import numpy as np
 import pytest
@@ -92,6 +93,18 @@ def test_the_data_are_never_changed(tiny_experiment, tiny_data):
 # --- metrics ---------------------------------------------------------------------------------------------
 
 
+def test_update_ratios_are_those_of_the_last_step(tiny_experiment, tiny_data):
+    training = Training(tiny_experiment(), tiny_data())
+    for _ in range(2):
+        while not training.epoch_is_over:
+            assert training.metrics()["update_ratios"] == {}
+            before = training.weights()
+            training.step()
+        assert training.metrics()["update_ratios"] == training.update_ratios(before)
+        assert all(-6 < ratio < 0 for ratio in training.metrics()["update_ratios"].values())
+        training.next_epoch()
+
+
 def test_metrics_are_those_of_the_epoch_so_far(tiny_experiment, tiny_data):
     training = Training(tiny_experiment(), tiny_data())
     losses, play = [], training.game.step
@@ -117,6 +130,12 @@ def test_metrics_are_those_of_the_epoch_so_far(tiny_experiment, tiny_data):
     assert metrics["generator_gradient_norm"] == gan.gradient_norm(game.generator) > 0
     assert metrics["discriminator_gradient_norm"] == gan.gradient_norm(game.discriminator) > 0
     assert metrics["generator_gradient_norm"] != metrics["discriminator_gradient_norm"]
+    norms = metrics["gradient_norms"]
+    layers = ["generator.0", "generator.2", "discriminator.1", "discriminator.2"]
+    assert list(norms) == list(metrics["update_ratios"]) == layers
+    for player in ("generator", "discriminator"):
+        parts = [norm for name, norm in norms.items() if name.startswith(player)]
+        assert metrics[f"{player}_gradient_norm"] == math.hypot(*parts)
     assert metrics["generator_lr"] == pytest.approx(0.5 / 1.01**10)
     assert metrics["discriminator_lr"] == 0.01
     assert metrics["momentum"] == pytest.approx(0.6)  # in the second of three epochs

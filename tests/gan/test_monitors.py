@@ -23,6 +23,8 @@ from tinygan.gan import (
     discriminator_loss,
     generator_loss,
     gradient_norm,
+    gradient_norms,
+    update_ratios,
 )
 
 seeds = st.integers(0, 2**32 - 1)
@@ -101,6 +103,46 @@ def test_gradient_norm_is_that_of_all_gradients_concatenated(seed):
     assert gradient_norm(net) == pytest.approx(np.linalg.norm(everything), rel=1e-6)
     net[0].weight.grad = None  # a parameter that was not updated does not count
     assert gradient_norm(net) == pytest.approx(np.linalg.norm(everything[12:]), rel=1e-6)
+
+
+@given(seeds)
+def test_the_norms_of_the_layers_are_the_parts_of_the_total(seed):
+    rng = np.random.default_rng(seed)
+    net = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Sequential(nn.Maxout(4, 2, 3)), nn.Linear(2, 1))
+    assert gradient_norms(net) == {}
+    for parameter in net.parameters()[:-2]:
+        parameter.grad = Tensor(rng.normal(size=parameter.shape).astype(parameter.dtype))
+    norms = gradient_norms(net)
+    assert list(norms) == ["0", "2.0"]  # the last layer has no gradient
+    assert gradient_norm(net) == math.hypot(*norms.values())
+    for name, layer in (("0", net[0]), ("2.0", net[2][0])):
+        assert norms[name] == pytest.approx(gradient_norm(layer))
+    assert list(gradient_norms(net[0])) == [""]
+
+
+@given(seeds, st.floats(-6, 1))
+def test_update_ratios_are_those_of_the_layers(seed, exponent):
+    rng = np.random.default_rng(seed)
+    net = nn.Sequential(nn.Linear(30, 20), nn.Linear(20, 1), nn.Linear(1, 1))
+    for parameter in net.parameters():
+        parameter.data[...] = rng.normal(size=parameter.shape)
+        parameter.grad = parameter
+    before = {name: parameter.data.copy() for name, parameter in net.named_parameters()}
+    for parameter in net[0].parameters():
+        parameter.data += 10**exponent * parameter.data
+    net[2].weight.grad = net[2].bias.grad = None  # frozen
+    ratios = update_ratios(net, before)
+    assert list(ratios) == ["0", "1"]
+    assert ratios["0"] == pytest.approx(exponent - math.log10(1 + 10**exponent), abs=0.1)
+    assert ratios["1"] == -12  # no change at all
+
+
+def test_weights_of_0_have_no_update_ratio():
+    layer = nn.Linear(2, 2, True, lambda shape, rng: np.zeros(shape, np.float32))
+    layer.weight.grad, layer.bias.grad = layer.weight, layer.bias
+    assert update_ratios(layer, {"weight": layer.weight.data - 1, "bias": layer.bias.data}) == {}
+    layer.weight.data[0, 0] = np.inf  # such a training stops, elsewhere
+    assert math.isnan(update_ratios(layer, {"weight": layer.weight.data, "bias": layer.bias.data})[""])
 
 
 @pytest.mark.parametrize("dtype", ["f2", "f4", "f8"])

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tinygan.errors import DtypeError, RunError
-from tinygan.runs.json_lines import append_record, cut, length_until, read_records, sync_records
+from tinygan.runs.json_lines import append_record, cut, length_until, length_up_to, read_records, sync_records
 
 values = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
 records = st.dictionaries(st.text(), values, max_size=4)
@@ -143,3 +143,43 @@ def test_a_damaged_record_is_named_only_before_the_epoch(tmp_path):
     assert length_until(path, 1) == 13
     with pytest.raises(RunError, match=r"m\.jsonl, line 2: expected JSON"):
         length_until(path, 2)
+
+
+# --- records of some epochs ------------------------------------------------------------------------------
+
+
+@given(epochs=st.sets(st.integers(1, 40), max_size=8), until=st.integers(0, 41), torn=st.integers(0, 12))
+def test_records_up_to_an_epoch_are_measured(tmp_path_factory, epochs, until, torn):
+    path = tmp_path_factory.mktemp("lines") / "d.jsonl"
+    for epoch in sorted(epochs):
+        append_record(path, {"epoch": epoch, "verdicts": ["x"] * epoch})
+    content = path.read_bytes() if epochs else b""
+    path.write_bytes(content + b'{"epoch": 99'[:torn])
+    cut(path, length_up_to(path, until))
+    assert [record["epoch"] for record in read_records(path)] == [epoch for epoch in sorted(epochs) if epoch <= until]
+
+
+@pytest.mark.parametrize("damage", [b"\0\0\0\n", b"{torn\n", b"[1]\n", b"\n"])
+def test_damage_is_dropped_at_the_end_and_named_before(tmp_path, damage):
+    path = tmp_path / "d.jsonl"
+    path.write_bytes(b'{"epoch": 3}\n' + 2 * damage)
+    assert length_up_to(path, 3) == length_up_to(path, 9) == 13
+    path.write_bytes(b'{"epoch": 3}\n' + damage + b'{"epoch": 5}\n')
+    with pytest.raises(RunError, match=r"d\.jsonl, line 2: expected .* remove the line"):
+        length_up_to(path, 9)
+
+
+@pytest.mark.parametrize("content", [b"{}", b'{"epoch": "3"}', b'{"epoch": 0}', b'{"epoch": true}'])
+def test_a_record_without_an_epoch_is_named(tmp_path, content):
+    path = tmp_path / "d.jsonl"
+    path.write_bytes(content + b"\n")
+    with pytest.raises(RunError, match=r"d\.jsonl, line 1: expected a record of a later epoch than 0, found"):
+        length_up_to(path, 9)
+
+
+def test_records_out_of_order_are_named(tmp_path):
+    path = tmp_path / "d.jsonl"
+    path.write_bytes(b'{"epoch": 3}\n{"epoch": 3}\n')
+    with pytest.raises(RunError, match="line 2: expected a record of a later epoch than 3, found 3"):
+        length_up_to(path, 9)
+    assert length_up_to(tmp_path / "missing.jsonl", 9) == 0

@@ -27,11 +27,16 @@ def run(tmp_path):
 
 
 def train(run, epochs, best=()):
-    """Leave behind what a run leaves: in each epoch a line of metrics and of timing, and a checkpoint."""
+    """Leave behind what a run leaves: in each epoch a line of metrics and of timing, and a checkpoint.
+
+    In every second epoch also a diagnosis, after the checkpoint.
+    """
     for epoch in epochs:
         run.append_metrics({"epoch": epoch, "loss": 1 / (epoch + 1)})
         run.append_timing({"epoch": epoch, "seconds": 0.5})
         run.save_checkpoint(epoch, {"w": np.full(3, epoch, np.float32)}, {"epoch": epoch}, best=epoch in best)
+        if epoch % 2 == 0:
+            run.append_diagnosis({"epoch": epoch, "verdicts": [], "measures": {}})
 
 
 # --- making and opening ----------------------------------------------------------------------------------
@@ -44,7 +49,7 @@ def test_a_new_run_has_what_it_was_given(run):
     assert sorted(os.listdir(run.path)) == [
         "checkpoints", "config.toml", "environment.json", "run.lock", "samples",
     ]  # fmt: skip
-    assert run.metrics() == run.timing() == []
+    assert run.metrics() == run.timing() == run.diagnoses() == []
     assert run.latest_checkpoint() is None
     assert run.best_checkpoint() is None
 
@@ -171,6 +176,7 @@ def test_opening_finds_everything_again(run):
     assert again.environment() == run.environment()
     assert [record["epoch"] for record in again.metrics()] == [1, 2]
     assert again.timing() == [{"epoch": 1, "seconds": 0.5}, {"epoch": 2, "seconds": 0.5}]
+    assert again.diagnoses() == [{"epoch": 2, "verdicts": [], "measures": {}}]
     assert again.latest_checkpoint().state == {"epoch": 2}
     assert again.best_checkpoint().state == {"epoch": 1}
 
@@ -217,12 +223,13 @@ def test_a_resumed_run_has_the_bytes_of_an_undisturbed_one(run, tmp_path):
     (run.samples_path / "000005.png").touch()
     run.append_metrics({"epoch": 6, "loss": 0.125})  # got further than its last checkpoint
     run.append_timing({"epoch": 6, "seconds": 0.5})
+    run.append_diagnosis({"epoch": 6, "verdicts": ["of a future that is cut off"], "measures": {}})
     run.metrics_path.write_bytes(run.metrics_path.read_bytes() + b'{"epoch": 7, "lo')  # and was killed here
     again = RunFolder.open(run.path)
     again.rewind(again.latest_checkpoint().state["epoch"])
     train(again, range(6, 9), best=[3, 6])
 
-    for name in ["metrics.jsonl", "timing.jsonl"]:
+    for name in ["metrics.jsonl", "timing.jsonl", "diagnosis.jsonl"]:
         assert (run.path / name).read_bytes() == (undisturbed.path / name).read_bytes()
     for path in undisturbed.checkpoints_path.iterdir():
         assert path.read_bytes() == (run.checkpoints_path / path.name).read_bytes()
@@ -236,6 +243,16 @@ def test_rewinding_keeps_the_epochs_before(run):
         run.rewind(epoch)
         for records in (run.metrics(), run.timing()):
             assert [record["epoch"] for record in records] == list(range(1, epoch + 1))
+        assert [record["epoch"] for record in run.diagnoses()] == list(range(2, epoch + 1, 2))
+
+
+def test_a_folder_without_diagnoses_is_rewound(run):
+    train(run, [1, 2, 3])
+    run.diagnosis_path.unlink()  # as an older version left it
+    run.rewind(2)
+    assert [record["epoch"] for record in run.metrics()] == [1, 2]
+    assert run.diagnoses() == []
+    assert not run.diagnosis_path.exists()
 
 
 def test_lost_records_are_named_and_nothing_is_cut(run):
@@ -262,6 +279,7 @@ def test_the_clock_leaves_no_trace_in_a_checkpoint(run, tmp_path):
 def test_records_are_on_the_disk_before_the_checkpoint(run, monkeypatch):
     run.append_metrics({"step": 1})
     run.append_timing({"step": 1})
+    run.append_diagnosis({"epoch": 1})
     done = []
     real_sync, real_replace = os.fsync, os.replace
 
@@ -278,7 +296,7 @@ def test_records_are_on_the_disk_before_the_checkpoint(run, monkeypatch):
         patch.setattr(os, "replace", replace)
         run.save_checkpoint(1, {}, {})
     before = done[: done.index("step-000000001.safetensors")]
-    for needed in (run.metrics_path, run.timing_path, run.path):
+    for needed in (run.metrics_path, run.timing_path, run.diagnosis_path, run.path):
         assert needed.stat().st_ino in before
 
 
@@ -379,6 +397,7 @@ def test_the_holder_may_take_the_lock_again_and_others_may_not(run):
 WRITERS = {
     "metrics": lambda run: run.append_metrics({"step": 9}),
     "timing": lambda run: run.append_timing({"step": 9}),
+    "diagnosis": lambda run: run.append_diagnosis({"epoch": 9}),
     "checkpoint": lambda run: run.save_checkpoint(9, {}, {}),
     "config": lambda run: run.write_config("seed = 9\n"),
     "rewind": lambda run: run.rewind(0),
@@ -403,7 +422,8 @@ def test_nothing_is_written_once_the_lock_file_is_gone(run, write, replaced):
     assert everything(run.path) == before
 
 
-FILES = ("config.toml", "environment.json", "metrics.jsonl", "timing.jsonl", "report.html")
+RECORDS = ("metrics.jsonl", "timing.jsonl", "diagnosis.jsonl")
+FILES = ("config.toml", "environment.json", "report.html", *RECORDS)
 
 
 @pytest.mark.parametrize("name", ["run.lock", "samples", "checkpoints", *FILES])
@@ -428,7 +448,7 @@ def test_nothing_is_written_through_a_link(run, tmp_path, name):
     assert everything(tmp_path) | {outside: outside.read_bytes() if outside.is_file() else b""} == before
 
 
-@pytest.mark.parametrize("name", ["metrics.jsonl", "timing.jsonl"])
+@pytest.mark.parametrize("name", RECORDS)
 def test_a_record_file_with_a_second_name_is_refused(run, tmp_path, name):
     """As ``cp --link`` makes one: shortening it here would shorten the copy."""
     train(run, [1, 2])
@@ -451,9 +471,9 @@ def test_a_pipe_or_a_folder_in_the_place_of_a_file_is_refused(run, name, make):
     if name in ("config.toml", "environment.json"):
         with pytest.raises(RunError, match=f"found one without {name}"):
             RunFolder.open(run.path)
-    if name in ("metrics.jsonl", "timing.jsonl"):
+    if name in RECORDS:
         with pytest.raises(RunError, match="cannot be read: it is no plain file"):
-            {"metrics.jsonl": run.metrics, "timing.jsonl": run.timing}[name]()
+            dict(zip(RECORDS, (run.metrics, run.timing, run.diagnoses), strict=True))[name]()
 
 
 def test_the_folder_itself_may_be_a_link(run, tmp_path):

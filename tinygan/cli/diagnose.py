@@ -62,6 +62,8 @@ def _lines(found: RunDiagnosis, folder: RunFolder) -> list[str]:
         rows += zip(["try"] + [""] * len(advice), advice, strict=False)
         if verdict["name"] == "d-won":
             rows += [("earlier", _earlier(found)), ("slower D", _with_a_slower_d(folder))]
+    if len(found.record["verdicts"]) > 1:
+        rows += [("", ""), ("note", "The first verdict first: a later one may follow from it.")]
     return [line for name, text in rows for line in _wrapped(name, output.escaped(text))]
 
 

@@ -13,7 +13,7 @@ from tinygan.config.experiment import ExperimentConfig, load_experiment
 from tinygan.data.dataset import Dataset
 from tinygan.diagnosis.diary import Diary, names_of
 from tinygan.diagnosis.headline import headline
-from tinygan.diagnosis.measures import dataset_measures, epoch_measures
+from tinygan.diagnosis.measures import dataset_measures, epoch_measures, is_number
 from tinygan.diagnosis.rules import apply_rules, discriminator_has_won
 from tinygan.errors import CheckpointError
 from tinygan.experiments.protocol import LAST, choose_checkpoint
@@ -136,13 +136,15 @@ def diagnose_run(folder: RunFolder, load_data: Callable[[ExperimentConfig], Data
         training.load_state(checkpoint.arrays, checkpoint.state)
     except CheckpointError as error:
         raise CheckpointError(f"{checkpoint.path}: {error}") from error
-    epoch, steps, records = training.epoch, training.steps, folder.metrics()
-    before = [record for record in records if record.get("epoch", epoch) < epoch]
+    epoch, steps, over = training.epoch, training.steps, training.epoch_is_over
+    before = [r for r in folder.metrics() if is_number(r.get("epoch")) and r["epoch"] < epoch + over]
     with blas_threads(config.training.threads):
         with training.generator_to_sample() as generator:
             game = dataset_measures(training.game, training.dataset, generator, config.seed)
-        ended = [record for record in records if record.get("epoch") == epoch] if training.epoch_is_over else []
-        metrics = ended[-1] if ended else training.monitor.means() if training.monitor.count else {}
+        if training.monitor.count and not over:  # within an epoch
+            metrics = training.monitor.means()
+        else:
+            metrics = before.pop() if before else {}
         if not metrics.get("update_ratios"):
             metrics = {**metrics, **_of_one_step(training)}
     record = Diary(config.training.objective, before).after({**metrics, "epoch": epoch}, game)
