@@ -33,18 +33,22 @@ def test_json_is_one_object_and_nothing_else(tinygan, trained):
     assert files_of(trained) == before
 
 
-def test_each_verdict_has_its_number_and_advice(tinygan, trained):
+def test_each_verdict_has_its_number_and_advice(tinygan, trained, monkeypatch):
     answer = tinygan("diagnose", "run")
     assert (answer.status, answer.err) == (0, "")
     found = diagnose_run(RunFolder.open("run"), lambda config: data.load("digits"))
     said = " ".join(line[12:] for line in answer.out.splitlines())
-    assert answer.out.startswith("run         run (digits)\ncheckpoint  the last: epoch 1, step 21\nsamples     A fresh")
+    assert answer.out.splitlines()[:2] == ["run         run (digits)", "checkpoint  the last: epoch 1, step 21"]
     for verdict in found.record["verdicts"]:
         for text in (verdict["title"], verdict["says"], *verdict["advice"]):
             assert text in said
         assert f"{verdict['number']:.4g}; for comparison: {verdict['reference']:.4g}" in said
     assert ("The first verdict first" in said) == (len(found.record["verdicts"]) > 1)
     assert max(map(len, answer.out.splitlines())) <= 100
+    monkeypatch.setenv("COLUMNS", "40")
+    narrow = tinygan("diagnose", "run").out
+    assert max(map(len, narrow.splitlines())) <= 40
+    assert narrow.split() == answer.out.split()
 
 
 def test_where_to_go_back_to_when_d_has_won(tinygan, small, tmp_path):

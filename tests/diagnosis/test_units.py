@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from tinygan import gan, nn
 from tinygan.backend import Stream
 from tinygan.diagnosis.units import dead_units, idle_pieces, named_layers, watched
+from tinygan.errors import ShapeError
 
 
 @given(st.integers(0, 10_000), st.integers(1, 6), st.integers(2, 4), st.integers(1, 30))
@@ -62,7 +63,7 @@ def test_watching_changes_nothing():
 
 def test_a_failure_inside_leaves_no_trace():
     net = nn.Sequential(nn.ReLU(), nn.Linear(7, 1))
-    with pytest.raises(Exception, match="Linear|linear|shape"):
+    with pytest.raises(ShapeError):
         watched(net, np.ones((2, 3), np.float32), "g")
     assert "forward" not in vars(net[0])
 

@@ -183,7 +183,8 @@ def test_a_checkpoint_is_diagnosed_and_nothing_is_changed(tiny_experiment, data,
 
 
 def test_the_checkpoint_before_d_won_is_named(tiny_experiment, data, tmp_path):
-    folder, training = start(tiny_experiment(*EVERY, "training.epochs=3", "output.checkpoint_every=1"), data, tmp_path / "run")
+    config = tiny_experiment(*EVERY, "training.epochs=3", "output.checkpoint_every=1")
+    folder, training = start(config, data, tmp_path / "run")
     run(folder, training)
     records = folder.metrics()
     for record, (loss, accuracy) in zip(records, [(0.001, 1.0), (1.2, 0.6), (0.001, 1.0)], strict=True):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import textwrap
 from typing import Any
 
@@ -17,7 +18,7 @@ from tinygan.runs.command import command
 from tinygan.runs.json_values import json_value
 from tinygan.runs.run_folder import RunFolder
 
-WIDTH = 100  # columns of the text
+WIDEST, NARROWEST = 100, 40  # columns of the text
 
 
 def add_commands(commands: Any) -> None:
@@ -97,5 +98,6 @@ def _wrapped(name: str, text: str) -> list[str]:
     """Return a row as lines; a command stays on one line, because it must run as printed."""
     if text.startswith("tinygan "):
         return [f"{name:<12}{text}"]
-    lines = textwrap.wrap(text, WIDTH - 12, break_long_words=False, break_on_hyphens=False) or [""]
+    width = min(max(shutil.get_terminal_size((WIDEST, 24)).columns, NARROWEST), WIDEST)
+    lines = textwrap.wrap(text, width - 12, break_long_words=False, break_on_hyphens=False) or [""]
     return [f"{'' if number else name:<12}{line}".rstrip() for number, line in enumerate(lines)]

@@ -147,7 +147,8 @@ def loss_at_log_4(m: Measures, given: Collection[str]) -> Verdict | None:
             accuracy,
             CHANCE,
         )
-    if accuracy < (0.87 if "log-4-blind" in given else 0.9) or own > (0.65 if "log-4-blind" in given else 0.6):
+    least, most, bound = (0.93, 0.6, 0.03) if "log-4-blind" in given else (0.95, 0.55, 0.02)
+    if accuracy < least or own > most or m["jsd_bound_train"] > bound:  # or D sees at least some of the difference
         return None
     return Verdict(
         "log-4-blind",
