@@ -24,7 +24,7 @@ def test_the_headline_holds_every_number():
 def test_a_missing_number_is_left_out(missing):
     for measures in ({**MEASURES, missing: None}, {name: n for name, n in MEASURES.items() if name != missing}):
         said = headline({"epoch": 1, "measures": measures})
-        assert said.startswith("After epoch 1, a fresh classifier tells samples from new data with 66.0 %")
+        assert said.startswith("After epoch 1, a fresh classifier distinguishes samples from new data with 66.0 %")
         assert said.endswith(".")
         assert "None" not in said
 

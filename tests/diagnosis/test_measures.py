@@ -122,7 +122,7 @@ def test_an_untrained_discriminator_at_log_4():
     assert names(found) == ["log-4-blind"]
 
 
-def test_a_discriminator_that_knows_its_data_by_heart():
+def test_a_discriminator_that_has_memorised_its_data():
     few = TRAIN[:60]
     fake = gan.sample(linear(np.eye(2)), 60, NOISE, Stream(9, "z"))
     learned = learn_discriminator(few, fake, width=128, steps=800, batch=60, lr=0.02)

@@ -25,7 +25,7 @@ def add_commands(commands: Any) -> None:
     """Add the command to the parser."""
     parser = commands.add_parser(
         "diagnose",
-        help="what is the matter with a run, the numbers that show it, and what to try",
+        help="what is wrong with a run, the numbers that show it, and what to try",
         description="Measure the newest checkpoint of a run, and print each verdict with its number, the reference "
         "value, and what to try. The run is not changed.",
     )

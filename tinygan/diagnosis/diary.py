@@ -38,7 +38,7 @@ class Diary:
     given : list of mapping
         The verdicts that hold.
     epoch : int
-        The epoch of the last record; 0 if there is none.
+        The epoch of the last record; 0 before the first.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""One sentence about a diagnosis: what a fresh classifier can tell, and where the samples lie."""
+"""One sentence about a diagnosis: how well a fresh classifier does, and where the samples lie."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 def headline(record: Mapping[str, Any]) -> str:
-    """Return what a fresh classifier tells of the samples, in one sentence with its error, precision and recall.
+    """Return in one sentence how well a fresh classifier does, with its error, and precision and recall.
 
     Parameters
     ----------
@@ -25,8 +25,8 @@ def headline(record: Mapping[str, Any]) -> str:
     >>> measures = {"classifier_accuracy": 0.865, "classifier_standard_error": 0.024, "classifier_rows": 200,
     ...             "vote_accuracy": 0.685, "vote_neighbours": 14, "precision": 0.5, "recall": 0.46}
     >>> print(headline({"epoch": 300, "measures": measures}))  # doctest: +NORMALIZE_WHITESPACE
-    After epoch 300, a fresh classifier tells samples from new data with 86.5 % ± 2.4 % accuracy (chance is 50 %; 200
-    rows; a vote of 14 neighbours: 68.5 %); precision 50 %, recall 46 %.
+    After epoch 300, a fresh classifier distinguishes samples from new data with 86.5 % ± 2.4 % accuracy (chance is
+    50 %; 200 rows; a vote of 14 neighbours: 68.5 %); precision 50 %, recall 46 %.
     """
     measures = record.get("measures") or {}
     accuracy, vote = measures.get("classifier_accuracy"), measures.get("vote_accuracy")
@@ -40,12 +40,12 @@ def headline(record: Mapping[str, Any]) -> str:
         several = "several" if neighbours is None else f"{neighbours:.0f}"
         beside.append(f"a vote of {several} neighbours: {100 * vote:.1f} %")
     subject = f"After epoch {record['epoch']}, a fresh classifier" if "epoch" in record else "A fresh classifier"
-    told = f"{subject} tells samples from new data with {_with_error(measures)} accuracy ({'; '.join(beside)})"
+    told = f"{subject} distinguishes samples from new data with {_with_error(measures)} accuracy ({'; '.join(beside)})"
     return "; ".join([told, *([", ".join(_regions(measures))] if _regions(measures) else [])]) + "."
 
 
 def closing_line(records: Sequence[Mapping[str, Any]]) -> str:
-    """Return the end of a run in one line: the verdicts, and what a fresh classifier can tell.
+    """Return the end of a run in one line: the verdicts, and how well a fresh classifier does.
 
     Parameters
     ----------

@@ -22,7 +22,7 @@ Measures = Mapping[str, float]
 
 @dataclass(frozen=True)
 class Verdict:
-    """What is the matter with a game, the number that shows it, and what to try.
+    """What is wrong with a game, the number that shows it, and what to try.
 
     Attributes
     ----------
@@ -167,14 +167,14 @@ def loss_at_log_4(m: Measures, given: Collection[str]) -> Verdict | None:
 
 
 def discriminator_overfits(m: Measures, given: Collection[str]) -> Verdict | None:
-    """D knows its training data by heart."""
+    """D knows single examples of its training data."""
     train, held_out, error = m["jsd_bound_train"], m["jsd_bound_held_out"], m["jsd_bound_error"]
     gap = train - held_out
     if gap < (0.08 if "d-overfits" in given else 0.1) or gap < 3 * error:
         return None
     return Verdict(
         "d-overfits",
-        "D has learnt its training data by heart",
+        "D has memorised its training data",
         f"The loss of D puts the Jensen-Shannon divergence at {train:.2f} nats or more on data that it was trained on, "
         f"and at {held_out:.2f} on new data; the largest divergence is log 2 = 0.693. The difference, {gap:.2f} ± "
         f"{error:.2f}, is knowledge of single examples, which misleads G.",
@@ -259,8 +259,8 @@ def ranges_differ(m: Measures, given: Collection[str]) -> Verdict | None:
     return Verdict(
         "range",
         "data and samples differ in scale",
-        f"{data}, but the samples in [{m['sample_low']:.3g}, {m['sample_high']:.3g}]: the weights of G must grow "
-        f"{size / max(drawn, 1e-30):.3g}-fold before a sample is like the data.",
+        f"{data}, and the samples in [{m['sample_low']:.3g}, {m['sample_high']:.3g}]. The weights of G must grow until "
+        "its samples are as large.",
         drawn,
         size,
         (f"{scale}; without either, to a standard deviation of 1",),
@@ -304,8 +304,8 @@ def nothing_found(m: Measures) -> Verdict:
     return Verdict(
         "healthy",
         "no fault found",
-        f"No rule found a fault. That does not mean that the samples are good: a fresh classifier tells them from data "
-        f"with {100 * accuracy:.1f} % accuracy, and chance is 50 %. While that number falls, the samples get better.",
+        f"No rule found a fault. That does not mean that the samples are good: a fresh classifier distinguishes them "
+        f"from data with {100 * accuracy:.1f} % accuracy, and chance is 50 %. While that number falls, they get better.",
         accuracy,
         CHANCE,
     )
@@ -367,6 +367,6 @@ def judge(measures: Measures, given: Collection[str] = ()) -> list[Verdict]:
 
 
 def _most(m: Measures, prefix: str) -> tuple[str, float]:
-    """Return the layer with the largest measure of this kind, and the measure; ("", 0) if there is none."""
+    """Return the layer with the largest measure of this kind, and the measure; ("", 0) without such a measure."""
     shares = {name.removeprefix(prefix): share for name, share in m.items() if name.startswith(prefix)}
     return max(shares.items(), key=lambda item: item[1]) if shares else ("", 0.0)
