@@ -18,7 +18,7 @@ from tinygan.runs.command import command
 from tinygan.runs.json_values import json_value
 from tinygan.runs.run_folder import RunFolder
 
-WIDEST, NARROWEST = 100, 40  # columns of the text
+WIDEST, NARROWEST = 100, 40  # columns of the text; a pipe gets the widest
 
 
 def add_commands(commands: Any) -> None:

@@ -305,7 +305,7 @@ def nothing_found(m: Measures) -> Verdict:
         "healthy",
         "no fault found",
         f"No rule found a fault. That does not mean that the samples are good: a fresh classifier distinguishes them "
-        f"from data with {100 * accuracy:.1f} % accuracy, and chance is 50 %. While that number falls, they get better.",
+        f"from data with {100 * accuracy:.1f} % accuracy (chance is 50 %). While that number falls, they get better.",
         accuracy,
         CHANCE,
     )
