@@ -101,6 +101,8 @@ def test_the_factors_of_both_objectives_sum_to_1():
 def test_a_generator_that_maps_all_z_to_one_x(weight):
     found = game_measures(game_of(linear(weight)), TRAIN, HELD_OUT)
     assert found["nearest_ratio"] < 0.1 > found["spread"]
+    assert found["classifier_accuracy"] > 0.95
+    assert found["classifier_standard_error"] > 0.003  # not 0, also where every row is right
     assert "helvetica" in names(found)
 
 
