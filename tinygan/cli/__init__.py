@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import tinygan
-from tinygan.cli import diagnose, doctor, evaluate, experiments, export, gradcheck, output, sample, step, train
+from tinygan.cli import diagnose, doctor, evaluate, experiments, export, gradcheck, output, report, sample, step, train
 from tinygan.cli.arguments import Parser
 from tinygan.errors import TinyganError
 
@@ -27,7 +27,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = Parser(prog="tinygan", description=_DESCRIPTION)
     parser.add_argument("--version", action="version", version=f"tinygan {tinygan.__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for module in (train, step, sample, evaluate, diagnose, export, experiments, gradcheck, doctor):
+    for module in (train, step, sample, evaluate, diagnose, report, export, experiments, gradcheck, doctor):
         module.add_commands(commands)
     return parser
 

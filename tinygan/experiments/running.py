@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from tinygan import nn
-from tinygan.backend import blas_threads, keep_freed_memory
+from tinygan.backend import Stream, blas_threads, keep_freed_memory
 from tinygan.config.decisive import changes, decisive_toml
 from tinygan.config.experiment import ExperimentConfig, load_experiment, parse_experiment, to_toml
 from tinygan.data.dataset import Dataset
@@ -30,7 +30,7 @@ from tinygan.experiments.side_outputs import SideOutputs
 from tinygan.experiments.training import Training
 from tinygan.gan.learned import answers
 from tinygan.pictures.line import axis_of, save_line_sheet
-from tinygan.pictures.sheets import save_sheet, sheet_path
+from tinygan.pictures.sheets import data_path, save_sheet, sheet_path
 from tinygan.runs.environment import describe_environment, differences
 from tinygan.runs.run_folder import RunFolder
 from tinygan.trace import detect_anomaly
@@ -274,6 +274,8 @@ def run(folder: RunFolder, training: Training, limits: Limits | None = None, wat
             if epoch == 0 or (_sheet_is_due(training) and not sheet_path(folder, epoch).exists()):  # not yet drawn
                 with side_outputs.attempt(SHEET):
                     draw_sheet(folder, training, epoch)
+            with side_outputs.attempt(SHEET):
+                draw_data(folder, training)
             watcher.begin(training)
             diagnoses = Diagnoses(folder, training, watcher, side_outputs)
             diagnoses.begin()
@@ -394,3 +396,13 @@ def draw_sheet(folder: RunFolder, training: Training, epoch: int) -> None:
     density = training.dataset.density
     d = answers(training.game.discriminator, rows)
     save_line_sheet(path, training.sheet(), x, None if density is None else density(rows), d)
+
+
+def draw_data(folder: RunFolder, training: Training) -> None:
+    """Draw as many training images as a sample sheet has; a sheet of single numbers shows their density already."""
+    if training.image_shape == (1,):
+        return
+    folder.check()
+    folder.samples_path.mkdir(exist_ok=True)
+    order = Stream(training.config.seed, "data sheet").permutation(len(training.images))
+    save_sheet(data_path(folder), training.images[order[: training.config.output.samples]], training.image_shape)
