@@ -75,7 +75,7 @@ class Chart:
     title, reading : str
         Heading, and how to read the chart.
     x : array of float
-        Epochs, increasing.
+        Epochs, increasing; a line may have others.
     lines : sequence of Line
     references : sequence of Reference
     logarithmic : bool
@@ -99,8 +99,8 @@ class Chart:
 
     @property
     def end(self) -> float:
-        """The last epoch of all lines, the right end of the x axis."""
-        return float(max(self.at(line)[-1] for line in self.lines))
+        """The last epoch, the right end of the x axis."""
+        return float(max(self.x[-1], *(self.at(line)[-1] for line in self.lines)))
 
 
 def draw_chart(chart: Chart, description: str) -> str:

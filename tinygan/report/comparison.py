@@ -127,8 +127,9 @@ def _letter(letter: str) -> str:
 
 def _state(side: _Side) -> str:
     words = failure(side.records) or judged(side.diagnoses) or "No fresh classifier has judged the samples yet."
+    said = text(words).replace(" %", "&nbsp;%")
     done = text(progress(side.records, side.config))
-    return f'<p class="state">{_letter(side.letter)} <span class="soft">{done}</span> {text(words)}</p>'
+    return f'<p class="state">{_letter(side.letter)} <span class="soft">{done}</span> {said}</p>'
 
 
 def _newest(sides: list[_Side], albums: list[Album]) -> str:

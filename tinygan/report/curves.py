@@ -54,7 +54,7 @@ def training_charts(
     Returns
     -------
     list of Chart
-        Charts of what no record has are left out: momentum (as with Adam), validation, a fresh classifier, layers.
+        Charts of what no record has are left out: momentum above 0, validation, a fresh classifier, layers.
 
     Examples
     --------
@@ -136,20 +136,21 @@ def training_charts(
             limits=(0, 1),
         ),
     ]
-    if not np.isfinite(momentum).any():
+    if not np.nan_to_num(momentum).any():
         charts.pop()
     by_layer = [_layer_chart(records, player, layers or {}) for player in ("discriminator", "generator")]
     charts[5:5] = [chart for chart in by_layer if chart.lines]
-    return [*_classifier_chart(diagnoses), *charts, *_validation_chart(records)]
+    return [*_classifier_chart(diagnoses, x), *charts, *_validation_chart(records)]
 
 
-def _classifier_chart(diagnoses: Sequence[Mapping[str, Any]]) -> list[Chart]:
+def _classifier_chart(diagnoses: Sequence[Mapping[str, Any]], x: NDArray[np.float64]) -> list[Chart]:
     """Return the chart of a fresh classifier, precision and recall; an empty list if none was trained."""
     accuracy = column([record["measures"] for record in diagnoses], "classifier_accuracy")
     trained = np.isfinite(accuracy)  # not every diagnosis trains a classifier
     if not trained.any():
         return []
     measures = [record["measures"] for record, chosen in zip(diagnoses, trained, strict=True) if chosen]
+    epochs = column(diagnoses, "epoch")[trained]
     return [
         Chart(
             "classifier",
@@ -157,11 +158,11 @@ def _classifier_chart(diagnoses: Sequence[Mapping[str, Any]]) -> list[Chart]:
             "The accuracy of a new classifier on data and samples that it was not trained on: 1/2 is chance, 1 is "
             "certainty. Precision: the share of samples that lie among the data. Recall: the share of data that lie "
             "among the samples; it falls when G repeats itself.",
-            column(diagnoses, "epoch")[trained],
+            x,
             [
-                Line("accuracy", "value", accuracy[trained]),
-                Line("precision", "g", column(measures, "precision")),
-                Line("recall", "d", column(measures, "recall")),
+                Line("accuracy", "value", accuracy[trained], epochs),
+                Line("precision", "g", column(measures, "precision"), epochs),
+                Line("recall", "d", column(measures, "recall"), epochs),
             ],
             [Reference("half", "chance: 1/2", "value", 0.5)],
             limits=(0, 1),
@@ -209,8 +210,8 @@ def _validation_chart(records: Sequence[Mapping[str, Any]]) -> list[Chart]:
             "The likelihood of validation images",
             "Their mean log-likelihood in nats under a Gaussian Parzen window on samples, the measure of table 1: "
             "higher is better, with a high variance. The best epoch's networks are in checkpoints/best.safetensors.",
-            column(records, "epoch")[judged],
-            [Line("validation images", "value", likelihood[judged])],
+            x := column(records, "epoch"),
+            [Line("validation images", "value", likelihood[judged], x[judged])],
         )
     ]
 

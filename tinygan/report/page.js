@@ -25,7 +25,7 @@ function show(epoch, marked = true) {
     at.textContent = `epoch ${epoch}`;
     const words = lines.map(({points: [x, y], value, label}) => {
       const i = upTo(x, epoch);
-      const early = x[i] === epoch ? "" : ` (${x[i]})`;  // this line has no value at the epoch itself
+      const early = x[i] === epoch ? "" : ` (at ${x[i]})`;  // this line has no value at the epoch itself
       value.textContent = said(y[i]) + early;
       return `${label} ${value.textContent}`;
     });

@@ -95,7 +95,7 @@ def write_report(run: RunFolder, out: Path | None = None) -> Path:
         "name": text(config.name),
         "description": text(config.description),
         "progress": text(progress(records, config)),
-        "state": text(_state(records, diagnoses)),
+        "state": text(_state(records, diagnoses)).replace(" %", "&nbsp;%"),
         "now": _now(diagnoses),
         "newest": _opening(album, config),
         "charts": chart_grid(charts) if charts else "<p>The curves begin with the first complete epoch.</p>",

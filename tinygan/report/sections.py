@@ -135,10 +135,12 @@ def chart_grid(charts: Sequence[Chart]) -> str:
 def _figure(chart: Chart) -> str:
     items = [f'<li class="at">epoch {chart.end:.0f}</li>']
     for line in chart.lines:
-        points = json.dumps(readings(chart.at(line), line.y), separators=(",", ":"))
+        x = chart.at(line)
+        points = json.dumps(readings(x, line.y), separators=(",", ":"))
+        early = "" if x[-1] == chart.end else f" (at {x[-1]:.0f})"
         items.append(
             f'<li class="line" style="--colour: var(--{line.colour})" data-label="{text(line.label)}" '
-            f'data-points="{points}">{text(line.label)}: <b>{_amount(line.y[-1])}</b></li>'
+            f'data-points="{points}">{text(line.label)}: <b>{_amount(line.y[-1])}{early}</b></li>'
         )
     for level in chart.references:
         items.append(f'<li class="dashed" style="--colour: var(--{level.colour})">{text(level.label)}</li>')
