@@ -39,8 +39,8 @@ def _metrics_of(epoch, **changes):
 def _diagnosis_of(epoch):
     """Return a diagnosis: until epoch 15 D has won; every tenth epoch a classifier was trained."""
     verdict = {
-        "name": "d-won", "title": "D has won", "says": "G's gradient falls.", "number": 0.987,
-        "reference": "below 0.9", "advice": ["train D less", "resume an earlier checkpoint"],
+        "name": "d-won", "title": "d has won", "says": "G's gradient falls.", "number": 0.987,
+        "reference": 0.5, "advice": ["train D less", "resume an earlier checkpoint"],
     }  # fmt: skip
     trained = {"classifier_accuracy": 0.9 - epoch / 100, "classifier_standard_error": 0.025, "recall": 0.5}
     measures = (trained if epoch % 10 == 0 else {}) | {"precision": 0.75, "jsd_bound_held_out": 0.01 * epoch}

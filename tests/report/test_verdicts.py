@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 import pytest
 from hypothesis import given
@@ -35,8 +36,8 @@ def test_changes_rebuild_the_verdicts(names):
 
 def test_no_diagnosis_and_no_verdict():
     assert "tinygan diagnose ." in verdict_list([])
-    assert "Diagnosed at epoch 1: no known failure was found." in verdict_list(records_of([set()]))
-    assert "Diagnosed at 2 epochs, from 1 to 2: no known" in verdict_list(records_of([set(), set()]))
+    assert "Diagnosed at epoch 1: no fault was found." in verdict_list(records_of([set()]))
+    assert "Diagnosed at 2 epochs, from 1 to 2: no fault" in verdict_list(records_of([set(), set()]))
 
 
 @pytest.mark.parametrize("record", [
@@ -59,10 +60,20 @@ def test_the_newest_classifier_judges(diagnosis_of):
 
 
 @pytest.mark.parametrize("advice", [None, "one thing", 3, []])
-def test_advice_of_any_form(advice):
+def test_advice_that_is_no_list_is_left_out(advice):
     verdict = {"name": "a", "title": "A", "says": "B.", "number": math.inf, "advice": advice}
-    page = verdict_list([{"epoch": 1, "verdicts": [verdict], "measures": {}}])
-    assert ("<li>one thing</li>" in page) == (advice == "one thing")
+    assert "Try" not in verdict_list([{"epoch": 1, "verdicts": [verdict], "measures": {}}])
+
+
+def test_the_end_of_a_verdict_without_advice_is_no_news():
+    records = [
+        {"epoch": epoch, "verdicts": [{"name": name, "title": name, "advice": advice}], "measures": {}}
+        for epoch, name, advice in ((1, "healthy", []), (2, "won", ["x"]), (3, "healthy", []))
+    ]
+    page = verdict_list(records)
+    assert re.findall(r"<b>(Epoch[^<]*)</b>( Over)?", page) == [
+        ("Epoch 1. Healthy.", ""), ("Epoch 2. Won.", ""), ("Epoch 3.", " Over"), ("Epoch 3. Healthy.", ""),
+    ]  # fmt: skip
 
 
 def test_each_measure_names_an_earlier_epoch(diagnosis_of):

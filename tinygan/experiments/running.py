@@ -16,21 +16,20 @@ from pathlib import Path
 from typing import Any
 
 from tinygan import nn
-from tinygan.backend import Stream, blas_threads, keep_freed_memory
+from tinygan.backend import blas_threads, keep_freed_memory
 from tinygan.config.decisive import changes, decisive_toml
 from tinygan.config.experiment import ExperimentConfig, load_experiment, parse_experiment, to_toml
 from tinygan.data.dataset import Dataset
 from tinygan.errors import AnomalyError, CheckpointError, ConfigError, RunError
 from tinygan.experiments.diagnosing import Diagnoses
+from tinygan.experiments.drawing import draw_data, draw_sheet
 from tinygan.experiments.pretrained import load_pretrained, with_absolute_path
 from tinygan.experiments.protocol import LAST, choose_checkpoint, generator_of
 from tinygan.experiments.saved_state import image_shape
 from tinygan.experiments.selection import score_generator
 from tinygan.experiments.side_outputs import SideOutputs
 from tinygan.experiments.training import Training
-from tinygan.gan.learned import answers
-from tinygan.pictures.line import axis_of, save_line_sheet
-from tinygan.pictures.sheets import data_path, save_sheet, sheet_path
+from tinygan.pictures.sheets import sheet_path
 from tinygan.runs.environment import describe_environment, differences
 from tinygan.runs.run_folder import RunFolder
 from tinygan.trace import detect_anomaly
@@ -378,31 +377,3 @@ def save(folder: RunFolder, training: Training, best: bool = False) -> None:
     """Write a checkpoint of the whole state; with `best`, also as ``best.safetensors``."""
     arrays, plain = training.state()
     folder.save_checkpoint(training.steps, arrays, plain, best=best)
-
-
-def draw_sheet(folder: RunFolder, training: Training, epoch: int) -> None:
-    """Draw the sample sheet of an epoch; 0 is before training.
-
-    If an example is one number, the sheet shows p_g, p_data and D instead of images.
-    """
-    folder.check()
-    path = sheet_path(folder, epoch)
-    path.parent.mkdir(exist_ok=True)  # it may have been removed since the run began
-    if training.image_shape != (1,):
-        save_sheet(path, training.sheet(), training.image_shape)
-        return
-    x = axis_of(training.dataset.train.images)  # the same for all sheets of a run
-    rows = x[:, None]
-    density = training.dataset.density
-    d = answers(training.game.discriminator, rows)
-    save_line_sheet(path, training.sheet(), x, None if density is None else density(rows), d)
-
-
-def draw_data(folder: RunFolder, training: Training) -> None:
-    """Draw as many training images as a sample sheet has; a sheet of single numbers shows their density already."""
-    if training.image_shape == (1,):
-        return
-    folder.check()
-    folder.samples_path.mkdir(exist_ok=True)
-    order = Stream(training.config.seed, "data sheet").permutation(len(training.images))
-    save_sheet(data_path(folder), training.images[order[: training.config.output.samples]], training.image_shape)

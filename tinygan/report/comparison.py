@@ -31,7 +31,7 @@ from tinygan.report.sections import (
     read_metrics,
     smooth,
 )
-from tinygan.report.verdicts import MEASURES, Diagnosis, judged, measures, read_diagnoses
+from tinygan.report.verdicts import MEASURES, Diagnosis, current, judged, measures, read_diagnoses, title
 from tinygan.runs.run_folder import RunFolder
 
 
@@ -129,7 +129,8 @@ def _state(side: _Side) -> str:
     words = failure(side.records) or judged(side.diagnoses) or "No fresh classifier has judged the samples yet."
     said = text(words).replace(" %", "&nbsp;%")
     done = text(progress(side.records, side.config))
-    return f'<p class="state">{_letter(side.letter)} <span class="soft">{done}</span> {said}</p>'
+    state = f'<p class="state">{_letter(side.letter)} <span class="soft">{done}</span> {said}</p>'
+    return state + current(side.diagnoses, sentences=0)
 
 
 def _newest(sides: list[_Side], albums: list[Album]) -> str:
@@ -188,15 +189,18 @@ def _measures(a: _Side, b: _Side) -> str:
     if not a.diagnoses and not b.diagnoses:
         return "<p>Neither run has a diagnosis yet: <code>tinygan diagnose RUN</code> makes one.</p>"
     found = [measures(side.diagnoses) for side in (a, b)]
-    rows = _rows({key: what for key, (what, _) in MEASURES.items()}, *(one.get for one in found))
-    header, verdicts = [""], ["verdicts"]
-    for side in (a, b):
-        last = side.diagnoses[-1] if side.diagnoses else None
-        header.append(_letter(side.letter) + (f" at epoch {int(last['epoch'])}" if last else ""))
-        titles = [text(verdict.get("title", "")) for verdict in last["verdicts"]] if last else ["not diagnosed"]
-        verdicts.append("<br>".join(titles) or "none")
-    measured = [(*row, MEASURES[key][1]) for key, row in rows.items()]
-    return table([(*verdicts, "none"), *measured], (*header, "if samples follow the data"), numbers=True)
+    known = _rows({key: what for key, (what, _) in MEASURES.items()}, *(one.get for one in found))
+    header = [
+        _letter(side.letter) + (f" at epoch {int(side.diagnoses[-1]['epoch'])}" if side.diagnoses else "")
+        for side in (a, b)
+    ]
+    verdicts = [
+        "<br>".join(map(title, side.diagnoses[-1]["verdicts"])) or "none" if side.diagnoses else "not diagnosed"
+        for side in (a, b)
+    ]
+    measured = [(*row, MEASURES[key][1]) for key, row in known.items()]
+    rows = [("verdicts", *verdicts, ""), *measured]
+    return table(rows, ("", *header, "if samples follow the data"), numbers=True)
 
 
 def _numbers(a: _Side, b: _Side) -> str:

@@ -32,7 +32,7 @@ from tinygan.report.sections import (
     real,
     smooth,
 )
-from tinygan.report.verdicts import MEASURES, Diagnosis, judged, measures, read_diagnoses, verdict_list
+from tinygan.report.verdicts import MEASURES, Diagnosis, current, judged, measures, read_diagnoses, verdict_list
 from tinygan.runs.command import command, recorded_options
 from tinygan.runs.run_folder import RunFolder
 
@@ -96,7 +96,7 @@ def write_report(run: RunFolder, out: Path | None = None) -> Path:
         "description": text(config.description),
         "progress": text(progress(records, config)),
         "state": text(_state(records, diagnoses)).replace(" %", "&nbsp;%"),
-        "now": _now(diagnoses),
+        "now": current(diagnoses, sentences=1),
         "newest": _opening(album, config),
         "charts": chart_grid(charts) if charts else "<p>The curves begin with the first complete epoch.</p>",
         "verdicts": verdict_list(diagnoses),
@@ -125,17 +125,6 @@ def _state(records: Records, diagnoses: list[Diagnosis]) -> str:
     )
 
 
-def _now(diagnoses: list[Diagnosis]) -> str:
-    """Return the verdicts of the newest diagnosis."""
-    if not diagnoses:
-        return ""
-    verdicts = diagnoses[-1]["verdicts"]
-    if not verdicts:
-        return f'<p class="soft">No known failure at epoch {int(diagnoses[-1]["epoch"])}.</p>'
-    items = [f"<li><b>{text(one.get('title', ''))}.</b> {text(one.get('says', ''))}</li>" for one in verdicts]
-    return f'<ul class="now">{"".join(items)}</ul>'
-
-
 def _opening(album: Album, config: ExperimentConfig) -> str:
     """Return the newest samples, real data beside them, and the slider."""
     figures = newest(album, config, "sheets", "Samples") + real(album, config)
@@ -151,7 +140,7 @@ def _opening(album: Album, config: ExperimentConfig) -> str:
 def _numbers(records: Records, config: ExperimentConfig) -> str:
     if not records:
         return "<p>The first epoch is not complete yet.</p>"
-    last = dict(records[-1])
+    last = {key: value for key, value in records[-1].items() if not isinstance(value, Mapping)}  # those are by layer
     levels = {
         "discriminator_loss": f"log 4 = {LOG_4:.4g}",
         "generator_loss": generator_level(config.training.objective).label,
@@ -159,8 +148,7 @@ def _numbers(records: Records, config: ExperimentConfig) -> str:
         **dict.fromkeys(("d_real", "d_fake", "d_accuracy"), "0.5"),
     }
     epoch = last.pop("epoch")
-    for key in ("value_at_equilibrium", "gradient_norms"):  # in the last column, and in charts
-        last.pop(key, None)
+    last.pop("value_at_equilibrium", None)  # it is in the last column
     if last.get("momentum", 0) is None:  # as with Adam
         del last["momentum"]
     rows = [(what, shown(last.pop(key)), levels.get(key, "")) for key, what in NUMBERS.items() if key in last]

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from tinygan.diagnosis import headline
 from tinygan.report.curves import column
 from tinygan.report.markup import shown, text
-from tinygan.runs.json_lines import read_records
 from tinygan.runs.run_folder import RunFolder
 
 Diagnosis = Mapping[str, Any]
@@ -20,10 +19,15 @@ MEASURES = {
     "classifier_accuracy": ("accuracy of a fresh classifier", "0.5"),
     "precision": ("precision: samples among the data", ""),
     "recall": ("recall: data among the samples", ""),
-    "nearest_ratio": ("distance to the nearest sample, over that of data", "1"),
-    "jsd_bound_held_out": ("JSD at least, by D on held-out data", "0"),
-    "jsd_bound_minibatch": ("JSD at least, by D on its minibatches (biased upwards)", "0"),
+    "nearest_ratio": ("distance of a sample to the next, over that of data", "1"),
+    "spread": ("variance of the samples over that of data", "1"),
+    "classes_covered": ("classes among the samples", "all"),
+    "modes_recovered": ("modes among the samples", "all"),
+    "d_accuracy_held_out": ("accuracy of D on new data and samples", "0.5"),
+    "jsd_bound_held_out": ("bound on the JSD, by D on new data", "0"),
+    "jsd_bound_minibatch": ("bound on the JSD, by D on its minibatches (too high)", "0"),
 }
+ERRORS = {"classifier_accuracy": "classifier_standard_error", "jsd_bound_held_out": "jsd_bound_error"}
 
 
 def read_diagnoses(run: RunFolder) -> list[Diagnosis]:
@@ -39,7 +43,7 @@ def read_diagnoses(run: RunFolder) -> list[Diagnosis]:
     >>> read_diagnoses(RunFolder("no-such-run"))
     []
     """
-    return [record for record in read_records(run.path / "diagnosis.jsonl") if _is_diagnosis(record)]
+    return [record for record in run.diagnoses() if _is_diagnosis(record)]
 
 
 def _is_diagnosis(record: Diagnosis) -> bool:
@@ -58,20 +62,6 @@ def judged(diagnoses: Sequence[Diagnosis]) -> str:
         if np.isfinite(column([record["measures"]], "classifier_accuracy")[0]):
             return headline(record)
     return ""
-
-
-def headline(record: Diagnosis) -> str:
-    """Return what a fresh classifier can tell, with its standard error, and precision and recall."""
-    measures = record["measures"]
-    accuracy, error = measures["classifier_accuracy"], column([measures], "classifier_standard_error")[0]
-    bar = "" if math.isnan(error) else f" ± {100 * error:.1f} %"
-    parts = [
-        f"After epoch {record['epoch']}, a fresh classifier tells samples from new data with {100 * accuracy:.1f} %"
-        f"{bar} accuracy (chance is 50 %)"
-    ]
-    shares = {key: column([measures], key)[0] for key in ("precision", "recall")}
-    parts += [f"{key} {100 * share:.0f} %" for key, share in shares.items() if not math.isnan(share)]
-    return "; ".join(parts) + "."
 
 
 def changes(diagnoses: Sequence[Diagnosis]) -> list[tuple[int, bool, Mapping[str, Any]]]:
@@ -93,10 +83,32 @@ def changes(diagnoses: Sequence[Diagnosis]) -> list[tuple[int, bool, Mapping[str
     for record in diagnoses:
         now = {verdict.get("name"): verdict for verdict in record["verdicts"]}
         epoch = int(record["epoch"])
-        found += [(epoch, True, verdict) for name, verdict in now.items() if name not in before]
         found += [(epoch, False, verdict) for name, verdict in before.items() if name not in now]
+        found += [(epoch, True, verdict) for name, verdict in now.items() if name not in before]
         before = now
     return found
+
+
+def title(verdict: Mapping[str, Any]) -> str:
+    """Return the title of a verdict, as the beginning of a sentence in HTML.
+
+    Examples
+    --------
+    >>> title({"title": "dead ReLUs"})
+    'Dead ReLUs'
+    """
+    words = str(verdict.get("title", verdict.get("name", "a verdict")))
+    return text(words[:1].upper() + words[1:])
+
+
+def current(diagnoses: Sequence[Diagnosis], sentences: int) -> str:
+    """Return the verdicts of the newest diagnosis, the first `sentences` of them with what they say, as HTML."""
+    items = []
+    for number, verdict in enumerate(diagnoses[-1]["verdicts"] if diagnoses else []):
+        fine = "" if verdict.get("advice") else ' class="fine"'
+        says = f". {text(verdict.get('says', ''))}" if number < sentences else ""
+        items.append(f'<li{fine}><a href="#verdicts"><b>{title(verdict)}</b></a>{says}</li>')
+    return f'<ul class="now">{"".join(items)}</ul>' if items else ""
 
 
 def verdict_list(diagnoses: Sequence[Diagnosis]) -> str:
@@ -107,23 +119,26 @@ def verdict_list(diagnoses: Sequence[Diagnosis]) -> str:
     epochs = [f"{int(record['epoch'])}" for record in diagnoses]
     when = f"epoch {epochs[0]}" if len(epochs) == 1 else f"{len(epochs)} epochs, from {epochs[0]} to {epochs[-1]}"
     if not items:
-        return f"<p>Diagnosed at {when}: no known failure was found.</p>"
-    return f'<p>Diagnosed at {when}.</p>\n<ol class="verdicts">\n' + "\n".join(items) + "\n</ol>"
+        return f"<p>Diagnosed at {when}: no fault was found.</p>"
+    return (
+        f"<p>Diagnosed at {when}. A verdict is here when it begins, and when it is over.</p>\n"
+        '<ol class="verdicts">\n' + "\n".join(filter(None, items)) + "\n</ol>"
+    )
 
 
 def _item(epoch: int, began: bool, verdict: Mapping[str, Any]) -> str:
-    title = text(verdict.get("title", verdict.get("name", "a verdict")))
-    if not began:
-        return f"<li><b>Epoch {epoch}: over.</b> {title}</li>"
-    reference = verdict.get("reference")
-    number = "" if verdict.get("number") is None else f" The number: {shown(verdict['number'])}"
-    number += f" (reference: {shown(reference)})" if number and reference is not None else ""
-    listed = verdict.get("advice")
-    advice = [listed] if isinstance(listed, str) else listed if isinstance(listed, list) else []
-    tries = "".join(f"<li>{text(one)}</li>" for one in advice)
+    advice = verdict.get("advice")
+    tries = "".join(f"<li>{text(one)}</li>" for one in advice) if isinstance(advice, list) else ""
+    if not began:  # the end of a verdict that asks for nothing is no news
+        return f"<li><b>Epoch {epoch}.</b> Over: {title(verdict)}.</li>" if tries else ""
+    number = "".join(
+        f" {what}: {shown(verdict[key])}."
+        for key, what in (("number", "The number"), ("reference", "For comparison"))
+        if verdict.get(key) is not None
+    )
     return (
-        f"<li><b>Epoch {epoch}: {title}.</b> {text(verdict.get('says', ''))}{number}{'.' if number else ''}"
-        + (f"<p>Try, in this order:</p><ul>{tries}</ul>" if tries else "")
+        f"<li><b>Epoch {epoch}. {title(verdict)}.</b> {text(verdict.get('says', ''))}{number}"
+        + (f"<p>Try, in this order:</p><ol>{tries}</ol>" if tries else "")
         + "</li>"
     )
 
@@ -142,8 +157,8 @@ def measures(diagnoses: Sequence[Diagnosis]) -> dict[str, str]:
         for record in reversed(diagnoses):
             found = record["measures"]
             if np.isfinite(column([found], key)[0]):
-                error = column([found], "classifier_standard_error")[0]
-                bar = f" ± {error:.2g}" if key == "classifier_accuracy" and np.isfinite(error) else ""
+                error = column([found], ERRORS.get(key, ""))[0]
+                bar = f" ± {error:.2g}" if np.isfinite(error) else ""
                 early = "" if record is diagnoses[-1] else f" (epoch {int(record['epoch'])})"
                 said[key] = f"{shown(found[key])}{bar}{early}"
                 break
