@@ -59,6 +59,7 @@ def test_rates_in_words():
     page = text_of(networks(load_experiment("mnist", changed)))
     assert "multiplied by 0.1 after 5 updates" in page
     assert "An iteration is 3 steps of D" in page
+    assert "learning rate 0.2, divided by 1.0005 after each update." in text_of(networks(load_experiment("gaussian")))
     assert "step size 0.002" in text_of(networks(load_experiment("digits")))
     assert "running mean of its weights" in text_of(networks(load_experiment("mnist-averaged")))
     assert "minimises log(1 − D(G(z)))" in text_of(networks(load_experiment("digits", ["training.objective=minimax"])))

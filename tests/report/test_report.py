@@ -229,7 +229,7 @@ def test_the_sheets_of_single_numbers_are_explained(make_run):
     assert "Green: the histogram of G(z)" in line.text
     assert line.all("img")[0]["alt"] == "Histogram of 10000 samples after 2 epochs"
     assert [page.source.count('class="sheets drawing"') for page in (pictures, line)] == [0, 1]
-    assert [page.source.count('class="beside single drawing"') for page in (pictures, line)] == [0, 1]
+    assert [page.source.count('class="newest drawing"') for page in (pictures, line)] == [0, 1]
     assert "--data" not in line.text
 
 
@@ -361,7 +361,9 @@ def test_ten_thousand_epochs_stay_small(make_run):
     names = ("discriminator_loss", "generator_loss", "value", "d_real", "d_fake", "d_accuracy", "generator_lr",
              "generator_gradient_norm", "discriminator_gradient_norm", "discriminator_lr", "momentum")  # fmt: skip
     noise = np.random.default_rng(0).random((10_000, len(names)))
-    lines = [json.dumps({"epoch": i + 1, **dict(zip(names, row, strict=True))}) for i, row in enumerate(noise.tolist())]
+    layers = {f"{player}.{i}": i + 0.5 for player in ("generator", "discriminator") for i in range(4)}
+    rows = [dict(zip(names, row, strict=True)) | {"gradient_norms": layers} for row in noise.tolist()]
+    lines = [json.dumps({"epoch": i + 1, **row}) for i, row in enumerate(rows)]
     run.metrics_path.write_text("\n".join(lines) + "\n")
     page = report_of(run)
     assert "After 10000 epochs" in page.text

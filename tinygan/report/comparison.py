@@ -29,7 +29,6 @@ from tinygan.report.sections import (
     newest,
     progress,
     read_metrics,
-    smooth,
 )
 from tinygan.report.verdicts import MEASURES, Diagnosis, current, judged, measures, read_diagnoses, title
 from tinygan.runs.run_folder import RunFolder
@@ -139,7 +138,7 @@ def _newest(sides: list[_Side], albums: list[Album]) -> str:
     ]
     if not any(figures):
         return ""
-    return f'<div class="beside{smooth(sides[0].config)}">\n' + "\n".join([*figures, SCRUBBER]) + "\n</div>"
+    return '<div class="beside">\n' + "\n".join([*figures, SCRUBBER]) + "\n</div>"
 
 
 def _charts(a: _Side, b: _Side) -> list[Chart]:

@@ -109,7 +109,8 @@ def _rule(rule: OptimizerConfig) -> str:
         return f"{text(rule.kind)}: {', '.join(f'{key} = {text(value)}' for key, value in keys.items())}."
     words = [f"Gradient descent with learning rate {rule.lr:g}"]
     if rule.lr_decay != 1:
-        words.append(f", divided by {rule.lr_decay!r} after each update until it is {rule.lr_min:g}")
+        end = f" until it is {rule.lr_min:g}" if rule.lr_min else ""
+        words.append(f", divided by {rule.lr_decay!r} after each update{end}")
     if rule.lr_milestone is not None:
         words.append(f", and multiplied by {rule.lr_gamma:g} after {rule.lr_milestone:,} updates")
     if rule.momentum_final is not None:

@@ -1,7 +1,7 @@
 "use strict";
 // Without this script the page shows the newest sheets and the last values.
 const all = (selector, root = document) => [...root.querySelectorAll(selector)];
-const said = (value) => value === null ? "not a number" : String(value).replace("-", "\u2212");
+const said = (value) => value === null ? "not a number" : String(value).replaceAll("-", "\u2212");
 const upTo = (list, value) => Math.max(0, list.findLastIndex((item) => item <= value));
 
 // --- curves: one epoch is shown in all charts at once

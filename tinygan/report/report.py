@@ -30,7 +30,6 @@ from tinygan.report.sections import (
     progress,
     read_metrics,
     real,
-    smooth,
 )
 from tinygan.report.verdicts import MEASURES, Diagnosis, current, judged, measures, read_diagnoses, verdict_list
 from tinygan.runs.command import command, recorded_options
@@ -131,7 +130,7 @@ def _opening(album: Album, config: ExperimentConfig) -> str:
     if not figures:
         return ""
     single = "" if album.sheets and album.data else " single"
-    return f'<div class="beside{single}{smooth(config)}">\n{figures}\n{SCRUBBER}\n</div>'
+    return f'<div class="beside{single}">\n{figures}\n{SCRUBBER}\n</div>'
 
 
 # --- tables ------------------------------------------------------------------------------------------------

@@ -45,7 +45,7 @@ def newest(album: Album, config: ExperimentConfig, sheets: str, title: str) -> s
         return ""
     sheet = album.sheets[-1]
     return (
-        f'<figure data-sheets="{sheets}">\n{_picture(sheet, config)}\n'
+        f'<figure class="newest{smooth(config)}" data-sheets="{sheets}">\n{_picture(sheet, config)}\n'
         f'<figcaption>{title}: <span class="when">{when(sheet.epoch)}</span></figcaption>\n</figure>'
     )
 
