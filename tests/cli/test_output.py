@@ -105,7 +105,7 @@ def test_missing_folders_are_made_and_failures_warned_of_once(tinygan, small, tm
     samples, verdict = answer.out.splitlines()  # without the report
     assert samples == f"samples  {os.path.join('run', 'samples')}"
     assert verdict.startswith("verdict  ")
-    assert sorted(os.listdir(tmp_path / "run" / "samples")) == ["epoch-000001.png", "epoch-000002.png"]
+    assert sorted(os.listdir(tmp_path / "run" / "samples")) == ["data.png", "epoch-000001.png", "epoch-000002.png"]
 
 
 def test_a_sheet_missing_after_a_kill_is_drawn_on_resume(tinygan, small, tmp_path, monkeypatch):

@@ -17,6 +17,7 @@ EPOCHS = "[...new Set([...document.querySelectorAll('.at')].map((one) => one.tex
 WHEN = "[...document.querySelectorAll('.when')].map((one) => one.textContent).join()"
 NEWEST = "document.querySelector('.beside img').src"
 VALUE = "document.querySelector('.key b').textContent"
+CURSORS = "document.querySelectorAll('.cursor:not([hidden])').length - document.querySelectorAll('.plot').length"
 FOCUS = "document.activeElement.getAttribute('aria-valuetext')"
 
 
@@ -82,11 +83,13 @@ def test_hover_shows_one_epoch_in_all_charts(chromium, run):
     chromium.move(".plot", 0.14 + 0.81 * 20 / 30)
     assert chromium.js(EPOCHS) == "epoch 20"
     assert chromium.js(VALUE) == "0.7"
+    assert chromium.js(CURSORS) == 0  # one in each chart
     chromium.move(".plot", 0.14 + 0.81 * 15 / 30)
     assert chromium.js(EPOCHS) == "epoch 15"
     assert chromium.js(VALUE) == "0.8 (at 10)"  # of the last diagnosis before
     chromium.move("h1", 0.5)
     assert chromium.js(EPOCHS) == "epoch 30"
+    assert chromium.js(CURSORS) < 0
 
 
 @pytest.mark.slow
