@@ -8,7 +8,7 @@ import re
 
 import pytest
 
-from tests.browser import browser
+from tests.doubles.chromium import CHROMIUM, Chromium
 from tinygan.report.comparison import write_comparison
 from tinygan.report.page import write_page
 from tinygan.report.report import write_report
@@ -21,10 +21,35 @@ CURSORS = "document.querySelectorAll('.cursor:not([hidden])').length - document.
 FOCUS = "document.activeElement.getAttribute('aria-valuetext')"
 
 
+in_chromium = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
+
+
 @pytest.fixture(scope="module")
-def chromium():
-    with browser() as page:
-        yield page
+def browser(tmp_path_factory):
+    one = Chromium(tmp_path_factory.mktemp("profile"))
+    yield one
+    one.close()
+
+
+@pytest.fixture
+def chromium(browser):
+    """A browser in which no page may write a message or ask for another file."""
+    browser.messages.clear()
+    yield browser
+    browser.run("new Promise((done) => setTimeout(done))")
+    assert browser.messages == []
+
+
+def press(page, *keys):
+    for key in keys:
+        page.press(key)
+
+
+def move(page, selector, across):
+    """Move the mouse over an element, to this share of its width."""
+    box = f"document.querySelector({selector!r}).getBoundingClientRect()"
+    x, y, width, height = page.run(f"(({{x, y, width, height}}) => [x, y, width, height])({box})")
+    page.call("Input.dispatchMouseEvent", type="mouseMoved", x=x + across * width, y=y + height / 2)
 
 
 @pytest.fixture
@@ -47,108 +72,118 @@ class _Parts(dict):
 
 
 @pytest.mark.slow
+@in_chromium
 def test_the_first_screen_has_verdict_samples_data_and_curves(chromium, run):
     chromium.open(write_report(run), 1500, 900)
-    bottoms = chromium.js(
+    bottoms = chromium.run(
         "['.state', '.now, .soft', '.beside img', '.beside figure:nth-child(2) img', '.plot'].map((one) => "
         "document.querySelector(one).getBoundingClientRect().bottom)"
     )
     assert max(bottoms) <= 900
-    assert chromium.js("document.querySelectorAll('.beside img').length") == 2
+    assert chromium.run("document.querySelectorAll('.beside img').length") == 2
 
 
 @pytest.mark.slow
-def test_no_page_has_a_message_or_a_scroll_bar_below(chromium, run, make_run, tmp_path):
+@in_chromium
+def test_no_page_is_wider_than_the_window(chromium, run, make_run, tmp_path):
     pages = [write_report(run), write_report(make_run(experiment="gaussian"))]
     pages.append(write_comparison(run, make_run(epochs=2, sheets=[0, 2], name="other"), tmp_path / "two.html"))
     for page in pages:
         for width in (400, 900, 1500):
-            for dark in (False, True):
-                chromium.open(page, width, dark=dark)
-                assert chromium.problems() == []
-                assert chromium.js("document.documentElement.scrollWidth") <= width
+            for scheme in ("light", "dark"):
+                chromium.open(page, width, scheme=scheme)
+                assert chromium.run("document.documentElement.scrollWidth") <= width
 
 
 @pytest.mark.slow
+@in_chromium
 def test_another_script_does_not_run(chromium, run):
     chromium.open(write_report(run))
-    chromium.js("document.body.append(Object.assign(document.createElement('script'), {textContent: 'window.x = 1'}))")
-    assert chromium.js("'x' in window") is False
+    chromium.run("document.body.append(Object.assign(document.createElement('script'), {textContent: 'window.x = 1'}))")
+    assert chromium.run("'x' in window") is False
+    assert "Content Security Policy" in chromium.messages.pop()
 
 
 @pytest.mark.slow
+@in_chromium
 def test_hover_shows_one_epoch_in_all_charts(chromium, run):
     chromium.open(write_report(run))
-    assert chromium.js(EPOCHS) == "epoch 30"
-    chromium.move(".plot", 0.14 + 0.81 * 20 / 30)
-    assert chromium.js(EPOCHS) == "epoch 20"
-    assert chromium.js(VALUE) == "0.7"
-    assert chromium.js(CURSORS) == 0  # one in each chart
-    chromium.move(".plot", 0.14 + 0.81 * 15 / 30)
-    assert chromium.js(EPOCHS) == "epoch 15"
-    assert chromium.js(VALUE) == "0.8 (at 10)"  # of the last diagnosis before
-    chromium.move("h1", 0.5)
-    assert chromium.js(EPOCHS) == "epoch 30"
-    assert chromium.js(CURSORS) < 0
+    assert chromium.run(EPOCHS) == "epoch 30"
+    move(chromium, ".plot", 0.14 + 0.81 * 20 / 30)
+    assert chromium.run(EPOCHS) == "epoch 20"
+    assert chromium.run(VALUE) == "0.7"
+    assert chromium.run(CURSORS) == 0  # one in each chart
+    move(chromium, ".plot", 0.14 + 0.81 * 15 / 30)
+    assert chromium.run(EPOCHS) == "epoch 15"
+    assert chromium.run(VALUE) == "0.8 (at 10)"  # of the last diagnosis before
+    move(chromium, "h1", 0.5)
+    assert chromium.run(EPOCHS) == "epoch 30"
+    assert chromium.run(CURSORS) < 0
 
 
 @pytest.mark.slow
+@in_chromium
 def test_keys_move_the_epoch_of_a_focused_chart(chromium, run):
     chromium.open(write_report(run))
-    chromium.js("document.querySelectorAll('.plot')[1].focus()")
-    chromium.press("Home")
-    assert chromium.js(EPOCHS) == "epoch 1"
-    assert chromium.js(FOCUS).startswith("epoch 1: D 1.115, G 2.503")
-    chromium.press("ArrowRight", "ArrowRight", "PageUp")
-    assert chromium.js(EPOCHS) == "epoch 6"
-    chromium.press("End", "ArrowRight", "ArrowLeft")
-    assert chromium.js(EPOCHS) == "epoch 29"
+    chromium.run("document.querySelectorAll('.plot')[1].focus()")
+    press(chromium, "Home")
+    assert chromium.run(EPOCHS) == "epoch 1"
+    assert chromium.run(FOCUS).startswith("epoch 1: D 1.115, G 2.503")
+    press(chromium, "ArrowRight", "ArrowRight", "PageUp")
+    assert chromium.run(EPOCHS) == "epoch 6"
+    press(chromium, "End", "ArrowRight", "ArrowLeft")
+    assert chromium.run(EPOCHS) == "epoch 29"
 
 
 @pytest.mark.slow
+@in_chromium
 def test_the_slider_shows_each_sheet_and_its_numbers(chromium, run):
     chromium.open(write_report(run))
-    assert chromium.js(WHEN) == "after 30 epochs"
-    chromium.js("document.querySelector('.scrub input').focus()")
-    chromium.press("Home")
-    assert chromium.js(WHEN) == "before training"
-    chromium.press("ArrowRight", "ArrowRight")
-    assert chromium.js(WHEN) == "after 4 epochs"
-    assert chromium.js(EPOCHS) == "epoch 4"
-    assert chromium.js(f"{NEWEST} === document.querySelector('#sheets-4 img').src")
-    chromium.press("End")
-    assert chromium.js(f"{NEWEST} === document.querySelector('#sheets-30 img').src")
+    assert chromium.run(WHEN) == "after 30 epochs"
+    chromium.run("document.querySelector('.scrub input').focus()")
+    press(chromium, "Home")
+    assert chromium.run(WHEN) == "before training"
+    press(chromium, "ArrowRight", "ArrowRight")
+    assert chromium.run(WHEN) == "after 4 epochs"
+    assert chromium.run(EPOCHS) == "epoch 4"
+    assert chromium.run(f"{NEWEST} === document.querySelector('#sheets-4 img').src")
+    press(chromium, "End")
+    assert chromium.run(f"{NEWEST} === document.querySelector('#sheets-30 img').src")
 
 
 @pytest.mark.slow
+@in_chromium
 def test_a_click_on_a_chart_shows_the_samples_of_that_epoch(chromium, run):
     chromium.open(write_report(run))
-    chromium.js("document.querySelector('.plot').scrollIntoView()")
-    chromium.move(".plot", 0.14 + 0.81 * 11 / 30)
-    chromium.js(
+    chromium.run("document.querySelector('.plot').scrollIntoView()")
+    move(chromium, ".plot", 0.14 + 0.81 * 11 / 30)
+    chromium.run(
         "((plot, {x, width}) => plot.dispatchEvent(new PointerEvent('pointerdown', "
         "{clientX: x + width * (0.14 + 0.81 * 11 / 30)})))"
         "(document.querySelector('.plot'), document.querySelector('.plot').getBoundingClientRect())"
     )
-    assert chromium.js(WHEN) == "after 10 epochs"
+    assert chromium.run(WHEN) == "after 10 epochs"
 
 
 @pytest.mark.slow
+@in_chromium
 def test_the_slider_moves_the_samples_of_both_runs(chromium, run, make_run, tmp_path):
     other = make_run(epochs=8, sheets=[0, 4, 8], name="other")
     chromium.open(write_comparison(run, other, tmp_path / "two.html"))
-    assert chromium.js(WHEN) == "after 30 epochs,after 8 epochs"
-    chromium.js("document.querySelector('.scrub input').focus()")
-    chromium.press("Home", "ArrowRight")
-    assert chromium.js(WHEN) == "after 4 epochs,after 4 epochs"
+    assert chromium.run(WHEN) == "after 30 epochs,after 8 epochs"
+    chromium.run("document.querySelector('.scrub input').focus()")
+    press(chromium, "Home", "ArrowRight")
+    assert chromium.run(WHEN) == "after 4 epochs,after 4 epochs"
 
 
 @pytest.mark.slow
+@in_chromium
 def test_without_the_script_the_newest_is_shown(chromium, run):
     page = write_report(run)
-    chromium.open(page, script=False)
+    chromium.call("Emulation.setScriptExecutionDisabled", value=True)
+    chromium.open(page)
     chromium.call("Emulation.setScriptExecutionDisabled", value=False)  # to ask; the page has not run its script
-    assert chromium.js(WHEN) == "after 30 epochs"
-    assert chromium.js(EPOCHS) == "epoch 30"
-    assert chromium.js("getComputedStyle(document.querySelector('.scrub')).display") == "none"
-    assert chromium.js("document.querySelectorAll('.sheets figure:not([hidden])').length") > 5
+    assert chromium.run(WHEN) == "after 30 epochs"
+    assert chromium.run(EPOCHS) == "epoch 30"
+    assert chromium.run("getComputedStyle(document.querySelector('.scrub')).display") == "none"
+    assert chromium.run("document.querySelectorAll('.sheets figure:not([hidden])').length") > 5
