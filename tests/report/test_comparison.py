@@ -83,7 +83,7 @@ def test_measures_and_numbers_of_both(compare, two):
     text = text_of(compare(*two))
     assert "accuracy of a fresh classifier 0.7 ± 0.025" in text
     assert "verdicts none not diagnosed accuracy" in text
-    assert "A After 20 epochs. After epoch 20, a fresh classifier" in text
+    assert "A After 20 epochs. After epoch 20," in text
     assert "B After 8 epochs. No fresh classifier has judged the samples yet." in text
     assert "epochs 20 8 iterations 420 168" in text
 

@@ -55,7 +55,7 @@ def test_a_run_without_diagnoses(make_run):
 
 
 def test_the_newest_classifier_judges(diagnosis_of):
-    assert "After epoch 20," in judged([diagnosis_of(epoch) for epoch in (10, 20, 25)])
+    assert "epoch 20" in judged([diagnosis_of(epoch) for epoch in (10, 20, 25)])
     assert judged([diagnosis_of(5)]) == judged([]) == ""
 
 
