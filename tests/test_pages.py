@@ -81,6 +81,10 @@ ELSEWHERE = {
         "needs a GPU",
         _TABLE_1,
     ),
+    "tinygan report runs/digits runs/digits-2 --out two.html": (
+        "needs two runs",
+        "tests/cli/test_report.py::test_two_runs_on_one_page",
+    ),
     "python examples/figure_1.py": ("8 s", "tests/examples/test_figure_1.py::test_pictures_page_and_gif_are_written"),
     "python examples/figure_1.py --gif": (
         "21 s",

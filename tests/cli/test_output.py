@@ -105,7 +105,7 @@ def test_missing_folders_are_made_and_failures_warned_of_once(tinygan, small, tm
     samples, verdict = answer.out.splitlines()  # without the report
     assert samples == f"samples  {os.path.join('run', 'samples')}"
     assert verdict.startswith("verdict  ")
-    assert sorted(os.listdir(tmp_path / "run" / "samples")) == ["epoch-000001.png", "epoch-000002.png"]
+    assert sorted(os.listdir(tmp_path / "run" / "samples")) == ["data.png", "epoch-000001.png", "epoch-000002.png"]
 
 
 def test_a_sheet_missing_after_a_kill_is_drawn_on_resume(tinygan, small, tmp_path, monkeypatch):
@@ -115,7 +115,7 @@ def test_a_sheet_missing_after_a_kill_is_drawn_on_resume(tinygan, small, tmp_pat
 
     words = ["train", "digits", "--epochs", "2", "--quiet", *small]
     with monkeypatch.context() as patch:
-        patch.setattr("tinygan.experiments.running.save_sheet", killed)
+        patch.setattr("tinygan.experiments.drawing.save_sheet", killed)
         assert tinygan(*words, "--out", "run").status == 130
     assert RunFolder.open(tmp_path / "run").latest_checkpoint().state["epoch"] == 2  # saved before it was drawn
     assert tinygan("resume", "run", "--quiet").status == 0
@@ -128,7 +128,7 @@ def test_a_sheet_that_cannot_be_drawn_loses_no_checkpoint(tinygan, small, tmp_pa
     def fail(*_):
         raise ValueError("no picture today")
 
-    monkeypatch.setattr("tinygan.experiments.running.save_sheet", fail)
+    monkeypatch.setattr("tinygan.experiments.drawing.save_sheet", fail)
     answer = tinygan("train", "digits", "--out", "run", "--epochs", "2", "--quiet", *small)
     assert answer.status == 0
     assert answer.err == (
@@ -141,7 +141,7 @@ def test_a_sheet_that_cannot_be_drawn_loses_no_checkpoint(tinygan, small, tmp_pa
 def test_a_backend_of_matplotlib_that_does_not_exist(tmp_path):
     done = shell(LINE.replace("gaussian", "digits"), tmp_path, MPLBACKEND="nonsense")
     assert (done.returncode, done.stderr) == (0, b"")
-    assert len(os.listdir(tmp_path / "run" / "samples")) == 1
+    assert len(os.listdir(tmp_path / "run" / "samples")) == 2
 
 
 # --- signals ---------------------------------------------------------------------------------------------

@@ -44,7 +44,7 @@ def test_two_epochs_of_the_digits(tinygan, tmp_path, real_report):
         "checkpoints", "config.toml", "diagnosis.jsonl", "environment.json", "metrics.jsonl", "report.html", "run.lock",
         "samples", "timing.jsonl",
     ]  # fmt: skip
-    assert sorted(os.listdir(run / "samples")) == ["epoch-000000.png", "epoch-000002.png"]
+    assert sorted(os.listdir(run / "samples")) == ["data.png", "epoch-000000.png", "epoch-000002.png"]
     assert os.listdir(run / "checkpoints") == ["step-000000042.safetensors"]
     assert [record["steps"] for record in RunFolder.open(run).metrics()] == [STEPS, 2 * STEPS]
     assert load_experiment(run / "config.toml") == load_experiment(

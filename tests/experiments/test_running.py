@@ -11,10 +11,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from matplotlib.image import imread
 
 from tinygan import gan
 from tinygan.backend import Stream
 from tinygan.config.experiment import load_experiment
+from tinygan.data import load
 from tinygan.data.dataset import Split
 from tinygan.errors import AnomalyError, CheckpointError, ConfigError, RunError
 from tinygan.experiments import running
@@ -182,11 +184,37 @@ def test_the_files_of_a_run(tiny_experiment, tiny_data, fresh):
     assert records[-1] == training.metrics()
     assert [set(record) for record in folder.timing()] == [{"epoch", "seconds"}] * 3
     assert all(record["seconds"] > 0 for record in folder.timing())
-    # before training, every second epoch, and the last
-    assert sorted(os.listdir(path / "samples")) == ["epoch-000000.png", "epoch-000002.png", "epoch-000003.png"]
+    # the data; before training, every second epoch, and the last
+    sheets = ["data.png", "epoch-000000.png", "epoch-000002.png", "epoch-000003.png"]
+    assert sorted(os.listdir(path / "samples")) == sheets
     save_sheet(path / "again.png", training.sheet(), (1, 4))
     assert (path / "again.png").read_bytes() == (path / "samples" / "epoch-000003.png").read_bytes()
     assert sorted(os.listdir(path / "checkpoints")) == ["step-000000010.safetensors", "step-000000015.safetensors"]
+
+
+def test_the_sheet_of_data_has_as_many_images_as_the_others(tiny_experiment, tiny_data, fresh):
+    path, data = fresh(), tiny_data()
+    run(*start(tiny_experiment(), data, path), Limits(steps=1))
+    sheet = imread(path / "samples" / "data.png")
+    assert sheet.shape == imread(path / "samples" / "epoch-000000.png").shape
+    first = np.rint(255 * sheet[2, 2 : 2 + 32 : 8, 0])  # a tile has 1 x 4 pixels, each 8 times as large
+    assert (first == np.rint(255 * data.train.images)).all(axis=1).any()
+
+
+def test_numbers_have_no_sheet_of_data(fresh):
+    path = fresh()
+    run(*start(load_experiment("gaussian", ["output.samples=10"]), load("gaussian"), path), Limits(steps=1))
+    assert os.listdir(path / "samples") == ["epoch-000000.png"]
+
+
+def test_a_run_of_an_earlier_version_gets_its_sheet_of_data(tiny_experiment, tiny_data, fresh, go_on):
+    path = fresh()
+    run(*start(tiny_experiment(), tiny_data(), path), Limits(steps=7))
+    sheet = path / "samples" / "data.png"
+    before = sheet.read_bytes()
+    sheet.unlink()
+    go_on(path)
+    assert sheet.read_bytes() == before
 
 
 def test_the_watcher_is_called_in_order(tiny_experiment, tiny_data, fresh):

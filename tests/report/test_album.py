@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinygan.pictures.sheets import save_sheet, sheet_path
+from tinygan.pictures.sheets import data_path, save_sheet, sheet_path
 from tinygan.report import album as module
 from tinygan.report.album import collect_sheets, spread
 
@@ -109,3 +109,27 @@ def test_a_sheet_that_is_a_pipe_is_left_out(make_run):
     run = make_run()
     os.mkfifo(run.samples_path / "epoch-000001.png")
     assert collect_sheets(run).damaged == ["epoch-000001.png"]
+
+
+def test_the_sheet_of_data_is_apart_from_the_samples(make_run):
+    run = make_run(sheets=[0], data=True)
+    album = collect_sheets(run)
+    assert album.data.png == data_path(run).read_bytes()
+    assert [sheet.epoch for sheet in album.sheets] == [0]
+    data_path(run).write_bytes(b"no picture")
+    album = collect_sheets(run)
+    assert album.data is None
+    assert album.damaged == ["data.png"]
+
+
+def test_a_large_sheet_of_data_is_named(make_run, monkeypatch):
+    run = make_run(data=True)
+    monkeypatch.setattr(module, "MOST_BYTES", 10)
+    album = collect_sheets(run)
+    assert (album.data, album.too_large) == (None, ["data.png"])
+
+
+def test_common_epochs_are_preferred(make_run):
+    run = make_run(sheets=range(0, 9, 2))
+    assert [sheet.epoch for sheet in collect_sheets(run, {0, 4, 5}).sheets] == [0, 4, 8]
+    assert [sheet.epoch for sheet in collect_sheets(run, ()).sheets] == [8]

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from tinygan.report.charts import HEIGHT, WIDTH, Chart, Line, Reference, draw_chart, thinned
+from tinygan.report.charts import HEIGHT, MOST_READINGS, WIDTH, Chart, Line, Reference, draw_chart, readings, thinned
 
 
 def chart_of(y, name="loss", references=(), **options):
@@ -130,6 +130,33 @@ def test_equal_charts_give_equal_text():
     with ThreadPoolExecutor(4) as pool:
         assert set(pool.map(lambda _: draw_chart(chart, ""), range(8))) == {expected}
     assert dict(matplotlib.rcParams) == before
+
+
+def test_lines_of_one_chart_may_have_other_epochs():
+    first, second = Line("A", "a", np.array([1.0, 2.0])), Line("B", "b", np.array([1.0, 2.0]), np.array([2.0, 4.0]))
+    chart = Chart("two", "", "", np.array([1.0, 2.0]), [first, second])
+    assert chart.end == 4
+    svg = draw_chart(chart, "")
+    ends = {}
+    for colour in "ab":
+        (path,) = re.findall(rf'<path d="([^"]*)"[^>]*stroke: var\(--{colour}\)', svg)
+        ends[colour] = [float(x) for x in re.findall(r"[ML] ([\d.-]+)", path)]
+    assert ends["a"][1] == pytest.approx(ends["b"][0])
+    assert ends["b"][1] == pytest.approx(0.95 * WIDTH)  # where the script of the page expects the last epoch
+
+
+# --- readings ----------------------------------------------------------------------------------------------
+
+
+@given(hnp.arrays(float, st.integers(1, 1500), elements=st.floats(-10, 10) | st.just(np.nan)))
+def test_readings_are_values_of_the_line(y):
+    x = np.arange(1.0, len(y) + 1)
+    epochs, values = readings(x, y)
+    assert epochs == sorted(set(epochs))
+    assert (epochs[0], epochs[-1]) == (1, len(y))
+    assert len(epochs) == min(len(y), MOST_READINGS)
+    expected = y[np.array(epochs) - 1]
+    assert np.allclose(np.array(values, float), expected, rtol=1e-3, atol=0, equal_nan=True)
 
 
 # --- thinning ----------------------------------------------------------------------------------------------

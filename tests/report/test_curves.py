@@ -25,8 +25,8 @@ def test_every_chart_shows_its_fields(charts_of):
     charts, records = charts_of(momentum=0.5)
     shown = {
         "losses": ["discriminator_loss", "generator_loss"],
-        "value": ["value"],
         "answers": ["d_real", "d_fake"],
+        "value": ["value"],
         "accuracy": ["d_accuracy"],
         "gradients": ["discriminator_gradient_norm", "generator_gradient_norm"],
         "rates": ["discriminator_lr", "generator_lr"],
@@ -65,6 +65,44 @@ def test_each_reference_has_the_colour_of_its_line(charts_of):
 
 def test_without_momentum_there_is_no_momentum_chart(charts_of):
     assert "momentum" not in charts_of()[0]
+    assert "momentum" not in charts_of(momentum=0.0)[0]
+
+
+def test_the_layers_of_each_player_have_a_chart(charts_of):
+    norms = {"discriminator.10": 0.1, "discriminator.2": 0.2, "generator.0": None}
+    charts, _ = charts_of(gradient_norms=norms)
+    d, g = charts["discriminator-layers"], charts["generator-layers"]
+    assert [line.label for line in d.lines] == ["2", "10"]
+    assert [line.y.tolist() for line in d.lines] == [[0.2] * 5, [0.1] * 5]
+    assert np.isnan(g.lines[0].y).all()
+    assert d.logarithmic
+    records = [{"epoch": 1, "gradient_norms": {"generator.0": 2.0}}, {"epoch": 2}, {"epoch": 3, "gradient_norms": 1}]
+    charts = training_charts(records, "minimax", (), {"generator.0": "linear"})
+    (chart,) = [one for one in charts if "layers" in one.name]
+    assert chart.lines[0].label == "0 linear"
+    assert np.array_equal(chart.lines[0].y, [2, np.nan, np.nan], equal_nan=True)
+
+
+@pytest.mark.parametrize("count", [1, 2, 6, 7, 20])
+def test_colours_of_layers_go_from_low_to_high(charts_of, count):
+    charts, _ = charts_of(gradient_norms={f"generator.{i}": 1.0 for i in range(count)})
+    colours = [line.colour for line in charts["generator-layers"].lines]
+    assert colours == sorted(colours)
+    assert len(set(colours)) == min(count, 6)
+
+
+def test_records_without_layers_have_no_such_chart(charts_of):
+    assert not [name for name in charts_of()[0] if "layers" in name]
+
+
+def test_the_classifier_chart_has_its_epochs_only(diagnosis_of):
+    diagnoses = [diagnosis_of(epoch) for epoch in (5, 10, 15, 20)]
+    first, *_ = training_charts([{"epoch": 20}], "minimax", diagnoses)
+    assert first.name == "classifier"
+    assert first.lines[0].x.tolist() == [10, 20]
+    shown = {line.label: line.y.tolist() for line in first.lines}
+    assert shown == {"accuracy": [0.8, 0.7], "precision": [0.75, 0.75], "recall": [0.5, 0.5]}
+    assert training_charts([{"epoch": 20}], "minimax", diagnoses[:1])[0].name == "losses"
 
 
 def test_equal_rates_are_one_line(charts_of):
@@ -83,6 +121,7 @@ def test_the_validation_chart_has_validated_epochs_only():
     records += [{"epoch": 4, "validation_log_likelihood": 7.5}, {"epoch": 5, "validation_log_likelihood": None}]
     chart = training_charts(records, "minimax")[-1]
     assert chart.name == "validation"
-    assert chart.x.tolist() == [2, 4]
+    assert chart.lines[0].x.tolist() == [2, 4]
+    assert chart.end == 5
     assert chart.lines[0].y.tolist() == [-5.0, 7.5]
     assert all(chart.name != "validation" for chart in training_charts(records[:1], "minimax"))

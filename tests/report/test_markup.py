@@ -54,6 +54,13 @@ def test_a_table_marks_headings_and_numbers():
     assert '<th scope="row">loss</th>' in page
 
 
+def test_words_of_a_table_are_not_numbers():
+    page = table([["1", "linear", "5"]], ["layer", "kind", "parameters"], numbers=True, words=1)
+    assert "<td>linear</td>" in page
+    assert '<td class="number">5</td>' in page
+    assert table([]).count("<tr>") == 0
+
+
 @given(st.binary(), ANY_TEXT)
 def test_a_picture_contains_its_bytes(png, description):
     ((tag, attributes),) = Recorder(picture(png, 3, 2, description)).events

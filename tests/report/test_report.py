@@ -14,9 +14,11 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
+from tinygan.diagnosis import headline
 from tinygan.errors import ConfigError, RunError
-from tinygan.pictures.sheets import sheet_path
+from tinygan.pictures.sheets import data_path, sheet_path
 from tinygan.report.report import write_report
+from tinygan.runs.json_lines import append_record
 from tinygan.runs.run_folder import RunFolder
 
 VOID = {"meta", "img", "br", "link", "input", "hr", "source", "base"}
@@ -47,7 +49,7 @@ class Page(HTMLParser):
         assert self.open.pop() == tag
 
     def handle_data(self, data):
-        if self.open and self.open[-1] != "style":
+        if self.open and self.open[-1] not in ("style", "script"):
             self.words.append(data)
 
     def all(self, name):
@@ -75,6 +77,7 @@ RUNS = {
     "finished": {"epochs": 30, "sheets": range(0, 31, 2)},
     "broken": {"epochs": 5, "change": broken_later},
     "all null": {"epochs": 2, "change": lambda _: dict.fromkeys(["d_accuracy", "value", "generator_loss", "steps"])},
+    "diagnosed": {"epochs": 20, "sheets": [0, 20], "data": True, "diagnosed": (5, 10, 15, 20), "layers": True},
     "the paper's": {"epochs": 3, "experiment": "mnist", "change": lambda _: {"momentum": 0.5}},
 }
 
@@ -86,7 +89,7 @@ def test_every_state_of_a_run_gives_a_complete_page(make_run, state):
     ids = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
     assert len(ids) == len(set(ids))
     for tag, attributes in page.tags:
-        assert tag not in {"script", "link", "iframe", "object", "base", "form"}
+        assert tag not in {"link", "iframe", "object", "base", "form"}
         assert not [name for name in attributes if name.startswith("on")]
         for name in {"href", "src", "srcset", "xlink:href", "action"} & set(attributes):
             if (tag, name) == ("img", "src"):
@@ -106,6 +109,7 @@ def test_every_state_of_a_run_gives_a_complete_page(make_run, state):
         assert svg["role"] == "img"
         assert svg["aria-label"]
     assert page.open == []
+    assert page.all("script") == [{}]
 
 
 def test_the_page_adapts_to_scheme_and_screen(make_run):
@@ -123,17 +127,73 @@ def test_the_report_of_a_new_run(make_run):
     assert page.all("svg") == page.all("img") == []
 
 
+def opening(page):
+    """Return the text of the first screen."""
+    return page.text[: page.text.index(" The game ")]
+
+
 @pytest.mark.slow
-def test_the_state_of_the_game_in_words(make_run):
-    text = report_of(make_run(epochs=30)).text
-    assert "After 30 epochs, D classifies 52 % of data and samples correctly. At the equilibrium of the game" in text
-    assert "it would be 50 %, pure chance." in text
+def test_the_headline_is_what_a_fresh_classifier_tells(make_run, diagnosis_of):
+    text = opening(report_of(make_run(epochs=30, diagnosed=(10, 20, 25))))
+    assert headline(diagnosis_of(20)) in text  # the last diagnosis with a classifier
+    assert "70.0 % ± 2.5 %" in text
+    assert "D has won" not in text
+    won = opening(report_of(make_run(epochs=12, diagnosed=(10,), name="won")))
+    assert "D has won. G's gradient falls." in won
+
+
+@pytest.mark.slow
+def test_without_a_classifier_no_run_is_called_near_the_equilibrium(make_run):
+    """Noise after one epoch has an accuracy of D near 1/2, as a trained run has."""
+    text = opening(report_of(make_run(epochs=1, change=lambda _: {"d_accuracy": 0.5})))
+    assert "After 1 epoch. No fresh classifier has judged the samples yet." in text
+    assert "equilibrium" not in text
+
+
+@pytest.mark.slow
+def test_verdicts_with_epochs_numbers_and_advice(make_run):
+    page = report_of(make_run(epochs=30, diagnosed=(5, 10, 15, 20)))
+    verdicts = page.text[page.text.index(" The verdicts ") : page.text.index(" The samples ")]
+    assert "Diagnosed at 4 epochs, from 5 to 20." in verdicts
+    assert "Epoch 5. D has won. G's gradient falls. The number: 0.987. For comparison: 0.5." in verdicts
+    assert "train D less" in verdicts
+    assert "Epoch 15. Over: D has won." in verdicts
+    assert verdicts.count("Epoch") == 2
+    rows = dict(re.findall(r'<tr><th scope="row">(.*?)</th><td class="number">(.*?)</td>', page.source))
+    assert rows["accuracy of a fresh classifier"] == "0.7 ± 0.025"
+    assert rows["bound on the JSD, by D on new data"] == "0.2"
+
+
+@pytest.mark.slow
+def test_real_images_beside_the_samples(make_run):
+    run = make_run(epochs=1, sheets=[0, 1], data=True)
+    page = report_of(run)
+    assert page.pictures()[:2] == [sheet_path(run, 1).read_bytes(), data_path(run).read_bytes()]
+    assert page.all("img")[1]["alt"] == "Sheet of training images of digits"
+    assert "As many real images" in opening(page)
+    data_path(run).unlink()
+    assert "real images" not in report_of(run).text
+
+
+@pytest.mark.slow
+def test_gradient_norms_are_charts_and_no_row(make_run):
+    page = report_of(make_run(epochs=3, layers=True))
+    assert "The gradient norms in D, by layer" in page.text
+    assert "5 linear:" in page.text
+    assert "gradient_norms" not in page.text
+
+
+def test_another_place_for_the_report(make_run, tmp_path):
+    run = make_run()
+    assert write_report(run, tmp_path / "copy.html") == tmp_path / "copy.html"
+    assert not run.report_path.exists()
+    assert (tmp_path / "copy.html").read_bytes() == write_report(run).read_bytes()
 
 
 @pytest.mark.slow
 def test_the_report_of_an_unfinished_run(make_run):
     run = make_run(epochs=1, overrides=["training.epochs=400"])
-    assert "After 1 of 400 epochs, D classifies" in report_of(run).text
+    assert "After 1 of 400 epochs." in report_of(run).text
 
 
 @pytest.mark.slow
@@ -150,8 +210,11 @@ def test_samples_from_the_first_to_the_newest(make_run):
     newest, *evolution = page.pictures()
     assert newest == evolution[-1] == sheet_path(run, 30).read_bytes()
     assert evolution[0] == sheet_path(run, 0).read_bytes()
-    assert 8 <= len(evolution) <= 12
-    assert "The newest samples: after 30 epochs" in page.text
+    assert len(evolution) == 31
+    figures = [attributes for attributes in page.all("figure") if "data-epoch" in attributes]
+    assert [int(attributes["data-epoch"]) for attributes in figures] == list(range(31))
+    assert 8 <= sum("hidden" not in attributes for attributes in figures) <= 12
+    assert "Samples: after 30 epochs" in page.text
     order = [page.text.index(f" {when} ") for when in ("before training", "after 1 epoch", "after 2 epochs")]
     assert order == sorted(order)
     assert page.all("img")[0]["alt"] == "Sheet of 100 samples after 30 epochs"
@@ -255,6 +318,7 @@ def test_the_environment(make_run):
         "thread_variables": {"OMP_NUM_THREADS": None, "MKL_NUM_THREADS": "2"}, "empty": [],
     }  # fmt: skip
     source = report_of(make_run(environment=environment)).source
+    source = source[source.index("The machine and the versions") :]
     rows = re.findall(r'<th scope="row">([^<]*)</th><td>([^<]*)</td>', source)
     assert rows == [
         ("python", "3.11.0"), ("simd", "AVX2, FMA3"), ("blas threads", "2"), ("commit", "unknown"),
@@ -271,11 +335,15 @@ def test_nothing_in_the_run_becomes_markup(make_run):
         environment={EVIL: EVIL, "simd": [EVIL], "thread_variables": {EVIL: EVIL}},
         overrides=["description=" + repr(EVIL.replace("\x00", ""))[1:-1].replace("\\'", "'")],
     )
-    run.append_metrics({"epoch": 1, EVIL: EVIL, "d_real": EVIL, "other": [EVIL]})
+    norms = {f"generator.{EVIL}": 1.0, EVIL: EVIL}
+    run.append_metrics({"epoch": 1, EVIL: EVIL, "d_real": EVIL, "other": [EVIL], "gradient_norms": norms})
+    verdict = {"name": EVIL, "title": EVIL, "says": EVIL, "number": EVIL, "reference": EVIL, "advice": [EVIL]}
+    append_record(run.path / "diagnosis.jsonl", {"epoch": 1, "verdicts": [verdict], "measures": {EVIL: EVIL}})
     page = report_of(run)
-    assert page.all("script") == page.all("img") == []
-    assert page.text.count("<script>alert(1)</script>") >= 8
-    assert page.text.count("$state") >= 8
+    assert page.all("script") == [{}]
+    assert page.all("img") == []
+    assert page.text.count("<script>alert(1)</script>") >= 12
+    assert page.text.count("$state") >= 12
 
 
 @pytest.mark.slow
@@ -293,7 +361,9 @@ def test_ten_thousand_epochs_stay_small(make_run):
     names = ("discriminator_loss", "generator_loss", "value", "d_real", "d_fake", "d_accuracy", "generator_lr",
              "generator_gradient_norm", "discriminator_gradient_norm", "discriminator_lr", "momentum")  # fmt: skip
     noise = np.random.default_rng(0).random((10_000, len(names)))
-    lines = [json.dumps({"epoch": i + 1, **dict(zip(names, row, strict=True))}) for i, row in enumerate(noise.tolist())]
+    layers = {f"{player}.{i}": i + 0.5 for player in ("generator", "discriminator") for i in range(4)}
+    rows = [dict(zip(names, row, strict=True)) | {"gradient_norms": layers} for row in noise.tolist()]
+    lines = [json.dumps({"epoch": i + 1, **row}) for i, row in enumerate(rows)]
     run.metrics_path.write_text("\n".join(lines) + "\n")
     page = report_of(run)
     assert "After 10000 epochs" in page.text

@@ -15,7 +15,20 @@ from collections.abc import Sequence
 from typing import Any
 
 import tinygan
-from tinygan.cli import diagnose, doctor, evaluate, experiments, export, gradcheck, output, sample, step, trace, train
+from tinygan.cli import (
+    diagnose,
+    doctor,
+    evaluate,
+    experiments,
+    export,
+    gradcheck,
+    output,
+    report,
+    sample,
+    step,
+    trace,
+    train,
+)
 from tinygan.cli.arguments import Parser
 from tinygan.errors import TinyganError
 
@@ -27,7 +40,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = Parser(prog="tinygan", description=_DESCRIPTION)
     parser.add_argument("--version", action="version", version=f"tinygan {tinygan.__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for module in (train, step, trace, sample, evaluate, diagnose, export, experiments, gradcheck, doctor):
+    for module in (train, step, trace, sample, evaluate, diagnose, report, export, experiments, gradcheck, doctor):
         module.add_commands(commands)
     return parser
 

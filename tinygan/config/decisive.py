@@ -78,8 +78,8 @@ def changes(recorded: str, config: ExperimentConfig) -> list[str]:
     >>> changes(recorded, load_experiment("mnist", ["training.k=2", "training.epochs=5"]))
     ['training.k was 1 and is now 2']
     """
-    before = _leaves(parse_experiment(recorded, "the recorded settings"))
-    now = _leaves(parse_experiment(decisive_toml(config), "the settings"))
+    before = leaves(parse_experiment(recorded, "the recorded settings"))
+    now = leaves(parse_experiment(decisive_toml(config), "the settings"))
     names = [*before, *(name for name in now if name not in before)]
     return [
         f"{name} was {_said(before.get(name))} and is now {_said(now.get(name))}"
@@ -92,8 +92,15 @@ def _said(value: object) -> str:
     return "absent" if value is None else json.dumps(value)  # TOML writes these values so, too
 
 
-def _leaves(config: ExperimentConfig) -> dict[str, object]:
-    """Return every setting under the name that ``--set`` takes, without those that are absent."""
+def leaves(config: ExperimentConfig) -> dict[str, object]:
+    """Return every setting under the name that ``--set`` takes, without those that are absent.
+
+    Examples
+    --------
+    >>> from tinygan.config.experiment import load_experiment
+    >>> leaves(load_experiment("mnist"))["generator.layers.0.units"]
+    1200
+    """
     return dict(_walk(dataclasses.asdict(config)))
 
 

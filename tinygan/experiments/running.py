@@ -22,15 +22,14 @@ from tinygan.config.experiment import ExperimentConfig, load_experiment, parse_e
 from tinygan.data.dataset import Dataset
 from tinygan.errors import AnomalyError, CheckpointError, ConfigError, RunError
 from tinygan.experiments.diagnosing import Diagnoses
+from tinygan.experiments.drawing import draw_data, draw_sheet
 from tinygan.experiments.pretrained import load_pretrained, with_absolute_path
 from tinygan.experiments.protocol import LAST, choose_checkpoint, generator_of
 from tinygan.experiments.saved_state import image_shape
 from tinygan.experiments.selection import score_generator
 from tinygan.experiments.side_outputs import SideOutputs
 from tinygan.experiments.training import Training
-from tinygan.gan.learned import answers
-from tinygan.pictures.line import axis_of, save_line_sheet
-from tinygan.pictures.sheets import save_sheet, sheet_path
+from tinygan.pictures.sheets import sheet_path
 from tinygan.runs.checkpoint import Checkpoint
 from tinygan.runs.environment import describe_environment, differences
 from tinygan.runs.run_folder import RunFolder
@@ -308,6 +307,8 @@ def run(folder: RunFolder, training: Training, limits: Limits | None = None, wat
             if epoch == 0 or (_sheet_is_due(training) and not sheet_path(folder, epoch).exists()):  # not yet drawn
                 with side_outputs.attempt(SHEET):
                     draw_sheet(folder, training, epoch)
+            with side_outputs.attempt(SHEET):
+                draw_data(folder, training)
             watcher.begin(training)
             diagnoses = Diagnoses(folder, training, watcher, side_outputs)
             diagnoses.begin()
@@ -410,21 +411,3 @@ def save(folder: RunFolder, training: Training, best: bool = False) -> None:
     """Write a checkpoint of the whole state; with `best`, also as ``best.safetensors``."""
     arrays, plain = training.state()
     folder.save_checkpoint(training.steps, arrays, plain, best=best)
-
-
-def draw_sheet(folder: RunFolder, training: Training, epoch: int) -> None:
-    """Draw the sample sheet of an epoch; 0 is before training.
-
-    If an example is one number, the sheet shows p_g, p_data and D instead of images.
-    """
-    folder.check()
-    path = sheet_path(folder, epoch)
-    path.parent.mkdir(exist_ok=True)  # it may have been removed since the run began
-    if training.image_shape != (1,):
-        save_sheet(path, training.sheet(), training.image_shape)
-        return
-    x = axis_of(training.dataset.train.images)  # the same for all sheets of a run
-    rows = x[:, None]
-    density = training.dataset.density
-    d = answers(training.game.discriminator, rows)
-    save_line_sheet(path, training.sheet(), x, None if density is None else density(rows), d)

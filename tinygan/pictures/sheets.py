@@ -104,6 +104,17 @@ def sheet_path(run: RunFolder, epoch: int) -> Path:
     return run.samples_path / f"epoch-{epoch:06d}.png"
 
 
+def data_path(run: RunFolder) -> Path:
+    """Return the path of the sheet of training images, which a report shows beside the samples.
+
+    Examples
+    --------
+    >>> data_path(RunFolder("run")).as_posix()
+    'run/samples/data.png'
+    """
+    return run.samples_path / "data.png"
+
+
 def list_sheets(run: RunFolder) -> list[tuple[int, Path]]:
     """Find the sample sheets of a run.
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import io
 import struct
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from tinygan.pictures.sheets import list_sheets
+from tinygan.pictures.sheets import data_path, list_sheets
 from tinygan.runs.plain_files import read_plain
 from tinygan.runs.run_folder import RunFolder
 
-MOST_SHEETS = 12
+MOST_SHEETS = 40
 MOST_BYTES = 3_000_000  # of the files of all sheets shown; the page encodes them in a third more
 MOST_PIXELS = 50_000_000  # of one sheet: a small file can unpack to a picture that fills the memory
 
@@ -31,24 +31,27 @@ class Sheet:
 
 @dataclass
 class Album:
-    """The sheets to show, by epoch, and the names of those left out: damaged, or too large."""
+    """The sheets to show, by epoch, a sheet of training images, and the names of those left out."""
 
     sheets: list[Sheet] = field(default_factory=list)
+    data: Sheet | None = None
     damaged: list[str] = field(default_factory=list)
     too_large: list[str] = field(default_factory=list)
 
 
-def collect_sheets(run: RunFolder) -> Album:
+def collect_sheets(run: RunFolder, common: Collection[int] | None = None) -> Album:
     """Choose and read the sample sheets of a run.
 
     Parameters
     ----------
     run : RunFolder
+    common : collection of int, optional
+        Prefer these epochs: choose from them and the newest.
 
     Returns
     -------
     Album
-        At most 12 sheets and 3 MB; fewer if they are large. The newest counts twice, because a report shows it twice.
+        At most 40 sheets and 3 MB; fewer if they are large. The newest counts twice, because a report shows it twice.
 
     Raises
     ------
@@ -58,11 +61,20 @@ def collect_sheets(run: RunFolder) -> Album:
     Examples
     --------
     >>> collect_sheets(RunFolder("no-such-run"))
-    Album(sheets=[], damaged=[], too_large=[])
+    Album(sheets=[], data=None, damaged=[], too_large=[])
     """
     paths = dict(list_sheets(run))
+    if common is not None:
+        chosen = {*common, *list(paths)[-1:]}
+        paths = {epoch: path for epoch, path in paths.items() if epoch in chosen}
     sizes = {epoch: _size(path) for epoch, path in paths.items()}
     album = Album()
+    if data_path(run).exists():
+        if _size(data_path(run)) > MOST_BYTES:
+            album.too_large.append(data_path(run).name)
+        else:
+            album.data = _read(0, data_path(run))
+            album.damaged += [] if album.data else [data_path(run).name]
     for epoch in [epoch for epoch in paths if sizes[epoch] > MOST_BYTES]:
         album.too_large.append(paths.pop(epoch).name)
     for epoch in _affordable(list(paths), sizes):

@@ -22,10 +22,14 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 WIDTH, HEIGHT = 400, 210  # units of the drawing; on a phone a unit is about a pixel
+LEFT, RIGHT = 0.14, 0.95  # ends of the x axis, as shares of the width; the script of the page reads them
 MOST_POINTS = 1000  # in one line; more cannot be seen, even on a wide screen
+MOST_READINGS = 400  # epochs of a line whose numbers the page can show
 
-# The name of a colour on the page, and its code while matplotlib draws.
-_COLOURS = {"ink": "#010101", "grid": "#010102", "d": "#010103", "g": "#010104", "value": "#010105"}
+# Names of colours on the page: of the players, of two runs, and of layers from the lowest to the highest.
+LAYERS = tuple(f"layer-{number}" for number in range(6))
+_NAMES = ("ink", "grid", "d", "g", "value", "a", "b", *LAYERS)
+_COLOURS = {name: f"#0101{number:02x}" for number, name in enumerate(_NAMES, start=1)}  # while matplotlib draws
 
 _drawing = threading.Lock()  # the settings of matplotlib belong to the whole process
 
@@ -36,15 +40,18 @@ class Line:
 
     Attributes
     ----------
-    label : str
-    colour : {"d", "g", "value"}
+    label, colour : str
+        The colour is the name of a variable of the style sheet: d, g, value, a, b, or one of `LAYERS`.
     y : array of float
-        One value at each x of the chart. The line has a gap where a value is nan.
+        The line has a gap where a value is nan.
+    x : array of float, optional
+        The epoch of each value; by default those of the chart.
     """
 
     label: str
     colour: str
     y: NDArray[np.float64]
+    x: NDArray[np.float64] | None = None
 
 
 @dataclass(frozen=True)
@@ -68,7 +75,7 @@ class Chart:
     title, reading : str
         Heading, and how to read the chart.
     x : array of float
-        Epochs, increasing.
+        Epochs, increasing; a line may have others.
     lines : sequence of Line
     references : sequence of Reference
     logarithmic : bool
@@ -86,6 +93,15 @@ class Chart:
     logarithmic: bool = False
     limits: tuple[float | None, float | None] = (None, None)
 
+    def at(self, line: Line) -> NDArray[np.float64]:
+        """Return the epoch of each value of a line."""
+        return self.x if line.x is None else line.x
+
+    @property
+    def end(self) -> float:
+        """The last epoch, the right end of the x axis."""
+        return float(max(self.x[-1], *(self.at(line)[-1] for line in self.lines)))
+
 
 def draw_chart(chart: Chart, description: str) -> str:
     """Draw a chart.
@@ -99,8 +115,7 @@ def draw_chart(chart: Chart, description: str) -> str:
     Returns
     -------
     str
-        An ``<svg>`` element; the same chart gives the same text. Its colours are the CSS variables ``--ink``,
-        ``--grid``, ``--d``, ``--g`` and ``--value``.
+        An ``<svg>`` element; the same chart gives the same text. Its colours are CSS variables such as ``--ink``.
 
     Examples
     --------
@@ -157,6 +172,19 @@ def thinned(x: NDArray[np.float64], y: NDArray[np.float64], most: int) -> tuple[
     return x[order], y[order]
 
 
+def readings(x: NDArray[np.float64], y: NDArray[np.float64]) -> list[list[float | None]]:
+    """Return the epochs and the values that a reader can ask for, evenly spread and with four digits, for JSON.
+
+    Examples
+    --------
+    >>> readings(np.array([1.0, 2.0]), np.array([0.123456, np.nan]))
+    [[1, 2], [0.1235, None]]
+    """
+    chosen = np.unique(np.linspace(0, len(x) - 1, min(len(x), MOST_READINGS)).round().astype(int))
+    values = [float(f"{value:.4g}") if np.isfinite(value) else None for value in y[chosen].tolist()]
+    return [[int(epoch) for epoch in x[chosen]], values]
+
+
 def _matplotlib_svg(chart: Chart) -> str:
     # Only drawing needs matplotlib, which takes longer to import than all of tinygan.
     import matplotlib
@@ -168,7 +196,7 @@ def _matplotlib_svg(chart: Chart) -> str:
         matplotlib.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": chart.name, "font.size": 12})
         figure = Figure(figsize=(WIDTH / 72, HEIGHT / 72))
         figure.patch.set_visible(False)
-        axes = figure.add_axes((0.14, 0.17, 0.81, 0.79))
+        axes = figure.add_axes((LEFT, 0.17, RIGHT - LEFT, 0.79))
         axes.set_yscale("log" if chart.logarithmic else "linear")
         for reference in chart.references:
             colour = _COLOURS[reference.colour]
@@ -176,13 +204,13 @@ def _matplotlib_svg(chart: Chart) -> str:
             level.set_gid(f"reference-{reference.name}")
         for line in chart.lines:
             y = np.where(line.y > 0, line.y, np.nan) if chart.logarithmic else line.y
-            x, y = thinned(chart.x, y, MOST_POINTS)
+            x, y = thinned(chart.at(line), y, MOST_POINTS)
             gap = np.isnan(np.concatenate([[np.nan], y, [np.nan]]))
             dots = gap[:-2] & gap[2:]  # a point between two gaps is drawn as a dot
             colour = _COLOURS[line.colour]
             axes.plot(x, y, "o-", color=colour, linewidth=1.6, markersize=4, markevery=dots, clip_on=False)
         axes.update_datalim([(0, limit) for limit in chart.limits if limit is not None])
-        axes.set_xlim(0, chart.x.max())
+        axes.set_xlim(0, chart.end)
         axes.set_ylim(*chart.limits)
         _furnish(axes, chart.logarithmic)
         figure.savefig(buffer, format="svg")

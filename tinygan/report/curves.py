@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from tinygan.engine import Tensor
 from tinygan.gan import generator_loss
-from tinygan.report.charts import Chart, Line, Reference
+from tinygan.report.charts import LAYERS, Chart, Line, Reference
 
 LOG_4, LOG_2 = math.log(4), math.log(2)
 
@@ -32,7 +32,12 @@ def column(records: Sequence[Mapping[str, Any]], key: str) -> NDArray[np.float64
     return np.array([_number(record.get(key)) for record in records], np.float64)
 
 
-def training_charts(records: Sequence[Mapping[str, Any]], objective: str) -> list[Chart]:
+def training_charts(
+    records: Sequence[Mapping[str, Any]],
+    objective: str,
+    diagnoses: Sequence[Mapping[str, Any]] = (),
+    layers: Mapping[str, str] | None = None,
+) -> list[Chart]:
     """Make the charts of a run.
 
     Parameters
@@ -41,16 +46,20 @@ def training_charts(records: Sequence[Mapping[str, Any]], objective: str) -> lis
         The lines of ``metrics.jsonl``, with the fields of `tinygan.experiments.training.Training.metrics`.
     objective : {"non-saturating", "minimax"}
         The objective of the generator.
+    diagnoses : sequence of mapping
+        The lines of ``diagnosis.jsonl``.
+    layers : mapping of str to str, optional
+        What each layer is, such as ``{"generator.0": "linear"}``.
 
     Returns
     -------
     list of Chart
-        Without the momentum if no record has one, as with Adam, and without the validation if there was none.
+        Charts of what no record has are left out: momentum above 0, validation, a fresh classifier, layers.
 
     Examples
     --------
     >>> [chart.name for chart in training_charts([{"epoch": 1, "value": -1.3}], "non-saturating")]
-    ['losses', 'value', 'answers', 'accuracy', 'gradients', 'rates']
+    ['losses', 'answers', 'value', 'accuracy', 'gradients', 'rates']
     """
     x = column(records, "epoch")
     d_loss, g_loss = column(records, "discriminator_loss"), column(records, "generator_loss")
@@ -67,15 +76,6 @@ def training_charts(records: Sequence[Mapping[str, Any]], objective: str) -> lis
             [Reference("log-4", f"log 4 = {LOG_4:.3f}", "d", LOG_4), level],
         ),
         Chart(
-            "value",
-            "The value of the game, V(D, G)",
-            "With the best D for a given G it is −log 4 + 2 JSD(data‖samples) (section 4.1), which is −log 4 only "
-            "if the samples follow the data. Below the line D is worse than the constant D = 1/2.",
-            x,
-            [Line("V(D, G)", "value", column(records, "value"))],
-            [Reference("minus-log-4", f"−log 4 = −{LOG_4:.3f}", "value", -LOG_4)],
-        ),
-        Chart(
             "answers",
             "The output of D",
             "D's mean probability that its input is data, for data and for samples. The larger the difference, the "
@@ -87,6 +87,15 @@ def training_charts(records: Sequence[Mapping[str, Any]], objective: str) -> lis
             ],
             [HALF],
             limits=(0, 1),
+        ),
+        Chart(
+            "value",
+            "The value of the game, V(D, G)",
+            "With the best D for a given G it is −log 4 + 2 JSD(data‖samples) (section 4.1), which is −log 4 only "
+            "if the samples follow the data. Below the line D is worse than the constant D = 1/2.",
+            x,
+            [Line("V(D, G)", "value", column(records, "value"))],
+            [Reference("minus-log-4", f"−log 4 = −{LOG_4:.3f}", "value", -LOG_4)],
         ),
         Chart(
             "accuracy",
@@ -127,7 +136,66 @@ def training_charts(records: Sequence[Mapping[str, Any]], objective: str) -> lis
             limits=(0, 1),
         ),
     ]
-    return [*charts[: None if np.isfinite(momentum).any() else -1], *_validation_chart(records)]
+    if not np.nan_to_num(momentum).any():
+        charts.pop()
+    by_layer = [_layer_chart(records, player, layers or {}) for player in ("discriminator", "generator")]
+    charts[5:5] = [chart for chart in by_layer if chart.lines]
+    return [*_classifier_chart(diagnoses, x), *charts, *_validation_chart(records)]
+
+
+def _classifier_chart(diagnoses: Sequence[Mapping[str, Any]], x: NDArray[np.float64]) -> list[Chart]:
+    """Return the chart of a fresh classifier, precision and recall; an empty list if none was trained."""
+    accuracy = column([record["measures"] for record in diagnoses], "classifier_accuracy")
+    trained = np.isfinite(accuracy)  # not every diagnosis trains a classifier
+    if not trained.any():
+        return []
+    measures = [record["measures"] for record, chosen in zip(diagnoses, trained, strict=True) if chosen]
+    epochs = column(diagnoses, "epoch")[trained]
+    return [
+        Chart(
+            "classifier",
+            "What a fresh classifier can tell",
+            "The accuracy of a new classifier on data and samples that it was not trained on: 1/2 is chance, 1 is "
+            "certainty. Precision: the share of samples that lie among the data. Recall: the share of data that lie "
+            "among the samples; it falls when G repeats itself.",
+            x,
+            [
+                Line("accuracy", "value", accuracy[trained], epochs),
+                Line("precision", "g", column(measures, "precision"), epochs),
+                Line("recall", "d", column(measures, "recall"), epochs),
+            ],
+            [Reference("half", "chance: 1/2", "value", 0.5)],
+            limits=(0, 1),
+        )
+    ]
+
+
+def _layer_chart(records: Sequence[Mapping[str, Any]], player: str, layers: Mapping[str, str]) -> Chart:
+    """Return the chart of the gradient norm of each layer of a player; without lines if no record has them."""
+    norms = [found if isinstance(found := record.get("gradient_norms"), Mapping) else {} for record in records]
+    names = sorted({name for found in norms for name in found if name.startswith(f"{player}.")}, key=_natural)
+    letter = player[0].upper()
+    return Chart(
+        f"{player}-layers",
+        f"The gradient norms in {letter}, by layer",
+        f"The norm of the gradient with respect to all parameters of each layer of {letter}, at the last iteration of "
+        "an epoch, on a logarithmic scale. If it shrinks from the upper layers to layer 0, the gradient vanishes.",
+        column(records, "epoch"),
+        [
+            Line(
+                " ".join([name.removeprefix(f"{player}."), layers.get(name, "")]).strip(),
+                LAYERS[number * len(LAYERS) // len(names)],
+                column(norms, name),
+            )
+            for number, name in enumerate(names)
+        ],
+        logarithmic=True,
+    )
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    """Return a key that sorts layer 10 after layer 9."""
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in name.split(".")]
 
 
 def _validation_chart(records: Sequence[Mapping[str, Any]]) -> list[Chart]:
@@ -142,8 +210,8 @@ def _validation_chart(records: Sequence[Mapping[str, Any]]) -> list[Chart]:
             "The likelihood of validation images",
             "Their mean log-likelihood in nats under a Gaussian Parzen window on samples, the measure of table 1: "
             "higher is better, with a high variance. The best epoch's networks are in checkpoints/best.safetensors.",
-            column(records, "epoch")[judged],
-            [Line("validation images", "value", likelihood[judged])],
+            x := column(records, "epoch"),
+            [Line("validation images", "value", likelihood[judged], x[judged])],
         )
     ]
 

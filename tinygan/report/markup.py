@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import html
+import math
 import re
 from collections.abc import Sequence
 
@@ -22,7 +23,20 @@ def text(value: object) -> str:
     return html.escape(_CONTROL.sub("\ufffd", str(value)))
 
 
-def table(rows: Sequence[Sequence[str]], header: Sequence[str] = (), numbers: bool = False) -> str:
+def shown(value: object) -> str:
+    """Return a value of a record for a reader: a number with four digits, and ``null`` in words.
+
+    Examples
+    --------
+    >>> shown(-0.123456), shown(None), shown(3)
+    ('−0.1235', 'not a number', '3')
+    """
+    if value is None or (isinstance(value, float) and math.isnan(value)):  # a record has null for nan and infinity
+        return "not a number"
+    return f"{value:.4g}".replace("-", "−") if isinstance(value, float) else text(value)
+
+
+def table(rows: Sequence[Sequence[str]], header: Sequence[str] = (), numbers: bool = False, words: int = 0) -> str:
     r"""Return a table of markup, which scrolls if the page is too narrow.
 
     Parameters
@@ -32,22 +46,23 @@ def table(rows: Sequence[Sequence[str]], header: Sequence[str] = (), numbers: bo
     header : sequence of str
         Headings of the columns.
     numbers : bool
-        Whether all columns but the first hold numbers.
+        Whether the columns hold numbers, but not the first and the `words` after it.
+    words : int
 
     Examples
     --------
     >>> table([["epochs", "300"]])
     '<div class="wide"><table>\n<tbody>\n<tr><th scope="row">epochs</th><td>300</td></tr>\n</tbody>\n</table></div>'
     """
-    number = ' class="number"' if numbers else ""
+    kinds = [' class="number"' if numbers and i > words else "" for i in range(max(map(len, [header, *rows])))]
     head = ""
     if header:
-        cells = "".join(f'<th scope="col"{number if i else ""}>{cell}</th>' for i, cell in enumerate(header))
+        cells = "".join(f'<th scope="col"{kind}>{cell}</th>' for kind, cell in zip(kinds, header, strict=False))
         head = f"<thead>\n<tr>{cells}</tr>\n</thead>\n"
-    body = "".join(
-        f'<tr><th scope="row">{first}</th>{"".join(f"<td{number}>{cell}</td>" for cell in rest)}</tr>\n'
-        for first, *rest in rows
-    )
+    body = ""
+    for first, *rest in rows:
+        cells = "".join(f"<td{kind}>{cell}</td>" for kind, cell in zip(kinds[1:], rest, strict=False))
+        body += f'<tr><th scope="row">{first}</th>{cells}</tr>\n'
     return f'<div class="wide"><table>\n{head}<tbody>\n{body}</tbody>\n</table></div>'
 
 
