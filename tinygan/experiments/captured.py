@@ -61,8 +61,8 @@ class CapturedSteps:
         updates: list[_OptimizerUpdate | _AverageUpdate] = [_OptimizerUpdate(rule) for rule in self._rules]
         if self.training.average is not None:
             updates.append(_AverageUpdate(self.training.average))
-        by_array = {id(array): update for update in updates for array in update.arrays}
-        self._capture = Capture(self.training.backend, by_array)  # type: ignore[arg-type]
+        by_array = {id(array): (update, row) for update in updates for array, row in update.arrays}
+        self._capture = Capture(self.training.backend, by_array)
         return self._capture.rehearse(self.training.iterate)
 
     def _record(self) -> gan.Step:
@@ -135,9 +135,10 @@ class _OptimizerUpdate:
     """The update of an optimiser in a captured step: its arrays, its rates, and its counters after a replay."""
 
     def __init__(self, rule: Optimizer) -> None:
-        self.rule, self.arrays = rule, [parameter.data for parameter in rule.params]
+        self.rule, groups = rule, enumerate(rule.param_groups)
+        self.arrays = [(parameter.data, row) for row, group in groups for parameter in group["params"]]
 
-    def rates(self) -> tuple[float, float]:
+    def rates(self) -> list[tuple[float, ...]]:
         return self.rule.coefficients()
 
     def count_update(self) -> None:
@@ -152,10 +153,10 @@ class _AverageUpdate:
     """The update of a running mean in a captured step, as `_OptimizerUpdate`."""
 
     def __init__(self, average: ExponentialMovingAverage) -> None:
-        self.average, self.arrays = average, average.averages
+        self.average, self.arrays = average, [(array, 0) for array in average.averages]
 
-    def rates(self) -> tuple[float, float]:
-        return self.average.weight, 0.0
+    def rates(self) -> list[tuple[float, ...]]:
+        return [(self.average.weight,)]
 
     def count_update(self) -> None:
         self.average.updates += 1

@@ -121,7 +121,6 @@ class Training:
             is checked every 100 steps, at the end of an epoch and in `state`, because each check waits for it. There
             `steps` is set back to the step before the failure.
         """
-        self.game.start_epoch(self.epoch)
         self._last = self._captured.step() if self.backend.runs_ahead and self.capture else self.iterate()
         if not self.backend.runs_ahead:
             self._refuse_non_finite(self._last)

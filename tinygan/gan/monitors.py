@@ -19,6 +19,7 @@ import numpy as np
 from tinygan.backend import Array, Backend
 from tinygan.gan.algorithm1 import Step
 from tinygan.nn import Module
+from tinygan.optim.gradients import array_norm
 
 VALUE_AT_EQUILIBRIUM = -math.log(4)  # Theorem 1 of the paper
 # What `Monitor` averages, in the order of the sums that `Backend.add_scores` keeps.
@@ -97,17 +98,3 @@ def gradient_norm(module: Module) -> float:
     """Return the Euclidean norm of the gradients of all parameters of `module`."""
     gradients = [parameter.grad.data for parameter in module.parameters() if parameter.grad is not None]
     return math.hypot(*[array_norm(gradient) for gradient in gradients])
-
-
-def array_norm(array: Array) -> float:
-    """Return the Euclidean norm of an array, also where squares overflow or underflow in its dtype."""
-    flat = array.reshape(-1)
-    with np.errstate(over="ignore"):
-        square = float(flat @ flat)
-    if 1e-30 < square < math.inf and flat.dtype != np.float16:
-        return math.sqrt(square)
-    largest = float(abs(flat).max()) if flat.size else 0.0
-    if largest == 0 or not math.isfinite(largest):
-        return largest
-    scaled = flat.astype(np.float64) / largest
-    return largest * math.sqrt(float(scaled @ scaled))
