@@ -97,7 +97,7 @@ class NumpyBackend(Backend):
     ) -> None:
         """As the base class, in two passes over memory: BLAS makes v = momentum v - lr g in one."""
         if decay:
-            gradient = gradient + decay * weight
+            gradient = np.asarray(gradient + decay * weight)  # of 0-d arrays, NumPy returns a scalar
         fused = axpby(weight.dtype) if velocity is not None and _alike(weight, gradient, velocity) else None
         if fused is None or 0 in (weight.dtype.type(lr), weight.dtype.type(momentum)):
             # BLAS does not read an array whose factor is 0, so a nan in it would be lost
@@ -121,7 +121,7 @@ class NumpyBackend(Backend):
     ) -> None:
         """As the base class, block by block: one pass over memory instead of twelve."""
         if decay:
-            gradient = gradient + decay * weight
+            gradient = np.asarray(gradient + decay * weight)  # of 0-d arrays, NumPy returns a scalar
         arrays = (weight, gradient, gradient if mean is None else mean, square)
         fused = axpby(weight.dtype) if _alike(*arrays) else None
         rate, small = adam_rates(lr, betas, eps, step)

@@ -29,10 +29,10 @@ class RuleConfig(Section):
     """What all update rules have: the learning rate, its schedule, and weight decay.
 
     Every schedule counts the updates of its own player. After t updates the learning rate is
-    max(lr_min, lr / lr_decay**t); or, with ``lr_linear`` or ``lr_cosine``, it goes from lr to lr_min in so many updates,
-    in a straight line or along half a cosine. It is ``lr_gamma`` times that once ``lr_milestone`` updates are done, and
-    (t + 1) / ``lr_warmup`` times that in the first ``lr_warmup`` updates. Without these keys it is constant.
-    ``weight_decay`` d adds d w to the gradient of each weight w.
+    max(lr_min, lr / lr_decay**t). With ``lr_linear`` or ``lr_cosine`` instead, it goes from lr to lr_min in so many
+    updates, in a straight line or along half a cosine. It is ``lr_gamma`` times that once ``lr_milestone`` updates are
+    done, and (t + 1) / ``lr_warmup`` times that in the first ``lr_warmup`` updates. ``weight_decay`` d adds d w to the
+    gradient of each weight w.
     """
 
     kind: str
@@ -70,9 +70,9 @@ class RuleConfig(Section):
 class SgdConfig(RuleConfig):
     """Gradient descent with momentum, as in the paper's code: v = m v - lr g, then w = w + v.
 
-    In epoch e, counted from 1, the momentum is m + (momentum_final - m) min(1, (e - 1) / (momentum_epochs - 1)), where m
-    is ``momentum``; it stays at m when ``momentum_final`` and ``momentum_epochs`` are None. ``max_col_norm`` bounds the
-    norm of each unit's incoming weights.
+    In epoch e, counted from 1, the momentum is m + (momentum_final - m) min(1, (e - 1) / (momentum_epochs - 1)), where
+    m is ``momentum``; it stays at m when ``momentum_final`` and ``momentum_epochs`` are None. ``max_col_norm`` bounds
+    the norm of each unit's incoming weights.
     """
 
     kind: Literal["sgd"] = "sgd"

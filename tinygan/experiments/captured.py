@@ -34,14 +34,16 @@ class CapturedSteps:
 
     def __init__(self, training: Training) -> None:
         self.training = training
-        game = training.game
-        self._rules = [game.generator_optimizer, game.discriminator_optimizer]
         self._made = 0
         self._capture: Capture | None = None
         self._given_up = False
         self._result: gan.Step | None = None
         self._gradients: list[tuple[Any, Any]] = []
         self._drawn: list[tuple[Stream, int]] = []
+
+    @property
+    def _rules(self) -> list[Optimizer]:
+        return [self.training.game.generator_optimizer, self.training.game.discriminator_optimizer]
 
     def step(self) -> gan.Step:
         """Make one iteration."""
@@ -62,7 +64,7 @@ class CapturedSteps:
         if self.training.average is not None:
             updates.append(_AverageUpdate(self.training.average))
         by_array = {id(array): (update, row) for update in updates for array, row in update.arrays}
-        self._capture = Capture(self.training.backend, by_array)
+        self._capture = Capture(self.training.backend, by_array)  # type: ignore[arg-type]
         return self._capture.rehearse(self.training.iterate)
 
     def _record(self) -> gan.Step:

@@ -199,7 +199,7 @@ class Training:
 
     def metrics(self) -> dict[str, Any]:
         """Return the record of an epoch: means over its steps so far, gradient norms of the last step, rates."""
-        game = self.game
+        game, rule = self.game, self.game.generator_optimizer
         return {
             "epoch": self.epoch,
             "steps": self.steps,
@@ -207,9 +207,9 @@ class Training:
             "value_at_equilibrium": gan.VALUE_AT_EQUILIBRIUM,
             "generator_gradient_norm": gan.gradient_norm(game.generator),
             "discriminator_gradient_norm": gan.gradient_norm(game.discriminator),
-            "generator_lr": game.generator_optimizer.lr,
+            "generator_lr": rule.lr,
             "discriminator_lr": game.discriminator_optimizer.lr,
-            "momentum": getattr(game.generator_optimizer, "momentum", None),
+            "momentum": rule.param_groups[0].now(max(0, rule.updates - 1)).get("momentum"),  # of the last update
         }
 
     def sheet(self) -> Any:

@@ -14,8 +14,6 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numpy as np
-
 from tinygan.backend import Array, Backend
 from tinygan.gan.algorithm1 import Step
 from tinygan.nn import Module

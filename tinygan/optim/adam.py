@@ -44,8 +44,9 @@ class _Scaled(Optimizer):
 
 
 class Adam(_Scaled):
-    """Adam (Kingma and Ba, 2015, algorithm 1): a step for each weight, scaled by a running mean of its squared gradient.
+    """Adam: a step for each weight, scaled by a running mean of its squared gradient.
 
+    The source is algorithm 1 of Kingma and Ba, "Adam: a method for stochastic optimization" (2015).
     In update t = 1, 2, ... of a parameter w with gradient g::
 
         m = b1 m + (1 - b1) g

@@ -66,9 +66,12 @@ def clip_grad_norm(params: Iterable[Tensor], norm: float) -> float:
 
 
 def _scaled(array: Array, factor: float) -> Array:
-    if factor >= np.finfo(array.dtype).tiny:
-        return array * factor
-    return array * math.sqrt(factor) * math.sqrt(factor)  # the factor itself has no place in the dtype
+    scaled = array.copy()
+    if factor < np.finfo(array.dtype).tiny:  # it has no place in the dtype, but its root has
+        factor = math.sqrt(factor)
+        scaled *= factor
+    scaled *= factor
+    return scaled
 
 
 def array_norm(array: Array) -> float:
@@ -150,7 +153,8 @@ def set_gradients(params: Iterable[Tensor], flat: Any) -> None:
     found = leaves(who, params, "set", "set")
     flat = flat.data if isinstance(flat, Tensor) else flat
     if backend_of(flat) is None or flat.dtype.kind != "f":
-        raise DtypeError(f"{who}: expected an array of floats, got {type(flat).__name__}; write np.asarray(values, float)")
+        found_type = getattr(flat, "dtype", type(flat).__name__)
+        raise DtypeError(f"{who}: expected an array of floats, got {found_type}; write np.asarray(values, float)")
     sizes = [parameter.size for parameter in found]
     if flat.shape != (sum(sizes),):
         raise ShapeError(

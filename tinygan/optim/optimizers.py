@@ -172,7 +172,7 @@ class Optimizer:
         StateError
             They are not the same for all parameters of a group: some have had fewer updates than others.
         """
-        found = []
+        found: list[tuple[float, ...]] = []
         for row, group in enumerate(self.param_groups):
             states = (state for own, state in zip(self._rows, self._state, strict=True) if own == row)
             counts = {state["updates"] for state in states if state} or {0}

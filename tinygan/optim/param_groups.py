@@ -77,8 +77,8 @@ class ParameterGroup(MutableMapping[str, Any]):
     >>> w, b = (tg.tensor([1.0], requires_grad=True) for _ in range(2))
     >>> sgd = optim.SGD([{"params": [w], "weight_decay": 0.01}, {"params": [b]}], lr=0.1)
     >>> sgd.param_groups[1]["lr"] *= 2
-    >>> sgd.param_groups
-    ({1 parameter, lr: 0.1, momentum: 0.0, weight_decay: 0.01}, {1 parameter, lr: 0.2, momentum: 0.0, weight_decay: 0.0})
+    >>> sgd.param_groups[1]
+    {1 parameter, lr: 0.2, momentum: 0.0, weight_decay: 0.0}
     """
 
     def __init__(self, rule: Optimizer, params: Iterable[Tensor], values: Mapping[str, Any]) -> None:
@@ -86,10 +86,10 @@ class ParameterGroup(MutableMapping[str, Any]):
         self._values = {name: rule.checked_option(name, values[name]) for name in rule.options}
         self._given = dict(self._values)  # those of the constructor
 
-    def now(self) -> dict[str, Any]:
-        """Return the options for the next update."""
+    def now(self, updates: int | None = None) -> dict[str, Any]:
+        """Return the options for the next update, or for the one after so many `updates`."""
         rule = self._rule
-        who, updates, options = type(rule).__name__, rule.updates, rule.options
+        who, options, updates = type(rule).__name__, rule.options, rule.updates if updates is None else updates
         return {name: options[name].now(who, value, updates) for name, value in self._values.items()}
 
     def __getitem__(self, name: str) -> Any:
@@ -143,8 +143,8 @@ class ParameterGroup(MutableMapping[str, Any]):
                 value = next((own[name] for own in (self._values, self._given) if callable(own[name])), None)
                 if value is None:
                     raise CheckpointError(
-                        f"{who}: {name} had a schedule, and a schedule is code that is not saved; assign it again, then "
-                        "load the state"
+                        f"{who}: {name} had a schedule, and a schedule is code that is not saved; assign it again, "
+                        "then load the state"
                     )
             try:
                 found[name] = self._rule.checked_option(name, value)

@@ -1,8 +1,8 @@
 """Schedules of the learning rate and of the momentum.
 
-Every schedule is a function of one clock: the number of updates that the optimiser has made so far, from 0. There are no
-epochs: a discriminator that is updated k times in a step counts k updates. A schedule of the learning rate that takes
-another one, such as `WarmUp`, gives it the same count.
+Every schedule is a function of one clock: the number of updates that the optimiser has made so far, from 0. A
+discriminator that is updated k times in a step counts k updates. A schedule that takes another one, such as `WarmUp`,
+gives it the same count.
 """
 
 from __future__ import annotations

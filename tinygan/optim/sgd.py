@@ -38,7 +38,7 @@ class SGD(Optimizer):
     tensor([0.8], dtype=float32, requires_grad=True)
     """
 
-    slots = ("velocity",)
+    slots: tuple[str, ...] = ("velocity",)
     momentum = Option(decay, scheduled=decay)
     weight_decay = Option(at_least_0)
 
