@@ -75,9 +75,7 @@ class Optimizer:
         self.updates = 0
         self._max_col_norm = None if max_col_norm is None else positive(f"{name}: max_col_norm", max_col_norm)
         rest = iter(self.params)
-        self.param_groups = tuple(
-            ParameterGroup(self, [next(rest) for _ in own], values) for own, values in groups
-        )
+        self.param_groups = tuple(ParameterGroup(self, [next(rest) for _ in own], values) for own, values in groups)
         self._rows = [row for row, group in enumerate(self.param_groups) for _ in group["params"]]
         self._state: list[dict[str, Any]] = [{} for _ in self.params]  # empty before a parameter's first update
 

@@ -174,8 +174,7 @@ def grouped(rule: Optimizer, params: Any, values: Mapping[str, Any]) -> list[tup
         if not isinstance(item, Mapping) or "params" not in item:
             what = "a dict without 'params'" if isinstance(item, Mapping) else f"a {type(item).__name__}"
             raise ArgumentError(
-                f"{who}: group {position} is {what}; expected only dicts with the key 'params', or only "
-                "parameters"
+                f"{who}: group {position} is {what}; expected only dicts with the key 'params', or only parameters"
             )
         own = {name: value for name, value in item.items() if name != "params"}
         for name in own.keys() - values.keys():
