@@ -38,6 +38,11 @@ class Optimizer:
     **options
         Of the rule: numbers or, for the momentum, a schedule.
 
+    Raises
+    ------
+    ArgumentError, DtypeError
+        A parameter, a group or an option is not one of these.
+
     Attributes
     ----------
     lr : float
@@ -49,6 +54,21 @@ class Optimizer:
         All parameters, in the order of the groups.
     updates : int
         How many updates have been made: the clock of all schedules.
+
+    Examples
+    --------
+    A rule of your own, with one group of parameters that has another learning rate:
+
+    >>> import numpy as np, tinygan as tg
+    >>> class SignDescent(Optimizer):
+    ...     def update(self, parameter, gradient, state, now):
+    ...         parameter.data -= now["lr"] * np.sign(gradient)
+    >>> a, b = (tg.tensor([1.0], requires_grad=True) for _ in range(2))
+    >>> rule = SignDescent([{"params": [a]}, {"params": [b], "lr": 0.25}], lr=0.5)
+    >>> (a * b).sum().backward()
+    >>> rule.step()
+    >>> a.item(), b.item()
+    (0.5, 0.75)
     """
 
     slots: tuple[str, ...] = ()  # names of the arrays kept for each parameter, all of its shape

@@ -57,9 +57,7 @@ class Option:
         return value if callable(value) and self._scheduled else self._check(f"{who}: {self._what}", value)
 
     def now(self, who: str, value: Any, updates: int) -> Any:
-        """Return the value for the next update."""
-        if not callable(value):
-            return value
+        """Return the value that a schedule gives after so many updates."""
         assert self._scheduled is not None
         return self._scheduled(f"{who}: {self._what} that the schedule gives for {updates}", value(updates))
 
@@ -90,13 +88,13 @@ class ParameterGroup(MutableMapping[str, Any]):
         """Return the options for the next update, or for the one after so many `updates`."""
         rule = self._rule
         who, options, updates = type(rule).__name__, rule.options, rule.updates if updates is None else updates
-        return {name: options[name].now(who, value, updates) for name, value in self._values.items()}
+        return {
+            name: options[name].now(who, value, updates) if callable(value) else value
+            for name, value in self._values.items()
+        }
 
     def __getitem__(self, name: str) -> Any:
-        if name == "params":
-            return self._params
-        value = self._values[name]
-        return self._rule.options[name].now(type(self._rule).__name__, value, self._rule.updates)
+        return self._params if name == "params" else self.now()[name]
 
     def __setitem__(self, name: str, value: Any) -> None:
         if name not in self._values:

@@ -63,7 +63,8 @@ class SGD(Optimizer):
 
     def update(self, parameter: Tensor, gradient: Any, state: dict[str, Any], now: dict[str, Any]) -> None:
         """Apply the rule to one parameter."""
-        parameter.backend.sgd_step(parameter.data, gradient, state.get("velocity"), *self.numbers(now, 0))
+        velocity = state.get("velocity")
+        parameter.backend.sgd_step(parameter.data, gradient, velocity, now["lr"], now["momentum"], now["weight_decay"])
 
     def numbers(self, now: dict[str, Any], step: int) -> tuple[float, ...]:
         """Return the learning rate, the momentum and the weight decay."""
