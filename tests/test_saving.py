@@ -194,6 +194,10 @@ def test_things_need_names_and_a_path_comes_first(path):
         tg.save({"a": 1}, path)
     with pytest.raises(DtypeError, match=r"load: expected a path first, got a BytesIO"):
         tg.load(io.BytesIO())
+    for nothing in ("", ".", "/", "a\0b"):
+        for call in (tg.load, lambda path: tg.save(path, a=1)):
+            with pytest.raises(ArgumentError, match="names no file"):
+                call(nothing)
 
 
 def test_what_the_system_refuses(tmp_path):

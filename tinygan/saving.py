@@ -53,7 +53,7 @@ def save(path: str | os.PathLike[str], /, *unnamed: Any, **things: Any) -> None:
     Raises
     ------
     ArgumentError
-        Something has no name.
+        Something has no name, or the path names no file.
     DtypeError
         A value cannot be stored; the message names it. Nothing is written.
     CheckpointError
@@ -104,8 +104,8 @@ def load(path: str | os.PathLike[str], /, **things: Any) -> dict[str, Any]:
     ------
     CheckpointError
         The file is missing, damaged or of another program, lacks one of the names, or its content does not fit.
-    DtypeError
-        One of the things has no ``load_state_dict``.
+    ArgumentError, DtypeError
+        The path names no file, or one of the things has no ``load_state_dict``.
 
     Examples
     --------
@@ -131,6 +131,8 @@ def load(path: str | os.PathLike[str], /, **things: Any) -> dict[str, Any]:
 def _check_path(operation: str, path: Any) -> None:
     if not isinstance(path, (str, os.PathLike)):
         raise DtypeError(f"{operation}: expected a path first, got a {type(path).__name__}; write tg.{operation}(path)")
+    if not Path(path).name or "\0" in str(path):
+        raise ArgumentError(f"{operation}: the path {str(path)!r} names no file")
 
 
 # ---------------------------------------------------------------------- writing
