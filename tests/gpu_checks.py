@@ -157,19 +157,23 @@ def methods() -> dict[str, Any]:
         taken = B.rows(on_gpu[0], B.from_numpy(order), first, min(count, m - first))
         compare("rows", taken, PORTABLE.rows(a, order, first, min(count, m - first)))
         weight, gradient, velocity, square = (rng.normal(size=(n, u)).astype(dtype) for _ in range(4))
-        square = square**2
+        square, decay = square**2, 0.1 * (round_ % 2)
         for optional in ([], [velocity]):
             host = [array.copy() for array in (weight, gradient, *optional)]
             gpu = [B.from_numpy(array) for array in host]
             rest = [] if optional else [None]
-            PORTABLE.sgd_step(*host, *rest, 0.1, 0.7)
-            B.sgd_step(*gpu, *rest, 0.1, 0.7)
+            PORTABLE.sgd_step(*host, *rest, 0.1, 0.7, decay)
+            B.sgd_step(*gpu, *rest, 0.1, 0.7, decay)
             compare("sgd_step", tuple(gpu), tuple(host))  # the same bits
         host = [array.copy() for array in (weight, gradient, velocity, square)]
         gpu = [B.from_numpy(array) for array in host]
-        PORTABLE.adam_step(*host, 0.002, (0.5, 0.999), 1e-8, round_ + 1)
-        B.adam_step(*gpu, 0.002, (0.5, 0.999), 1e-8, round_ + 1)
+        PORTABLE.adam_step(*host, 0.002, (0.5, 0.999), 1e-8, round_ + 1, decay, 1 - decay)
+        B.adam_step(*gpu, 0.002, (0.5, 0.999), 1e-8, round_ + 1, decay, 1 - decay)
         compare("adam_step", tuple(gpu), tuple(host))  # the same bits
+        host[2:3], gpu[2:3] = [None], [None]  # without a mean, it is RMSprop
+        PORTABLE.adam_step(*host, 0.002, (0.0, 0.99), 1e-8, math.inf, decay)
+        B.adam_step(*gpu, 0.002, (0.0, 0.99), 1e-8, math.inf, decay)
+        compare("adam_step", (gpu[0], gpu[3]), (host[0], host[3]))  # the same bits
         host, gpu = [weight.copy()], [B.from_numpy(weight)]
         PORTABLE.lerp(host[0], gradient, 0.01)
         B.lerp(gpu[0], B.from_numpy(gradient), 0.01)

@@ -13,6 +13,7 @@ from tinygan.backend import manual_seed
 from tinygan.checking import GradcheckReport, gradcheck, gradcheck_function
 from tinygan.engine import Operation, Tensor, enable_grad, grad, is_grad_enabled, no_grad, tensor
 from tinygan.errors import GradcheckError
+from tinygan.saving import load, save
 from tinygan.trace import detect_anomaly, trace
 
 __version__ = "0.1.0"
@@ -32,10 +33,12 @@ __all__ = [
     "gradcheck",
     "gradcheck_function",
     "is_grad_enabled",
+    "load",
     "manual_seed",
     "nn",
     "no_grad",
     "optim",
+    "save",
     "tensor",
     "theory",
     "trace",

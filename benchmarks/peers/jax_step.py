@@ -33,8 +33,8 @@ class JaxStep:
 
     def __init__(self, task: Task) -> None:
         config = task.config
-        kinds = {type(config.generator.optimizer), type(config.discriminator.optimizer)}
-        if kinds != {SgdConfig}:
+        rules = config.generator.optimizer, config.discriminator.optimizer
+        if any(not isinstance(rule, SgdConfig) or rule.weight_decay for rule in rules):
             raise BenchmarkError("jax: only SGD with momentum is written for the peers; choose such an experiment")
         if config.training.objective != "non-saturating" or config.noise.kind != "uniform":
             raise BenchmarkError("jax: only the non-saturating objective with uniform noise is written for the peers")

@@ -217,7 +217,7 @@ class TorchStep:
         return nn.Sequential(*modules).to(self.device)
 
     def _optimizer(self, params: list[nn.Parameter], config: Any) -> torch.optim.Optimizer:
-        if not isinstance(config, SgdConfig) or config.max_col_norm is not None:
+        if not isinstance(config, SgdConfig) or config.max_col_norm is not None or config.weight_decay:
             raise BenchmarkError("torch: only SGD with momentum is written for the peers; choose such an experiment")
         return torch.optim.SGD(params, lr=config.lr, momentum=config.momentum, fused=True)
 

@@ -210,15 +210,23 @@ numbers = st.floats(-100, 100, width=32)
 positive = st.floats(0, 100, width=32)
 
 
-@given(data=st.data(), shape=shapes, dtype=dtypes, lr=st.floats(1e-6, 1), momentum=st.floats(0, 0.99), v=st.booleans())
+@given(
+    data=st.data(),
+    shape=shapes,
+    dtype=dtypes,
+    lr=st.floats(1e-6, 1),
+    momentum=st.floats(0, 0.99),
+    decay=st.sampled_from([0.0, 0.1]),
+    v=st.booleans(),
+)
 def test_sgd_has_the_bits_of_numpy(
-    B: CupyBackend, data: st.DataObject, shape: Any, dtype: Any, lr: float, momentum: float, v: bool
+    B: CupyBackend, data: st.DataObject, shape: Any, dtype: Any, lr: float, momentum: float, decay: float, v: bool
 ) -> None:
     arrays = [data.draw(hnp.arrays(dtype, shape, elements=numbers)) for _ in range(3 if v else 2)]
     there = [B.from_numpy(a) for a in arrays]
     optional = [[None], []][v]
-    PORTABLE.sgd_step(*arrays, *optional, lr, momentum)
-    B.sgd_step(*there, *optional, lr, momentum)
+    PORTABLE.sgd_step(*arrays, *optional, lr, momentum, decay)
+    B.sgd_step(*there, *optional, lr, momentum, decay)
     for got, expected in zip(there, arrays, strict=True):
         same(got, expected)
 
@@ -230,17 +238,32 @@ def test_sgd_has_the_bits_of_numpy(
     lr=st.floats(1e-6, 1),
     betas=st.sampled_from([(0.9, 0.999), (0.5, 0.999), (0.0, 0.5)]),
     eps=st.sampled_from([1e-8, 1e-2]),
-    step=st.integers(1, 1000),
+    step=st.integers(1, 1000) | st.just(math.inf),
+    decays=st.sampled_from([(), (0.1,), (0.0, 0.9)]),
+    m=st.booleans(),
 )
 def test_adam_has_the_bits_of_numpy(
-    B: CupyBackend, data: st.DataObject, shape: Any, dtype: Any, lr: float, betas: Any, eps: float, step: int
+    B: CupyBackend,
+    data: st.DataObject,
+    shape: Any,
+    dtype: Any,
+    lr: float,
+    betas: Any,
+    eps: float,
+    step: float,
+    decays: Any,
+    m: bool,
 ) -> None:
+    """Also with weight decay, and without a mean."""
     arrays = [data.draw(hnp.arrays(dtype, shape, elements=kind)) for kind in (numbers, numbers, numbers, positive)]
     there = [B.from_numpy(a) for a in arrays]
-    PORTABLE.adam_step(*arrays, lr, betas, eps, step)
-    B.adam_step(*there, lr, betas, eps, step)
+    if not m:
+        arrays[2] = there[2] = None
+    PORTABLE.adam_step(*arrays, lr, betas, eps, step, *decays)
+    B.adam_step(*there, lr, betas, eps, step, *decays)
     for got, expected in zip(there, arrays, strict=True):
-        same(got, expected)
+        if expected is not None:
+            same(got, expected)
 
 
 @given(data=st.data(), shape=shapes, dtype=dtypes, weight=st.floats(1e-6, 1))

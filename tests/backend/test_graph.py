@@ -17,7 +17,7 @@ from tests.doubles import cuda_on_cpu
 from tests.doubles.cublas import Cublas
 from tests.doubles.installed import strict_cupy
 from tests.doubles.strict_cupy import StrictCupy, StrictError
-from tinygan.backend import Backend, Stream, adam_rates, get_backend, graph
+from tinygan.backend import Backend, Stream, adam_numbers, get_backend, graph
 from tinygan.backend.cupy import CupyBackend
 from tinygan.backend.graph import Blas, Capture, load_cublas
 from tinygan.errors import CaptureError
@@ -130,8 +130,8 @@ class Rule:
     def __init__(self, first: float) -> None:
         self.first, self.updates = first, 0
 
-    def rates(self) -> tuple[float, float]:
-        return self.first / (1 + self.updates), 0.5 + 0.1 * self.updates
+    def rates(self) -> list[tuple[float, ...]]:
+        return [(self.first / (1 + self.updates), 0.5 + 0.1 * self.updates, 0.1 * self.updates)]
 
     def count_update(self) -> None:
         self.updates += 1
@@ -147,13 +147,13 @@ def test_a_replay_updates_with_the_rates_of_its_turn(B: CupyBackend) -> None:
     def step(backend, weights, velocities, gradient):
         for name in ("D", "D", "G"):
             for weight, velocity in zip(weights[name], velocities[name], strict=True):
-                backend.sgd_step(weight, gradient, velocity, *players[name].rates())
+                backend.sgd_step(weight, gradient, velocity, *players[name].rates()[0])
             players[name].count_update()
 
     weights_there = {name: [B.from_numpy(weight) for weight in weights[name]] for name in players}
     velocities_there = {name: [B.from_numpy(velocities[name][0]), None] for name in players}
     there = weights_there, velocities_there, B.from_numpy(gradient)
-    capture = Capture(B, {id(weight): players[name] for name in players for weight in weights_there[name]})
+    capture = Capture(B, {id(weight): (players[name], 0) for name in players for weight in weights_there[name]})
     capture.record(lambda: step(B, *there))
     for n in range(4):
         for player, made in (("D", 2 * n), ("G", n)):
@@ -174,16 +174,16 @@ def test_adam_in_a_replay_reads_its_rates(B: CupyBackend) -> None:
     there = [B.from_numpy(array) for array in here]
 
     class Adam(Rule):
-        def rates(self) -> tuple[float, float]:
-            return adam_rates(0.1, (0.5, 0.9), 0.01, self.updates + 1)
+        def rates(self) -> list[tuple[float, ...]]:
+            return [(9.0,), adam_numbers(0.1, (0.5, 0.9), 0.01, self.updates + 1, 0.1, 0.75)]
 
     rule = Adam(0.1)
-    capture = Capture(B, {id(there[0]): rule})
+    capture = Capture(B, {id(there[0]): (rule, 1)})
     capture.record(lambda: B.adam_step(*there, 0.1, (0.5, 0.9), 0.01, 1))
     for n in range(4):
         capture.set_rates()
         capture.replay()
-        Backend(np, "cpu").adam_step(*here, 0.1, (0.5, 0.9), 0.01, n + 1)
+        Backend(np, "cpu").adam_step(*here, 0.1, (0.5, 0.9), 0.01, n + 1, 0.1, 0.75)
         for got, expected in zip(there, here, strict=True):
             np.testing.assert_array_equal(got.get(), expected)
 
@@ -194,13 +194,13 @@ def test_a_running_mean_in_a_replay_reads_its_weight(B: CupyBackend) -> None:
     expected = np.zeros(3, np.float32)
 
     class Average(Rule):
-        def rates(self) -> tuple[float, float]:
-            return there.weight, 0.0
+        def rates(self) -> list[tuple[float, ...]]:
+            return [(there.weight,)]
 
         def count_update(self) -> None:
             there.updates += 1
 
-    capture = Capture(B, {id(there.averages[0]): Average(0)})
+    capture = Capture(B, {id(there.averages[0]): (Average(0), 0)})
     capture.record(there.update)
     there.updates = 0  # it was written down, not made
     for n in range(4):

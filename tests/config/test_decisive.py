@@ -39,6 +39,7 @@ DECISIVE = {
     "discriminator.optimizer.lr=0.05": "discriminator.optimizer.lr was 0.1 and is now 0.05",
     "generator.optimizer.lr_decay=1.5": "generator.optimizer.lr_decay was 1.000004 and is now 1.5",
     "generator.optimizer.max_col_norm=2.0": "generator.optimizer.max_col_norm was absent and is now 2.0",
+    "generator.optimizer.weight_decay=0.5": "generator.optimizer.weight_decay was 0.0 and is now 0.5",
     "generator.average_decay=0.5": "generator.average_decay was absent and is now 0.5",
     "training.batch=50": "training.batch was 100 and is now 50",
     "training.k=2": "training.k was 1 and is now 2",

@@ -26,11 +26,13 @@ from tinygan.config.layers import (
 )
 from tinygan.config.sections import (
     AdamConfig,
+    AdamWConfig,
     DataConfig,
     DiscriminatorConfig,
     GeneratorConfig,
     NoiseConfig,
     OutputConfig,
+    RmspropConfig,
     SgdConfig,
     TrainingConfig,
 )
@@ -78,7 +80,13 @@ def sgds(draw):
     )
 
 
-optimizers = sgds() | st.builds(AdamConfig, lr=positive, beta1=fractions, beta2=fractions, eps=positive)
+adams = {"lr": positive, "beta1": fractions, "beta2": fractions, "eps": positive, "weight_decay": positive}
+optimizers = (
+    sgds()
+    | st.builds(AdamConfig, **adams, lr_linear=counts)
+    | st.builds(AdamWConfig, **adams, lr_cosine=counts)
+    | st.builds(RmspropConfig, lr=positive, alpha=fractions, lr_warmup=counts)
+)
 schedules = st.sampled_from([("alternating", False), ("simultaneous", False), ("simultaneous", True)])
 configs = st.builds(
     ExperimentConfig,
@@ -241,7 +249,7 @@ def test_overrides():
         ),
         (
             "generator.optimizer.kind=adam",
-            'mnist.toml: generator.optimizer.lr_decay: kind = "adam" has no such key; it belongs to kind = "sgd"',
+            'mnist.toml: generator.optimizer.momentum: kind = "adam" has no such key; it belongs to kind = "sgd"',
         ),
     ],
 )

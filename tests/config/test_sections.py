@@ -18,11 +18,13 @@ from tinygan.config.schema import Flag, Integer, Number, kinds, read_section
 from tinygan.config.sections import (
     OPTIMIZERS,
     AdamConfig,
+    AdamWConfig,
     DataConfig,
     DiscriminatorConfig,
     GeneratorConfig,
     NoiseConfig,
     OutputConfig,
+    RmspropConfig,
     SgdConfig,
     TrainingConfig,
 )
@@ -58,15 +60,21 @@ def test_defaults():
         lr=0.1,
         lr_decay=1.0,
         lr_min=0.0,
+        lr_linear=None,
+        lr_cosine=None,
         lr_milestone=None,
         lr_gamma=None,
+        lr_warmup=None,
+        weight_decay=0.0,
         momentum=0.0,
         momentum_final=None,
         momentum_epochs=None,
         max_col_norm=None,
     )
     adam = OPTIMIZERS.read({"kind": "adam", "lr": 1}, Place("f"))
-    assert (adam.lr, adam.beta1, adam.beta2, adam.eps) == (1.0, 0.9, 0.999, 1e-8)
+    assert (adam.lr, adam.beta1, adam.beta2, adam.eps, adam.weight_decay) == (1.0, 0.9, 0.999, 1e-8, 0)
+    assert OPTIMIZERS.read({"kind": "adamw", "lr": 1}, Place("f")) == AdamWConfig(lr=1.0, weight_decay=0.01)
+    assert OPTIMIZERS.read({"kind": "rmsprop", "lr": 1}, Place("f")) == RmspropConfig(lr=1.0, alpha=0.99, eps=1e-8)
     training = read_section(TrainingConfig, {"epochs": 1, "batch": 1}, Place("f"))
     assert (training.k, training.schedule, training.shared_noise) == (1, "alternating", False)
     assert (training.objective, training.discriminator_loss_scale) == ("non-saturating", 1.0)
@@ -194,13 +202,17 @@ def test_a_discriminator_ends_on_one_logit(layers, message):
         ({"lr_decay": 0.9}, "lr_decay: expected a number of at least 1, got 0.9"),
         ({"lr_min": 0.2}, "lr_min: expected at most lr, which is 0.1, got 0.2"),
         ({"max_col_norm": 0}, "max_col_norm: expected a number above 0, got 0"),
-        ({"beta1": 0.5}, 'beta1: kind = "sgd" has no such key; it belongs to kind = "adam"'),
+        ({"beta1": 0.5}, 'beta1: kind = "sgd" has no such key; it belongs to kind = "adam" or "adamw"'),
+        ({"alpha": 0.5}, 'alpha: kind = "sgd" has no such key; it belongs to kind = "rmsprop"'),
+        ({"lr_linear": 5, "lr_cosine": 6}, "lr_cosine: lr_linear is another schedule of the learning rate: remove one"),
+        ({"lr_decay": 2.0, "lr_linear": 6}, "lr_linear: lr_decay is another schedule of the learning rate: remove one"),
+        ({"lr_warmup": 0}, "lr_warmup: expected an integer of at least 1, got 0"),
     ],
 )
 def test_sgd_keys_fit_together(keys, message):
     with pytest.raises(ConfigError) as caught:
         OPTIMIZERS.read(SGD | keys, Place("f"))
-    assert str(caught.value) == f"f: {message}"
+    assert str(caught.value).removesuffix(" of them") == f"f: {message}"
 
 
 LIMITS = [
@@ -216,6 +228,9 @@ LIMITS = [
     (AdamConfig, {"lr": 1}, {"lr": ("above", 0), "eps": ("above", 0)}),
     (AdamConfig, {"lr": 1}, {"beta1": ("from", 0), "beta2": ("from", 0)}),
     (AdamConfig, {"lr": 1}, {"beta1": ("below", 1), "beta2": ("below", 1)}),
+    (RmspropConfig, {"lr": 1}, {"alpha": ("from", 0), "eps": ("above", 0), "weight_decay": ("from", 0)}),
+    (RmspropConfig, {"lr": 1}, {"alpha": ("below", 1)}),
+    (AdamWConfig, {"lr": 1}, {"lr_linear": ("from", 1), "lr_cosine": ("from", 1), "lr_warmup": ("from", 1)}),
     (LinearConfig, {"units": 1}, {"units": ("from", 1), "weight_range": ("above", 0)}),
     (MaxoutConfig, {"units": 1, "pieces": 1}, {"units": ("from", 1), "pieces": ("from", 1)}),
     (MaxoutConfig, {"units": 1, "pieces": 1}, {"weight_range": ("above", 0)}),
@@ -246,8 +261,7 @@ def test_every_range_begins_and_ends_where_it_should(section, table, key, side, 
 
 
 def test_adam_refuses_the_keys_of_sgd():
-    rates = ("lr_decay", "lr_min", "lr_milestone", "lr_gamma")
-    for key in (*rates, "momentum", "momentum_final", "momentum_epochs", "max_col_norm"):
+    for key in ("momentum", "momentum_final", "momentum_epochs", "max_col_norm"):
         with pytest.raises(ConfigError) as caught:
             OPTIMIZERS.read({"kind": "adam", "lr": 0.1, key: 1}, Place("f"))
         assert str(caught.value) == (
@@ -281,8 +295,8 @@ def test_an_unknown_layer_type_lists_all_and_the_nearest():
 EVERY_KEY = [
     (section, key)
     for section in (
-        LinearConfig, MaxoutConfig, LeakyReluConfig, DropoutConfig, SgdConfig, AdamConfig, GeneratorConfig, DataConfig,
-        NoiseConfig, TrainingConfig, OutputConfig,
+        LinearConfig, MaxoutConfig, LeakyReluConfig, DropoutConfig, SgdConfig, AdamConfig, AdamWConfig,
+        RmspropConfig, GeneratorConfig, DataConfig, NoiseConfig, TrainingConfig, OutputConfig,
     )
     for key in kinds(section)
 ]  # fmt: skip

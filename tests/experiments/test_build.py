@@ -125,8 +125,11 @@ def test_nonzero_weights_is_the_number_for_each_unit(tiny_experiment):
 # --- update rules ----------------------------------------------------------------------------------------
 
 
+EACH = 4  # updates in an epoch
+
+
 def optimizer_of(tiny_experiment, *overrides):
-    return build_optimizer(tiny_experiment(*overrides).generator.optimizer, nn.Linear(2, 2))
+    return build_optimizer(tiny_experiment(*overrides).generator.optimizer, nn.Linear(2, 2), EACH)
 
 
 def test_sgd_with_every_option(tiny_experiment):
@@ -141,8 +144,8 @@ def test_sgd_with_every_option(tiny_experiment):
     rule.updates = 1000
     assert rule.lr == 0.4
     for epoch, momentum in ((1, 0.5), (2, 0.6), (3, 0.7), (9, 0.7)):
-        rule.epoch = epoch
-        assert rule.momentum == pytest.approx(momentum)
+        for rule.updates in (EACH * (epoch - 1), EACH * epoch - 1):
+            assert rule.momentum == pytest.approx(momentum)
 
 
 def test_a_learning_rate_with_a_milestone(tiny_experiment):
@@ -156,10 +159,10 @@ def test_a_learning_rate_with_a_milestone(tiny_experiment):
 def test_sgd_without_options(tiny_experiment):
     rule = optimizer_of(tiny_experiment, 'generator.optimizer={ kind = "sgd", lr = 0.25 }')
     assert (rule.lr, rule.momentum, rule.max_col_norm) == (0.25, 0, None)
-    rule.updates = rule.epoch = 10_000
+    rule.updates = 10_000
     assert (rule.lr, rule.momentum) == (0.25, 0)
     rule = optimizer_of(tiny_experiment, 'generator.optimizer={ kind = "sgd", lr = 0.25, momentum = 0.9 }')
-    rule.epoch = 10_000
+    rule.updates = 10_000
     assert rule.momentum == 0.9
 
 
@@ -167,7 +170,44 @@ def test_adam(tiny_experiment):
     settings = 'generator.optimizer={ kind = "adam", lr = 0.25, beta1 = 0.3, beta2 = 0.8, eps = 1e-4 }'
     rule = optimizer_of(tiny_experiment, settings)
     assert type(rule) is optim.Adam
-    assert (rule.lr, rule.betas, rule.eps) == (0.25, (0.3, 0.8), 1e-4)
+    assert (rule.lr, rule.betas, rule.eps, rule.weight_decay) == (0.25, (0.3, 0.8), 1e-4, 0)
+
+
+def test_rules_with_weight_decay(tiny_experiment):
+    keys = "lr = 0.25, eps = 1e-4, weight_decay = 0.125"
+    for kind, rule_class in (("adam", optim.Adam), ("adamw", optim.AdamW), ("rmsprop", optim.RMSprop)):
+        rule = optimizer_of(tiny_experiment, f'generator.optimizer={{ kind = "{kind}", {keys} }}')
+        assert type(rule) is rule_class
+        assert (rule.lr, rule.eps, rule.weight_decay) == (0.25, 1e-4, 0.125)
+    assert optimizer_of(tiny_experiment, "generator.optimizer.weight_decay=0.5").weight_decay == 0.5
+    settings = 'generator.optimizer={ kind = "rmsprop", lr = 0.25, alpha = 0.5 }'
+    assert optimizer_of(tiny_experiment, settings).alpha == 0.5
+
+
+@pytest.mark.parametrize("kind", ["sgd", "adam", "adamw", "rmsprop"])
+def test_schedules_of_the_learning_rate(tiny_experiment, kind):
+    drop = optim.StepDecay(0.5, 4, 0.1)
+    for keys, schedule in (
+        ("lr_linear = 9", optim.LinearDecay(0.5, 9)),
+        ("lr_linear = 9, lr_min = 0.1", optim.LinearDecay(0.5, 9, 0.1)),
+        ("lr_cosine = 9, lr_min = 0.1", optim.CosineDecay(0.5, 9, 0.1)),
+        ("lr_decay = 1.5, lr_min = 0.1", optim.ExponentialDecay(0.5, 1.5, 0.1)),
+        ("lr_milestone = 4, lr_gamma = 0.1, lr_warmup = 3", optim.WarmUp(drop, 3)),
+    ):
+        rule = optimizer_of(tiny_experiment, f'generator.optimizer={{ kind = "{kind}", lr = 0.5, {keys} }}')
+        for rule.updates in range(12):
+            assert rule.lr == schedule(rule.updates)
+
+
+def test_the_momentum_counts_the_updates_of_its_player(tiny_experiment, tiny_data):
+    keys = "lr = 0.1, momentum = 0.1, momentum_final = 0.5, momentum_epochs = 2"
+    sgd = (f'{player}.optimizer={{ kind = "sgd", {keys} }}' for player in ("generator", "discriminator"))
+    game = build_game(tiny_experiment("training.k=2", *sgd), tiny_data(), Streams(0), "cpu")
+    for rule, updates in ((game.generator_optimizer, 2), (game.discriminator_optimizer, 4)):  # of 22 images, 8 a step
+        rule.updates = updates - 1
+        assert rule.momentum == 0.1
+        rule.updates = updates
+        assert rule.momentum == 0.5
 
 
 # --- the game --------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from tests.doubles.cublas import Cublas
 from tests.doubles.installed import strict_cupy
 from tests.doubles.small import NAMES, shrunk, stand_in
 from tests.experiments.test_training_cuda import SMALL
+from tinygan import optim
 from tinygan.backend import graph
 from tinygan.cli import main
 from tinygan.config.experiment import load_experiment
@@ -86,6 +87,52 @@ def test_a_replayed_step_is_six_launches_and_no_wait(cupy):
     with cupy.gpu.step() as launches:
         training.step()
     assert launches == {"graph": 1, "set_moved": 3, "set_rates": 2}
+
+
+RULES = [
+    "{ kind = 'sgd', lr = 0.01, momentum = 0.5, weight_decay = 0.1, lr_linear = 9 }",
+    "{ kind = 'adam', lr = 0.001, weight_decay = 0.1, lr_warmup = 5 }",
+    "{ kind = 'adamw', lr = 0.001, weight_decay = 0.5, lr_cosine = 20 }",
+    "{ kind = 'rmsprop', lr = 0.001, weight_decay = 0.1, lr_milestone = 4, lr_gamma = 0.5 }",
+]
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_every_rule_is_replayed(cupy, rule):
+    overrides = (*SMALL, "training.batch=100", f"generator.optimizer={rule}", f"discriminator.optimizer={rule}")
+    replaying, plain = pair("digits", overrides)
+    for number in range(5):
+        for training in (replaying, plain):
+            if number == 4:  # after the capture
+                training.game.generator_optimizer.weight_decay = 0.25
+                training.game.discriminator_optimizer.param_groups[0]["lr"] = 0.0005
+            training.step()
+    assert replaying._captured._result is not None
+    with cupy.gpu.step() as launches:
+        replaying.step()
+    plain.step()
+    assert launches == {"graph": 1, "set_moved": 3, "set_rates": 2}
+    assert_same(replaying, plain)
+
+
+def test_every_group_has_its_rates_in_a_replay(cupy):
+    trainings = pair("digits", (*SMALL, "training.batch=100"))
+    for training in trainings:
+        matrices = [p for p in training.game.generator.parameters() if p.ndim == 2]
+        biases = [p for p in training.game.generator.parameters() if p.ndim == 1]
+        groups = [{"params": matrices, "lr": 0.001}, {"params": biases, "weight_decay": 0.0, "betas": (0.5, 0.9)}]
+        training.game.generator_optimizer = optim.AdamW(groups, lr=optim.LinearDecay(0.01, 20), weight_decay=0.5)
+        for _ in range(4):
+            training.step()
+        first, second = training.game.generator_optimizer.param_groups
+        first["betas"], second["lr"] = (0.8, 0.99), 0.02
+        training.step()
+    replaying, plain = trainings
+    assert replaying._captured._result is not None
+    assert_same(replaying, plain)
+    with cupy.gpu.step() as launches:
+        replaying.step()
+    assert launches == {"graph": 1, "set_moved": 3, "set_rates": 3}
 
 
 @pytest.mark.parametrize("average", [(), ("generator.average_decay=0.9",)])

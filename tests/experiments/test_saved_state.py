@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import json
 import math
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 
 from tinygan.config.decisive import decisive_toml
-from tinygan.errors import CheckpointError
+from tinygan.errors import AnomalyError, CheckpointError
 from tinygan.experiments.saved_state import image_shape, moment
 from tinygan.experiments.training import Training
 from tinygan.runs.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
@@ -25,7 +26,7 @@ GAMES = [
 DAMAGE = [None, True, -1, 0, 1, 2**63, 10**400, 1.0, 0.5, math.nan, "x", [], {}, [0, 0, 0, 0]]
 # Plain numbers that nothing else in the state follows from: within their range, another value is another state.
 FREE = re.compile(
-    r"state(\.monitor\.total(\.\d)?|\.best_validation|\.\w+_optimizer\.epoch"
+    r"state(\.monitor\.total(\.\d)?|\.best_validation|\.\w+_optimizer\.groups\.0\.(?!params).*"
     r"|\.streams\.streams\.\w+\.(buffer_pos|has_uint32|uinteger))$"
 )
 
@@ -108,7 +109,8 @@ def test_every_damaged_entry_is_refused_or_changes_nothing(tiny_experiment, tiny
                 continue
             if not FREE.fullmatch(name):
                 assert bits(other) == good, (name, wrong)
-            advance(other, 2)  # training can continue
+            with warnings.catch_warnings(action="ignore"), contextlib.suppress(AnomalyError):
+                advance(other, 2)  # training can continue, if a learning rate of 2^63 is not the damage
             other = Training(config, tiny_data())
             advance(other, 2)
         assert bits(other) == before, name

@@ -246,13 +246,13 @@ def test_the_streams_given_decide_every_bit(options, seed):
 
 def test_the_defaults_are_uniform_noise_and_sgd_with_momentum():
     g, d = nn.Linear(6, 2), nn.Linear(2, 1)
-    game = Algorithm1(g, d, lr=0.3, momentum=LinearMomentum(0.1, 0.5, 3))
+    game = Algorithm1(g, d, lr=0.3, momentum=LinearMomentum(0.1, 0.5, 3, updates_per_epoch=4))
     assert game.noise == Noise("uniform", 6)
     for optimizer, player in ((game.generator_optimizer, g), (game.discriminator_optimizer, d)):
         assert type(optimizer) is SGD
         assert optimizer.lr == 0.3
         assert all(ours is theirs for ours, theirs in zip(optimizer.params, player.parameters(), strict=True))
-    game.start_epoch(2)
+    game.generator_optimizer.updates = game.discriminator_optimizer.updates = 4
     assert game.generator_optimizer.momentum == game.discriminator_optimizer.momentum == pytest.approx(0.3)
 
 

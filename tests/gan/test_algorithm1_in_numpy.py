@@ -134,8 +134,9 @@ def network(*layers, rng):
     return net
 
 
-def optimizer(net):
-    return SGD(net.parameters(), ExponentialDecay(LR, DECAY, 1e-6), LinearMomentum(*MOMENTUM))
+def optimizer(net, updates_per_epoch):
+    momentum = LinearMomentum(*MOMENTUM, updates_per_epoch=updates_per_epoch)
+    return SGD(net.parameters(), ExponentialDecay(LR, DECAY, 1e-6), momentum)
 
 
 @pytest.mark.parametrize(
@@ -156,14 +157,13 @@ def test_every_parameter_after_several_iterations(schedule, shared_noise, k, obj
     noise = list(rng.normal(size=(iterations * (k + 1), M, NOISE)))
     rules = {"shared_noise": shared_noise, "objective": objective, "discriminator_loss_scale": scale}
     game = Algorithm1(
-        g, d, noise=Tape(noise), k=k, schedule=schedule, generator_optimizer=optimizer(g),
-        discriminator_optimizer=optimizer(d), **rules,
+        g, d, noise=Tape(noise), k=k, schedule=schedule, generator_optimizer=optimizer(g, 1),
+        discriminator_optimizer=optimizer(d, k), **rules,
     )  # fmt: skip
     moves, left = (Momentum(expected_g), Momentum(expected_d)), iter(noise)
     iterate = alternating if schedule == "alternating" else simultaneous
     for epoch in range(1, iterations + 1):
         minibatches = rng.random((k, M, PIXELS))
-        game.start_epoch(epoch)
         game.step(minibatches.reshape(k * M, PIXELS))
         iterate(expected_g, expected_d, moves, minibatches, left, rules, epoch)
     for net, expected in ((g, expected_g), (d, expected_d)):

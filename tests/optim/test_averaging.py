@@ -231,3 +231,11 @@ def test_impossible_decays_are_refused(decay):
 def test_nothing_to_average_is_refused():
     with pytest.raises(ValueError, match="got no parameters to average"):
         ExponentialMovingAverage([], 0.5)
+
+
+@pytest.mark.parametrize("saved", [None, [], {}, {"arrays": []}, {"arrays": [], "updates": 0, "more": 1}])
+def test_a_state_that_is_no_average_is_refused(saved):
+    average = ExponentialMovingAverage([tg.tensor([1.0], requires_grad=True)], 0.5)
+    average.load_state_dict(average.state_dict())
+    with pytest.raises(CheckpointError, match=r"the saved state is .*; expected a dict of arrays and updates"):
+        average.load_state_dict(saved)

@@ -1,4 +1,4 @@
-"""The update rules compared with their formulas, computed here step by step in float64."""
+"""What all update rules share: groups of parameters, the state, and refusals."""
 
 from __future__ import annotations
 
@@ -14,130 +14,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tinygan as tg
-from tinygan.backend import adam_rates
+from tests.optim.helpers import assert_close, dtypes, give_gradients, leaf, leaves, seeds, shapes, values
+from tinygan import nn
+from tinygan.backend import adam_numbers
 from tinygan.engine import Tensor
 from tinygan.errors import ArgumentError, CheckpointError, DtypeError, ShapeError, StateError
 from tinygan.nn import Parameter
-from tinygan.optim import SGD, Adam, ExponentialDecay, LinearMomentum, Optimizer, StepDecay
-
-seeds = st.integers(0, 2**32 - 1)
-shapes = st.lists(st.lists(st.integers(1, 4), max_size=3).map(tuple), min_size=1, max_size=4)
-rates = st.floats(1e-4, 1.0)
-momenta = st.floats(0, 0.99)
-dtypes = st.sampled_from([np.float64, np.float32])
-
-
-def leaves(shapes, rng, dtype=np.float64):
-    return [Tensor(np.asarray(rng.normal(size=shape), dtype), requires_grad=True) for shape in shapes]
-
-
-def give_gradients(params, rng):
-    """Give every parameter a random gradient, and return the gradients in float64."""
-    for parameter in params:
-        parameter.grad = Tensor(np.asarray(rng.normal(size=parameter.shape), parameter.dtype))
-    return [parameter.grad.data.astype(np.float64) for parameter in params]
-
-
-def values(params):
-    return [parameter.data.astype(np.float64) for parameter in params]
-
-
-def assert_close(params, expected, dtype):
-    tolerance = 1e-10 if dtype == np.float64 else 1e-4
-    for parameter, value in zip(params, expected, strict=True):
-        assert parameter.dtype == dtype
-        assert np.allclose(parameter.data, value, rtol=tolerance, atol=tolerance)
-
-
-# --- SGD -------------------------------------------------------------------------------------------------
-
-
-@given(shapes, rates, st.floats(1, 1.01), momenta, momenta, st.integers(1, 8), dtypes, seeds)
-def test_sgd_is_the_released_code_s_rule(shapes, lr, decay, first, last, steps, dtype, seed):
-    rng = np.random.default_rng(seed)
-    params = leaves(shapes, rng, dtype)
-    sgd = SGD(params, ExponentialDecay(lr, decay, 1e-6), LinearMomentum(first, last, epochs=4))
-    w, v = values(params), [np.zeros(shape) for shape in shapes]
-    for t in range(steps):
-        epoch = 1 + t // 2
-        sgd.epoch = epoch
-        m = first + (last - first) * min(1, (epoch - 1) / 3)
-        rate = max(1e-6, lr / decay**t)
-        assert math.isclose(sgd.lr, rate, rel_tol=1e-9)
-        assert math.isclose(sgd.momentum, m, rel_tol=1e-9, abs_tol=1e-12)
-        gradients = give_gradients(params, rng)
-        sgd.step()
-        v = [m * velocity - rate * g for velocity, g in zip(v, gradients, strict=True)]
-        w = [weight + velocity for weight, velocity in zip(w, v, strict=True)]
-        assert_close(params, w, dtype)
-        assert sgd.updates == t + 1
-
-
-@given(shapes, rates, momenta, st.integers(1, 6), seeds)
-def test_at_a_constant_learning_rate_sgd_is_pytorch_s_rule(shapes, lr, momentum, steps, seed):
-    rng = np.random.default_rng(seed)
-    params = leaves(shapes, rng)
-    sgd = SGD(params, lr, momentum)
-    w, buffers = values(params), [np.zeros(shape) for shape in shapes]
-    for _ in range(steps):
-        gradients = give_gradients(params, rng)
-        sgd.step()
-        buffers = [momentum * buffer + g for buffer, g in zip(buffers, gradients, strict=True)]
-        w = [weight - lr * buffer for weight, buffer in zip(w, buffers, strict=True)]
-    assert_close(params, w, np.float64)
-
-
-def test_sgd_on_arrays_of_every_size_and_memory_order():
-    """Large enough for several blocks and a rest, and not in C order."""
-    rng = np.random.default_rng(0)
-    arrays = [rng.normal(size=(211, 157)), rng.normal(size=(50, 60)).T, rng.normal(size=(40, 40))[::2, 1:]]
-    expected = [array.copy() for array in arrays]
-    params = [Tensor(array, requires_grad=True) for array in arrays]
-    sgd = SGD(params, 0.1, 0.9)
-    v = [np.zeros(array.shape) for array in arrays]
-    for _ in range(3):
-        for i, g in enumerate(give_gradients(params, rng)):
-            v[i] = 0.9 * v[i] - 0.1 * g
-            expected[i] += v[i]
-        sgd.step()
-    assert_close(params, expected, np.float64)
-    assert all(parameter.data is array for parameter, array in zip(params, arrays, strict=True))
-
-
-def test_without_momentum_there_is_no_velocity_to_keep():
-    params = leaves([(2,)], np.random.default_rng(0))
-    sgd = SGD(params, 0.1)
-    give_gradients(params, np.random.default_rng(1))
-    sgd.step()
-    assert sgd.state_dict()["arrays"] == {}
-
-
-# --- Adam ------------------------------------------------------------------------------------------------
-
-
-@given(shapes, rates, momenta, st.floats(0, 0.9999), st.floats(1e-10, 1e-2), st.integers(1, 6), dtypes, seeds)
-def test_adam_is_algorithm_1_of_its_paper(shapes, lr, beta1, beta2, eps, steps, dtype, seed):
-    rng = np.random.default_rng(seed)
-    params = leaves(shapes, rng, dtype)
-    adam = Adam(params, ExponentialDecay(lr, 1.01), (beta1, beta2), eps)
-    w, m, v = values(params), [np.zeros(shape) for shape in shapes], [np.zeros(shape) for shape in shapes]
-    for t in range(1, steps + 1):
-        for i, g in enumerate(give_gradients(params, rng)):
-            m[i] = beta1 * m[i] + (1 - beta1) * g
-            v[i] = beta2 * v[i] + (1 - beta2) * g**2
-            corrected_m, corrected_v = m[i] / (1 - beta1**t), v[i] / (1 - beta2**t)
-            w[i] = w[i] - lr / 1.01 ** (t - 1) * corrected_m / (np.sqrt(corrected_v) + eps)
-        adam.step()
-        assert_close(params, w, dtype)
-
-
-def test_adam_stands_still_where_there_never_was_a_slope():
-    weight = Tensor(np.ones(3, np.float32), requires_grad=True)
-    adam = Adam([weight], 0.1)
-    weight.grad = Tensor(np.zeros(3, np.float32))
-    adam.step()
-    assert np.array_equal(weight.data, np.ones(3, np.float32))
-
+from tinygan.optim import (
+    SGD,
+    Adam,
+    AdamW,
+    CosineDecay,
+    ExponentialDecay,
+    LinearMomentum,
+    Optimizer,
+    RMSprop,
+    StepDecay,
+    WarmUp,
+)
 
 # --- max_col_norm ----------------------------------------------------------------------------------------
 
@@ -169,9 +63,14 @@ def test_the_weights_into_a_unit_are_shortened_to_the_limit(rule, rows, columns,
 rules = st.sampled_from(
     [
         lambda params: SGD(params, 0.1),
-        lambda params: SGD(params, ExponentialDecay(0.1, 1.1), LinearMomentum(0.3, 0.9, 3)),
+        lambda params: SGD(params, ExponentialDecay(0.1, 1.1), LinearMomentum(0.3, 0.9, 3, updates_per_epoch=2)),
         lambda params: SGD(params, 0.1, 0.9, max_col_norm=0.5),
+        lambda params: SGD(params, WarmUp(0.1, 3), 0.9, weight_decay=0.1),
         lambda params: Adam(params, ExponentialDecay(0.1, 1.1)),
+        lambda params: Adam(params, 0.1, (0.5, 0.9), weight_decay=0.1),
+        lambda params: AdamW(params, CosineDecay(0.1, 5)),
+        lambda params: RMSprop(params, StepDecay(0.1, 2, repeated=True), weight_decay=0.1),
+        lambda params: AdamW([{"params": params[:1], "lr": 0.2, "weight_decay": 0.0}, {"params": params[1:]}]),
     ]
 )
 
@@ -184,7 +83,6 @@ def test_a_saved_state_goes_on_to_the_same_bits(rule, shapes, before, after, dty
 
     def advance(optimizer, steps, rng):
         for _ in range(steps):
-            optimizer.epoch += 1
             give_gradients(optimizer.params, rng)
             optimizer.step()
 
@@ -197,9 +95,10 @@ def test_a_saved_state_goes_on_to_the_same_bits(rule, shapes, before, after, dty
     advance(twin, after, np.random.default_rng(seed + 1))
     for ours, theirs in zip(optimizer.params, twin.params, strict=True):
         assert ours.data.tobytes() == theirs.data.tobytes()
-    assert (twin.updates, twin.epoch, twin.lr) == (optimizer.updates, optimizer.epoch, optimizer.lr)
+    assert twin.updates == optimizer.updates
+    assert [group.now() for group in twin.param_groups] == [group.now() for group in optimizer.param_groups]
     # the saved state is a copy: no optimiser has changed it
-    assert (saved["updates"], saved["epoch"]) == (kept["updates"], kept["epoch"]) == (before, before + 1)
+    assert saved["updates"] == kept["updates"] == before
     assert all(np.array_equal(saved["arrays"][name], kept["arrays"][name]) for name in kept["arrays"])
     assert all(array.dtype == dtype for array in saved["arrays"].values())
 
@@ -300,7 +199,7 @@ def test_a_part_that_joins_late_takes_a_first_step():
     assert before[0] - late.data[0] == pytest.approx(0.1, rel=1e-6)
 
 
-@pytest.mark.parametrize("rule", [lambda params: SGD(params, 0.1, 0.5), lambda params: Adam(params, 0.1)])
+@pytest.mark.parametrize("rule", [lambda params: SGD(params, 0.1, 0.5), lambda params: AdamW(params, 0.1), RMSprop])
 def test_a_frozen_parameter_stays(rule):
     weight, frozen = Parameter(np.ones(2, "f4")), Parameter(np.ones(2, "f4"))
     frozen.requires_grad = False
@@ -321,18 +220,31 @@ def test_a_frozen_parameter_stays(rule):
 def test_adam_has_one_rate_only_while_all_counts_agree():
     params = leaves([(1,), (2,)], np.random.default_rng(0))
     adam = Adam(params, 0.1)
+
+    def numbers(step):
+        return [adam_numbers(0.1, (0.9, 0.999), 1e-8, step)]
+
     params[0].grad = Tensor(np.ones(1))
     adam.step()
     assert adam.counters == (1, [1, 0])
-    assert adam.coefficients() == adam_rates(0.1, (0.9, 0.999), 1e-8, 2)  # the other one has never been updated
+    assert adam.coefficients() == numbers(2)  # the other one has never been updated
     adam.counters = 2, [2, 0]
-    assert adam.coefficients() == adam_rates(0.1, (0.9, 0.999), 1e-8, 3)
+    assert adam.coefficients() == numbers(3)
     adam.counters = 1, [1, 0]
-    assert adam.coefficients() == adam_rates(0.1, (0.9, 0.999), 1e-8, 2)
+    assert adam.coefficients() == numbers(2)
     params[1].grad = Tensor(np.ones(2))
     adam.step()
     with pytest.raises(StateError, match="the parameters have had 1 or 2 updates"):
         adam.coefficients()
+    other = SGD(params, 0.1, weight_decay=0.5)  # its numbers do not depend on the counts
+    other.step()
+    params[0].grad = None
+    other.step()
+    assert other.coefficients() == [(0.1, 0.0, 0.5)]
+    groups = Adam([{"params": [parameter], "lr": lr} for parameter, lr in zip(params, (0.1, 0.2), strict=True)])
+    groups.step()
+    groups.step()
+    assert groups.coefficients() == [*numbers(1), adam_numbers(0.2, (0.9, 0.999), 1e-8, 3)]
 
 
 # --- gradients and states that do not fit ----------------------------------------------------------------
@@ -411,8 +323,8 @@ def test_momenta_that_are_none_are_refused(momentum):
         SGD([leaf()], 0.1, momentum)
     first, second = leaf(), leaf()
     first.grad = second.grad = Tensor(np.ones(1, "f4"))
-    sgd = SGD([first, second], 0.1, lambda epoch: momentum)
-    with pytest.raises((ArgumentError, DtypeError), match="SGD: momentum that the schedule gives for 1 must be"):
+    sgd = SGD([first, second], 0.1, lambda updates: momentum)
+    with pytest.raises((ArgumentError, DtypeError), match="SGD: momentum that the schedule gives for 0 must be"):
         sgd.step()
     assert first.data.tolist() == second.data.tolist() == [1]
 
@@ -426,22 +338,33 @@ def test_every_kind_of_number_will_do(number):
 
 def test_numbers_set_by_hand_are_part_of_the_state():
     def sgd():
-        return SGD([leaf()], ExponentialDecay(0.1, 1.1), LinearMomentum(0.3, 0.9, 3))
+        return SGD([leaf()], ExponentialDecay(0.1, 1.1), LinearMomentum(0.3, 0.9, 3, updates_per_epoch=1))
 
     by_hand, fresh = sgd(), sgd()
     plain = by_hand.state_dict()
     by_hand.lr, by_hand.momentum = 0.01, 0.25
     fresh.load_state_dict(json.loads(json.dumps({**by_hand.state_dict(), "arrays": {}})))
     assert (fresh.lr, fresh.momentum) == (0.01, 0.25)
-    fresh.load_state_dict(plain)  # again the values of the constructor
+    fresh.load_state_dict(plain)  # again the schedules of the constructor
     assert (fresh.lr, fresh.momentum) == (0.1, 0.3)
 
 
-def test_schedules_set_by_hand_must_be_set_again():
+def test_the_learning_rate_is_part_of_the_state():
+    one = Adam([leaf()], 0.1, (0.5, 0.9), 1e-3, weight_decay=0.2)
+    for other in (Adam([leaf()], 0.3), Adam([leaf()], ExponentialDecay(0.3))):
+        other.load_state_dict(json.loads(json.dumps(one.state_dict())))
+        assert (other.lr, other.betas, other.eps, other.weight_decay) == (0.1, (0.5, 0.9), 1e-3, 0.2)
+        other.param_groups[0]["lr"] = 0.4
+        one.load_state_dict(other.state_dict())
+        assert one.lr == 0.4
+        one.lr = 0.1
+
+
+def test_schedules_must_be_set_again():
     one, other = SGD([leaf()], 0.1), SGD([leaf()], 0.1)
     one.lr = ExponentialDecay(0.5)
     saved = one.state_dict()
-    with pytest.raises(CheckpointError, match=r"a schedule had been assigned to lr.* assign it again"):
+    with pytest.raises(CheckpointError, match=r"lr had a schedule.* assign it again"):
         other.load_state_dict(saved)
     other.lr = ExponentialDecay(0.5)
     other.load_state_dict(saved)
@@ -452,34 +375,47 @@ def test_without_a_velocity_there_is_no_momentum_to_set():
     sgd = SGD([leaf()], 0.1)
     with pytest.raises(StateError, match="made without a momentum, it keeps no velocity"):
         sgd.momentum = 0.5
-    for rule, name in ((sgd, "max_col_norm"), (Adam([leaf()]), "betas"), (Adam([leaf()]), "eps")):
-        with pytest.raises(AttributeError):
-            setattr(rule, name, 0.5)
+    with pytest.raises(StateError, match="made without a momentum"):
+        sgd.param_groups[0]["momentum"] = 0.5
+    with pytest.raises(CheckpointError, match="made without a momentum"):
+        sgd.load_state_dict(SGD([leaf()], 0.1, 0.5).state_dict())
+    assert sgd.momentum == 0
+    with pytest.raises(AttributeError):
+        sgd.max_col_norm = 0.5
 
 
-def test_optimisers_are_copied_and_pickled_with_their_state():
-    params = leaves([(2,), (3, 2)], np.random.default_rng(0))
-    scheduled = SGD(params, ExponentialDecay(0.1), LinearMomentum())
-    for rule in (scheduled, Adam(params, StepDecay(0.1, 3)), SGD(params, 0.1)):
-        give_gradients(params, np.random.default_rng(1))
-        rule.step()
-        for twin in (copy.deepcopy(rule), pickle.loads(pickle.dumps(rule))):
-            back = values(params)
-            rule_state = rule.state_dict()
-            rule.step()
-            twin.step()
-            for ours, theirs in zip(rule.params, twin.params, strict=True):
-                np.testing.assert_array_equal(ours.data, theirs.data)
-            for parameter, value in zip(params, back, strict=True):
-                parameter.data[...] = value
-            rule.load_state_dict(rule_state)
+@given(rules, seeds)
+def test_optimisers_are_copied_and_pickled_with_their_state(rule, seed):
+    params = leaves([(2,), (3, 2)], np.random.default_rng(seed))
+    optimizer = rule(params)
+    give_gradients(params, np.random.default_rng(1))
+    optimizer.step()
+    twins = [copy.deepcopy(optimizer), pickle.loads(pickle.dumps(optimizer))]
+    for each in (optimizer, *twins):
+        for group in each.param_groups:
+            group["eps" if "eps" in group else "weight_decay"] = 0.25
+        each.step()
+    for twin in twins:
+        for ours, theirs in zip(optimizer.params, twin.params, strict=True):
+            np.testing.assert_array_equal(ours.data, theirs.data)
+        inside = [parameter for group in twin.param_groups for parameter in group["params"]]
+        assert all(one is other for one, other in zip(inside, twin.params, strict=True))
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda value: pickle.loads(pickle.dumps(value))])
+def test_a_module_copied_with_its_optimiser_stays_its_own(copied):
+    net = nn.Linear(2, 3)
+    optimizer = AdamW([{"params": [net.weight], "lr": 0.1}, {"params": [net.bias]}])
+    twin, its_optimizer = copied((net, optimizer))
+    assert [id(parameter) for parameter in its_optimizer.params] == list(map(id, twin.parameters()))
+    before = net.weight.data.copy()
+    give_gradients(twin.parameters(), np.random.default_rng(0))
+    its_optimizer.step()
+    np.testing.assert_array_equal(net.weight.data, before)
+    assert not np.array_equal(twin.weight.data, before)
 
 
 # --- refusals --------------------------------------------------------------------------------------------
-
-
-def leaf():
-    return tg.tensor([1.0], requires_grad=True)
 
 
 @pytest.mark.parametrize(
@@ -487,7 +423,7 @@ def leaf():
     [
         (lambda: SGD([], 0.1), "SGD: got no parameters to optimise"),
         (lambda: Adam(iter([]), 0.1), "Adam: got no parameters to optimise"),
-        (lambda: SGD([leaf(), tg.tensor([1.0])], 0.1), "SGD: parameter 1 is not a leaf tensor with requires_grad=True"),
+        (lambda: SGD([leaf(), tg.tensor([1])], 0.1), "SGD: parameter 1 is not a leaf tensor with requires_grad=True"),
         (lambda: SGD([leaf() * 2], 0.1), "SGD: parameter 0 is not a leaf tensor with requires_grad=True"),
         (lambda: SGD([np.ones(1)], 0.1), "SGD: parameter 0 is not a leaf tensor with requires_grad=True"),
         (lambda: SGD([leaf()], 0.0), "SGD: the learning rate must be positive, got 0.0"),
@@ -499,6 +435,17 @@ def leaf():
         (lambda: Adam([leaf()], 0.1, (1.0, 0.9)), "Adam: betas[0] must be in [0, 1), got 1.0"),
         (lambda: Adam([leaf()], 0.1, (0.9, -0.1)), "Adam: betas[1] must be in [0, 1), got -0.1"),
         (lambda: Adam([leaf()], 0.1, eps=0.0), "Adam: eps must be positive, got 0.0"),
+        (lambda: SGD([leaf()], 0.1, weight_decay=-0.1), "SGD: weight_decay must be at least 0, got -0.1"),
+        (lambda: AdamW([leaf()], weight_decay=math.nan), "AdamW: weight_decay must be at least 0, got nan"),
+        (lambda: RMSprop([leaf()], alpha=1.0), "RMSprop: alpha must be in [0, 1), got 1.0"),
+        (lambda: Adam([leaf()], 0.1, 0.9), "Adam: betas must be two numbers, got 0.9"),
+        (lambda: SGD(leaf(), 0.1), "SGD: expected a list of parameters, got one tensor; write [parameter]"),
+        (
+            lambda: SGD(nn.Linear(1, 1), 0.1),
+            "SGD: expected a list of parameters, got a module; write module.parameters()",
+        ),
+        (lambda: SGD({"params": [leaf()]}, 0.1), "SGD: expected a list of parameters, got a dict"),
+        (lambda: SGD(None, 0.1), "SGD: expected a list of parameters, got None"),
     ],
 )
 def test_arguments_that_make_no_sense_are_refused(make, message):
@@ -526,8 +473,7 @@ def test_a_parameter_given_twice_is_refused():
         ),
         (lambda s: s["arrays"].pop("square.1"), r"the saved state lacks square\.1"),
         (lambda s: s.pop("updates"), "the saved state lacks updates"),
-        (lambda s: s.pop("epoch"), "the saved state lacks epoch"),
-        (lambda s: s.pop("by_hand"), "the saved state lacks by_hand"),
+        (lambda s: s.pop("groups"), "the saved state lacks groups"),
         (lambda s: s.pop("parameter_updates"), "the saved state lacks parameter_updates"),
         (lambda s: s.pop("arrays"), "the saved state lacks arrays"),
         (lambda s: s.update(arrays=[1]), "saved arrays are list, expected a dict"),
@@ -536,13 +482,20 @@ def test_a_parameter_given_twice_is_refused():
         (lambda s: s["arrays"].update({"mean.00": np.zeros((2, 3))}), r"'mean\.00' does not belong to this rule"),
         (lambda s: s.update(updates=-1), "saved updates must be an integer of at least 0, got -1"),
         (lambda s: s.update(updates=1.5), "saved updates must be an integer of at least 0, got 1.5"),
-        (lambda s: s.update(epoch=True), "saved epoch must be an integer of at least 0, got True"),
+        (lambda s: s.update(updates=True), "saved updates must be an integer of at least 0, got True"),
         (lambda s: s.update(parameter_updates=[1]), "expected saved parameter_updates to be a list of 2 counts"),
         (lambda s: s.update(parameter_updates=[1, "2"]), "parameter_updates must be an integer of at least 0, got '2'"),
         (lambda s: s.update(parameter_updates=[1, 99]), "parameter 1 had 99 updates, of 8 in all"),
         (lambda s: s.update(parameter_updates=[1, 0]), "parameter 1 had no update, yet a state is saved for it"),
-        (lambda s: s.update(by_hand={"lr": -1.0}), "saved Adam: the learning rate must be positive, got -1.0"),
-        (lambda s: s.update(by_hand={"speed": 1.0}), "'speed': 1.0} set by hand, which this rule has not"),
+        (lambda s: s.update(groups=[]), "expected saved groups to be a list of 1 groups"),
+        (lambda s: s.update(groups=[7]), "Adam: group 0: saved as 7; expected 2 for params and the options lr, eps"),
+        (lambda s: s["groups"][0].update(params=3), "'params': 3.*; expected 2 for params"),
+        (lambda s: s["groups"][0].update(speed=3), "expected 2 for params and the options"),
+        (lambda s: s["groups"][0].pop("eps"), "expected 2 for params and the options"),
+        (lambda s: s["groups"][0].update(lr=-1.0), "saved Adam: the learning rate must be positive, got -1.0"),
+        (lambda s: s["groups"][0].update(lr="1"), "saved Adam: the learning rate must be a number, got '1'"),
+        (lambda s: s["groups"][0].update(lr=None), "lr had a schedule"),
+        (lambda s: s["groups"][0].update(betas=[0.9]), r"saved Adam: betas must be two numbers"),
     ],
 )
 def test_a_state_that_does_not_fit_is_refused(change, message):
@@ -560,7 +513,7 @@ def test_a_state_that_does_not_fit_is_refused(change, message):
     with pytest.raises(CheckpointError, match=message):
         adam.load_state_dict(state)
     after = adam.state_dict()
-    assert (after["updates"], after["epoch"]) == (before["updates"], before["epoch"])
+    assert (after["updates"], after["groups"]) == (before["updates"], before["groups"])
     assert after["arrays"].keys() == before["arrays"].keys()
     assert all(np.array_equal(after["arrays"][name], before["arrays"][name]) for name in before["arrays"])
 
@@ -572,7 +525,9 @@ def test_the_state_of_another_rule_is_refused():
     give_gradients(params, rng)
     adam.step()
     sgd.step()
-    with pytest.raises(CheckpointError, match=r"SGD: the saved array 'mean\.0' does not belong to this rule"):
+    with pytest.raises(CheckpointError, match=r"SGD: group 0: saved as .*betas.*; expected 1 for params"):
         sgd.load_state_dict(adam.state_dict())
+    state = sgd.state_dict()
+    state["groups"][0]["momentum"] = 0.0
     with pytest.raises(CheckpointError, match=r"SGD: the saved array 'velocity\.0' does not belong to this rule"):
-        SGD(params, 0.1).load_state_dict(sgd.state_dict())
+        SGD(params, 0.1).load_state_dict(state)

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinygan.optim import ExponentialDecay, LinearMomentum, StepDecay
+from tinygan.errors import TinyganError
+from tinygan.optim import CosineDecay, ExponentialDecay, LinearDecay, LinearMomentum, StepDecay, WarmUp
 
 
 @pytest.mark.parametrize(
@@ -52,21 +53,81 @@ def test_impossible_drops_are_refused(arguments):
     ("epoch", "expected"), [(1, 0.5), (2, 0.5 + 0.2 / 249), (125, 0.5 + 0.2 * 124 / 249), (250, 0.7), (9999, 0.7)]
 )
 def test_the_paper_s_momentum(epoch, expected):
-    assert math.isclose(LinearMomentum(0.5, 0.7, 250)(epoch), expected, rel_tol=1e-12)
-    assert LinearMomentum() == LinearMomentum(0.5, 0.7, 250)
+    momentum = LinearMomentum(0.5, 0.7, 250, updates_per_epoch=500)
+    for updates in (500 * (epoch - 1), 500 * epoch - 1):  # the first and the last update of the epoch
+        assert math.isclose(momentum(updates), expected, rel_tol=1e-12)
+    assert LinearMomentum(updates_per_epoch=500) == momentum
 
 
 momenta = st.floats(0, 1, exclude_max=True)
 
 
-@given(momenta, momenta, st.integers(2, 1000), st.integers(0, 2000))
-def test_momentum_goes_along_a_straight_line_and_stays(initial, final, epochs, epoch):
-    momentum = LinearMomentum(initial, final, epochs)
-    assert momentum(1) == initial
-    assert math.isclose(momentum(epochs), final, abs_tol=1e-12)
-    assert momentum(epochs + epoch) == momentum(epochs)
-    share = min(1, max(0, (epoch - 1) / (epochs - 1)))
-    assert math.isclose(momentum(epoch), (1 - share) * initial + share * final, abs_tol=1e-12)
+@given(momenta, momenta, st.integers(2, 1000), st.integers(1, 50), st.integers(0, 2000))
+def test_momentum_goes_along_a_straight_line_and_stays(initial, final, epochs, each, epoch):
+    momentum = LinearMomentum(initial, final, epochs, updates_per_epoch=each)
+    assert momentum(0) == initial
+    assert math.isclose(momentum(each * (epochs - 1)), final, abs_tol=1e-12)
+    assert momentum(each * (epochs - 1 + epoch)) == momentum(each * (epochs - 1))
+    share = min(1, epoch / (epochs - 1))
+    assert math.isclose(momentum(each * epoch), (1 - share) * initial + share * final, abs_tol=1e-12)
+
+
+numbers = st.floats(0, 10)
+
+
+@given(numbers, numbers, st.integers(1, 1000), st.integers(0, 2000))
+def test_lines_and_cosines_go_from_one_end_to_the_other(initial, final, count, updates):
+    for kind in (LinearDecay, CosineDecay):
+        lr = kind(initial, count, final)
+        assert (lr(0), lr(count), lr(count + updates)) == (initial, final, final)
+        assert min(initial, final) * (1 - 1e-12) <= lr(updates) <= max(initial, final) * (1 + 1e-12)
+    share = min(1, updates / count)
+    assert math.isclose(LinearDecay(initial, count, final)(updates), initial + (final - initial) * share, abs_tol=1e-12)
+    expected = final + (initial - final) * (1 + math.cos(math.pi * share)) / 2
+    assert math.isclose(CosineDecay(initial, count, final)(updates), expected, abs_tol=1e-12)
+    assert LinearDecay(0.1, 5)(5) == CosineDecay(0.1, 5)(7) == 0
+
+
+@given(st.integers(1, 100), st.integers(0, 200))
+def test_a_warm_up_counts_the_updates_of_its_schedule(count, updates):
+    after = LinearDecay(0.5, 300)
+    for schedule in (after, 0.5):
+        rate = schedule(updates) if callable(schedule) else schedule
+        assert WarmUp(schedule, count)(updates) == rate * min(1, (updates + 1) / count)
+    assert 0 < WarmUp(0.5, count)(0) <= WarmUp(0.5, count)(count - 1) == 0.5
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: LinearDecay(0.1, 0),
+        lambda: LinearDecay(0.1, 2.5),
+        lambda: LinearDecay(-0.1, 5),
+        lambda: LinearDecay(0.1, 5, math.nan),
+        lambda: CosineDecay(0.1, -1),
+        lambda: CosineDecay("0.1", 5),
+        lambda: CosineDecay(0.1, 5, math.inf),
+        lambda: WarmUp(0.1, 0),
+        lambda: WarmUp(-0.1, 3),
+        lambda: StepDecay(0.1, 2.5),
+        lambda: StepDecay(math.nan, 2),
+        lambda: LinearMomentum(updates_per_epoch=0),
+    ],
+)
+def test_impossible_schedules_are_refused(make):
+    with pytest.raises(TinyganError, match="must be"):
+        make()
+
+
+def test_a_momentum_in_epochs_needs_their_length():
+    with pytest.raises(TypeError, match="updates_per_epoch"):
+        LinearMomentum(0.5, 0.7, 250)
+
+
+@given(st.integers(1, 50), st.integers(0, 500))
+def test_repeated_steps_multiply_at_every_milestone(milestone, updates):
+    expected = 0.1 * 0.5 ** (updates // milestone)
+    assert math.isclose(StepDecay(0.1, milestone, 0.5, repeated=True)(updates), expected, rel_tol=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -84,4 +145,4 @@ def test_impossible_decays_are_refused(arguments):
 )
 def test_impossible_momenta_are_refused(arguments):
     with pytest.raises(ValueError, match=r"LinearMomentum\(.*\): expected epochs >= 2 and momenta in \[0, 1\)"):
-        LinearMomentum(*arguments)
+        LinearMomentum(*arguments, updates_per_epoch=1)

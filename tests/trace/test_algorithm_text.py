@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinygan import data, gan, nn
+from tinygan import data, gan, nn, optim
 from tinygan.config.experiment import load_experiment
 from tinygan.experiments.training import Training
 from tinygan.trace.algorithm_lines import Line, printed_lines, walk
@@ -138,3 +138,15 @@ def test_without_signs_it_is_ascii():
     for text in texts("digits"):
         assert without_signs(text).isascii()
     assert "gradient_d 1/m sum" in re.sub(r"\s+", " ", without_signs(texts("digits")[0]))
+
+
+def test_every_learning_rate_of_an_optimiser_is_named():
+    discriminator = nn.Linear(3, 1)
+    groups = [{"params": [discriminator.weight], "lr": 0.1}, {"params": [discriminator.bias]}]
+    rule = optim.AdamW(groups, lr=0.01)
+    game = gan.Algorithm1(nn.Linear(2, 3), discriminator, lr=0.5, discriminator_optimizer=rule)
+    lines = walk(game, lambda: game.step(np.ones((4, 3), np.float32)))
+    text = AlgorithmText((1, 3), None, 120, "plain")
+    shown = {line.key: " ".join(text.line(line).split()) for line in lines}
+    assert "by AdamW with learning rate 0.01 and 0.1 (norms;" in shown["d_update"]
+    assert "by SGD with learning rate 0.5 (norms;" in shown["g_update"]

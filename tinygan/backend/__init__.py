@@ -4,7 +4,7 @@
 must be fast.
 """
 
-from tinygan.backend.base import Array, Backend, Shape, adam_rates, wide
+from tinygan.backend.base import Array, Backend, Shape, adam_numbers, wide
 from tinygan.backend.cupy import CupyBackend
 from tinygan.backend.numpy import NumpyBackend, blas_threads, keep_freed_memory
 from tinygan.backend.operands import DEFAULT_DTYPE, plain_array
@@ -20,7 +20,7 @@ __all__ = [
     "Shape",
     "Stream",
     "Streams",
-    "adam_rates",
+    "adam_numbers",
     "backend_of",
     "blas_threads",
     "current_streams",

@@ -267,8 +267,18 @@ class Backend:
 
     # ------------------------------------------------------------------ update rules (in place)
 
-    def sgd_step(self, weight: Array, gradient: Array, velocity: Array | None, lr: float, momentum: float) -> None:
-        """Set v = momentum v - lr g and w = w + v; without a velocity, w = w - lr g."""
+    def sgd_step(
+        self,
+        weight: Array,
+        gradient: Array,
+        velocity: Array | None,
+        lr: float,
+        momentum: float,
+        decay: float = 0.0,
+    ) -> None:
+        """Set v = momentum v - lr g and w = w + v, with g = gradient + decay w; without a velocity, w = w - lr g."""
+        if decay:
+            gradient = gradient + decay * weight
         if velocity is None:
             weight -= lr * gradient
             return
@@ -280,20 +290,33 @@ class Backend:
         self,
         weight: Array,
         gradient: Array,
-        mean: Array,
+        mean: Array | None,
         square: Array,
         lr: float,
         betas: tuple[float, float],
         eps: float,
-        step: int,
+        step: float,
+        decay: float = 0.0,
+        shrink: float = 1.0,
     ) -> None:
-        """Update by algorithm 1 of Kingma and Ba (2014); `step` counts from 1."""
+        """Update by algorithm 1 of Kingma and Ba (2014), with g = gradient + decay w; then `shrink` multiplies w first.
+
+        `step` counts from 1. At step infinity the moments need no correction. Without a mean, g takes its place. Both
+        together are RMSprop.
+        """
         beta1, beta2 = betas
-        mean *= beta1
-        mean += (1 - beta1) * gradient
+        if decay:
+            gradient = gradient + decay * weight
+        if mean is None:
+            mean = gradient
+        else:
+            mean *= beta1
+            mean += (1 - beta1) * gradient
         square *= beta2
         square += (1 - beta2) * gradient * gradient
         rate, eps = adam_rates(lr, betas, eps, step)
+        if shrink != 1:
+            weight *= shrink
         weight -= rate * mean / (self.xp.sqrt(square) + eps)
 
     def lerp(self, start: Array, end: Array, weight: float) -> None:
@@ -316,7 +339,7 @@ class Backend:
         weight[...] = xp.where(norm <= bound, weight, scaled * (limit / xp.maximum(norm, 0.5)))
 
 
-def adam_rates(lr: float, betas: tuple[float, float], eps: float, step: int) -> tuple[float, float]:
+def adam_rates(lr: float, betas: tuple[float, float], eps: float, step: float) -> tuple[float, float]:
     """Return the step size and the eps that replace the bias correction of the moments in Adam's formula.
 
     ``rate m / (sqrt(v) + eps)`` is then exactly ``lr m^ / (sqrt(v^) + eps)``: Kingma and Ba (2014), end of section 2.
@@ -328,3 +351,16 @@ def adam_rates(lr: float, betas: tuple[float, float], eps: float, step: int) -> 
     """
     root = math.sqrt(1 - betas[1] ** step)
     return lr * root / (1 - betas[0] ** step), eps * root
+
+
+def adam_numbers(
+    lr: float, betas: tuple[float, float], eps: float, step: float, decay: float = 0.0, shrink: float = 1.0
+) -> tuple[float, ...]:
+    """Return the numbers that the CUDA kernel of `Backend.adam_step` takes, in its order.
+
+    Examples
+    --------
+    >>> adam_numbers(0.1, (0.0, 0.75), 1e-8, 1)
+    (0.05, 5e-09, 0.0, 1.0, 0.0, 1.0, 0.75, 0.25)
+    """
+    return *adam_rates(lr, betas, eps, step), decay, shrink, betas[0], 1 - betas[0], betas[1], 1 - betas[1]

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygan.backend.base import Array, Backend, Shape, adam_rates
+from tinygan.backend.base import Array, Backend, Shape, adam_numbers
 from tinygan.backend.graph import Capture
 from tinygan.backend.kernels import LIMIT, NULL, Kernels
 from tinygan.backend.random import uniform_limits
@@ -238,35 +238,45 @@ class CupyBackend(Backend):
 
     # ------------------------------------------------------------------ update rules
 
-    def sgd_step(self, weight: Array, gradient: Array, velocity: Array | None, lr: float, momentum: float) -> None:
+    def sgd_step(
+        self,
+        weight: Array,
+        gradient: Array,
+        velocity: Array | None,
+        lr: float,
+        momentum: float,
+        decay: float = 0.0,
+    ) -> None:
         """As the base class, with the same bits, in one kernel."""
         if not self._alike(weight, gradient, *([] if velocity is None else [velocity])):
-            super().sgd_step(weight, gradient, velocity, lr, momentum)
+            super().sgd_step(weight, gradient, velocity, lr, momentum, decay)
             return
         self.kernels(
             "sgd_step", weight.size, weight, gradient, NULL if velocity is None else velocity, np.uint32(weight.size),
-            np.float32(lr), np.float32(momentum), self._rates(weight),
+            *map(np.float32, (lr, momentum, decay)), self._rates(weight),
         )  # fmt: skip
 
     def adam_step(
         self,
         weight: Array,
         gradient: Array,
-        mean: Array,
+        mean: Array | None,
         square: Array,
         lr: float,
         betas: tuple[float, float],
         eps: float,
-        step: int,
+        step: float,
+        decay: float = 0.0,
+        shrink: float = 1.0,
     ) -> None:
         """As the base class, with the same bits, in one kernel."""
-        if not self._alike(weight, gradient, mean, square):
-            super().adam_step(weight, gradient, mean, square, lr, betas, eps, step)
+        numbers = lr, betas, eps, step, decay, shrink
+        if not self._alike(weight, gradient, square, *([] if mean is None else [mean])):
+            super().adam_step(weight, gradient, mean, square, *numbers)
             return
-        (beta1, beta2), (rate, eps) = betas, adam_rates(lr, betas, eps, step)
         self.kernels(
-            "adam_step", weight.size, weight, gradient, mean, square, np.uint32(weight.size),
-            *map(np.float32, (beta1, 1 - beta1, beta2, 1 - beta2, rate, eps)), self._rates(weight),
+            "adam_step", weight.size, weight, gradient, NULL if mean is None else mean, square,
+            np.uint32(weight.size), *map(np.float32, adam_numbers(*numbers)), self._rates(weight),
         )  # fmt: skip
 
     def lerp(self, start: Array, end: Array, weight: float) -> None:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from tinygan.backend.cupy import CupyBackend
 
 _WORKSPACE = 32 << 20  # bytes: NVIDIA's advice for its newest GPUs, and enough for all others
+_RATES = 8  # numbers that a kernel of an update rule reads at most
 
 
 class Capture:
@@ -38,11 +39,11 @@ class Capture:
     ----------
     backend : CupyBackend
     rules : mapping
-        From the identity of each array that is updated to its rule: an object with `rates`, the two numbers that its
-        next update reads on the device, and `count_update`, called after each update.
+        From the identity of each array that is updated to its rule and its row of rates. A rule has `rates`, the rows
+        of at most eight numbers that its next update reads on the device, and `count_update`, called after each update.
     """
 
-    def __init__(self, backend: CupyBackend, rules: Mapping[int, Any]) -> None:
+    def __init__(self, backend: CupyBackend, rules: Mapping[int, tuple[Any, int]]) -> None:
         cupy = backend.xp
         self.backend = backend
         self.stream = cupy.cuda.Stream(non_blocking=True)  # the default stream cannot be captured
@@ -114,20 +115,21 @@ class Capture:
                     self.backend.kernels.in_one_thread("set_moved", counter.moved, since)
 
     def rates(self, weight: Array) -> Any:
-        """Return where the update of `weight` reads its rates: one place for all weights of one update."""
+        """Return where the update of `weight` reads its rates: one row for all weights of a group in one update."""
         if not self._recording:
             return np.uint64(0)
-        rule = self._rules.get(id(weight))
+        rule, row = self._rules.get(id(weight), (None, 0))
         if rule is None:
             raise CaptureError("an update of a weight that belongs to no optimiser of the game")
         for update in reversed(self.updates):
             if update.rule is rule:
                 if id(weight) not in update.weights:
                     update.weights.add(id(weight))
-                    return update.rates
+                    return update.rates[row]
                 break  # the same weight once more: another update by the same rule, in one step
-        self.updates.append(_Update(rule, {id(weight)}, self.backend.xp.empty(2, np.float32)))
-        return self.updates[-1].rates
+        rates = self.backend.xp.empty((len(rule.rates()), _RATES), np.float32)
+        self.updates.append(_Update(rule, {id(weight)}, rates))
+        return rates[row]
 
     def words(self) -> list[tuple[Stream, int]]:
         """Return the streams that a step draws from, and how many words of each it uses."""
@@ -137,7 +139,9 @@ class Capture:
     def set_rates(self) -> None:
         """Ask each rule for the rates of its next update, in the order of the updates; each counts its own."""
         for update in self.updates:
-            self.backend.kernels.in_one_thread("set_rates", update.rates, *map(np.float32, update.rule.rates()))
+            for row, numbers in enumerate(update.rule.rates()):
+                padded = (*numbers, *[0.0] * (_RATES - len(numbers)))
+                self.backend.kernels.in_one_thread("set_rates", update.rates[row], *map(np.float32, padded))
             update.rule.count_update()
 
     def product(self, a: Array, b: Array) -> Array:

@@ -209,30 +209,35 @@ extern "C" __global__ void rows(const float* table, const long long* order, floa
 // Unless it is null, `rates` replaces the numbers before it: a captured step reads there the numbers that change.
 
 extern "C" __global__ void sgd_step(float* weight, const float* gradient, float* velocity, u32 n, float lr,
-                                    float momentum, const float* rates) {
+                                    float momentum, float decay, const float* rates) {
     if (rates) {
         lr = rates[0];
         momentum = rates[1];
+        decay = rates[2];
     }
     EACH(i, n) {
-        float step = -(lr * gradient[i]);
+        float g = gradient[i];
+        if (decay != 0) g += decay * weight[i];
+        float step = -(lr * g);
         if (velocity) velocity[i] = step = velocity[i] * momentum + step;
         weight[i] += step;
     }
 }
 
 extern "C" __global__ void adam_step(float* weight, const float* gradient, float* mean, float* square, u32 n,
-                                     float beta1, float rest1, float beta2, float rest2, float rate, float eps,
-                                     const float* rates) {
+                                     float rate, float eps, float decay, float shrink, float beta1, float rest1,
+                                     float beta2, float rest2, const float* rates) {
     if (rates) {
-        rate = rates[0];
-        eps = rates[1];
+        rate = rates[0], eps = rates[1], decay = rates[2], shrink = rates[3];
+        beta1 = rates[4], rest1 = rates[5], beta2 = rates[6], rest2 = rates[7];
     }
     EACH(i, n) {
         float g = gradient[i];
-        mean[i] = mean[i] * beta1 + rest1 * g;
+        if (decay != 0) g += decay * weight[i];
+        float m = g;
+        if (mean) mean[i] = m = mean[i] * beta1 + rest1 * g;
         square[i] = square[i] * beta2 + rest2 * g * g;
-        weight[i] -= rate * mean[i] / (sqrtf(square[i]) + eps);
+        weight[i] = weight[i] * shrink - rate * m / (sqrtf(square[i]) + eps);
     }
 }
 
@@ -276,9 +281,9 @@ extern "C" __global__ void scale_columns(float* weight, const float* norms, cons
 // ---------------------------------------------------------------------- captured steps
 
 // The host passes the numbers of a replay as arguments: launches are ordered, so nothing waits and nothing is copied.
-extern "C" __global__ void set_rates(float* rates, float first, float second) {
-    rates[0] = first;
-    rates[1] = second;
+extern "C" __global__ void set_rates(float* rates, float a, float b, float c, float d, float e, float f, float g,
+                                     float h) {
+    rates[0] = a, rates[1] = b, rates[2] = c, rates[3] = d, rates[4] = e, rates[5] = f, rates[6] = g, rates[7] = h;
 }
 
 extern "C" __global__ void set_moved(u64* moved, u64 value) { *moved = value; }

@@ -86,8 +86,18 @@ class NumpyBackend(Backend):
         """As the base class, without the branches of `where`."""
         return _kept(np.expand_dims(gy, axis), won)
 
-    def sgd_step(self, weight: Array, gradient: Array, velocity: Array | None, lr: float, momentum: float) -> None:
+    def sgd_step(
+        self,
+        weight: Array,
+        gradient: Array,
+        velocity: Array | None,
+        lr: float,
+        momentum: float,
+        decay: float = 0.0,
+    ) -> None:
         """As the base class, in two passes over memory: BLAS makes v = momentum v - lr g in one."""
+        if decay:
+            gradient = np.asarray(gradient + decay * weight)  # of 0-d arrays, NumPy returns a scalar
         fused = axpby(weight.dtype) if velocity is not None and _alike(weight, gradient, velocity) else None
         if fused is None or 0 in (weight.dtype.type(lr), weight.dtype.type(momentum)):
             # BLAS does not read an array whose factor is 0, so a nan in it would be lost
@@ -100,29 +110,34 @@ class NumpyBackend(Backend):
         self,
         weight: Array,
         gradient: Array,
-        mean: Array,
+        mean: Array | None,
         square: Array,
         lr: float,
         betas: tuple[float, float],
         eps: float,
-        step: int,
+        step: float,
+        decay: float = 0.0,
+        shrink: float = 1.0,
     ) -> None:
         """As the base class, block by block: one pass over memory instead of twelve."""
-        arrays = (weight, gradient, mean, square)
+        if decay:
+            gradient = np.asarray(gradient + decay * weight)  # of 0-d arrays, NumPy returns a scalar
+        arrays = (weight, gradient, gradient if mean is None else mean, square)
         fused = axpby(weight.dtype) if _alike(*arrays) else None
         rate, small = adam_rates(lr, betas, eps, step)
-        factors = (*betas, 1 - betas[0], 1 - betas[1], rate)
+        factors = (betas[1], 1 - betas[1], rate, shrink, *(() if mean is None else (betas[0], 1 - betas[0])))
         if fused is None or 0 in map(weight.dtype.type, factors):  # as in `sgd_step`
-            super().adam_step(*arrays, lr, betas, eps, step)
+            super().adam_step(weight, gradient, mean, square, lr, betas, eps, step, shrink=shrink)
             return
         for w, g, m, v, out in _blocks(*arrays):
-            fused(1 - betas[0], g, betas[0], m)
+            if mean is not None:
+                fused(1 - betas[0], g, betas[0], m)
             np.multiply(g, g, out=out)
             fused(1 - betas[1], out, betas[1], v)
             np.sqrt(v, out=out)
             out += small
             np.divide(m, out, out=out)
-            fused(-rate, out, 1.0, w)
+            fused(-rate, out, shrink, w)
 
     def lerp(self, start: Array, end: Array, weight: float) -> None:
         """As the base class, block by block: one pass over memory instead of three."""

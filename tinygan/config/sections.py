@@ -25,29 +25,33 @@ _VALIDATED = "more samples take gigabytes of memory, and each validation minutes
 
 
 @dataclass(frozen=True, kw_only=True)
-class SgdConfig(Section):
-    """Gradient descent with momentum, as in the paper's code: v = m v - lr g, then w = w + v.
+class RuleConfig(Section):
+    """What all update rules have: the learning rate, its schedule, and weight decay.
 
-    After update t the learning rate is max(lr_min, lr / lr_decay**t), and ``lr_gamma`` times that once
-    ``lr_milestone`` updates are done; without these two it never drops. In epoch e, counted from 1, the
-    momentum is m + (momentum_final - m) min(1, (e - 1) / (momentum_epochs - 1)), where m is ``momentum``; it
-    stays at m when ``momentum_final`` and ``momentum_epochs`` are None. ``max_col_norm`` bounds the norm of
-    each unit's incoming weights.
+    Every schedule counts the updates of its own player. After t updates the learning rate is
+    max(lr_min, lr / lr_decay**t). With ``lr_linear`` or ``lr_cosine`` instead, it goes from lr to lr_min in so many
+    updates, in a straight line or along half a cosine. It is ``lr_gamma`` times that once ``lr_milestone`` updates are
+    done, and (t + 1) / ``lr_warmup`` times that in the first ``lr_warmup`` updates. ``weight_decay`` d adds d w to the
+    gradient of each weight w.
     """
 
-    kind: Literal["sgd"] = "sgd"
+    kind: str
     lr: Annotated[float, Number(above=0, single=True)]
     lr_decay: Annotated[float, Number(at_least=1)] = 1.0
     lr_min: Annotated[float, Number(at_least=0, single=True)] = 0.0
+    lr_linear: Annotated[int | None, Integer(at_least=1)] = None
+    lr_cosine: Annotated[int | None, Integer(at_least=1)] = None
     lr_milestone: Annotated[int | None, Integer(at_least=1)] = None
     lr_gamma: Annotated[float | None, Number(above=0, below=1)] = None
-    momentum: Annotated[float, Number(at_least=0, below=1)] = 0.0
-    momentum_final: Annotated[float | None, Number(at_least=0, below=1)] = None
-    momentum_epochs: Annotated[int | None, Integer(at_least=2)] = None
-    max_col_norm: Annotated[float | None, Number(above=0, single=True)] = None
+    lr_warmup: Annotated[int | None, Integer(at_least=1)] = None
+    weight_decay: Annotated[float, Number(at_least=0, single=True)] = 0.0
 
     def check(self, place: Place) -> None:
-        """Refuse half a momentum ramp, half a drop, and a floor above the starting learning rate."""
+        """Refuse two schedules, half a drop, and a floor above the starting learning rate or of no schedule."""
+        schedules = {"lr_decay": self.lr_decay > 1, "lr_linear": self.lr_linear, "lr_cosine": self.lr_cosine}
+        used = [name for name, value in schedules.items() if value]
+        if len(used) > 1:
+            raise place.at(used[1]).refuse(f"{used[0]} is another schedule of the learning rate: remove one of them")
         if self.lr_milestone is not None and self.lr_gamma is None:
             raise place.at("lr_gamma").refuse(
                 "missing; it is what the learning rate is multiplied by after lr_milestone updates: expected a number "
@@ -58,6 +62,28 @@ class SgdConfig(Section):
                 "missing; it says after how many updates the learning rate is multiplied by lr_gamma: add it, or "
                 "remove lr_gamma"
             )
+        if self.lr_min > self.lr:
+            raise place.at("lr_min").refuse(f"expected at most lr, which is {self.lr!r}, got {self.lr_min!r}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SgdConfig(RuleConfig):
+    """Gradient descent with momentum, as in the paper's code: v = m v - lr g, then w = w + v.
+
+    In epoch e, counted from 1, the momentum is m + (momentum_final - m) min(1, (e - 1) / (momentum_epochs - 1)), where
+    m is ``momentum``; it stays at m when ``momentum_final`` and ``momentum_epochs`` are None. ``max_col_norm`` bounds
+    the norm of each unit's incoming weights.
+    """
+
+    kind: Literal["sgd"] = "sgd"
+    momentum: Annotated[float, Number(at_least=0, below=1)] = 0.0
+    momentum_final: Annotated[float | None, Number(at_least=0, below=1)] = None
+    momentum_epochs: Annotated[int | None, Integer(at_least=2)] = None
+    max_col_norm: Annotated[float | None, Number(above=0, single=True)] = None
+
+    def check(self, place: Place) -> None:
+        """As for every rule; and refuse half a momentum ramp."""
+        super().check(place)
         if self.momentum_final is not None and self.momentum_epochs is None:
             raise place.at("momentum_epochs").refuse(
                 "missing; it says in which epoch momentum_final is reached: expected an integer of at least 2"
@@ -66,22 +92,36 @@ class SgdConfig(Section):
             raise place.at("momentum_final").refuse(
                 "missing; momentum_epochs says when it is reached: add it, or remove momentum_epochs"
             )
-        if self.lr_min > self.lr:
-            raise place.at("lr_min").refuse(f"expected at most lr, which is {self.lr!r}, got {self.lr_min!r}")
 
 
 @dataclass(frozen=True, kw_only=True)
-class AdamConfig(Section):
+class AdamConfig(RuleConfig):
     """Adam (Kingma and Ba, 2015), younger than the paper: for experiments of your own."""
 
     kind: Literal["adam"] = "adam"
-    lr: Annotated[float, Number(above=0, single=True)]
     beta1: Annotated[float, Number(at_least=0, below=1)] = 0.9
     beta2: Annotated[float, Number(at_least=0, below=1)] = 0.999
     eps: Annotated[float, Number(above=0, single=True)] = 1e-8
 
 
-OptimizerConfig: TypeAlias = SgdConfig | AdamConfig
+@dataclass(frozen=True, kw_only=True)
+class AdamWConfig(AdamConfig):
+    """Adam whose weight decay is not part of the gradient: w = (1 - lr d) w first (Loshchilov and Hutter, 2019)."""
+
+    kind: Literal["adamw"] = "adamw"  # type: ignore[assignment]
+    weight_decay: Annotated[float, Number(at_least=0, single=True)] = 0.01
+
+
+@dataclass(frozen=True, kw_only=True)
+class RmspropConfig(RuleConfig):
+    """RMSprop (Tieleman and Hinton, 2012): the gradient divided by its root mean square."""
+
+    kind: Literal["rmsprop"] = "rmsprop"
+    alpha: Annotated[float, Number(at_least=0, below=1)] = 0.99
+    eps: Annotated[float, Number(above=0, single=True)] = 1e-8
+
+
+OptimizerConfig: TypeAlias = SgdConfig | AdamConfig | AdamWConfig | RmspropConfig
 OPTIMIZERS = Tagged("kind", *get_args(OptimizerConfig))
 
 # --- the two players ------------------------------------------------------------------------------

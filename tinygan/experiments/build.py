@@ -12,7 +12,7 @@ from tinygan import gan, nn, optim
 from tinygan.backend import Stream, Streams
 from tinygan.config.experiment import ExperimentConfig
 from tinygan.config.layers import LayerConfig, LinearConfig
-from tinygan.config.sections import AdamConfig, OptimizerConfig
+from tinygan.config.sections import AdamConfig, AdamWConfig, OptimizerConfig, RmspropConfig
 from tinygan.data.dataset import Dataset
 from tinygan.errors import ConfigError
 from tinygan.gan.players import last_activation, out_of_reach
@@ -57,17 +57,33 @@ def set_marginal_bias(config: ExperimentConfig, generator: nn.Sequential, images
             layer.bias.data[...] = layer.bias.backend.from_numpy(nn.init.marginal_bias(images))
 
 
-def build_optimizer(config: OptimizerConfig, network: nn.Module) -> optim.Optimizer:
+def build_optimizer(config: OptimizerConfig, network: nn.Module, updates_per_epoch: int) -> optim.Optimizer:
     """Build the update rule of one player."""
+    params, lr, weight_decay = network.parameters(), build_schedule(config), config.weight_decay
     if isinstance(config, AdamConfig):
-        return optim.Adam(network.parameters(), config.lr, (config.beta1, config.beta2), config.eps)
+        rule = optim.AdamW if isinstance(config, AdamWConfig) else optim.Adam
+        return rule(params, lr, (config.beta1, config.beta2), config.eps, weight_decay=weight_decay)
+    if isinstance(config, RmspropConfig):
+        return optim.RMSprop(params, lr, config.alpha, config.eps, weight_decay=weight_decay)
     momentum: Any = config.momentum
     if config.momentum_final is not None and config.momentum_epochs is not None:
-        momentum = optim.LinearMomentum(config.momentum, config.momentum_final, config.momentum_epochs)
-    lr: Any = optim.ExponentialDecay(config.lr, config.lr_decay, config.lr_min)
+        ends = config.momentum, config.momentum_final
+        momentum = optim.LinearMomentum(*ends, config.momentum_epochs, updates_per_epoch=updates_per_epoch)
+    return optim.SGD(params, lr, momentum, config.max_col_norm, weight_decay)
+
+
+def build_schedule(config: OptimizerConfig) -> Any:
+    """Return the learning rate, or its schedule."""
+    lr: Any = config.lr
+    if config.lr_linear is not None:
+        lr = optim.LinearDecay(lr, config.lr_linear, config.lr_min)
+    elif config.lr_cosine is not None:
+        lr = optim.CosineDecay(lr, config.lr_cosine, config.lr_min)
+    elif config.lr_decay > 1:
+        lr = optim.ExponentialDecay(lr, config.lr_decay, config.lr_min)
     if config.lr_milestone is not None and config.lr_gamma is not None:
         lr = optim.StepDecay(lr, config.lr_milestone, config.lr_gamma)
-    return optim.SGD(network.parameters(), lr, momentum, config.max_col_norm)
+    return lr if config.lr_warmup is None else optim.WarmUp(lr, config.lr_warmup)
 
 
 def build_game(config: ExperimentConfig, dataset: Dataset, streams: Streams, device: str) -> gan.Algorithm1:
@@ -95,6 +111,7 @@ def build_game(config: ExperimentConfig, dataset: Dataset, streams: Streams, dev
     generator.to(device)
     discriminator.to(device)
     training = config.training
+    steps = max(1, len(dataset.train.images) // (training.batch * training.k))  # in an epoch
     return gan.Algorithm1(
         generator,
         discriminator,
@@ -104,8 +121,8 @@ def build_game(config: ExperimentConfig, dataset: Dataset, streams: Streams, dev
         shared_noise=training.shared_noise,
         objective=training.objective,
         discriminator_loss_scale=training.discriminator_loss_scale,
-        generator_optimizer=build_optimizer(config.generator.optimizer, generator),
-        discriminator_optimizer=build_optimizer(config.discriminator.optimizer, discriminator),
+        generator_optimizer=build_optimizer(config.generator.optimizer, generator, steps),
+        discriminator_optimizer=build_optimizer(config.discriminator.optimizer, discriminator, training.k * steps),
         streams=streams,
     )
 
@@ -126,7 +143,8 @@ def least_memory(config: ExperimentConfig, pixels: int) -> int:
             weights += (width + 1) * layer.maps
             numbers += config.training.batch * layer.maps
             width = layer.outputs(width)
-        slots = 2 if isinstance(player.optimizer, AdamConfig) else int(player.optimizer.momentum > 0)
+        rule = player.optimizer
+        slots = 2 if isinstance(rule, AdamConfig) else isinstance(rule, RmspropConfig) or rule.momentum > 0
         numbers += (2 + slots) * weights  # each with its gradient
     return 4 * numbers
 

@@ -34,14 +34,16 @@ class CapturedSteps:
 
     def __init__(self, training: Training) -> None:
         self.training = training
-        game = training.game
-        self._rules = [game.generator_optimizer, game.discriminator_optimizer]
         self._made = 0
         self._capture: Capture | None = None
         self._given_up = False
         self._result: gan.Step | None = None
         self._gradients: list[tuple[Any, Any]] = []
         self._drawn: list[tuple[Stream, int]] = []
+
+    @property
+    def _rules(self) -> list[Optimizer]:
+        return [self.training.game.generator_optimizer, self.training.game.discriminator_optimizer]
 
     def step(self) -> gan.Step:
         """Make one iteration."""
@@ -61,7 +63,7 @@ class CapturedSteps:
         updates: list[_OptimizerUpdate | _AverageUpdate] = [_OptimizerUpdate(rule) for rule in self._rules]
         if self.training.average is not None:
             updates.append(_AverageUpdate(self.training.average))
-        by_array = {id(array): update for update in updates for array in update.arrays}
+        by_array = {id(array): (update, row) for update in updates for array, row in update.arrays}
         self._capture = Capture(self.training.backend, by_array)  # type: ignore[arg-type]
         return self._capture.rehearse(self.training.iterate)
 
@@ -135,9 +137,10 @@ class _OptimizerUpdate:
     """The update of an optimiser in a captured step: its arrays, its rates, and its counters after a replay."""
 
     def __init__(self, rule: Optimizer) -> None:
-        self.rule, self.arrays = rule, [parameter.data for parameter in rule.params]
+        self.rule, groups = rule, enumerate(rule.param_groups)
+        self.arrays = [(parameter.data, row) for row, group in groups for parameter in group["params"]]
 
-    def rates(self) -> tuple[float, float]:
+    def rates(self) -> list[tuple[float, ...]]:
         return self.rule.coefficients()
 
     def count_update(self) -> None:
@@ -152,10 +155,10 @@ class _AverageUpdate:
     """The update of a running mean in a captured step, as `_OptimizerUpdate`."""
 
     def __init__(self, average: ExponentialMovingAverage) -> None:
-        self.average, self.arrays = average, average.averages
+        self.average, self.arrays = average, [(array, 0) for array in average.averages]
 
-    def rates(self) -> tuple[float, float]:
-        return self.average.weight, 0.0
+    def rates(self) -> list[tuple[float, ...]]:
+        return [(self.average.weight,)]
 
     def count_update(self) -> None:
         self.average.updates += 1

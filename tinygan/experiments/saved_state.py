@@ -7,7 +7,6 @@ compared with those of the training.
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -74,7 +73,7 @@ def check_state(training: Training, arrays: Mapping[str, Any], plain: Mapping[st
     _check_order(arrays.get("order"), training.order)
     _check_arrays(arrays, training, steps)
     for name, (rule, updates) in rules.items():
-        _check_rule(name, rule, plain[name], _under(f"{name}.", arrays), updates * steps, epoch)
+        _check_rule(name, rule, plain[name], _under(f"{name}.", arrays), updates * steps)
 
 
 def collect_arrays(training: Training) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -300,20 +299,18 @@ def not_finite(arrays: Mapping[str, Any]) -> str | None:
     return next((name for name, array in floats if not np.isfinite(array).all()), None)
 
 
-def _check_rule(name: str, rule: Optimizer, found: object, arrays: dict[str, Any], updates: int, epoch: int) -> None:
-    """Compare the counters of a rule, then load the state into a copy of it."""
-    counters = {"updates", "epoch", "parameter_updates", "by_hand"}
+def _check_rule(name: str, rule: Optimizer, found: object, arrays: dict[str, Any], updates: int) -> None:
+    """Compare the counters of a rule, then let it check the rest."""
+    counters = {"updates", "parameter_updates", "groups"}
     _check_names(name, found, counters, set(found) if isinstance(found, Mapping) else None)
     assert isinstance(found, Mapping)
     if type(found["updates"]) is not int or found["updates"] != updates:
         raise _misfit(f"{name}.updates", found["updates"], f"{updates}, as the steps say")
     if found["parameter_updates"] != [updates] * len(rule.params):
         raise _misfit(f"{name}.parameter_updates", found["parameter_updates"], f"{updates} for each, as the steps say")
-    if type(found["epoch"]) is not int or not 1 <= found["epoch"] <= epoch:
-        raise _misfit(f"{name}.epoch", found["epoch"], f"a whole number from 1 to {epoch}")
     try:
-        copy.copy(rule).load_state_dict({**found, "arrays": arrays})
+        rule.checked_state({**found, "arrays": arrays})
     except CheckpointError as error:
         raise CheckpointError(f"{name}: {error}") from error
-    except Exception as error:  # any failure of the rule: only the copy is half-loaded
+    except Exception as error:  # any failure of the rule
         raise CheckpointError(f"{name}: the state cannot be loaded: {error!r}") from error

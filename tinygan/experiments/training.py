@@ -127,7 +127,6 @@ class Training:
             is checked every 100 steps, at the end of an epoch and in `state`, because each check waits for it. There
             `steps` is set back to the step before the failure.
         """
-        self.game.start_epoch(self.epoch)
         # Once an epoch, the weights are compared with those of a step before: the copy takes less than a step.
         before = self.weights() if self.position == self.steps_per_epoch - 1 else None
         self._last = self._captured.step() if self.backend.runs_ahead and self.capture else self.iterate()
@@ -226,7 +225,7 @@ class Training:
         ``gradient_norms`` has the norm of each layer, ``update_ratios`` log10 |update| / |weights| of each layer at the
         end of an epoch.
         """
-        game = self.game
+        game, rule = self.game, self.game.generator_optimizer
         norms = {player: gan.gradient_norms(network) for player, network in self.players.items()}
         return {
             "epoch": self.epoch,
@@ -234,9 +233,9 @@ class Training:
             **self.monitor.means(),
             "value_at_equilibrium": gan.VALUE_AT_EQUILIBRIUM,
             **{f"{player}_gradient_norm": math.hypot(*parts.values()) for player, parts in norms.items()},
-            "generator_lr": game.generator_optimizer.lr,
+            "generator_lr": rule.lr,
             "discriminator_lr": game.discriminator_optimizer.lr,
-            "momentum": getattr(game.generator_optimizer, "momentum", None),
+            "momentum": rule.param_groups[0].now(max(0, rule.updates - 1)).get("momentum"),  # of the last update
             "gradient_norms": _by_player(norms),
             "update_ratios": dict(self._update_ratios),
         }

@@ -221,11 +221,6 @@ class Algorithm1:
             g_loss = self._update_generator(len(minibatches[-1]))
             return Step(d_loss, g_loss, real_logits, fake_logits)
 
-    def start_epoch(self, epoch: int) -> None:
-        """Set the epoch, counted from 1, for the schedules of the momentum."""
-        self.generator_optimizer.epoch = epoch
-        self.discriminator_optimizer.epoch = epoch
-
     # ------------------------------------------------------------------ the updates
 
     def _update_discriminator(self, real: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -20,6 +20,7 @@ import numpy as np
 from tinygan.backend import Array, Backend
 from tinygan.gan.algorithm1 import Step
 from tinygan.nn import Module
+from tinygan.optim.gradients import array_norm
 
 VALUE_AT_EQUILIBRIUM = -math.log(4)  # Theorem 1 of the paper
 # What `Monitor` averages, in the order of the sums that `Backend.add_scores` keeps.
@@ -161,17 +162,3 @@ def _norms_by_layer(arrays: Iterable[tuple[str, Array]]) -> dict[str, float]:
     for name, array in arrays:
         norms.setdefault(name.rpartition(".")[0], []).append(array_norm(array))
     return {layer: math.hypot(*parts) for layer, parts in norms.items()}
-
-
-def array_norm(array: Array) -> float:
-    """Return the Euclidean norm of an array, also where squares overflow or underflow in its dtype."""
-    flat = array.reshape(-1)
-    with np.errstate(over="ignore"):
-        square = float(flat @ flat)
-    if 1e-30 < square < math.inf and flat.dtype != np.float16:
-        return math.sqrt(square)
-    largest = float(abs(flat).max()) if flat.size else 0.0
-    if largest == 0 or not math.isfinite(largest):
-        return largest
-    scaled = flat.astype(np.float64) / largest
-    return largest * math.sqrt(float(scaled @ scaled))

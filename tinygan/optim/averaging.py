@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -186,6 +186,16 @@ class ExponentialMovingAverage:
         for average, array in zip(self.averages, fresh, strict=True):
             average[...] = array
         self.updates = updates
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the averages and the number of updates."""
+        return {"arrays": self.arrays(), "updates": self.updates}
+
+    def load_state_dict(self, saved: Mapping[str, Any]) -> None:
+        """Continue from a state that `state_dict` returned; see `load_arrays`."""
+        if not isinstance(saved, Mapping) or saved.keys() != {"arrays", "updates"}:
+            raise CheckpointError(f"{_NAME}: the saved state is {saved!r:.60}; expected a dict of arrays and updates")
+        self.load_arrays(saved["arrays"], saved["updates"])
 
 
 _NAME = ExponentialMovingAverage.__name__

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tinygan import checks
 from tinygan.backend import Array
 from tinygan.engine import Tensor
 from tinygan.errors import ArgumentError, CheckpointError
-from tinygan.nn.module import problem_of
+from tinygan.nn.module import Module, problem_of
 
 
 def positive(what: str, value: Any) -> float:
@@ -48,6 +48,23 @@ def number(what: str, value: Any) -> float:
     return found
 
 
+def listed(who: str, params: Any) -> list[Any]:
+    """Return parameters, or groups of them, as a list.
+
+    Raises
+    ------
+    ArgumentError
+        It is one tensor, one module, or nothing that has items.
+    """
+    if isinstance(params, Tensor):
+        raise ArgumentError(f"{who}: expected a list of parameters, got one tensor; write [parameter]")
+    if isinstance(params, Module):
+        raise ArgumentError(f"{who}: expected a list of parameters, got a module; write module.parameters()")
+    if not isinstance(params, Iterable) or isinstance(params, str | Mapping):
+        raise ArgumentError(f"{who}: expected a list of parameters, got {checks.shown(params)}")
+    return list(params)
+
+
 def leaves(who: str, params: Iterable[Any], verb: str, done: str) -> list[Tensor]:
     """Return parameters as a list: one or more floating-point leaves, each once; `verb` and `done` are for messages.
 
@@ -55,9 +72,7 @@ def leaves(who: str, params: Iterable[Any], verb: str, done: str) -> list[Tensor
     ------
     ArgumentError
     """
-    if isinstance(params, Tensor):
-        raise ArgumentError(f"{who}: expected a list of parameters, got one tensor; write [parameter]")
-    found = list(params)
+    found = listed(who, params)
     if not found:
         raise ArgumentError(f"{who}: got no parameters to {verb}")
     first: dict[int, int] = {}

@@ -19,9 +19,10 @@ import tinygan.functional as F
 from tinygan.engine import Tensor, grad, no_grad
 from tinygan.errors import ArgumentError
 from tinygan.gan.algorithm1 import Algorithm1, Step
-from tinygan.gan.monitors import array_norm, gradient_norm
+from tinygan.gan.monitors import gradient_norm
 from tinygan.gan.objectives import OBJECTIVES, probabilities
 from tinygan.gan.sampling import evaluating
+from tinygan.optim.gradients import array_norm
 from tinygan.runs.json_values import json_value
 from tinygan.trace.moved import PLAYERS, Before, hashes, moved, named_parameters
 
@@ -300,6 +301,7 @@ class _Watched(Algorithm1):
         objectives = self._objectives() if player == "generator" else {}
         super()._set_gradients(player, loss, retain_graph)
         module, rule = getattr(self, player), getattr(self, f"{player}_optimizer")
+        rates = sorted({group["lr"] for group in rule.param_groups})
         self.watch.gradients[player] = {
             **objectives,
             "gradient_norm": gradient_norm(module),
@@ -308,7 +310,7 @@ class _Watched(Algorithm1):
                 for name, parameter in named_parameters(self, player)
             },
             "rule": type(rule).__name__,
-            "lr": rule.lr,
+            "lr": rates[0] if len(rates) == 1 else rates,
         }
 
     # ------------------------------------------------------------------ looks: no draw, no change

@@ -188,9 +188,10 @@ class AlgorithmText:
     # ------------------------------------------------------------------ parts
 
     def _update(self, numbers: dict[str, Any]) -> list[str]:
+        rates = " and ".join(f"{rate:.3g}" for rate in np.atleast_1d(numbers["lr"]))  # of groups of parameters
         return [
             *self._prose(
-                f"The update, by {numbers['rule']} with learning rate {numbers['lr']:.3g} (norms; update/weight is "
+                f"The update, by {numbers['rule']} with learning rate {rates} (norms; update/weight is "
                 "often near 1e-03):"
             ),
             "",

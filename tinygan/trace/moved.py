@@ -10,7 +10,7 @@ import numpy as np
 
 from tinygan.engine import Tensor
 from tinygan.gan.algorithm1 import Algorithm1
-from tinygan.gan.monitors import array_norm
+from tinygan.optim.gradients import array_norm
 
 PLAYERS = ("generator", "discriminator")
 
