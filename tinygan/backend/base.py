@@ -48,6 +48,8 @@ class Backend:
     ----------
     runs_ahead : bool
         Whether work is queued and done later. Then reading a result waits for all queued work.
+    capture : object or None
+        The recording of a step that is in progress; then nothing may be read.
 
     Examples
     --------
@@ -60,6 +62,7 @@ class Backend:
         self.xp = xp
         self.device = device
         self.runs_ahead = False
+        self.capture: Any = None
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(device={self.device!r})"
@@ -152,6 +155,10 @@ class Backend:
         """Return the matrix product ``a @ b``."""
         return a @ b
 
+    def einsum(self, subscripts: str, *operands: Array) -> Array:
+        """Return the sums of products that the subscripts describe, in a good order of the products."""
+        return self.xp.einsum(subscripts, *operands, optimize=True)
+
     def linear(self, x: Array, weight: Array, bias: Array | None) -> Array:
         """Return ``x @ weight + bias`` for x (m, n), weight (n, u), bias (u,)."""
         y = x @ weight
@@ -181,6 +188,26 @@ class Backend:
         """Return log(1 + e^x) = max(x, 0) + log(1 + e^-|x|)."""
         xp = self.xp
         return xp.maximum(x, 0) + xp.log1p(xp.exp(-abs(x)))
+
+    def normal_cdf(self, x: Array) -> Array:
+        """Return the probability that a standard normal number is below x: (1 + erf(x / 2^(1/2))) / 2."""
+        from scipy.special import ndtr  # exact also far below 0, where 1 + erf cancels
+
+        return ndtr(x).astype(x.dtype)
+
+    def softmax(self, x: Array, axis: int | None) -> Array:
+        """Return e^x / sum e^x over `axis`. The largest x is subtracted first, so nothing overflows."""
+        if not x.size:
+            return x
+        powers = self.xp.exp(x - x.max(axis=axis, keepdims=True))
+        return powers / self.sum(powers, axis, keepdims=True)
+
+    def log_softmax(self, x: Array, axis: int | None) -> Array:
+        """Return x - log sum e^x over `axis`."""
+        if not x.size:
+            return x
+        x = x - x.max(axis=axis, keepdims=True)
+        return x - self.xp.log(self.sum(wide(self.xp.exp(x)), axis, keepdims=True)).astype(x.dtype)
 
     def maxout(self, x: Array, axis: int) -> tuple[Array, Array]:
         """Return the maximum over `axis`, and a mask of the shape of `x`: true for the maximum (the first at a tie).

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from tinygan.backend.base import Array, Backend, adam_rates
+from tinygan.backend.base import Array, Backend, Shape, adam_rates, wide
 from tinygan.backend.blas import axpby
 
 # Numbers in a block of `_blocks`. Smaller blocks need more calls from Python, larger blocks do not fit in the cache.
@@ -33,6 +33,23 @@ class NumpyBackend(Backend):
     def is_array(self, value: Any) -> bool:
         """Return whether `value` is a NumPy array."""
         return isinstance(value, np.ndarray)
+
+    def scatter(self, gradient: Array, index: Any, shape: Shape) -> Array:
+        """As the base class, with the same bits; rows are added by a product with a sparse matrix of ones.
+
+        Column k of the matrix has its one in row ``index[k]``. scipy adds up column by column, in the order of
+        ``np.add.at``, but a whole row at a time.
+        """
+        rows = isinstance(index, np.ndarray) and index.dtype.kind in "iu"
+        if not rows or not gradient.size or math.prod(shape) == shape[0] or gradient.dtype.char not in "efd":
+            return super().scatter(gradient, index, shape)
+        from scipy.sparse import csc_array  # takes longer to import than all of tinygan
+
+        terms = wide(gradient).reshape(index.size, -1)
+        places = index.ravel().astype(np.int64)
+        places[places < 0] += shape[0]
+        ones = csc_array((np.ones(index.size, terms.dtype), places, np.arange(index.size + 1)), (shape[0], index.size))
+        return (ones @ terms).astype(gradient.dtype, copy=False).reshape(shape)
 
     def linear(self, x: Array, weight: Array, bias: Array | None) -> Array:
         """As the base class, with the bias added in place."""
