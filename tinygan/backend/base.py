@@ -136,6 +136,10 @@ class Backend:
         self.xp.add.at(out, index, terms)
         return out if terms is gradient else out.astype(gradient.dtype)
 
+    def argsort(self, x: Array, axis: int) -> Array:
+        """Return the places of the elements in ascending order; equal elements keep their order."""
+        return x.argsort(axis=axis, kind="stable")
+
     def first_non_finite(self, array: Array) -> tuple[int, ...] | None:
         """Return the index of the first nan or infinity, in C order, or None; this waits for the device."""
         if array.dtype.kind not in "fc":

@@ -81,6 +81,10 @@ class CupyBackend(Backend):
         """Copy to host memory; this waits for the GPU."""
         return self.xp.asnumpy(array)
 
+    def argsort(self, x: Array, axis: int) -> Array:
+        """As the base class; CuPy has one algorithm, which keeps the order of equal elements."""
+        return x.argsort(axis=axis)
+
     # ------------------------------------------------------------------ products
 
     def product(self, a: Array, b: Array) -> Array:

@@ -11,7 +11,9 @@ from tinygan.errors import ArgumentError, ShapeError
 from tinygan.functional.arguments import integer, number, real
 from tinygan.functional.arithmetic import multiply
 
-__all__ = ["dropout", "elu", "gelu", "leaky_relu", "log_sigmoid", "maxout", "relu", "sigmoid", "silu", "softplus", "tanh"]
+__all__ = [
+    "dropout", "elu", "gelu", "leaky_relu", "log_sigmoid", "maxout", "relu", "sigmoid", "silu", "softplus", "tanh",
+]  # fmt: skip
 
 
 class ReLU(Elementwise):

@@ -13,9 +13,9 @@ from tinygan.functional.arguments import real, real_result
 from tinygan.functional.arithmetic import multiply
 
 __all__ = [
-    *("abs", "clip", "cos", "exp", "expm1", "log", "log1p", "logaddexp", "maximum", "minimum", "sin", "sqrt"),
-    *("square", "where"),
-]
+    "abs", "clip", "cos", "exp", "expm1", "log", "log1p", "logaddexp", "maximum", "minimum", "sin", "sqrt", "square",
+    "where",
+]  # fmt: skip
 
 
 class Exp(Elementwise):

@@ -174,8 +174,9 @@ def repeat(x: Any, repeats: int | Sequence[int], axis: int | None = None) -> Ten
     axis = one_axis(axis, len(shape), "repeat", f"an input of shape {shape}")
     if not isinstance(repeats, Iterable):
         count = checks.integer(repeats, "repeat: repeats", at_least=0, error=ShapeError)
-        new = (*shape[: axis + 1], count, *shape[axis + 1 :])
-        return reshape(broadcast_to(expand_dims(x, axis + 1), new), (*shape[:axis], shape[axis] * count, *shape[axis + 1 :]))
+        before, size, after = shape[:axis], shape[axis], shape[axis + 1 :]
+        repeated = broadcast_to(expand_dims(x, axis + 1), (*before, size, count, *after))
+        return reshape(repeated, (*before, size * count, *after))
     counts = [checks.integer(count, "repeat: repeats", at_least=0, error=ShapeError) for count in repeats]
     if len(counts) != shape[axis]:
         raise ShapeError(f"repeat: expected {shape[axis]} repeats, one for each element of the axis, got {len(counts)}")

@@ -8,7 +8,7 @@ from typing import Any
 from tinygan import checks
 from tinygan.backend import Array, Backend, wide
 from tinygan.engine import Operation, Tensor, tensor
-from tinygan.errors import ArgumentError, DtypeError, ShapeError, did_you_mean
+from tinygan.errors import ArgumentError, ShapeError, did_you_mean
 from tinygan.functional import elementwise, reductions
 from tinygan.functional.arguments import backend_for, class_indices, number, one_axis, real
 from tinygan.functional.arithmetic import divide, multiply, subtract
@@ -48,12 +48,14 @@ class BinaryCrossEntropyWithLogits(Operation):
 
     def forward(self, B: Backend, a: Array, t: Array) -> Array:
         self.save(a, t)
-        xp = B.xp
         if _is_certain(t):
             return B.cross_entropy(a, int(t)) if self.mean else B.softplus(-a if t else a)
-        # 0 times infinity is 0 here: the loss of a certain and correct answer is 0
-        losses = xp.where(t == 0, 0, t * B.softplus(xp.where(t == 0, 0, -a)))
-        losses = losses + xp.where(t == 1, 0, (1 - t) * B.softplus(xp.where(t == 1, 0, a)))
+        if isinstance(t, float):
+            losses = t * B.softplus(-a) + (1 - t) * B.softplus(a)
+        else:  # 0 times infinity is 0 here: the loss of a certain and correct answer is 0
+            where = B.xp.where
+            losses = where(t == 0, 0, t * B.softplus(where(t == 0, 0, -a)))
+            losses = losses + where(t == 1, 0, (1 - t) * B.softplus(where(t == 1, 0, a)))
         return losses.mean() if self.mean else losses
 
     def backward(self, B: Backend, gy: Any, a: Any, t: Any) -> Any:

@@ -188,9 +188,8 @@ def _in_place(name: str) -> Callable[[Tensor, Any], Tensor]:
     return method
 
 
-for _row in TABLE:
+for _row in (*TABLE, Row(lambda x: x, "pos")):
     _attach(_row)
-Tensor.__pos__ = lambda self: self  # type: ignore[method-assign]
 Tensor.T = property(shape.transpose)  # type: ignore[assignment]
 
 
@@ -242,7 +241,7 @@ def _by_our_names(function: Any, args: Any, kwargs: Any) -> tuple[Any, Any]:
             )
         several = ours[name].kind is inspect.Parameter.VAR_POSITIONAL and theirs is not ours
         found[name] = (value,) if several else value
-    bound = inspect.BoundArguments(inspect.Signature(list(ours.values())), found)  # type: ignore[arg-type]
+    bound = inspect.BoundArguments(inspect.Signature(list(ours.values())), found)
     return bound.args, bound.kwargs
 
 

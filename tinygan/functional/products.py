@@ -78,14 +78,18 @@ def einsum(subscripts: str, *operands: Any) -> Tensor:
     inputs = left.split(",")
     if len(inputs) != len(tensors):
         raise ShapeError(f"einsum: {subscripts!r} names {len(inputs)} operands, but {len(tensors)} were given")
+    for names, x in zip(inputs, tensors, strict=True):
+        letters = len(names.replace("...", ""))
+        if letters > x.ndim or (letters < x.ndim and "..." not in names):
+            raise ShapeError(f"einsum: {names!r} names {letters} axes of an operand of shape {x.shape}")
     unused = [letter for letter in string.ascii_letters if letter not in subscripts]
-    further = [max(x.ndim - len(names) + 3, 0) if "..." in names else 0 for names, x in zip(inputs, tensors, strict=True)]
-    hidden = [unused.pop() for _ in range(max(further))]
-    inputs = [names.replace("...", "".join(hidden[len(hidden) - n :])) for names, n in zip(inputs, further, strict=True)]
+    further = [x.ndim - len(names.replace("...", "")) for names, x in zip(inputs, tensors, strict=True)]
+    hidden = "".join(unused.pop() for _ in range(max(further)))  # the axes that "..." stands for
+    inputs = [names.replace("...", hidden[len(hidden) - n :]) for names, n in zip(inputs, further, strict=True)]
     if not arrow:
         every = "".join(inputs)
         output = "..." + "".join(sorted(letter for letter in {*every} - {*hidden} if every.count(letter) == 1))
-    output = output.replace("...", "".join(hidden))
+    output = output.replace("...", hidden)
     for k, x in enumerate(tensors[: len(inputs)]):
         inputs[k] = _without_diagonals(inputs[k], x, inputs, tensors, unused, subscripts)
     return Einsum(inputs, output)(*tensors)

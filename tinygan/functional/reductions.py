@@ -14,7 +14,7 @@ from tinygan.functional.shape import reshape
 __all__ = ["cumsum", "logsumexp", "max", "mean", "min", "prod", "sum"]
 
 
-class Reduction(Operation):
+class _Reduction(Operation):
     """The shape of the input, and that of the result with the reduced axes kept as 1."""
 
     def __init__(self, axis: Axis, keepdims: bool) -> None:
@@ -29,7 +29,7 @@ class Reduction(Operation):
         self.n = math.prod([x.shape[axis] for axis in axes])  # elements in one result
 
 
-class Sum(Reduction):
+class Sum(_Reduction):
     """y = sum x;  every element of a sum gets the gradient of the sum."""
 
     def forward(self, B: Backend, x: Array) -> Array:
@@ -39,7 +39,7 @@ class Sum(Reduction):
         return B.xp.broadcast_to(gy.reshape(self.kept), self.x_shape)
 
 
-class Mean(Reduction):
+class Mean(_Reduction):
     """y = (1/n) sum x;  gx = gy / n."""
 
     def forward(self, B: Backend, x: Array) -> Array:
@@ -49,7 +49,7 @@ class Mean(Reduction):
         return B.xp.broadcast_to(wide(gy).reshape(self.kept) / builtins.max(self.n, 1), self.x_shape)
 
 
-class _Extremum(Reduction):
+class _Extremum(_Reduction):
     """The maximum and the minimum: gy goes to the winner, in equal shares to all that tie."""
 
     fresh = True
@@ -79,7 +79,7 @@ class Min(_Extremum):
         return self.share(x, x.min(axis=self.axis, keepdims=True))
 
 
-class Prod(Reduction):
+class Prod(_Reduction):
     """y = prod x;  gx = gy times the product of all other elements, which needs no division by x."""
 
     fresh = True
@@ -129,7 +129,7 @@ class CumSum(Operation):
         return B.xp.cumsum(wide(gy)[self.backwards], axis=self.axis)[self.backwards]
 
 
-class LogSumExp(Reduction):
+class LogSumExp(_Reduction):
     """y = log sum e^x;  gx = gy e^(x - y), the softmax."""
 
     fresh = True

@@ -12,9 +12,8 @@ from tinygan.errors import ShapeError
 from tinygan.functional.arguments import Axis, axes_of, one_axis, shape_of, sizes
 
 __all__ = [
-    *("astype", "broadcast_to", "expand_dims", "flatten", "moveaxis", "reshape", "squeeze", "swapaxes", "to"),
-    "transpose",
-]
+    "astype", "broadcast_to", "expand_dims", "flatten", "moveaxis", "reshape", "squeeze", "swapaxes", "to", "transpose",
+]  # fmt: skip
 
 
 class Reshape(Operation):

@@ -10,12 +10,12 @@ from tinygan.backend import Array, Backend, wide
 from tinygan.engine import Tensor
 from tinygan.errors import ArgumentError
 from tinygan.functional.arguments import Axis, number, real
-from tinygan.functional.reductions import Reduction
+from tinygan.functional.reductions import _Reduction
 
 __all__ = ["norm", "std", "var"]
 
 
-class Var(Reduction):
+class Var(_Reduction):
     """y = sum (x - mean x)^2 / (n - c);  gx = 2 gy (x - mean x) / (n - c), with a correction c."""
 
     fresh = True
@@ -60,7 +60,7 @@ class Std(Var):
         return super().backward(B, _over(B, gy, 2 * y), x)
 
 
-class Norm(Reduction):
+class Norm(_Reduction):
     """y = (sum x^2)^(1/2);  gx = gy x / y, and 0 where y = 0."""
 
     fresh = True

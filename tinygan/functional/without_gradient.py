@@ -31,8 +31,11 @@ def _elementwise(name: str, doc: str = "", mixed: slice = slice(0)) -> Callable[
     """Make an elementwise function from the operator, or else the function of the array module, of that name."""
     fixed = getattr(operator, name, None)
 
+    def compute(xp: Any, *values: Any) -> Array:
+        return (fixed or getattr(xp, name))(*values)
+
     def function(*inputs: Any) -> Tensor:
-        return _constant(name.rstrip("_"), lambda xp, *values: (fixed or getattr(xp, name))(*values), *inputs, mixed=mixed)
+        return _constant(name.rstrip("_"), compute, *inputs, mixed=mixed)
 
     function.__name__ = function.__qualname__ = name
     function.__doc__ = doc or f"Apply ``{name}`` elementwise."
@@ -99,9 +102,8 @@ def argsort(x: Any, axis: int | None = -1) -> Tensor:
     if axis is None:
         x, axis = reshape(x, -1), 0
     axis = _axis_of(x, axis, "argsort")
-    if axis is None:
-        return _constant("argsort", lambda xp, values: xp.zeros((), "int64"), x)
-    return _constant("argsort", lambda xp, values: values.argsort(axis=axis, kind="stable"), x)
+    sort = backend_for(x).argsort
+    return _constant("argsort", lambda xp, values: xp.zeros((), "int64") if axis is None else sort(values, axis), x)
 
 
 def _axis_of(x: Any, axis: int | None, caller: str) -> int | None:
