@@ -204,7 +204,7 @@ class Backend:
         if not x.size:
             return x
         powers = self.xp.exp(x - x.max(axis=axis, keepdims=True))
-        return powers / self.sum(powers, axis, keepdims=True)
+        return (powers / self.sum(wide(powers), axis, keepdims=True)).astype(x.dtype, copy=False)
 
     def log_softmax(self, x: Array, axis: int | None) -> Array:
         """Return x - log sum e^x over `axis`."""

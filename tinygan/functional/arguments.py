@@ -122,7 +122,7 @@ def class_indices(labels: Any, count: int, backend: Backend, caller: str, counte
     """
     if isinstance(labels, Tensor):
         labels = labels.data
-    elif not hasattr(labels, "dtype"):
+    elif backend_of(labels) is None:
         labels = backend.array(labels)
     if not backend.is_array(labels):  # CuPy would copy them, and wait
         raise DeviceError(

@@ -38,11 +38,10 @@ class Einsum(Operation):
         own = self.inputs[k]
         shared = [axis for axis in own if axis in "".join(names)]
         gx = B.einsum(f"{','.join(names)}->{''.join(shared)}", gy, *operands[:k], *operands[k + 1 :])
-        if len(shared) == len(own):
-            return gx
         found = dict(zip(shared, gx.shape, strict=True))
-        full = [found.get(axis, size) for axis, size in zip(own, operands[k].shape, strict=True)]
-        return B.xp.broadcast_to(gx.reshape([found.get(axis, 1) for axis in own]), full)
+        kept = [found.get(axis, 1) for axis in own]
+        full = [size if one == 1 else one for size, one in zip(operands[k].shape, kept, strict=True)]
+        return gx if kept == full == list(gx.shape) else B.xp.broadcast_to(gx.reshape(kept), full)
 
 
 def einsum(subscripts: str, *operands: Any) -> Tensor:

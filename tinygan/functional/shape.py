@@ -163,8 +163,12 @@ def expand_dims(x: Any, axis: int | Sequence[int]) -> Tensor:
     """
     shape = list(shape_of(x, "expand_dims"))
     new = sizes((axis,), "expand_dims", "an axis")
-    for k in sorted(axes_of((1,) * (len(shape) + len(new)), new, "expand_dims")):
-        shape.insert(k, 1)
+    ndim = len(shape) + len(new)
+    places = sorted(one_axis(one, ndim, "expand_dims", f"a result of {ndim} axes") for one in new)
+    if len(set(places)) < len(new):
+        raise ShapeError(f"expand_dims: axis={axis} names an axis of the result twice")
+    for place in places:
+        shape.insert(place, 1)
     return reshape(x, shape)
 
 
