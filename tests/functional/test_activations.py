@@ -62,7 +62,7 @@ def test_gelu_is_exact_in_its_tail():
 
 @pytest.mark.parametrize("beta", [0, -1.0, INF, float("nan")])
 def test_a_bend_that_is_not_sharp_is_refused(beta):
-    with pytest.raises(ArgumentError, match="^softplus: beta must be a positive number, got"):
+    with pytest.raises(ArgumentError, match=r"^softplus: beta must be a positive number, got"):
         F.softplus(leaf([1.0]), beta)
 
 

@@ -35,21 +35,27 @@ class NumpyBackend(Backend):
         return isinstance(value, np.ndarray)
 
     def scatter(self, gradient: Array, index: Any, shape: Shape) -> Array:
-        """As the base class, with the same bits; rows are added by a product with a sparse matrix of ones.
+        """As the base class, with the same bits, for indices that are arrays of integers.
 
-        Column k of the matrix has its one in row ``index[k]``. scipy adds up column by column, in the order of
-        ``np.add.at``, but a whole row at a time.
+        Rows are added by a product with a sparse matrix of ones: column k has its one in row ``index[k]``. scipy adds
+        up column by column, in the order of ``np.add.at``, but a whole row at a time. If each element has an index,
+        the elements are added in one axis, for which NumPy is several times faster.
         """
-        rows = isinstance(index, np.ndarray) and index.dtype.kind in "iu"
-        if not rows or not gradient.size or math.prod(shape) == shape[0] or gradient.dtype.char not in "efd":
+        parts = index if isinstance(index, tuple) else (index,)
+        whole = all(isinstance(part, np.ndarray) and part.dtype.kind in "iu" for part in parts)
+        if not whole or not gradient.size or gradient.dtype.char not in "efd":
             return super().scatter(gradient, index, shape)
-        from scipy.sparse import csc_array  # takes longer to import than all of tinygan
+        places = np.ravel_multi_index(parts, shape[: len(parts)], mode="wrap").ravel()
+        size, terms = math.prod(shape[: len(parts)]), wide(gradient).reshape(places.size, -1)
+        if len(parts) == len(shape):
+            out = np.zeros(size, terms.dtype)
+            np.add.at(out, places, terms.ravel())
+        else:
+            from scipy.sparse import csc_array  # takes longer to import than all of tinygan
 
-        terms = wide(gradient).reshape(index.size, -1)
-        places = index.ravel().astype(np.int64)
-        places[places < 0] += shape[0]
-        ones = csc_array((np.ones(index.size, terms.dtype), places, np.arange(index.size + 1)), (shape[0], index.size))
-        return (ones @ terms).astype(gradient.dtype, copy=False).reshape(shape)
+            ones, ends = np.ones(places.size, terms.dtype), np.arange(places.size + 1)
+            out = csc_array((ones, places, ends), (size, places.size)) @ terms
+        return out.astype(gradient.dtype, copy=False).reshape(shape)
 
     def linear(self, x: Array, weight: Array, bias: Array | None) -> Array:
         """As the base class, with the bias added in place."""

@@ -11,7 +11,7 @@ from tinygan.backend import Array, Backend, Shape, backend_of, plain_array
 from tinygan.engine import Operation, Tensor
 from tinygan.errors import DeviceError, ShapeError
 from tinygan.functional.arguments import Axis, axes_of, backend_for, class_indices, one_axis, shape_of
-from tinygan.functional.shape import broadcast_to, expand_dims, moveaxis, reshape
+from tinygan.functional.shape import moveaxis, reshape
 
 __all__ = ["embedding", "flip", "getitem", "repeat", "take_along_axis"]
 
@@ -172,16 +172,15 @@ def repeat(x: Any, repeats: int | Sequence[int], axis: int | None = None) -> Ten
         x, axis = reshape(x, -1), 0
     shape = shape_of(x, "repeat")
     axis = one_axis(axis, len(shape), "repeat", f"an input of shape {shape}")
+    backend, size = backend_for(x), shape[axis]
     if not isinstance(repeats, Iterable):
         count = checks.integer(repeats, "repeat: repeats", at_least=0, error=ShapeError)
-        before, size, after = shape[:axis], shape[axis], shape[axis + 1 :]
-        repeated = broadcast_to(expand_dims(x, axis + 1), (*before, size, count, *after))
-        return reshape(repeated, (*before, size * count, *after))
+        return take(x, backend.xp.arange(size * count) // max(count, 1), axis)
     counts = [checks.integer(count, "repeat: repeats", at_least=0, error=ShapeError) for count in repeats]
-    if len(counts) != shape[axis]:
-        raise ShapeError(f"repeat: expected {shape[axis]} repeats, one for each element of the axis, got {len(counts)}")
+    if len(counts) != size:
+        raise ShapeError(f"repeat: expected {size} repeats, one for each element of the axis, got {len(counts)}")
     places = [place for place, count in enumerate(counts) for _ in range(count)]
-    return take(x, backend_for(x).array(places, "int64"), axis)
+    return take(x, backend.array(places, "int64"), axis)
 
 
 def take(x: Any, places: Any, axis: int) -> Tensor:
