@@ -411,7 +411,7 @@ class StrictCupy(types.ModuleType):
             setattr(self, name, getattr(np, name))
         functions = ["exp", "log", "log1p", "sqrt", "tanh", "abs", "sign", "isfinite", "maximum", "minimum", "multiply"]
         functions += ["ldexp", "full_like", "sin", "cos", "expm1", "logaddexp", "floor", "round", "isnan", "isinf"]
-        functions += ["signbit", "logical_not"]
+        functions += ["signbit", "logical_not", "invert"]
         for name in functions:
             setattr(self, name, _elementwise(name))
         for name in ("zeros", "ones"):

@@ -169,7 +169,7 @@ def test_labels_that_change_after_the_forward_pass():
     [
         ([0, 2], ShapeError, r"^embedding: labels must be in 0 ... 1, the rows of weight; got 0 ... 2"),
         ([-1], ShapeError, r"^embedding: labels must be in 0 ... 1, .* got -1 ... -1"),
-        ([0.0], DtypeError, "^embedding: labels must be integers, not float64"),
+        ([0.0], DtypeError, "^embedding: labels must be integers, not float32"),
         (np.array([True]), DtypeError, "^embedding: labels must be integers, not bool"),
     ],
 )
@@ -244,6 +244,7 @@ def test_the_places_of_a_sort_sort(x, data):
         (lambda x: F.take_along_axis(x, np.array([0]), 1), r"take_along_axis: expected integers with 2 axes"),
         (lambda x: F.take_along_axis(x, np.zeros((2, 3)), 1), r"take_along_axis: expected integers .* got float64"),
         (lambda x: F.take_along_axis(x, np.zeros((2, 3), int), 2), r"take_along_axis: axis 2 does not exist"),
+        (lambda x: F.take_along_axis(x, np.zeros((3, 1), int), 1), r"take_along_axis, .*: shapes .* do not broadcast"),
         (lambda x: F.repeat(x, -1), r"repeat: repeats must be an integer of at least 0, got -1"),
         (lambda x: F.repeat(x, 1.5), r"repeat: repeats must be an integer of at least 0, got 1\.5"),
         (lambda x: F.repeat(x, [1, 2], axis=1), r"repeat: expected 3 repeats, one for each element .* got 2"),
@@ -255,3 +256,8 @@ def test_the_places_of_a_sort_sort(x, data):
 def test_places_that_do_not_fit(function, message):
     with pytest.raises(ShapeError, match=message):
         function(leaf(X))
+
+
+@pytest.mark.parametrize("repeats", [2, np.int64(2), np.array(2), tg.tensor(2), [2, 2], np.array([2, 2]), ONES + 1])
+def test_repeats_of_every_kind(repeats):
+    assert np.array_equal(F.repeat(leaf(X), repeats, axis=0).data, np.repeat(X, 2, axis=0))

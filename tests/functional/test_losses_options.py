@@ -9,7 +9,7 @@ import tinygan as tg
 import tinygan.functional as F
 from tests.doubles.installed import strict_cupy
 from tinygan import gradcheck
-from tinygan.errors import ArgumentError, ShapeError
+from tinygan.errors import ArgumentError, DtypeError, ShapeError
 from tinygan.testing import Call, Calls, arrays, operation_test, shapes
 
 INF, NAN = float("inf"), float("nan")
@@ -140,3 +140,12 @@ def test_losses_on_the_double():
             y = function(x, reduction="none")
             y.sum().backward()
             np.testing.assert_allclose(y.numpy(), expected(LOGITS), rtol=1e-5)
+
+
+@pytest.mark.parametrize("loss", [F.mse_loss, F.l1_loss, F.binary_cross_entropy_with_logits])
+def test_what_is_no_target_is_refused(loss):
+    for wrong in (None, "1", object()):
+        with pytest.raises(DtypeError, match=rf"^{loss.__name__}: expected a tensor or an array, got"):
+            loss(leaf([1.0]), wrong)
+    with pytest.raises(DtypeError, match="cannot make an array of list"):
+        loss(leaf([1.0]), [[1.0], [1.0, 2.0]])

@@ -184,8 +184,11 @@ def test_positional_options_have_the_places_of_numpy():
     assert np.array_equal(np.sum(x, 1, None, None, True).data, A.sum(1, keepdims=True))
     assert np.array_equal(np.var(x, 0, None, None, 1).data, A.var(0, ddof=1))
     for wrong in (lambda: np.sum(x, 1, np.float32), lambda: np.linalg.norm(x, 1), lambda: np.argsort(x, 0, "stable")):
-        with pytest.raises(DtypeError, match=r"of a tensor has no option '(dtype|ord|kind)'"):
+        with pytest.raises(DtypeError, match=r"of a tensor: there is no option '(dtype|ord|kind)'"):
             wrong()
+    for incomplete in (lambda: np.where(x > 2), lambda: np.einsum("ij->i", x, optimize=True)):
+        with pytest.raises(DtypeError, match=r"^np\.(where|einsum) of a tensor: (missing|got)"):
+            incomplete()
 
 
 def test_rows_of_the_table_name_what_exists():
@@ -214,7 +217,7 @@ def test_options_that_are_missing():
     with pytest.raises(DtypeError) as caught:
         np.sum(leaf(A), dtype=np.float32)
     assert str(caught.value) == (
-        "np.sum of a tensor has no option 'dtype': it takes only those of the function of the same name in "
+        "np.sum of a tensor: there is no option 'dtype'; it takes only the options of the function of the same name in "
         "tinygan.functional"
     )
 

@@ -68,6 +68,14 @@ def test_places_that_do_not_exist():
         F.round(leaf([1.0]), 0.5)
 
 
+@pytest.mark.parametrize("function", [F.isnan, F.isinf, F.isfinite, F.sign, F.floor])
+def test_nothing_is_written_into_a_second_operand(function):
+    x = leaf([1.0, 2.0])
+    with pytest.raises((TypeError, ShapeError)):
+        function(x, x)
+    assert x.data.tolist() == [1, 2]
+
+
 # ---------------------------------------------------------------------- // and % and ~
 
 

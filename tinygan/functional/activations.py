@@ -269,12 +269,10 @@ def softplus(x: Any, beta: float = 1.0) -> Tensor:
     >>> tg.functional.softplus(tg.tensor([0.0, 1000.0]), beta=2)
     tensor([3.465736e-01, 1.000000e+03], dtype=float32)
     """
-    if beta == 1:
-        return Softplus()(x)
     beta = number(beta, "softplus", "beta")
     if not 0 < beta < math.inf:
         raise ArgumentError(f"softplus: beta must be a positive number, got {beta}")
-    return Softplus()(multiply(x, beta)) / beta
+    return Softplus()(x) if beta == 1 else Softplus()(multiply(x, beta)) / beta
 
 
 def log_sigmoid(x: Any) -> Tensor:

@@ -10,6 +10,7 @@ import numpy as np
 
 from tinygan import checks
 from tinygan.backend import DEFAULT_DTYPE, Array, Backend, Shape, backend_of, get_backend, plain_array
+from tinygan.backend.operands import new_array
 from tinygan.engine import Tensor, is_grad_enabled
 from tinygan.errors import DeviceError, DtypeError, GradientError, ShapeError
 
@@ -123,7 +124,7 @@ def class_indices(labels: Any, count: int, backend: Backend, caller: str, counte
     if isinstance(labels, Tensor):
         labels = labels.data
     elif backend_of(labels) is None:
-        labels = backend.array(labels)
+        labels = new_array(labels, None, backend)
     if not backend.is_array(labels):  # CuPy would copy them, and wait
         raise DeviceError(
             f"{caller}: the labels are on another device than {backend.device!r}; "

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 from tinygan import checks
 from tinygan.backend import Array, Backend, Shape, backend_of, plain_array
+from tinygan.backend.operands import check_broadcast
 from tinygan.engine import Operation, Tensor
 from tinygan.errors import DeviceError, ShapeError
 from tinygan.functional.arguments import Axis, axes_of, backend_for, class_indices, one_axis, shape_of
@@ -133,6 +134,8 @@ def take_along_axis(x: Any, indices: Any, axis: int | None = -1) -> Tensor:
             f"take_along_axis: expected integers with {len(shape)} axes, like the input of shape {shape}, got "
             f"{indices.dtype} of shape {indices.shape}"
         )
+    others = [sizes[:axis] + sizes[axis + 1 :] for sizes in (shape, indices.shape)]
+    check_broadcast(others, "take_along_axis, besides the axis itself")
     places = [xp.arange(size).reshape((-1,) + (1,) * (len(shape) - 1 - k)) for k, size in enumerate(shape)]
     return getitem(x, (*places[:axis], indices, *places[axis + 1 :]))
 
@@ -151,13 +154,13 @@ def flip(x: Any, axis: Axis = None) -> Tensor:
     return getitem(x, tuple([slice(None, None, -1 if k in turned else 1) for k in range(len(shape))]))
 
 
-def repeat(x: Any, repeats: int | Sequence[int], axis: int | None = None) -> Tensor:
+def repeat(x: Any, repeats: Any, axis: int | None = None) -> Tensor:
     """Repeat each element along `axis`, as `numpy.repeat`: PyTorch's ``repeat_interleave``, not its ``repeat``.
 
     Parameters
     ----------
     x : Tensor
-    repeats : int or sequence of int
+    repeats : int, or sequence, array or Tensor of int
         One number for all, or one for each element of the axis.
     axis : int, optional
         None reads all elements in C order.
@@ -173,7 +176,8 @@ def repeat(x: Any, repeats: int | Sequence[int], axis: int | None = None) -> Ten
     shape = shape_of(x, "repeat")
     axis = one_axis(axis, len(shape), "repeat", f"an input of shape {shape}")
     backend, size = backend_for(x), shape[axis]
-    if not isinstance(repeats, Iterable):
+    repeats = repeats.numpy() if isinstance(repeats, Tensor) else repeats
+    if not isinstance(repeats, Iterable) or not getattr(repeats, "ndim", 1):
         count = checks.integer(repeats, "repeat: repeats", at_least=0, error=ShapeError)
         return take(x, backend.xp.arange(size * count) // max(count, 1), axis)
     counts = [checks.integer(count, "repeat: repeats", at_least=0, error=ShapeError) for count in repeats]

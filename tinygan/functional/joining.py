@@ -12,7 +12,7 @@ from tinygan.engine import Operation, Tensor
 from tinygan.errors import ArgumentError, DtypeError, ShapeError, did_you_mean
 from tinygan.functional.arguments import backend_for, holds, integer, number, one_axis, several, shape_of
 from tinygan.functional.indexing import getitem, take
-from tinygan.functional.shape import Reshape
+from tinygan.functional.shape import Reshape, reshape
 
 __all__ = ["concatenate", "pad", "split", "stack"]
 
@@ -83,7 +83,7 @@ def stack(inputs: Sequence[Any], axis: int = 0) -> Tensor:
     return Concatenate(axis)(*(Reshape(with_axis)(x) for x in inputs))
 
 
-def split(x: Any, sections: int | Sequence[int], axis: int = 0) -> list[Tensor]:
+def split(x: Any, sections: Any, axis: int = 0) -> list[Tensor]:
     """Cut a tensor along an axis, as `numpy.split`; the inverse of `concatenate`.
 
     Parameters
@@ -105,7 +105,7 @@ def split(x: Any, sections: int | Sequence[int], axis: int = 0) -> list[Tensor]:
     shape = shape_of(x, "split")
     axis = one_axis(axis, len(shape), "split", f"an input of shape {shape}")
     size = shape[axis]
-    if isinstance(sections, Iterable):
+    if isinstance(sections, Iterable) and getattr(sections, "ndim", 1):
         cuts = [integer(cut, "split", "a place to cut") for cut in sections]
     else:
         count = checks.integer(sections, "split: sections", at_least=1, error=ShapeError)
@@ -156,7 +156,7 @@ def pad(x: Any, widths: Sequence[tuple[int, int]], value: float = 0.0, mode: str
         known = ("constant", "reflect", "edge")
         hint = "; PyTorch's 'replicate' is 'edge'" if mode == "replicate" else did_you_mean(str(mode), known)
         raise ArgumentError(f"pad: mode must be 'constant', 'reflect' or 'edge', got {checks.shown(mode)}{hint}")
-    xp, y = backend_for(x).xp, x if isinstance(x, Tensor) else Tensor(x)
+    xp, y = backend_for(x).xp, reshape(x, shape)
     for axis, pair in enumerate(pairs):
         if not any(pair):
             continue

@@ -7,10 +7,11 @@ from typing import Any
 
 from tinygan import checks
 from tinygan.backend import Array, Backend, wide
+from tinygan.backend.operands import new_array
 from tinygan.engine import Operation, Tensor, tensor
 from tinygan.errors import ArgumentError, ShapeError, did_you_mean
 from tinygan.functional import elementwise, reductions
-from tinygan.functional.arguments import backend_for, class_indices, number, one_axis, real
+from tinygan.functional.arguments import backend_for, class_indices, number, one_axis, real, with_shape
 from tinygan.functional.arithmetic import divide, multiply, subtract
 
 __all__ = ["binary_cross_entropy_with_logits", "l1_loss", "mse_loss", "softmax_cross_entropy"]
@@ -116,10 +117,11 @@ def _real_tensor(logits: Any) -> Tensor:
     return logits if logits.dtype.kind == "f" else Tensor(real(logits.data))
 
 
-def _like(values: Any, other: Tensor) -> Any:
-    """Return targets or weights in the dtype of `other`, unless they are a tensor of floats."""
+def _like(values: Any, other: Tensor, caller: str) -> Any:
+    """Return targets or weights in the dtype of `other`, unless they are a number or a tensor of floats."""
     if isinstance(values, (list, tuple)):
-        values = other.backend.array(values)
+        values = new_array(values, None, other.backend)
+    with_shape((values,), caller)
     if getattr(values, "ndim", 0) and not (isinstance(values, Tensor) and values.dtype.kind == "f"):
         return values.astype(other.dtype)
     return values
@@ -131,7 +133,7 @@ def _reduced(losses: Tensor, weight: Any, reduction: str, caller: str, by_weight
         hint = did_you_mean(str(reduction), _REDUCTIONS)
         raise ArgumentError(f"{caller}: reduction must be {_REDUCTIONS}, got {checks.shown(reduction)}{hint}")
     if weight is not None:
-        weight = _like(weight, losses)
+        weight = _like(weight, losses, caller)
         if getattr(weight, "shape", ()) != losses.shape:
             raise ShapeError(
                 f"{caller}: expected one weight for each loss, of shape {losses.shape}; got {checks.shown(weight)}"
@@ -151,7 +153,7 @@ _REDUCTIONS = ("mean", "sum", "none")
 def _difference(x: Any, targets: Any, caller: str) -> Tensor:
     """Return x - targets, of the same shape."""
     x = _real_tensor(x)
-    targets = _like(targets, x)
+    targets = _like(targets, x, caller)
     if getattr(targets, "shape", ()) not in ((), x.shape):
         raise ShapeError(
             f"{caller}: expected targets of the shape of the input, {x.shape}, or one number; got "
@@ -237,7 +239,7 @@ def binary_cross_entropy_with_logits(
     tensor(0.6931472, dtype=float32)
     """
     logits = _real_tensor(logits)
-    targets = _like(targets, logits)
+    targets = _like(targets, logits, "binary_cross_entropy_with_logits")
     if reduction == "mean" and weight is None:
         return BinaryCrossEntropyWithLogits(mean=True)(logits, targets)
     losses = BinaryCrossEntropyWithLogits(mean=False)(logits, targets)

@@ -226,34 +226,36 @@ def _array_function(self: Tensor, function: Any, types: Any, args: Any, kwargs: 
 
 def _by_our_names(function: Any, args: Any, kwargs: Any) -> tuple[Any, Any]:
     """Return the arguments of a function of NumPy as ours takes them; an option at its default is left out."""
-    theirs, ours = _parameters(function)
-    given = inspect.Signature(list(theirs.values())).bind(*args, **kwargs).arguments
-    given |= given.pop("kwargs", {})
+    theirs, ours = _signatures(function)
     found = {}
-    for numpys_name, value in given.items():
-        name = numpys_name if numpys_name in ours else _RENAMED.get(numpys_name, numpys_name)
-        if numpys_name in theirs and value is theirs[numpys_name].default:
-            continue
-        if name not in ours:
-            raise DtypeError(
-                f"np.{function.__name__} of a tensor has no option {name!r}: it takes only those of the function of "
-                "the same name in tinygan.functional"
-            )
-        several = ours[name].kind is inspect.Parameter.VAR_POSITIONAL and theirs is not ours
-        found[name] = (value,) if several else value
-    bound = inspect.BoundArguments(inspect.Signature(list(ours.values())), found)
+    try:
+        given = theirs.bind(*args, **kwargs).arguments
+        for name, value in (given | given.pop("kwargs", {})).items():
+            kind = theirs.parameters.get(name)
+            if kind is None or value is not kind.default:
+                name = name if name in ours.parameters else _RENAMED.get(name, name)
+                several = theirs is not ours and ours.parameters[name].kind is inspect.Parameter.VAR_POSITIONAL
+                found[name] = (value,) if several else value
+        bound = inspect.BoundArguments(ours, found)
+        ours.bind(*bound.args, **bound.kwargs)
+    except (KeyError, TypeError) as error:
+        what = f"there is no option {error}" if isinstance(error, KeyError) else error
+        raise DtypeError(
+            f"np.{function.__name__} of a tensor: {what}; it takes only the options of the function of the same name "
+            "in tinygan.functional"
+        ) from None
     return bound.args, bound.kwargs
 
 
 @cache
-def _parameters(function: Any) -> tuple[Any, Any]:
-    """Return the parameters of a function of NumPy, and of ours."""
-    ours = inspect.signature(_OURS[function]).parameters
+def _signatures(function: Any) -> tuple[inspect.Signature, inspect.Signature]:
+    """Return the signature of a function of NumPy, and that of ours."""
+    ours = inspect.signature(_OURS[function])
     try:
-        theirs = inspect.signature(function).parameters
+        theirs = inspect.signature(function)
     except ValueError:  # in older versions of NumPy, functions of C do not tell their arguments
         theirs = ours
-    return ours if "operands" in theirs else theirs, ours
+    return ours if "operands" in theirs.parameters else theirs, ours
 
 
 def _flatten(value: Any) -> list[Any]:

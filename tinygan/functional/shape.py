@@ -181,8 +181,9 @@ def swapaxes(x: Any, axis1: int, axis2: int) -> Tensor:
     >>> tg.functional.swapaxes(tg.tensor([[[1.0, 2.0]]]), 0, 2).shape
     (2, 1, 1)
     """
-    axes = list(range(len(shape_of(x, "swapaxes"))))
-    i, j = (one_axis(axis, len(axes), "swapaxes", f"an input of shape {x.shape}") for axis in (axis1, axis2))
+    shape = shape_of(x, "swapaxes")
+    axes = list(range(len(shape)))
+    i, j = (one_axis(axis, len(axes), "swapaxes", f"an input of shape {shape}") for axis in (axis1, axis2))
     axes[i], axes[j] = axes[j], axes[i]
     return transpose(x, axes)
 

@@ -27,28 +27,36 @@ def _constant(name: str, compute: Callable[..., Array], *inputs: Any, mixed: sli
         raise kind(f"{name}: {error} (inputs: {operands.describe(values)})") from error
 
 
-def _elementwise(name: str, doc: str = "", mixed: slice = slice(0)) -> Callable[..., Tensor]:
-    """Make an elementwise function from the operator, or else the function of the array module, of that name."""
-    fixed = getattr(operator, name, None)
+def _unary(name: str, doc: str = "") -> Callable[[Any], Tensor]:
+    """Make an elementwise function of one operand from that of the array module."""
 
-    def compute(xp: Any, *values: Any) -> Array:
-        return (fixed or getattr(xp, name))(*values)
-
-    def function(*inputs: Any) -> Tensor:
-        return _constant(name.rstrip("_"), compute, *inputs, mixed=mixed)
+    def function(x: Any) -> Tensor:
+        return _constant(name, lambda xp, values: getattr(xp, name)(values), x)
 
     function.__name__ = function.__qualname__ = name
     function.__doc__ = doc or f"Apply ``{name}`` elementwise."
     return function
 
 
-eq, ne, lt, le, gt, ge = map(_elementwise, ("eq", "ne", "lt", "le", "gt", "ge"))
-and_, or_, invert, signbit, logical_not = map(_elementwise, ("and_", "or_", "invert", "signbit", "logical_not"))
-isnan = _elementwise("isnan", "Return where the elements are nan.")
-isinf = _elementwise("isinf", "Return where the elements are infinite.")
-isfinite = _elementwise("isfinite", "Return where the elements are neither nan nor infinite.")
-sign = _elementwise("sign", "Return -1, 0 or 1 for elements below, at and above 0; nan stays nan.")
-floor_divide = _elementwise("floordiv", "Return floor(a / b), broadcasting: ``a // b``.", slice(None))
+def _binary(name: str, doc: str = "", mixed: slice = slice(0)) -> Callable[[Any, Any], Tensor]:
+    """Make an elementwise function of two operands from the operator of Python."""
+    apply = getattr(operator, name)
+
+    def function(a: Any, b: Any) -> Tensor:
+        return _constant(name.rstrip("_"), lambda xp, left, right: apply(left, right), a, b, mixed=mixed)
+
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = doc or f"Apply ``{name}`` elementwise, broadcasting."
+    return function
+
+
+eq, ne, lt, le, gt, ge, and_, or_ = map(_binary, ("eq", "ne", "lt", "le", "gt", "ge", "and_", "or_"))
+invert, signbit, logical_not = map(_unary, ("invert", "signbit", "logical_not"))
+isnan = _unary("isnan", "Return where the elements are nan.")
+isinf = _unary("isinf", "Return where the elements are infinite.")
+isfinite = _unary("isfinite", "Return where the elements are neither nan nor infinite.")
+sign = _unary("sign", "Return -1, 0 or 1 for elements below, at and above 0; nan stays nan.")
+floor_divide = _binary("floordiv", "Return floor(a / b), broadcasting: ``a // b``.", slice(None))
 floor_divide.__name__ = "floor_divide"
 
 
