@@ -105,7 +105,7 @@ def split(x: Any, sections: Any, axis: int = 0) -> list[Tensor]:
     shape = shape_of(x, "split")
     axis = one_axis(axis, len(shape), "split", f"an input of shape {shape}")
     size = shape[axis]
-    if isinstance(sections, Iterable) and getattr(sections, "ndim", 1):
+    if isinstance(sections, Iterable) and getattr(sections, "ndim", 1) != 0:
         cuts = [integer(cut, "split", "a place to cut") for cut in sections]
     else:
         count = checks.integer(sections, "split: sections", at_least=1, error=ShapeError)
