@@ -2,6 +2,7 @@
 
 import inspect
 import operator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -277,3 +278,8 @@ def test_questions_without_a_derivative_are_answered(question):
     values = np.array([1.0, np.nan, -np.inf, 0.0])
     answer = question(tg.tensor(values, requires_grad=True))
     np.testing.assert_array_equal(answer.data if isinstance(answer, tg.Tensor) else answer, question(values))
+
+
+def test_the_page_names_every_operation():
+    page = (Path(__file__).resolve().parents[2] / "docs" / "operations.md").read_text(encoding="utf-8")
+    assert [name for name in F.__all__ if f"`{name}`" not in page] == []
