@@ -199,20 +199,6 @@ class Backend:
 
         return ndtr(x).astype(x.dtype)
 
-    def softmax(self, x: Array, axis: int | None) -> Array:
-        """Return e^x / sum e^x over `axis`. The largest x is subtracted first, so nothing overflows."""
-        if not x.size:
-            return x
-        powers = self.xp.exp(x - x.max(axis=axis, keepdims=True))
-        return (powers / self.sum(wide(powers), axis, keepdims=True)).astype(x.dtype, copy=False)
-
-    def log_softmax(self, x: Array, axis: int | None) -> Array:
-        """Return x - log sum e^x over `axis`."""
-        if not x.size:
-            return x
-        x = x - x.max(axis=axis, keepdims=True)
-        return x - self.xp.log(self.sum(wide(self.xp.exp(x)), axis, keepdims=True)).astype(x.dtype)
-
     def maxout(self, x: Array, axis: int) -> tuple[Array, Array]:
         """Return the maximum over `axis`, and a mask of the shape of `x`: true for the maximum (the first at a tie).
 

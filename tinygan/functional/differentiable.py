@@ -19,7 +19,6 @@ from tinygan.functional import (
     elementwise,
     indexing,
     joining,
-    probabilities,
     products,
     reductions,
     shape,
@@ -62,10 +61,6 @@ class DifferentiableBackend(Backend):
     def softplus(self, x: Tensor) -> Tensor:
         """Apply the operation, whose rule is shorter than that of the formula."""
         return activations.softplus(x)
-
-    def softmax(self, x: Tensor, axis: int | None) -> Tensor:
-        """Apply the operation, whose rule is shorter than that of the formula."""
-        return probabilities.Softmax(0 if axis is None else axis)(x)
 
 
 def _array_module(arrays: Backend) -> SimpleNamespace:

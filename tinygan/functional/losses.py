@@ -11,8 +11,9 @@ from tinygan.backend.operands import new_array
 from tinygan.engine import Operation, Tensor, tensor
 from tinygan.errors import ArgumentError, ShapeError, did_you_mean
 from tinygan.functional import elementwise, reductions
-from tinygan.functional.arguments import backend_for, class_indices, number, one_axis, real, with_shape
+from tinygan.functional.arguments import class_indices, number, one_axis, real, with_shape
 from tinygan.functional.arithmetic import divide, multiply, subtract
+from tinygan.functional.shape import moveaxis, reshape
 
 __all__ = ["binary_cross_entropy_with_logits", "l1_loss", "mse_loss", "softmax_cross_entropy"]
 
@@ -72,42 +73,39 @@ def _is_certain(target: Any) -> bool:
 
 
 class SoftmaxCrossEntropy(Operation):
-    """l = -sum t log softmax(A) along the classes;  gA = gl (softmax(A) - t), with t = (1 - e) onehot + e / classes."""
+    """L = -mean of sum t log softmax(A);  gA = gL (softmax(A) - t) / m, with t = (1 - e) onehot + e / classes.
+
+    Without `mean`, L is one loss for each row, and there is no division by m.
+    """
 
     fresh = True
 
-    def __init__(self, labels: Any, axis: int, smoothing: float) -> None:
-        self.given = labels
-        self.axis = axis
+    def __init__(self, labels: Array, smoothing: float, mean: bool) -> None:
+        self.labels = labels
         self.smoothing = smoothing
-
-    def check(self, logits: Array) -> None:
-        axis = one_axis(self.axis, logits.ndim, self.name, f"logits of shape {logits.shape}")
-        where = f"the size of axis {self.axis} of the logits"
-        labels = class_indices(self.given, logits.shape[axis], backend_for(logits), self.name, where)
-        expected = logits.shape[:axis] + logits.shape[axis + 1 :]
-        if labels.shape != expected:
-            raise ShapeError(
-                f"{self.name}: expected labels of the shape of the logits without the axis of classes: {expected}, "
-                f"got {labels.shape}; the logits have shape {logits.shape}, and their axis {self.axis} the classes"
-            )
-        # one for each row; a copy, because the user may write into them before the backward pass
-        self.axis, self.labels = axis, labels.copy().reshape(*expected[:axis], 1, *expected[axis:])
+        self.mean = mean
 
     def forward(self, B: Backend, logits: Array) -> Array:
         self.save(logits)
-        logs = B.log_softmax(logits, self.axis)
-        losses = -B.xp.take_along_axis(logs, self.labels, axis=self.axis).squeeze(self.axis)
+        if self.needs[0]:
+            self.labels = self.labels.copy()  # the user may write into them before the backward pass
+        xp = B.xp
+        shifted = logits - logits.max(axis=1, keepdims=True)
+        chosen = shifted[xp.arange(len(logits)), self.labels]
         if self.smoothing:
-            losses = (1 - self.smoothing) * losses - self.smoothing * logs.mean(axis=self.axis)
-        return losses
+            chosen = (1 - self.smoothing) * chosen + self.smoothing * shifted.mean(axis=1)
+        losses = xp.log(B.sum(xp.exp(shifted), axis=1)) - chosen
+        return losses.mean() if self.mean else losses
 
-    def backward(self, B: Backend, gl: Any, logits: Any) -> Any:
-        count = logits.shape[self.axis]
-        onehot = B.xp.arange(count).reshape((count,) + (1,) * (logits.ndim - 1 - self.axis)) == self.labels
-        softmax, least = B.softmax(logits, self.axis), self.smoothing / count
-        off_target = softmax - least if least else softmax
-        return B.xp.expand_dims(gl, self.axis) * B.xp.where(onehot, softmax - (1 - self.smoothing + least), off_target)
+    def backward(self, B: Backend, gy: Any, logits: Any) -> Any:
+        xp, classes = B.xp, logits.shape[1]
+        powers = xp.exp(logits - logits.max(axis=1, keepdims=True))
+        softmax = powers / B.sum(powers, axis=1, keepdims=True)
+        onehot = xp.arange(classes) == self.labels[:, None]
+        if self.smoothing:
+            softmax = softmax - self.smoothing / classes
+        share = wide(gy) / max(len(self.labels), 1) if self.mean else gy.reshape((-1, 1))
+        return share * xp.where(onehot, softmax - (1 - self.smoothing), softmax)
 
 
 def _real_tensor(logits: Any) -> Tensor:
@@ -119,6 +117,8 @@ def _real_tensor(logits: Any) -> Tensor:
 
 def _like(values: Any, other: Tensor, caller: str) -> Any:
     """Return targets or weights in the dtype of `other`, unless they are a number or a tensor of floats."""
+    if type(values) in (int, float):  # nearly always
+        return values
     if isinstance(values, (list, tuple)):
         values = new_array(values, None, other.backend)
     with_shape((values,), caller)
@@ -292,5 +292,18 @@ def softmax_cross_entropy(
     smoothing = number(label_smoothing, "softmax_cross_entropy", "label_smoothing")
     if not 0 <= smoothing <= 1:
         raise ArgumentError(f"softmax_cross_entropy: label_smoothing must be in [0, 1], got {smoothing}")
-    losses = SoftmaxCrossEntropy(labels, axis, smoothing)(_real_tensor(logits))
-    return _reduced(losses, weight, reduction, "softmax_cross_entropy")
+    logits, name = _real_tensor(logits), "softmax_cross_entropy"
+    place = one_axis(axis, logits.ndim, name, f"logits of shape {logits.shape}")
+    classes, expected = logits.shape[place], logits.shape[:place] + logits.shape[place + 1 :]
+    labels = class_indices(labels, classes, logits.backend, name, f"the size of axis {axis} of the logits")
+    if labels.shape != expected:
+        raise ShapeError(
+            f"{name}: expected labels of the shape of the logits without the axis of classes: {expected}, "
+            f"got {labels.shape}; the logits have shape {logits.shape}, and their axis {axis} the classes"
+        )
+    if logits.ndim != 2 or place != 1:
+        logits, labels = reshape(moveaxis(logits, place, -1), math.prod(expected), classes), labels.reshape(-1)
+    if reduction == "mean" and weight is None:
+        return SoftmaxCrossEntropy(labels, smoothing, mean=True)(logits)
+    losses = SoftmaxCrossEntropy(labels, smoothing, mean=False)(logits)
+    return _reduced(losses if losses.shape == expected else reshape(losses, expected), weight, reduction, name)

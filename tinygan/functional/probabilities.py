@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tinygan.backend import Array, Backend
+from tinygan.backend import Array, Backend, wide
 from tinygan.engine import Operation, Tensor
 from tinygan.functional.arguments import one_axis, real
 
@@ -23,12 +23,18 @@ class _AlongAxis(Operation):
         axis = one_axis(self.given, max(x.ndim, 1), self.name, f"an input of shape {x.shape}")
         self.axis = axis if x.ndim else None
 
+    def below_0(self, x: Array) -> Array:
+        """Return x without its maximum along the axis, so that e^x does not overflow."""
+        x = real(x)
+        return x - x.max(axis=self.axis, keepdims=True) if x.size else x
+
 
 class Softmax(_AlongAxis):
     """y = e^x / sum e^x along an axis;  gx = y (gy - sum gy y)."""
 
     def forward(self, B: Backend, x: Array) -> Array:
-        y = B.softmax(real(x), self.axis)
+        powers = B.xp.exp(self.below_0(x))
+        y = (powers / B.sum(wide(powers), self.axis, keepdims=True)).astype(powers.dtype, copy=False)
         self.save(y)
         return y
 
@@ -40,7 +46,8 @@ class LogSoftmax(_AlongAxis):
     """y = x - log sum e^x along an axis;  gx = gy - e^y sum gy."""
 
     def forward(self, B: Backend, x: Array) -> Array:
-        y = B.log_softmax(real(x), self.axis)
+        x = self.below_0(x)
+        y = x - B.xp.log(B.sum(wide(B.xp.exp(x)), self.axis, keepdims=True)).astype(x.dtype)
         self.save(y)
         return y
 

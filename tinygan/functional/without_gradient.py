@@ -38,15 +38,21 @@ def _unary(name: str, doc: str = "") -> Callable[[Any], Tensor]:
     return function
 
 
-def _binary(name: str, doc: str = "", mixed: slice = slice(0)) -> Callable[[Any, Any], Tensor]:
-    """Make an elementwise function of two operands from the operator of Python."""
+def _binary(name: str) -> Callable[[Any, Any], Tensor]:
+    """Make a comparison, ``&`` or ``|``: of two operands in their own dtypes, one of which is a tensor."""
     apply = getattr(operator, name)
 
     def function(a: Any, b: Any) -> Tensor:
-        return _constant(name.rstrip("_"), lambda xp, left, right: apply(left, right), a, b, mixed=mixed)
+        backend = (a if isinstance(a, Tensor) else b).backend
+        values = [one.data if isinstance(one, Tensor) else operands.operand(one, backend, name) for one in (a, b)]
+        try:
+            return Tensor(backend.asarray(apply(*values)))
+        except (TypeError, ValueError) as error:
+            kind = ShapeError if isinstance(error, ValueError) else DtypeError
+            raise kind(f"{name.rstrip('_')}: {error} (inputs: {operands.describe(values)})") from error
 
     function.__name__ = function.__qualname__ = name
-    function.__doc__ = doc or f"Apply ``{name}`` elementwise, broadcasting."
+    function.__doc__ = f"Apply ``{name}`` elementwise, broadcasting."
     return function
 
 
@@ -56,8 +62,18 @@ isnan = _unary("isnan", "Return where the elements are nan.")
 isinf = _unary("isinf", "Return where the elements are infinite.")
 isfinite = _unary("isfinite", "Return where the elements are neither nan nor infinite.")
 sign = _unary("sign", "Return -1, 0 or 1 for elements below, at and above 0; nan stays nan.")
-floor_divide = _binary("floordiv", "Return floor(a / b), broadcasting: ``a // b``.", slice(None))
-floor_divide.__name__ = "floor_divide"
+
+
+def floor_divide(a: Any, b: Any) -> Tensor:
+    """Return floor(a / b) elementwise, broadcasting: ``a // b``.
+
+    Examples
+    --------
+    >>> import tinygan as tg
+    >>> tg.functional.floor_divide(tg.tensor([5.5, -1.0]), 2)
+    tensor([ 2., -1.], dtype=float32)
+    """
+    return _constant("floor_divide", lambda xp, left, right: left // right, a, b, mixed=slice(None))
 
 
 def floor(x: Any) -> Tensor:
