@@ -46,8 +46,9 @@ class LogSoftmax(_AlongAxis):
     """y = x - log sum e^x along an axis;  gx = gy - e^y sum gy."""
 
     def forward(self, B: Backend, x: Array) -> Array:
-        x = self.below_0(x)
-        y = x - B.xp.log(B.sum(wide(B.xp.exp(x)), self.axis, keepdims=True)).astype(x.dtype)
+        y = self.below_0(x)
+        if y.size:
+            y = y - B.xp.log(B.sum(wide(B.xp.exp(y)), self.axis, keepdims=True)).astype(y.dtype)
         self.save(y)
         return y
 
