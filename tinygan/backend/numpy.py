@@ -34,6 +34,12 @@ class NumpyBackend(Backend):
         """Return whether `value` is a NumPy array."""
         return isinstance(value, np.ndarray)
 
+    def sum_of_products(self, a: Array, b: Array, axes: tuple[int, ...]) -> Array:
+        """As the base class, in one pass without a temporary."""
+        letters = "abcdef"[: a.ndim]
+        kept = "".join(letter for axis, letter in enumerate(letters) if axis not in axes)
+        return np.expand_dims(np.einsum(f"{letters},{letters}->{kept}", a, b), axes)
+
     def linear(self, x: Array, weight: Array, bias: Array | None) -> Array:
         """As the base class, with the bias added in place."""
         y = x @ weight

@@ -14,6 +14,7 @@ from tinygan.functional.differentiable import differentiable as _differentiable
 from tinygan.functional.elementwise import *  # noqa: F403
 from tinygan.functional.linear import *  # noqa: F403
 from tinygan.functional.losses import *  # noqa: F403
+from tinygan.functional.normalization import *  # noqa: F403
 from tinygan.functional.reductions import *  # noqa: F403
 from tinygan.functional.shape import *  # noqa: F403
 
