@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import weakref
 from collections.abc import Mapping
 from typing import Any
 
@@ -78,7 +79,7 @@ def call_with(given: dict[int, Any], module: Module, *inputs: Any, **named: Any)
     finally:  # what forward has stored on self belongs to the module
         for original, used, before in twins:
             for name, value in vars(used).items():
-                if value is not before.get(name, twins):
+                if name != "_twin_of" and value is not before.get(name, twins):
                     vars(original)[name] = value
 
 
@@ -89,7 +90,7 @@ def _twin(value: Any, given: dict[int, Any], twins: list[tuple[Module, Module, d
     if isinstance(value, Module):
         twin = given[id(value)] = object.__new__(type(value))
         before = {name: _twin(part, given, twins) for name, part in vars(value).items()}
-        vars(twin).update(before)
+        vars(twin).update(before, _twin_of=weakref.ref(value))
         twins.append((value, twin, before))
         return twin
     if isinstance(value, (list, tuple, dict)):

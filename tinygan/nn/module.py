@@ -79,7 +79,8 @@ class Module:
         observer = modes.observer()
         if observer is modes.UNOBSERVED:
             return self.forward(*inputs, **named)
-        with observer.during_module(self, (*inputs, *named.values())):
+        original = vars(self).get("_twin_of", lambda: self)()  # inside `functional_call`
+        with observer.during_module(original, (*inputs, *named.values())):
             return self.forward(*inputs, **named)
 
     # ------------------------------------------------------------------ parts
