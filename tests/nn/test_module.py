@@ -433,7 +433,7 @@ def test_arguments_by_name_reach_forward_and_the_observer():
     assert module(x, scale=4.0).data.tolist() == [4]
     with tg.trace() as t:
         module(x, y=y)
-    assert {leaf.name for leaf in t.leaves} >= {"x", "y"} or len(t.leaves) >= 2
+    assert {leaf.name for leaf in t.leaves} == {"input of module", "input of module (2)"}
     assert {row.layer for row in t.rows} == {"module"}
 
 
@@ -451,5 +451,5 @@ def test_a_state_is_loaded_as_far_as_its_names_go(data):
     assert all(np.array_equal(after[name], (before if name in missing else state)[name]) for name in state)
     keys, extra = module.load_state_dict(state)
     assert (keys, extra) == ([], [])
-    with pytest.raises(CheckpointError, match="0.weight has shape"):
+    with pytest.raises(CheckpointError, match=r"0\.weight has shape"):
         module.load_state_dict({"0.weight": np.zeros(1)}, strict=False)

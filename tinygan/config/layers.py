@@ -21,6 +21,7 @@ and the comparison with a pretrained generator all follow from this file.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -95,7 +96,7 @@ def without_weights(name: str, module: type[nn.Module], **keys: Kind | tuple[Kin
     return _section(name, module, fields, build=build)
 
 
-def normalization(name: str, module: type[nn.Module], **keys: tuple[Kind, Any]) -> Any:
+def normalization(name: str, module: Callable[..., nn.Module], **keys: tuple[Kind, Any]) -> Any:
     """Register a layer that is made for its number of inputs, with a scale and a shift for each; return its section."""
     fields: list[Any] = [("type", Annotated[str, Choice(name)], name)]
     fields += [(key, Annotated[Any, kind], default) for key, (kind, default) in keys.items()]
@@ -111,7 +112,7 @@ def normalization(name: str, module: type[nn.Module], **keys: tuple[Kind, Any]) 
     return _section(name, module, fields, build=build, weights=weights)
 
 
-def _section(name: str, module: type[nn.Module], fields: list[Any], **methods: Any) -> Any:
+def _section(name: str, module: Any, fields: list[Any], **methods: Any) -> Any:
     title = "".join(word.capitalize() for word in name.split("_")) + "Config"
     namespace = {**methods, "__module__": __name__, "__doc__": f"{module.__name__}: see `tinygan.nn`."}
     return dataclasses.make_dataclass(

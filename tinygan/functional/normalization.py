@@ -1,10 +1,10 @@
 """Batch normalization and layer normalization: each is one operation, with its backward pass by hand.
 
-Both divide x into groups: the elements of one channel, or the elements of one example. In a group of n elements with the
-mean m and the variance v, with s = sqrt(v + eps), they compute h = (x - m) / s and y = g h + b.
+Both divide x into groups: the elements of one channel, or those of one example. A group of n elements has the mean m
+and the variance v. With s = sqrt(v + eps), the result is y = g h + b, where h = (x - m) / s.
 
-The backward pass must not forget that m and s depend on x, too. With k = g gy, the gradient with respect to h, and with
-means over a group, gx = (k - mean k - h mean(k h)) / s. The second term comes through m, the third through s.
+In the backward pass m and s are functions of x, too. Let k = g gy be the gradient with respect to h. Then, with means
+over a group, gx = (k - mean k - h mean(k h)) / s. The second term comes through m, the third through s.
 """
 
 from __future__ import annotations
@@ -49,9 +49,11 @@ class _Normalization(Operation):
 
 
 class BatchNorm(_Normalization):
-    """y = g h + b with h = (x - m) / s;  gx = g (gy - gb / n - h gg / n) / s,  gg = the sum of gy h over a channel,
-    gb = the sum of gy over a channel (Ioffe and Szegedy, 2015).
-    """  # fmt: skip
+    """y = g h + b with h = (x - m) / s;  gx = g (gy - gb / n - h gg / n) / s,  gg = the sum of gy h,  gb = the sum of
+    gy (Ioffe and Szegedy, 2015).
+
+    The sums are over a channel, which is a group.
+    """
 
     def check(self, x: Array, gain: Array | None, bias: Array | None) -> None:
         _fits_channels(x, {"gain": gain, "bias": bias})
@@ -77,25 +79,27 @@ class BatchNorm(_Normalization):
         return y.reshape(x.shape).astype(real(x).dtype, copy=False)
 
     def backward(self, B: Backend, gy: Any, x: Any, gain: Any, mean: Any, rate: Any) -> Any:
-        needs_x, needs_gain, needs_bias = self.needs
+        needs_x, needs_gain, _ = self.needs
         k = self.view(gy)
-        gx = gg = None
-        gb = B.sum(k, self.axes, keepdims=True) if needs_x or needs_bias else None
-        if needs_x or needs_gain:
-            gx, rate = self.again(B, x, mean, rate)
-            gg = B.sum_of_products(k, gx, self.axes) * rate
+        gb = B.sum(k, self.axes, keepdims=True)
+        if not (needs_x or needs_gain):
+            return None, None, gb.reshape(-1)
+        h, rate = self.again(B, x, mean, rate)
+        gg = B.sum_of_products(k, h, self.axes) * rate
         if needs_x:
-            gx *= gg * rate / -self.n
-            gx += k
-            gx -= gb / self.n
-            gx *= rate if gain is None else rate * gain.reshape(rate.shape)
-        return gx.reshape(x.shape) if needs_x else None, gg.reshape(-1) if needs_gain else None, gb.reshape(-1) if needs_bias else None
+            h *= gg * rate / -self.n  # in place, and with the factor 1 / s of h: each pass over the array costs time
+            h += k
+            h -= gb / self.n
+            h *= rate if gain is None else rate * gain.reshape(rate.shape)
+        return h.reshape(x.shape) if needs_x else None, gg.reshape(-1), gb.reshape(-1)
 
 
 class LayerNorm(_Normalization):
-    """y = g h + b with h = (x - m) / s;  gx = (k - mean k - h mean(k h)) / s with k = g gy,  gg = the sum of gy h over the
-    examples,  gb = the sum of gy over the examples (Ba et al., 2016).
-    """  # fmt: skip
+    """y = g h + b with h = (x - m) / s;  gx = (k - mean k - h mean(k h)) / s with k = g gy,  gg = the sum
+    of gy h,  gb = the sum of gy (Ba et al., 2016).
+
+    The sums are over the examples; each is a group.
+    """
 
     axes = (1,)
 

@@ -57,10 +57,10 @@ def normal(mean: float = 0.0, std: float = 1.0) -> Initializer:
 
 
 def xavier_uniform(gain: float = 1.0) -> Initializer:
-    """Draw from U(-r, r) with r = gain sqrt(6 / (inputs + units)): variance 2 / (inputs + units) (Glorot and Bengio, 2010).
+    """Draw from U(-r, r) with r = gain sqrt(6 / (inputs + units)), so with the variance 2 / (inputs + units).
 
-    Between the 1 / inputs that keeps the variance of the signal in a forward pass, and the 1 / units that keeps that of
-    the gradient in a backward pass, for units that are nearly linear around 0, such as tanh.
+    A variance of 1 / inputs would keep the size of the signal in a forward pass, and 1 / units that of the gradient in
+    a backward pass. This lies between the two. It is meant for units that are nearly linear around 0, such as tanh.
 
     Parameters
     ----------
@@ -88,7 +88,7 @@ def xavier_normal(gain: float = 1.0) -> Initializer:
 
 
 def kaiming_uniform(a: float = 0.0) -> Initializer:
-    """Draw from U(-r, r) with r = sqrt(6 / ((1 + a^2) inputs)): variance 2 / inputs for ReLU (He et al., 2015).
+    """Draw from U(-r, r) with r = sqrt(6 / ((1 + a^2) inputs)), so with the variance 2 / inputs for ReLU.
 
     The mean of relu(x)^2 is half of that of x^2. With the factor 2 the size of the signal stays the same from layer to
     layer.
@@ -119,7 +119,7 @@ def kaiming_normal(a: float = 0.0) -> Initializer:
 
 
 def orthogonal(gain: float = 1.0) -> Initializer:
-    """Draw a random matrix with orthonormal columns, or rows if it has fewer of them, times `gain` (Saxe et al., 2013).
+    """Draw a random matrix with orthonormal columns, or rows if it has fewer of them, times `gain`.
 
     It keeps the length of every vector, or of every gradient. The first axis has the rows; all others are joined.
 
@@ -204,7 +204,7 @@ def constant(value: float) -> Initializer:
 
 
 def _fans(shape: Shape) -> tuple[int, int]:
-    """Return how many inputs a unit has, and how many units an input has: of (inputs, units), or (units, channels, ...)."""
+    """Return how many inputs a unit has and an input units, of a shape (inputs, units) or (units, channels, ...)."""
     if len(shape) < 2 or 0 in shape:
         raise ArgumentError(f"a weight needs inputs and units, so two axes or more, none empty; got the shape {shape}")
     if len(shape) == 2:

@@ -254,7 +254,8 @@ class Module:
         own = {name: tensor for name, tensor in own.items() if name in state}
         problems = [f"{name} is missing" for name in keys.missing_keys] if strict else []
         problems += [f"{name} is unknown to this module" for name in keys.unexpected_keys] if strict else []
-        problems += [f"{name} {problem}" for name, tensor in own.items() if (problem := problem_of(state[name], tensor))]
+        unfit = ((name, problem_of(state[name], tensor)) for name, tensor in own.items())
+        problems += [f"{name} {problem}" for name, problem in unfit if problem]
         if problems:
             raise CheckpointError(
                 f"load_state_dict: the arrays do not belong to this {type(self).__name__}: {'; '.join(problems)}"

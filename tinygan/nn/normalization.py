@@ -22,9 +22,9 @@ __all__ = ["BatchNorm", "LayerNorm", "SpectralNorm", "WeightNorm"]
 class BatchNorm(Module):
     """Normalize each channel over the batch (Ioffe and Szegedy, 2015).
 
-    ``y = weight * (x - m) / sqrt(v + eps) + bias``. In training, m and v are the mean and the variance of the channel in
-    this batch, and the gradient flows through both. The running statistics follow them; in evaluation they take their
-    place, so that the output of an example does not depend on the others.
+    ``y = weight * (x - m) / sqrt(v + eps) + bias``. In training, m and v are the mean and the variance of the channel
+    in this batch, and the gradient flows through both. The running statistics follow them. In evaluation the running
+    statistics take their place: then the output of an example does not depend on the others.
 
     Parameters
     ----------
@@ -264,8 +264,8 @@ class SpectralNorm(Module):
 class WeightNorm(Module):
     """A layer whose weight has its length apart from its direction (Salimans and Kingma, 2016).
 
-    ``w = g V / |V|`` for the weights of each unit, with the parameter `g` and the weight V of the layer. At first g = |V|,
-    so that w = V.
+    ``w = g V / |V|`` for the weights of each unit, with the parameter `g` and the weight V of the layer. At first
+    g = |V|, so that w = V.
 
     Parameters
     ----------

@@ -43,7 +43,7 @@ def summary(network: Module, inputs: tuple[Any, ...], named: dict[str, Any]) -> 
         return str(value.shape) if hasattr(value, "shape") else type(value).__name__
 
     calls: list[tuple[str, Module, str]] = []
-    failed = []
+    failed: list[str] = []
 
     def noting(name: str, module: Module, forward: Callable[..., Any]) -> Callable[..., Any]:
         """Return `forward` with a note of each call."""
