@@ -22,7 +22,7 @@ __all__ = ["batch_norm", "layer_norm"]
 
 
 class _Normalization(Operation):
-    """What the two share. A group lies along `axes` of the `view` of x, and has n elements."""
+    """What the two share. A group lies along `axes` of the `_view` of x, and has n elements."""
 
     fresh = True
     axes: tuple[int, ...]
@@ -31,7 +31,7 @@ class _Normalization(Operation):
     def __init__(self, eps: float) -> None:
         self.eps = eps
 
-    def view(self, x: Any) -> Any:
+    def _view(self, x: Any) -> Any:
         """Return x in a shape with few axes, and half precision as single precision."""
         raise NotImplementedError
 
@@ -44,7 +44,7 @@ class _Normalization(Operation):
 
     def again(self, B: Backend, x: Any, mean: Any, rate: Any) -> tuple[Any, Any]:
         """Return z - m and 1 / s in a backward pass; if it is recorded, as functions of x."""
-        z = self.view(x)
+        z = self._view(x)
         return self.statistics(B, z)[:2] if isinstance(x, Tensor) else (z - mean, rate)
 
 
@@ -65,12 +65,12 @@ class BatchNorm(_Normalization):
                 f"shape {x.shape} has {self.n}: give a larger batch, or use the running statistics, as in net.eval()"
             )
 
-    def view(self, x: Any) -> Any:
+    def _view(self, x: Any) -> Any:
         z = wide(real(x))
         return z if x.ndim == 2 else z.reshape((*x.shape[:2], math.prod(x.shape[2:])))
 
     def forward(self, B: Backend, x: Array, gain: Array | None, bias: Array | None) -> Array:
-        y, rate, mean, variance = self.statistics(B, self.view(x))
+        y, rate, mean, variance = self.statistics(B, self._view(x))
         self.moments = mean.reshape(-1), variance.reshape(-1)
         self.save(x, gain, mean, rate)
         y *= rate if gain is None else rate * gain.reshape(rate.shape)
@@ -80,7 +80,7 @@ class BatchNorm(_Normalization):
 
     def backward(self, B: Backend, gy: Any, x: Any, gain: Any, mean: Any, rate: Any) -> Any:
         needs_x, needs_gain, _ = self.needs
-        k = self.view(gy)
+        k = self._view(gy)
         gb = B.sum(k, self.axes, keepdims=True)
         if not (needs_x or needs_gain):
             return None, None, gb.reshape(-1)
@@ -117,11 +117,11 @@ class LayerNorm(_Normalization):
             if value is not None and value.shape != self.last:
                 raise ShapeError(f"layer_norm: {name} must have the shape {self.last}, got {value.shape}")
 
-    def view(self, x: Any) -> Any:
+    def _view(self, x: Any) -> Any:
         return wide(real(x)).reshape((x.size // self.n, self.n))
 
     def forward(self, B: Backend, x: Array, weight: Array | None, bias: Array | None) -> Array:
-        y, rate, mean, _ = self.statistics(B, self.view(x))
+        y, rate, mean, _ = self.statistics(B, self._view(x))
         self.save(x, weight, mean, rate)
         y *= rate
         if weight is not None:
@@ -132,7 +132,7 @@ class LayerNorm(_Normalization):
 
     def backward(self, B: Backend, gy: Any, x: Any, weight: Any, mean: Any, rate: Any) -> Any:
         needs_x, needs_weight, needs_bias = self.needs
-        k = self.view(gy)
+        k = self._view(gy)
         gb = B.sum(k, 0).reshape(self.last) if needs_bias else None
         if not (needs_x or needs_weight):
             return None, None, gb
