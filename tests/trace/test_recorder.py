@@ -347,11 +347,3 @@ def test_a_game_of_the_discriminator_gives_the_generator_no_gradient():
         game().step(DATA)
     reached = [{one.name.split(".")[0] for one in done.leaves} for done in t.passes]
     assert reached == [{"discriminator"}, {"generator"}]
-
-
-def test_a_leaf_and_its_view_of_the_same_shape():
-    w = tg.tensor([1.0, 2.0], requires_grad=True)
-    with tg.trace() as t:
-        (w.reshape(2) * w).sum().backward()
-    assert [leaf.name for leaf in t.leaves] == ["w"]
-    assert w.grad.data.tolist() == [2, 4]

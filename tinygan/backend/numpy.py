@@ -34,18 +34,18 @@ class NumpyBackend(Backend):
         """Return whether `value` is a NumPy array."""
         return isinstance(value, np.ndarray)
 
-    def sum_of_products(self, a: Array, b: Array, axes: tuple[int, ...]) -> Array:
-        """As the base class, in one pass without a temporary."""
-        letters = "abcdef"[: a.ndim]
-        kept = "".join(letter for axis, letter in enumerate(letters) if axis not in axes)
-        return np.expand_dims(np.einsum(f"{letters},{letters}->{kept}", a, b), axes)
-
     def linear(self, x: Array, weight: Array, bias: Array | None) -> Array:
         """As the base class, with the bias added in place."""
         y = x @ weight
         if bias is not None:
             y = np.add(y, bias, out=y if bias.dtype == y.dtype else None)
         return y
+
+    def sum_of_products(self, a: Array, b: Array, axes: tuple[int, ...]) -> Array:
+        """As the base class, in one pass without a temporary."""
+        letters = "abcdef"[: a.ndim]
+        kept = "".join(letter for axis, letter in enumerate(letters) if axis not in axes)
+        return np.expand_dims(np.einsum(f"{letters},{letters}->{kept}", a, b), axes)
 
     def relu_backward(self, gy: Array, y: Array) -> Array:
         """As the base class, without the branches of `where`."""
