@@ -100,6 +100,11 @@ def test_what_does_not_fit_is_named(shape, message):
         net.summary(shape)
 
 
+def test_a_shape_is_needed():
+    with pytest.raises(ShapeError, match="give the shape of the input"):
+        nn.Linear(2, 2).summary()
+
+
 def test_a_module_that_fails_by_itself_is_named():
     class Broken(nn.Module):
         def forward(self, x):

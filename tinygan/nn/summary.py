@@ -28,6 +28,8 @@ def summary(network: Module, inputs: tuple[Any, ...], named: dict[str, Any]) -> 
     A layer is a module without modules inside, or with tensors of its own. The parameters of a layer that is applied
     twice count once. The network is unchanged afterwards.
     """
+    if not inputs and not named:
+        raise ShapeError("summary: give the shape of the input, with the axis of the batch, as in summary((100, 784))")
     parameters = network.parameters()
     backend = parameters[0].backend if parameters else get_backend("cpu")
 
