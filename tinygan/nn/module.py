@@ -31,7 +31,7 @@ class Module:
     Attributes
     ----------
     training : bool
-        Whether dropout drops elements. Set by `train` and `eval`.
+        Whether dropout drops elements, and noise is added. Set by `train` and `eval`.
 
     Examples
     --------
@@ -101,7 +101,7 @@ class Module:
             raise ArgumentError(
                 f"register_buffer: expected the name of a new attribute of {type(self).__name__}, got {name!r}"
             )
-        setattr(self, name, None if data is None else Buffer(data, persistent, name))
+        setattr(self, name, None if data is None else Buffer(data, name, persistent))
 
     def children(self) -> Iterator[Module]:
         """Yield the modules directly inside this one, each once."""
@@ -186,7 +186,7 @@ class Module:
         return self
 
     def eval(self) -> Module:
-        """Switch to evaluation: dropout drops nothing."""
+        """Switch to evaluation: no dropout, no noise, and running statistics in place of those of the batch."""
         return self.train(False)
 
     def requires_grad_(self, mode: bool = True) -> Module:

@@ -48,10 +48,10 @@ class Buffer(Tensor):
     ----------
     data : array or Tensor
         Not copied.
-    persistent : bool
-        False: it moves with the module to another device, but is not in its `state_dict`.
     name : str, optional
         For error messages and traces.
+    persistent : bool
+        False: it moves with the module to another device, but is not in its `state_dict`.
 
     Examples
     --------
@@ -65,7 +65,7 @@ class Buffer(Tensor):
 
     __slots__ = ("persistent",)
 
-    def __init__(self, data: Any, persistent: bool = True, name: str | None = None) -> None:
+    def __init__(self, data: Any, name: str | None = None, persistent: bool = True) -> None:
         super().__init__(data.data if isinstance(data, Tensor) else data, name=name)
         if isinstance(data, Tensor):
             self._version = data._version  # they share the memory
