@@ -45,7 +45,8 @@ class NumpyBackend(Backend):
         """As the base class, in one pass without a temporary."""
         letters = "abcdef"[: a.ndim]
         kept = "".join(letter for axis, letter in enumerate(letters) if axis not in axes)
-        return np.expand_dims(np.einsum(f"{letters},{letters}->{kept}", a, b), axes)
+        total: Any = np.einsum(f"{letters},{letters}->{kept}", a, b)
+        return total.reshape([1 if axis in axes else size for axis, size in enumerate(a.shape)])
 
     def relu_backward(self, gy: Array, y: Array) -> Array:
         """As the base class, without the branches of `where`."""

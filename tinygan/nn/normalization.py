@@ -104,8 +104,7 @@ class BatchNorm(Module):
             training=training, momentum=self.momentum,
         )  # fmt: skip
         if training and count is not None:
-            count.data[...] += 1
-            count.mark_changed()
+            count.data += 1
         return y
 
     def extra_repr(self) -> str:
