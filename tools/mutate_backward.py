@@ -31,13 +31,13 @@ ROOT = Path(__file__).resolve().parent.parent
 WORKERS = 2
 TIMEOUT = 300  # seconds; a mutant that runs forever counts as noticed
 
-HELPERS = {"_to_winner"}  # functions that are part of a backward formula
+HELPERS = {"_to_winner", "_over", "_others", "_difference"}  # functions that are part of a backward formula
 FIRST_TESTS = {  # the tests that most probably notice a mutant; all tests of FURTHER_TESTS follow
     "relu_backward": "test_activations",
     "sigmoid_backward": "test_activations",
     "maxout_backward": "test_activations",
     "unbroadcast": "test_arithmetic",
-    "scatter": "test_shape",
+    "scatter": "test_indexing",
 }
 FURTHER_TESTS = ("tests/functional/test_differentiable.py", "tests/functional", "tests/backend")
 
@@ -218,7 +218,7 @@ class Copy:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        for name in ("tinygan", "tests"):
+        for name in ("tinygan", "tests", "docs"):
             shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
         for name in ("setup.cfg", "pyproject.toml"):
             shutil.copy(ROOT / name, folder / name)

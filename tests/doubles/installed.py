@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tests.doubles.strict_cupy import StrictCupy
+from tests.doubles.strict_cupy import StrictCupy, special
 from tinygan.backend import registry
 
 
@@ -14,15 +14,17 @@ from tinygan.backend import registry
 def strict_cupy() -> Iterator[StrictCupy]:
     """Make ``device="cuda"`` use the double."""
     module = StrictCupy()
-    before = sys.modules.get("cupy")
+    doubles = {"cupy": module, "cupyx.scipy.special": special()}
+    before = {name: sys.modules.get(name) for name in doubles}
     registry._cupy.cache_clear()
     # patch.dict would also remove modules that are imported for the first time in the block
-    sys.modules["cupy"] = module
+    sys.modules |= doubles
     try:
         yield module
     finally:
-        if before is None:
-            del sys.modules["cupy"]
-        else:
-            sys.modules["cupy"] = before
+        for name, original in before.items():
+            if original is None:
+                del sys.modules[name]
+            else:
+                sys.modules[name] = original
         registry._cupy.cache_clear()

@@ -24,6 +24,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
+import scipy.special
 
 from tests.doubles import cuda_on_cpu
 
@@ -134,7 +135,7 @@ class _Meta(type):
             setattr(cls, f"__{name}__", cls._forward(name, getattr(operator, name)))
         for name in ("max", "min", "argmax", "any", "all"):
             setattr(cls, name, cls._reduction(name))
-        for name in ("sum", "mean"):
+        for name in ("sum", "mean", "prod"):
             setattr(cls, name, cls._sum(name))
 
     @staticmethod
@@ -241,6 +242,9 @@ class ndarray(metaclass=_Meta):  # noqa: N801
         if not copy and self.dtype == dtype:
             return self
         return _compute("astype", lambda a: a.astype(dtype), self)
+
+    def argsort(self, axis: int = -1) -> ndarray:
+        return _compute("argsort", lambda a: a.argsort(axis, kind="stable"), self)
 
     def fill(self, value: Any) -> None:
         _compute("fill", lambda a: np.full_like(a, value), self, out=self)
@@ -406,7 +410,8 @@ class StrictCupy(types.ModuleType):
         for name in ("float32", "float64", "int64", "uint8", "uint64", "bool_"):
             setattr(self, name, getattr(np, name))
         functions = ["exp", "log", "log1p", "sqrt", "tanh", "abs", "sign", "isfinite", "maximum", "minimum", "multiply"]
-        functions += ["ldexp", "full_like"]
+        functions += ["ldexp", "full_like", "sin", "cos", "expm1", "logaddexp", "floor", "round", "isnan", "isinf"]
+        functions += ["signbit", "logical_not", "invert"]
         for name in functions:
             setattr(self, name, _elementwise(name))
         for name in ("zeros", "ones"):
@@ -456,6 +461,11 @@ class StrictCupy(types.ModuleType):
             out._host.fill(np.nan)  # shows a read before the first write
         return out
 
+    def eye(self, N: int, dtype: Any = float) -> ndarray:
+        out = ndarray(np.empty((N, N), dtype))
+        self.gpu.launch("eye", lambda: np.copyto(out._host, np.eye(N, dtype=dtype)), out)
+        return out
+
     def empty_like(self, prototype: ndarray, dtype: Any = None) -> ndarray:
         return self.empty(prototype.shape, prototype.dtype if dtype is None else dtype)
 
@@ -475,7 +485,9 @@ class StrictCupy(types.ModuleType):
 
     # ------------------------------------------------------------------ from arrays
 
-    def where(self, condition: Any, x: Any, y: Any) -> ndarray:
+    def where(self, condition: ndarray, x: Any, y: Any) -> ndarray:
+        if not isinstance(condition, ndarray):
+            raise StrictError("where: the condition is no array on the device")
         return _compute("where", np.where, condition, x, y)
 
     def clip(self, a: ndarray, a_min: Any, a_max: Any) -> ndarray:
@@ -495,6 +507,12 @@ class StrictCupy(types.ModuleType):
     def take_along_axis(self, a: ndarray, indices: ndarray, axis: int) -> ndarray:
         return _compute("take_along_axis", lambda x, i: np.take_along_axis(x, i, axis), a, indices)
 
+    def cumsum(self, a: ndarray, axis: Any = None) -> ndarray:
+        return _compute("cumsum", lambda x: np.cumsum(x, axis), a)
+
+    def einsum(self, *operands: Any, **kwargs: Any) -> ndarray:
+        return _compute("einsum", lambda *plain: np.einsum(operands[0], *plain, **kwargs), *operands[1:])
+
     def broadcast_to(self, array: ndarray, shape: Any) -> ndarray:
         return array._view(np.broadcast_to(array._host, shape))
 
@@ -506,6 +524,13 @@ class StrictCupy(types.ModuleType):
 
     def shares_memory(self, a: ndarray, b: ndarray) -> bool:
         return np.shares_memory(a._host, b._host)
+
+
+def special() -> types.ModuleType:
+    """Return the double of ``cupyx.scipy.special``."""
+    module = types.ModuleType("cupyx.scipy.special")
+    module.ndtr = lambda x: _compute("ndtr", scipy.special.ndtr, x)  # type: ignore[attr-defined]
+    return module
 
 
 class _Add:

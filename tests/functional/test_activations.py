@@ -43,8 +43,40 @@ TestLeakyReLUWithATensorAsSlope = operation_test(
 )
 TestSigmoid = operation_test(F.sigmoid, special.expit, elementwise(1, low=-15, high=15))
 TestTanh = operation_test(F.tanh, np.tanh, elementwise(1, low=-15, high=15))
+TestSiLU = operation_test(F.silu, lambda x: x * special.expit(x), elementwise(1, low=-15, high=15))
+TestGELU = operation_test(F.gelu, lambda x: x * special.ndtr(x), elementwise(1, low=-5, high=5))
+TestELU = operation_test(
+    F.elu, lambda x, alpha: np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0))), elementwise(1, -3, 3, alpha=0.7)
+)
+TestSoftplusWithBeta = operation_test(
+    F.softplus, lambda x, beta: np.logaddexp(0, beta * x) / beta, elementwise(1, low=-3, high=3, beta=2.5)
+)
 TestSoftplus = operation_test(F.softplus, softplus, elementwise(1, low=-30, high=30))
 TestLogSigmoid = operation_test(F.log_sigmoid, special.log_expit, elementwise(1, low=-30, high=30))
+
+
+def test_gelu_is_exact_in_its_tail():
+    x = leaf([-10.0, -30.0])
+    np.testing.assert_allclose(F.gelu(x).data, [-7.619853024160527e-23, -1.472014e-196], rtol=1e-6)
+
+
+@pytest.mark.parametrize("beta", [0, -1.0, INF, float("nan")])
+def test_a_bend_that_is_not_sharp_is_refused(beta):
+    with pytest.raises(ArgumentError, match=r"^softplus: beta must be a positive number, got"):
+        F.softplus(leaf([1.0]), beta)
+
+
+@pytest.mark.parametrize("function", [F.silu, F.gelu, F.elu, lambda x: F.softplus(x, 2)])
+def test_activations_keep_single_and_half_precision(function):
+    for dtype in ("float16", "float32"):
+        x = leaf([-1.0, 0.5], dtype)
+        y = function(x)
+        y.sum().backward()
+        assert (y.dtype, x.grad.dtype) == (dtype, dtype)
+    for dtype in ("int64", "uint8", "bool"):
+        y = function(tg.tensor(np.array([0, 1], dtype)))
+        assert y.dtype == np.float32
+        np.testing.assert_allclose(y.data, function(tg.tensor([0.0, 1.0])).data)
 
 
 # ---------------------------------------------------------------------- edges
@@ -55,6 +87,10 @@ def test_gradients_at_the_edges():
     assert gradient(leaky, X) == [0.2, 0.2, 1, 0.2, 1, 0.2]
     assert gradient(F.sigmoid, X) == [0.25, 0.25, 0, 0, 0, 0]
     assert gradient(F.tanh, X) == [1, 1, 0, 0, 0, 0]
+    assert gradient(F.silu, X[:4]) == [0.5, 0.5, 1, 0]
+    assert gradient(F.gelu, X[:4]) == [0.5, 0.5, 1, 0]
+    assert gradient(F.elu, X) == [1, 1, 1, 0, 1, 0]
+    assert gradient(lambda x: F.elu(x, 0.5), X) == [0.5, 0.5, 1, 0, 1, 0]
     assert gradient(F.softplus, X) == [0.5, 0.5, 1, 0, 1, 0]
     assert gradient(F.log_sigmoid, X) == [0.5, 0.5, 0, 1, 0, 1]
 

@@ -7,7 +7,7 @@ import tinygan as tg
 import tinygan.functional as F
 from tinygan import gradcheck
 from tinygan.errors import DtypeError, ShapeError
-from tinygan.testing import Call, Calls, arrays, broadcastable_shapes, call, elementwise, operation_test
+from tinygan.testing import EDGE_VALUES, Call, Calls, arrays, broadcastable_shapes, call, elementwise, operation_test
 
 RNG = np.random.default_rng(0)
 
@@ -22,7 +22,21 @@ TestMultiply = operation_test(F.multiply, np.multiply, elementwise(2))
 TestDivide = operation_test(F.divide, np.divide, elementwise(2, low=0.25, high=8))
 TestNegative = operation_test(F.negative, np.negative, elementwise(1))
 TestPower = operation_test(F.power, np.power, elementwise(2, low=0.25, high=4))
+TestRemainder = operation_test(  # between two jumps
+    F.remainder, np.remainder, call(arrays(3, 2.1, 2.9), arrays((2, 1), 1, 1.04))
+)
 TestWideMultiply = operation_test(F.multiply, np.multiply, call(arrays(3, -1e15, 1e15), arrays((2, 1), -1e15, 1e15)))
+
+
+def test_remainders_at_the_edges():
+    values = np.array(EDGE_VALUES)
+    a, b = (grid.ravel() for grid in np.meshgrid(values, values))
+    with np.errstate(all="ignore"):
+        np.testing.assert_array_equal(F.remainder(leaf(a), leaf(b)).data, np.remainder(a, b))
+    x, y = leaf([7.0, -7.0, 7.0]), leaf([2.0, 2.0, -2.0])
+    F.remainder(x, y).sum().backward()
+    assert x.grad.data.tolist() == [1, 1, 1]
+    assert y.grad.data.tolist() == [-3, 4, 4]
 
 
 # ---------------------------------------------------------------------- powers

@@ -34,6 +34,12 @@ def clipped(x):
 TestExp = operation_test(F.exp, np.exp, elementwise(1, low=-20, high=20))
 TestLog = operation_test(F.log, np.log, elementwise(1, low=0.01, high=100))
 TestSqrt = operation_test(F.sqrt, np.sqrt, elementwise(1, low=0.01, high=100))
+TestExpm1 = operation_test(F.expm1, np.expm1, elementwise(1, low=-20, high=20))
+TestLog1p = operation_test(F.log1p, np.log1p, elementwise(1, low=-0.5, high=100))
+TestLogAddExp = operation_test(F.logaddexp, np.logaddexp, elementwise(2, low=-20, high=20))
+TestSin = operation_test(F.sin, np.sin, elementwise(1))
+TestCos = operation_test(F.cos, np.cos, elementwise(1))
+TestSquare = operation_test(F.square, np.square, elementwise(1))
 TestAbs = operation_test(F.abs, np.abs, elementwise(1))
 TestMaximum = operation_test(F.maximum, np.maximum, elementwise(2, low=-2, high=2))
 TestMinimum = operation_test(F.minimum, np.minimum, elementwise(2, low=-2, high=2))
@@ -103,6 +109,9 @@ def test_gradients_at_the_edges():
     x = [0.0, -0.0, INF, -INF, 1000.0, -1000.0]
     assert gradients(F.abs, x) == [[0, 0, 1, -1, 1, -1]]
     assert gradients(F.exp, x) == [[1, 1, INF, 0, INF, 0]]
+    assert gradients(F.expm1, x) == [[1, 1, INF, 0, INF, 0]]
+    assert gradients(F.log1p, [0.0, INF, -1.0]) == [[1, 0, INF]]
+    assert gradients(F.square, x) == [[0, 0, INF, -INF, 2000, -2000]]
     assert gradients(F.log, [0.0, INF, 1000.0]) == [[INF, 0, 1 / 1000]]
     assert gradients(F.sqrt, [0.0, INF]) == [[INF, 0]]
     assert gradients(lambda x: F.clip(x, -1, 1), [*x, -1.0, 1.0]) == [[1, 1, 0, 0, 0, 0, 1, 1]]
@@ -233,6 +242,18 @@ REAL = {  # functions of integers whose values are real numbers
     "exp": np.exp,
     "log": np.log,
     "sqrt": np.sqrt,
+    "expm1": np.expm1,
+    "log1p": np.log1p,
+    "sin": np.sin,
+    "cos": np.cos,
+    "silu": lambda x: x * special.expit(x),
+    "gelu": lambda x: x * special.ndtr(x),
+    "elu": lambda x: np.where(x > 0, x, np.expm1(np.minimum(x, 0))),
+    "softmax": special.softmax,
+    "log_softmax": special.log_softmax,
+    "var": np.var,
+    "std": np.std,
+    "norm": np.linalg.norm,
     "tanh": np.tanh,
     "sigmoid": special.expit,
     "softplus": lambda x: np.logaddexp(0, x),
@@ -254,7 +275,7 @@ def test_real_functions_of_integers_are_float32(name, dtype):
     np.testing.assert_allclose(y.data, expected, rtol=1e-6, atol=1e-44)
 
 
-@pytest.mark.parametrize("name", ["abs", "relu", "max", "min", "clip"])
+@pytest.mark.parametrize("name", ["abs", "relu", "max", "min", "clip", "floor", "flip"])
 @pytest.mark.parametrize("dtype", INTEGERS)
 def test_integer_functions_of_integers_are_exact(name, dtype):
     x = np.array(INTEGERS[dtype][dtype == "int8" :], dtype)  # |-128| is no int8
@@ -264,6 +285,8 @@ def test_integer_functions_of_integers_are_exact(name, dtype):
         "relu": (F.relu, np.maximum(wide, 0)),
         "max": (F.max, wide.max()),
         "min": (F.min, wide.min()),
+        "floor": (F.floor, wide),
+        "flip": (F.flip, wide[::-1]),
         "clip": (lambda x: F.clip(x, 0, 1), np.clip(wide, 0, 1)),
     }[name]
     assert function(tg.tensor(x)).data.tolist() == expected.tolist()
@@ -294,3 +317,13 @@ def test_third_order():
 def test_shapes_that_do_not_broadcast(operation):
     with pytest.raises(ShapeError, match=r"shapes .*\(2,\) and \(3,\) do not broadcast: axis -1 has sizes 2 and 3"):
         operation(tg.tensor([1.0, 2.0]), tg.tensor([1.0, 2.0, 3.0]))
+
+
+def test_logaddexp_of_infinities():
+    assert gradients(F.logaddexp, [INF, -INF, 0.0, INF, 0.0], [INF, -INF, -INF, 0.0, 0.0]) == [
+        [0.5, 0.5, 1, 1, 0.5],
+        [0.5, 0.5, 0, 0, 0.5],
+    ]
+    a = leaf([1000.0, 1000.0])
+    assert F.logaddexp(a, 0.0).data.tolist() == [1000, 1000]
+    assert gradcheck(F.logaddexp, [leaf([0.5, 0.5]), leaf([0.5, -3.0])], order=3)  # also where the two are equal

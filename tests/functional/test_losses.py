@@ -245,44 +245,47 @@ def test_third_order_of_softmax_cross_entropy():
             (2, 3),
             [0, 3],
             ShapeError,
-            "softmax_cross_entropy: labels must be in 0 ... 2, the columns of the logits; got 0 ... 3",
+            "softmax_cross_entropy: labels must be in 0 ... 2, the size of axis 1 of the logits; got 0 ... 3",
         ),
         (
             (2, 3),
             [-1, 0],
             ShapeError,
-            "softmax_cross_entropy: labels must be in 0 ... 2, the columns of the logits; got -1 ... 0",
+            "softmax_cross_entropy: labels must be in 0 ... 2, the size of axis 1 of the logits; got -1 ... 0",
         ),
         (
             (2, 3),
             [0, 1, 2],
             ShapeError,
-            "softmax_cross_entropy: expected logits of shape (m, classes) and m labels, got shapes (2, 3) and (3,)",
+            "softmax_cross_entropy: expected labels of the shape of the logits without the axis of classes: (2,), "
+            "got (3,); the logits have shape (2, 3), and their axis 1 the classes",
         ),
         (
             (3,),
             [0, 1, 2],
             ShapeError,
-            "softmax_cross_entropy: expected logits of shape (m, classes) and m labels, got shapes (3,) and (3,)",
+            "softmax_cross_entropy: axis 1 does not exist in logits of shape (3,)",
         ),
         (
             (2, 3, 4),
             [0, 1],
             ShapeError,
-            "softmax_cross_entropy: expected logits of shape (m, classes) and m labels, got shapes (2, 3, 4) and (2,)",
+            "softmax_cross_entropy: expected labels of the shape of the logits without the axis of classes: (2, 4), "
+            "got (2,); the logits have shape (2, 3, 4), and their axis 1 the classes",
         ),
         (
             (2, 3),
             [[0], [1]],
             ShapeError,
-            "softmax_cross_entropy: expected logits of shape (m, classes) and m labels, got shapes (2, 3) and (2, 1)",
+            "softmax_cross_entropy: expected labels of the shape of the logits without the axis of classes: (2,), "
+            "got (2, 1); the logits have shape (2, 3), and their axis 1 the classes",
         ),
         ((2, 3), [0.0, 1.0], DtypeError, "softmax_cross_entropy: labels must be integers, not float64"),
         (
             (),
             [0],
             ShapeError,
-            "softmax_cross_entropy: expected logits of shape (m, classes) and m labels, got shapes () and (1,)",
+            "softmax_cross_entropy: axis 1 does not exist in logits of shape ()",
         ),
     ],
 )

@@ -2,6 +2,7 @@
 
 import inspect
 import operator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import given
 import tinygan as tg
 import tinygan.functional as F
 from tinygan.errors import DtypeError, ShapeError
+from tinygan.functional.operators import TABLE
 from tinygan.testing import EDGE_VALUES, arrays
 
 A, B = np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([0.5, 2.0])
@@ -96,8 +98,12 @@ def test_masks_combine():
 
 # ---------------------------------------------------------------------- NumPy's functions
 
-UNARY_UFUNCS = [np.negative, np.absolute, np.exp, np.log, np.sqrt, np.tanh]
-BINARY_UFUNCS = [np.add, np.subtract, np.multiply, np.divide, np.power, np.maximum, np.minimum]
+UNARY_UFUNCS = [
+    np.negative, np.absolute, np.exp, np.log, np.sqrt, np.tanh, np.square, np.sin, np.cos, np.expm1, np.log1p
+]  # fmt: skip
+BINARY_UFUNCS = [
+    np.add, np.subtract, np.multiply, np.divide, np.power, np.maximum, np.minimum, np.logaddexp, np.remainder
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("ufunc", UNARY_UFUNCS)
@@ -115,7 +121,8 @@ def test_binary_ufuncs_stay_on_the_tape(ufunc):
         y = ufunc(left, right)
         assert y.requires_grad
         assert np.array_equal(y.data, ufunc(A, B))
-    assert tg.gradcheck(lambda a, b: ufunc(a, b), [leaf(A), leaf(B)])
+    if ufunc is not np.remainder:  # it jumps there
+        assert tg.gradcheck(lambda a, b: ufunc(a, b), [leaf(A), leaf(B)])
 
 
 @pytest.mark.parametrize(
@@ -132,6 +139,19 @@ def test_binary_ufuncs_stay_on_the_tape(ufunc):
         ("transpose", {"axes": (1, 0)}),
         ("broadcast_to", {"shape": (3, 2, 2)}),
         ("clip", {"a_min": 1.5, "a_max": 3.0}),
+        ("var", {"axis": 0}),
+        ("std", {"axis": 1}),
+        ("prod", {"axis": 1}),
+        ("cumsum", {"axis": 0}),
+        ("squeeze", {}),
+        ("expand_dims", {"axis": 1}),
+        ("swapaxes", {"axis1": 0, "axis2": 1}),
+        ("moveaxis", {"source": 0, "destination": 1}),
+        ("flip", {"axis": 0}),
+        ("repeat", {"repeats": 2, "axis": 1}),
+        ("take_along_axis", {"indices": np.array([[0], [1]]), "axis": 1}),
+        ("outer", {"b": B}),
+        ("pad", {"pad_width": [(1, 0), (0, 1)], "mode": "edge"}),
     ],
 )
 def test_functions_of_one_tensor(name, arguments):
@@ -145,12 +165,61 @@ def test_functions_of_one_tensor(name, arguments):
         assert np.array_equal(y.data, function(A, *arguments.values()))
 
 
+def test_the_norm_and_einsum_of_numpy():
+    x = leaf(A)
+    for y, expected in (
+        (np.linalg.norm(x, axis=1, keepdims=True), np.linalg.norm(A, axis=1, keepdims=True)),
+        (np.linalg.norm(x), np.linalg.norm(A)),
+        (np.einsum("ij,j->i", x, B), np.einsum("ij,j->i", A, B)),
+        (np.einsum("ij,jk", x, x), A @ A),
+        (np.split(x, 2)[1], A[1:]),
+        (np.split(x, [1], axis=1)[0], A[:, :1]),
+        (np.pad(x, [(1, 1), (0, 0)], constant_values=2.0), np.pad(A, [(1, 1), (0, 0)], constant_values=2.0)),
+    ):
+        assert y.requires_grad
+        np.testing.assert_allclose(y.data, expected, rtol=1e-14)
+
+
+def test_positional_options_have_the_places_of_numpy():
+    x = leaf(A)
+    assert np.array_equal(np.sum(x, 1, None, None, True).data, A.sum(1, keepdims=True))
+    assert np.array_equal(np.var(x, 0, None, None, 1).data, A.var(0, ddof=1))
+    for wrong in (lambda: np.sum(x, 1, np.float32), lambda: np.linalg.norm(x, 1), lambda: np.argsort(x, 0, "stable")):
+        with pytest.raises(DtypeError, match=r"of a tensor: there is no option '(dtype|ord|kind)'"):
+            wrong()
+    for incomplete in (lambda: np.where(x > 2), lambda: np.einsum("ij->i", x, optimize=True)):
+        with pytest.raises(DtypeError, match=r"^np\.(where|einsum) of a tensor: (missing|got)"):
+            incomplete()
+
+
+def test_rows_of_the_table_name_what_exists():
+    public = {getattr(F, name) for name in F.__all__}
+    for row in TABLE:
+        assert row.operator or row.numpy in ("logical_not", "signbit") or row.function in public, row
+        for name in row.methods.split():
+            assert getattr(tg.Tensor, name) is row.function
+        for name in row.numpy.split():
+            assert callable(operator.attrgetter(name)(np)), name
+    functions = [row.function for row in TABLE]
+    assert len(set(functions)) == len(functions)
+
+
+def test_methods_of_tensors_are_functions_of_the_same_name():
+    x = leaf(A)
+    for row in TABLE:
+        for name in row.methods.split():
+            assert getattr(F, name) is row.function
+    assert np.array_equal(x.softmax(axis=0).argmax(axis=0).data, [1, 1])
+    assert not hasattr(x, "repeat")
+    assert not hasattr(x, "split")
+
+
 def test_options_that_are_missing():
     with pytest.raises(DtypeError) as caught:
         np.sum(leaf(A), dtype=np.float32)
     assert str(caught.value) == (
-        "np.sum of a tensor: got an unexpected keyword argument 'dtype'; it takes only the options of the function of "
-        "the same name in tinygan.functional"
+        "np.sum of a tensor: there is no option 'dtype'; it takes only the options of the function of the same name in "
+        "tinygan.functional"
     )
 
 
@@ -168,12 +237,12 @@ def test_functions_of_several_tensors():
 def test_what_cannot_be_recorded_says_what_to_do():
     x = leaf(A)
     for function, name in (
-        (lambda: np.sin(x), "np.sin"),
+        (lambda: np.arctan(x), "np.arctan"),
         (lambda: np.add.reduce(x), "np.add.reduce"),
         (lambda: np.exp(x, out=np.zeros((2, 2))), "np.exp with out="),
         (lambda: np.add(x, x, where=A > 1), "np.add with where="),
         (lambda: np.median(x), "np.median"),
-        (lambda: np.linalg.norm(x), "np.norm"),
+        (lambda: np.linalg.det(x), "np.det"),
     ):
         with pytest.raises(DtypeError) as caught:
             function()
@@ -209,3 +278,8 @@ def test_questions_without_a_derivative_are_answered(question):
     values = np.array([1.0, np.nan, -np.inf, 0.0])
     answer = question(tg.tensor(values, requires_grad=True))
     np.testing.assert_array_equal(answer.data if isinstance(answer, tg.Tensor) else answer, question(values))
+
+
+def test_the_page_names_every_operation():
+    page = (Path(__file__).resolve().parents[2] / "docs" / "operations.md").read_text(encoding="utf-8")
+    assert [name for name in F.__all__ if f"`{name}`" not in page] == []

@@ -1,13 +1,14 @@
 import numpy as np
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 from scipy import special
 
 import tinygan as tg
 import tinygan.functional as F
 from tinygan import gradcheck
 from tinygan.errors import ShapeError
-from tinygan.testing import arrays, operation_test, reductions, shapes
+from tinygan.testing import Call, Calls, arrays, operation_test, reductions, shapes, single_axes
 
 INF, NAN = float("inf"), float("nan")
 
@@ -34,6 +35,7 @@ TestMean = operation_test(F.mean, np.mean, reductions(empty=False))
 TestMax = operation_test(F.max, np.max, reductions(low=-3, high=3, empty=False))
 TestMin = operation_test(F.min, np.min, reductions(low=-3, high=3, empty=False))
 TestMaxWithoutTies = operation_test(F.max, np.max, reductions(empty=False, distinct=0.5))
+TestProd = operation_test(F.prod, np.prod, reductions(low=-2, high=2))
 TestLogSumExp = operation_test(F.logsumexp, logsumexp, reductions(empty=False))
 
 
@@ -228,3 +230,44 @@ def test_sums_of_half_precision_are_rounded_once():
     x = tg.tensor(np.full((5000, 3), 3.0), dtype="float16")
     assert F.sum(x, axis=0).data.tolist() == [15000] * 3
     assert F.sum(F.concatenate([x * 10, -x * 9]), axis=0).data.tolist() == [15000] * 3  # 150000 is not
+
+
+# ---------------------------------------------------------------------- products and running sums
+
+
+@st.composite
+def running_sums(draw):
+    x = draw(arrays(shapes(min_dims=1)))
+    return Call((x,), {"axis": draw(st.none() | single_axes(x.ndim))})
+
+
+TestCumSum = operation_test(F.cumsum, np.cumsum, Calls(running_sums(), (Call((np.array(2.0),)),)))
+
+
+@pytest.mark.slow
+@given(x=arrays(shapes(min_dims=1, max_dims=2, max_side=5), low=-2, high=2), zeros=st.integers(0, 3), data=st.data())
+def test_the_gradient_of_a_product_needs_no_division(x, zeros, data):
+    for _ in range(zeros if x.size else 0):
+        x[data.draw(st.tuples(*(st.integers(0, size - 1) for size in x.shape)))] = 0
+    tensor = leaf(x)
+    F.prod(tensor, axis=-1).sum().backward()
+    eye = np.eye(x.shape[-1], dtype=bool)
+    np.testing.assert_allclose(tensor.grad.data, np.where(eye, 1, x[..., None, :]).prod(axis=-1), rtol=1e-12)
+    assert gradcheck(lambda x: F.prod(x, axis=-1), leaf(x), order=2)
+
+
+def test_products_and_running_sums_of_other_dtypes():
+    assert F.prod(tg.tensor([2, 3], dtype="int8")).dtype == F.cumsum(tg.tensor([2, 3], dtype="int8")).dtype == np.int64
+    assert F.cumsum(tg.tensor([True, True])).data.tolist() == [1, 2]
+    x = tg.tensor(np.full(5000, 0.1), dtype="float16", requires_grad=True)
+    y = F.cumsum(x)
+    assert y.dtype == np.float16
+    assert y.data[-1] == np.float16(5000 * float(np.float16(0.1)))
+    y.backward(np.ones(5000, np.float16))
+    assert x.grad.data[0] == 5000
+
+
+def test_axes_of_running_sums():
+    for axis in (1, -2, 0.0):
+        with pytest.raises(ShapeError, match=r"^cumsum: axis"):
+            F.cumsum(leaf([1.0]), axis)

@@ -5,11 +5,10 @@ from hypothesis import strategies as st
 
 import tinygan as tg
 import tinygan.functional as F
-from tests.doubles.installed import strict_cupy
 from tinygan import gradcheck
-from tinygan.errors import DeviceError, DtypeError, GradientError, ShapeError
+from tinygan.errors import DeviceError, ShapeError
 from tinygan.functional.shape import Transfer
-from tinygan.testing import Call, Calls, arrays, indices, operation_test, shapes, single_axes
+from tinygan.testing import Call, Calls, arrays, operation_test, shapes, single_axes
 
 X = np.arange(6.0).reshape(2, 3)
 
@@ -116,234 +115,6 @@ def test_shapes_that_do_not_fit(function, message):
         function(leaf(X))
 
 
-# ---------------------------------------------------------------------- indexing
-
-
-@st.composite
-def selections(draw):
-    x = draw(arrays(shapes(min_dims=1)))
-    return Call((x,), {"index": draw(indices(x.shape))})
-
-
-def at(x, index):
-    return x[index]
-
-
-TestGetItem = operation_test(
-    F.getitem,
-    at,
-    Calls(
-        selections(),
-        (
-            Call((X,), {"index": np.array([1, 1, 0, -1])}),
-            Call((X,), {"index": (slice(None), np.array([0, 0]))}),
-            Call((X,), {"index": (np.array([1, 1]), np.array([-1, 2]))}),
-            Call((X,), {"index": X > 2}),
-            Call((X,), {"index": np.array([False, False])}),
-            Call((X,), {"index": (Ellipsis, None, -1)}),
-            Call((X,), {"index": (slice(None, None, -1), slice(5, 1))}),
-            Call((np.array(3.0),), {"index": ()}),
-            Call((np.array(3.0),), {"index": (None, Ellipsis)}),
-        ),
-    ),
-    view=True,
-    rtol=0,
-)
-
-
-def test_an_element_that_is_named_twice_receives_both_gradients():
-    x = leaf([1.0, 2.0, 3.0])
-    x[np.array([2, 0, 2, -1])].backward(np.array([1.0, 10.0, 100.0, 1000.0]))
-    assert x.grad.data.tolist() == [10, 0, 1101]
-
-
-ONES = tg.tensor([1, 1])
-
-
-@pytest.mark.parametrize("index", [ONES, [1, 1], (ONES, slice(None)), np.array([1, 1], np.uint8)])
-def test_indices_of_every_kind(index):
-    x = leaf(X)
-    y = x[index]
-    y.sum().backward()
-    assert np.array_equal(y.data, X[[1, 1]])
-    assert x.grad.data.tolist() == [[0, 0, 0], [2, 2, 2]]
-
-
-@pytest.mark.parametrize("mask", [tg.tensor(X) > 2, X > 2, (X > 2).tolist()])
-def test_masks_of_every_kind(mask):
-    x = leaf(X)
-    (x[mask] * 2).sum().backward()
-    assert x.grad.data.tolist() == [[0, 0, 0], [2, 2, 2]]
-
-
-@pytest.mark.parametrize("index", [True, False, np.True_, (True, 0), (0, False)])
-def test_a_single_boolean_is_a_mask(index):
-    x = leaf(X)
-    y = x[index]
-    assert y.shape == X[index].shape
-    y.sum().backward()
-    assert np.array_equal(x.grad.data, np.where(np.broadcast_to(X.size and np.isin(X, X[index]), X.shape), 1, 0))
-
-
-def test_iterating_gives_rows_that_stay_on_the_tape():
-    x = leaf(X)
-    first, second = x
-    (first * second).sum().backward()
-    assert np.array_equal(x.grad.data, X[::-1])
-
-
-@pytest.mark.parametrize("index", [2, (0, 3), (0, 0, 0), np.array([5]), np.array([True, False, True]), 1.5])
-def test_indices_that_do_not_exist(index):
-    with pytest.raises(IndexError):
-        leaf(X)[index]
-
-
-# ---------------------------------------------------------------------- concatenate and stack
-
-
-@st.composite
-def joins(draw, new_axis):
-    count = draw(st.integers(1, 3))
-    shape = draw(shapes(min_dims=0 if new_axis else 1, max_dims=2))
-    axis = draw(single_axes(len(shape) + new_axis))
-    operands = []
-    for _ in range(count):
-        sides = list(shape)
-        if not new_axis:
-            sides[axis] = draw(st.integers(0, 2))
-        operands.append(draw(arrays(tuple(sides))))
-    return Call(tuple(operands), {"axis": axis})
-
-
-TestConcatenate = operation_test(
-    named(lambda *inputs, axis: F.concatenate(inputs, axis), "concatenate"),
-    lambda *inputs, axis: np.concatenate(inputs, axis),
-    Calls(joins(new_axis=False)),
-    rtol=0,
-)
-TestStack = operation_test(
-    named(lambda *inputs, axis: F.stack(inputs, axis), "stack"),
-    lambda *inputs, axis: np.stack(inputs, axis),
-    Calls(joins(new_axis=True)),
-    rtol=0,
-)
-
-
-def test_joining_one_tensor_with_itself():
-    x = leaf([1.0, 2.0])
-    F.concatenate([x, x * 3, x]).backward(np.arange(6.0))
-    assert x.grad.data.tolist() == [0 + 6 + 4, 1 + 9 + 5]
-
-
-def test_joining_dtypes():
-    x, y = leaf([1.0], "float32"), leaf([2.0])
-    z = F.concatenate([x, y])
-    z.sum().backward()
-    assert z.dtype == np.float64
-    assert (x.grad.dtype, y.grad.dtype) == (np.float32, np.float64)
-    assert F.concatenate([x, np.ones(2, np.float32), tg.tensor([1.0])]).dtype == np.float32
-
-
-@pytest.mark.parametrize("operation", [F.concatenate, F.stack])
-def test_joining_nothing(operation):
-    with pytest.raises(ShapeError) as caught:
-        operation([])
-    assert str(caught.value) == f"{operation.__name__}: expected at least one tensor, got none"
-
-
-@pytest.mark.parametrize(
-    ("function", "message"),
-    [
-        (lambda: F.stack([leaf(X), leaf(X.T)]), "stack: all tensors must have one shape, got (2, 3), (3, 2)"),
-        (lambda: F.stack([leaf(X)], axis=3), "stack: axis 3 does not exist in a result of 3 axes"),
-        (lambda: F.stack([leaf(X)], axis=-4), "stack: axis -4 does not exist in a result of 3 axes"),
-        (lambda: F.stack([leaf(X)], axis=0.0), "stack: axis must be an integer, got 0.0"),
-        (lambda: F.concatenate([leaf(X)], axis=None), "concatenate: axis must be an integer, got None"),
-    ],
-)
-def test_stacks_that_do_not_fit(function, message):
-    with pytest.raises(ShapeError) as caught:
-        function()
-    assert str(caught.value) == message
-
-
-@pytest.mark.parametrize("operation", [F.concatenate, F.stack])
-@pytest.mark.parametrize(
-    ("wrong", "what"), [(2.0, "2.0"), (3, "3"), ([1.0, 2.0], "a list"), (None, "None")]
-)
-def test_joining_what_is_no_tensor(operation, wrong, what):
-    x = leaf([1.0, 2.0])
-    with pytest.raises(DtypeError) as caught:
-        operation([x, wrong])
-    assert str(caught.value) == (
-        f"{operation.__name__}: expected a sequence of tensors or arrays, got {what} at position 1; use tg.tensor(...)"
-    )
-    with pytest.raises(DtypeError, match="expected a sequence of tensors or arrays"):
-        operation(2.0)
-    assert np.array_equal(operation(iter([x, x])).data, operation([x, x]).data)
-
-
-@pytest.mark.parametrize(
-    ("inputs", "axis"), [(([1.0], [[1.0]]), 0), (([[1.0]], [[1.0, 2.0]]), 0), (([1.0], [2.0]), 1), ((1.0, 2.0), 0)]
-)
-def test_concatenations_that_do_not_fit(inputs, axis):
-    with pytest.raises(ShapeError, match=r"^concatenate: .*\(inputs: "):
-        F.concatenate([leaf(values) for values in inputs], axis)
-
-
-# ---------------------------------------------------------------------- pad
-
-
-@st.composite
-def paddings(draw):
-    x = draw(arrays(shapes(max_dims=2)))
-    widths = [(draw(st.integers(0, 2)), draw(st.integers(0, 2))) for _ in range(x.ndim)]
-    return Call((x,), {"widths": widths, "value": draw(st.sampled_from([0.0, -1.5]))})
-
-
-TestPad = operation_test(
-    F.pad,
-    lambda x, widths, value: np.pad(x, widths, constant_values=value) if x.ndim else x,
-    Calls(paddings(), (Call((X,), {"widths": [(1, 0), (0, 2)], "value": 7.0}),)),
-    rtol=0,
-    view=False,
-)
-
-
-@pytest.mark.parametrize("widths", [np.array([[1, 0], [0, 2]]), ((np.int64(1), 0), (0, np.uint8(2)))])
-@pytest.mark.parametrize("value", [7, 7.0, np.float32(7), np.array(7.0), tg.tensor(7.0)])
-def test_widths_and_values_of_every_kind(widths, value):
-    x = leaf(X, "float32")
-    y = F.pad(x, widths, value)
-    y.sum().backward()
-    assert y.dtype == np.float32
-    assert np.array_equal(y.data, np.pad(X, [(1, 0), (0, 2)], constant_values=7))
-    assert x.grad.data.tolist() == np.ones((2, 3)).tolist()
-
-
-def test_values_that_do_not_fit():
-    with pytest.raises(GradientError, match=r"pad: no gradient flows to value"):
-        F.pad(leaf([1.0]), [(1, 1)], leaf(2.0))
-    with pytest.raises(DtypeError, match=r"pad: value must be a number, got a ndarray of shape \(2,\)"):
-        F.pad(leaf([1.0]), [(1, 1)], np.array([1.0, 2.0]))
-    for dtype, value in (("uint8", 1.5), ("uint8", -1), ("uint8", 256), ("int8", np.inf), ("int8", np.nan), ("?", 2)):
-        dtype = np.dtype(dtype)
-        with pytest.raises(DtypeError, match=rf"pad: no {dtype} is {value}; cast the tensor first"):
-            F.pad(tg.tensor([1, 0], dtype=dtype), [(1, 1)], value)
-    assert F.pad(tg.tensor([1], dtype="uint8"), [(1, 1)], 255.0).data.tolist() == [255, 1, 255]
-
-
-@pytest.mark.parametrize(
-    "widths", [[(1, 1)], [(1, 1), (-1, 0)], [(1, 1)] * 3, 1, (1, 1), [(1,), (2,)], [(1.0, 1), (0, 2)]]
-)
-def test_widths_that_do_not_fit(widths):
-    with pytest.raises(ShapeError) as caught:
-        F.pad(leaf(X), widths)
-    assert str(caught.value) == (
-        f"pad: expected a pair (before, after) of non-negative widths for each of 2 axes, got {widths}"
-    )
-
-
 # ---------------------------------------------------------------------- dtypes and devices
 
 
@@ -378,21 +149,67 @@ def test_devices():
         x.to("tpu")
 
 
-def test_an_index_on_another_device_is_refused():
-    with strict_cupy() as cupy:
-        x = tg.tensor([1.0, 2.0, 3.0], device="cuda", requires_grad=True)
-        rows = np.array([2, 0, 2])
-        for index in (rows, (rows,)):
-            with pytest.raises(DeviceError) as caught:
-                x[index]
-            assert str(caught.value) == (
-                "getitem: an index array of device 'cpu' met a tensor on 'cuda'; "
-                "move it with tg.tensor(index, device='cuda')"
-            )
-        y = x[tg.tensor(rows, device="cuda")]
-        assert y.numpy().tolist() == [3, 1, 3]
-        y.sum().backward()
-        assert x.grad.numpy().tolist() == [1, 0, 2]
-        before = len(cupy.gpu.waits)
-        assert x[1:].shape == (2,)
-        assert len(cupy.gpu.waits) == before
+# ---------------------------------------------------------------------- flatten, squeeze, swapaxes, moveaxis
+
+
+@st.composite
+def on_axes(draw, count, names):
+    """An array, and options that name some of its axes."""
+    x = draw(arrays(shapes(min_dims=1)))
+    return Call((x,), {name: draw(single_axes(x.ndim)) for name in names[:count]})
+
+
+TestSwapAxes = operation_test(F.swapaxes, np.swapaxes, Calls(on_axes(2, ["axis1", "axis2"])), view=True, rtol=0)
+TestMoveAxis = operation_test(F.moveaxis, np.moveaxis, Calls(on_axes(2, ["source", "destination"])), view=True, rtol=0)
+
+
+@given(shape=shapes(min_dims=1), data=st.data())
+def test_flatten_joins_the_axes_of_a_range(shape, data):
+    first = data.draw(st.integers(0, len(shape) - 1))
+    last = data.draw(st.integers(first, len(shape) - 1))
+    y = F.flatten(leaf(np.zeros(shape)), first, last - len(shape))
+    assert y.shape == (*shape[:first], int(np.prod(shape[first : last + 1])), *shape[last + 1 :])
+
+
+@given(shape=shapes(), data=st.data())
+def test_squeeze_undoes_expand_dims(shape, data):
+    count = data.draw(st.integers(1, 2))
+    axes = data.draw(st.lists(st.integers(0, len(shape) + count - 1), min_size=count, max_size=count, unique=True))
+    values = np.arange(float(np.prod(shape))).reshape(shape)
+    y = F.expand_dims(leaf(values), tuple(axes))
+    assert y.shape == np.expand_dims(values, tuple(axes)).shape
+    assert np.array_equal(F.squeeze(y, tuple(axes)).data, values)
+    assert F.squeeze(y).shape == np.squeeze(values).shape
+    assert gradcheck(lambda x: F.squeeze(F.expand_dims(x, axes) * 2, axes), leaf(values), order=2)
+
+
+def test_several_axes_are_moved():
+    x = leaf(np.zeros((2, 3, 4, 5)))
+    assert x.moveaxis((0, 1), (-1, -2)).shape == np.moveaxis(x.data, (0, 1), (-1, -2)).shape == (4, 5, 3, 2)
+    assert x.moveaxis([2, -1], [0, 1]).shape == (4, 5, 2, 3)
+
+
+def test_a_number_has_no_axes_but_is_flattened():
+    x = leaf(3.0)
+    assert x.flatten().shape == x.expand_dims(0).shape == (1,)
+    assert x.squeeze().shape == ()
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        (lambda x: x.flatten(2), r"flatten: axis 2 does not exist in an input of shape \(2, 3\)"),
+        (lambda x: x.flatten(1, 0), r"flatten: the first axis, 1, comes after the last, 0"),
+        (lambda x: x.squeeze(0), r"squeeze: axis=0 has a size other than 1 in an input of shape \(2, 3\)"),
+        (lambda x: x.squeeze(5), r"squeeze: axis 5 does not exist in an input of shape \(2, 3\)"),
+        (lambda x: x.expand_dims(4), r"expand_dims: axis 4 does not exist in a result of 3 axes"),
+        (lambda x: x.expand_dims((0, 0)), r"expand_dims: axis=\(0, 0\) names an axis of the result twice"),
+        (lambda x: x.expand_dims(0.5), r"expand_dims: an axis must be an integer, got 0\.5"),
+        (lambda x: x.swapaxes(0, 2), r"swapaxes: axis 2 does not exist"),
+        (lambda x: x.moveaxis(0, 2), r"moveaxis: axis 2 does not exist"),
+        (lambda x: x.moveaxis((0, 1), 0), r"moveaxis: got the axes \(0, 1\) and the positions 0"),
+    ],
+)
+def test_axes_that_do_not_fit(function, message):
+    with pytest.raises(ShapeError, match=message):
+        function(leaf(X))

@@ -347,3 +347,12 @@ def test_a_game_of_the_discriminator_gives_the_generator_no_gradient():
         game().step(DATA)
     reached = [{one.name.split(".")[0] for one in done.leaves} for done in t.passes]
     assert reached == [{"discriminator"}, {"generator"}]
+
+
+def test_a_view_of_a_whole_leaf_is_not_the_leaf():
+    x = tg.tensor([1.0, 2.0], requires_grad=True)
+    with tg.trace() as t:
+        y = x.reshape(2)[:] * x
+        y.sum().backward()
+    assert [leaf.tensor for leaf in t.leaves] == [x]
+    assert x.grad.data.tolist() == [2, 4]

@@ -48,6 +48,8 @@ class Backend:
     ----------
     runs_ahead : bool
         Whether work is queued and done later. Then reading a result waits for all queued work.
+    capture : object or None
+        The recording of a step that is in progress; then nothing may be read.
 
     Examples
     --------
@@ -60,6 +62,7 @@ class Backend:
         self.xp = xp
         self.device = device
         self.runs_ahead = False
+        self.capture: Any = None
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(device={self.device!r})"
@@ -137,6 +140,10 @@ class Backend:
         self.xp.add.at(out, index, terms)
         return out if terms is gradient else out.astype(gradient.dtype)
 
+    def argsort(self, x: Array, axis: int) -> Array:
+        """Return the places of the elements in ascending order; equal elements keep their order."""
+        return x.argsort(axis=axis, kind="stable")
+
     def first_non_finite(self, array: Array) -> tuple[int, ...] | None:
         """Return the index of the first nan or infinity, in C order, or None; this waits for the device."""
         if array.dtype.kind not in "fc":
@@ -155,6 +162,10 @@ class Backend:
     def product(self, a: Array, b: Array) -> Array:
         """Return the matrix product ``a @ b``."""
         return a @ b
+
+    def einsum(self, subscripts: str, *operands: Array) -> Array:
+        """Return the sums of products that the subscripts describe, in a good order of the products."""
+        return self.xp.einsum(subscripts, *operands, optimize=True)
 
     def linear(self, x: Array, weight: Array, bias: Array | None) -> Array:
         """Return ``x @ weight + bias`` for x (m, n), weight (n, u), bias (u,)."""
@@ -185,6 +196,12 @@ class Backend:
         """Return log(1 + e^x) = max(x, 0) + log(1 + e^-|x|)."""
         xp = self.xp
         return xp.maximum(x, 0) + xp.log1p(xp.exp(-abs(x)))
+
+    def normal_cdf(self, x: Array) -> Array:
+        """Return the probability that a standard normal number is below x: (1 + erf(x / 2^(1/2))) / 2."""
+        from scipy.special import ndtr  # exact also far below 0, where 1 + erf cancels
+
+        return ndtr(x).astype(x.dtype)
 
     def maxout(self, x: Array, axis: int) -> tuple[Array, Array]:
         """Return the maximum over `axis`, and a mask of the shape of `x`: true for the maximum (the first at a tie).

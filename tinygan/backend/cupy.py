@@ -81,6 +81,10 @@ class CupyBackend(Backend):
         """Copy to host memory; this waits for the GPU."""
         return self.xp.asnumpy(array)
 
+    def argsort(self, x: Array, axis: int) -> Array:
+        """As the base class; CuPy has one algorithm, which keeps the order of equal elements."""
+        return x.argsort(axis=axis)
+
     # ------------------------------------------------------------------ products
 
     def product(self, a: Array, b: Array) -> Array:
@@ -120,6 +124,12 @@ class CupyBackend(Backend):
     def softplus(self, x: Array) -> Array:
         """As the base class, in one kernel."""
         return self._map("softplus", x) if self.kernels.take(x) else super().softplus(x)
+
+    def normal_cdf(self, x: Array) -> Array:
+        """As the base class, with CuPy's version of the function."""
+        from cupyx.scipy.special import ndtr
+
+        return ndtr(x).astype(x.dtype)
 
     def maxout(self, x: Array, axis: int) -> tuple[Array, Array]:
         """As the base class, in one kernel that reads each piece once."""

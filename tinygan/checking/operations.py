@@ -58,9 +58,20 @@ _M, _N = _normal(3, 4), _normal(4, 3).T  # the second is not contiguous
 _POSITIVE = np.exp(_M)
 _KINKS = np.array([-2.0, -0.0, 0.0, 0.5, 3.0])  # for kinks at 0
 _TIES = np.array([[1.0, 1.0, -2.0, 0.5], [0.0, 3.0, 3.0, 3.0]])
+_ZEROS = np.array([[[0.0, 2.0], [3.0, -1.0]], [[0.5, 0.0], [0.0, 1.5]]])
 _TARGETS = np.array([[0.0, 1.0, 0.3, 0.9]] * 3)
 _MASK = np.array([[True, False, True, False]])
 _LABELS = np.array([0, 3, 1])
+
+
+def _weighted_binary_cross_entropy(logits: Any, weight: Any) -> Any:
+    return F.binary_cross_entropy_with_logits(logits, _TARGETS, "sum", weight)
+
+
+def _smoothed_cross_entropy(logits: Any, weight: Any) -> Any:
+    labels = [2, 0, 1, 1]
+    return F.softmax_cross_entropy(logits, labels, label_smoothing=0.1, weight=weight)
+
 
 # At a kink the gradient itself jumps, so only the first order is checked there.
 CASES: tuple[Case, ...] = (
@@ -75,6 +86,13 @@ CASES: tuple[Case, ...] = (
     Case("matmul", (_normal(4), _normal(4))),
     Case("exp", (_M,)),
     Case("log", (_POSITIVE,)),
+    Case("expm1", (_M,)),
+    Case("log1p", (_POSITIVE,)),
+    Case("logaddexp", (3 * _M, _normal(4))),
+    Case("sin", (_M,)),
+    Case("cos", (_M,)),
+    Case("square", (_M,)),
+    Case("remainder", (3 * _M, _POSITIVE)),
     Case("sqrt", (_POSITIVE,)),
     Case("abs", (_M,)),
     Case("abs", (_KINKS,), order=1),
@@ -94,6 +112,13 @@ CASES: tuple[Case, ...] = (
     Case("sigmoid", (3 * _M,)),
     Case("tanh", (_M,)),
     Case("softplus", (3 * _M,)),
+    Case("softplus", (_M,), lambda x: F.softplus(x, 3.0)),
+    Case("silu", (3 * _M,)),
+    Case("gelu", (3 * _M,)),
+    Case("elu", (_M,), lambda x: F.elu(x, 0.7)),
+    Case("elu", (_KINKS,), lambda x: F.elu(x, 0.7), order=1),
+    Case("softmax", (_M,), lambda x: F.softmax(x, axis=0)),
+    Case("log_softmax", (_M,)),
     Case("log_sigmoid", (3 * _M,)),
     Case("maxout", (_M,), lambda x: F.maxout(x, 2)),
     Case("maxout", (_M,), lambda x: F.maxout(x, 2, piece_major=True)),
@@ -106,14 +131,37 @@ CASES: tuple[Case, ...] = (
     Case("min", (_M,), lambda x: F.min(x, axis=0)),
     Case("min", (np.array([2.0, 1.0, 1.0]),), order=1),
     Case("logsumexp", (_M,), lambda x: F.logsumexp(x, axis=1)),
+    Case("prod", (_M,), lambda x: F.prod(x, axis=1)),
+    Case("prod", (_ZEROS,), lambda x: F.prod(x, axis=(0, 2))),
+    Case("cumsum", (_M,), lambda x: F.cumsum(x, axis=0)),
+    Case("cumsum", (_N,)),
+    Case("var", (_M,), lambda x: F.var(x, axis=0, correction=1)),
+    Case("std", (_M,), lambda x: F.std(x, axis=1, keepdims=True)),
+    Case("norm", (_M,), lambda x: F.norm(x, axis=1)),
+    Case("einsum", (_M, _normal(2, 4, 5)), lambda a, b: F.einsum("...j,kjl->k...", a, b)),
+    Case("einsum", (_normal(3, 3),), lambda a: F.einsum("ii->i", a)),
+    Case("outer", (_normal(4), _M)),
     Case("reshape", (_N,), lambda x: F.reshape(x, 2, -1)),
     Case("transpose", (_normal(2, 3, 4),), lambda x: F.transpose(x, 2, 0, 1)),
     Case("broadcast_to", (_normal(3, 1),), lambda x: F.broadcast_to(x, (2, 3, 4))),
+    Case("flatten", (_normal(2, 3, 4),), lambda x: F.flatten(x, start=1)),
+    Case("squeeze", (_normal(3, 1),)),
+    Case("expand_dims", (_M,), lambda x: F.expand_dims(x, (0, -1))),
+    Case("swapaxes", (_normal(2, 3, 4),), lambda x: F.swapaxes(x, 0, -1)),
+    Case("moveaxis", (_normal(2, 3, 4),), lambda x: F.moveaxis(x, -1, 0)),
     Case("getitem", (_M,), lambda x: x[1:, ::-2]),
+    Case("embedding", (_M,), lambda w: F.embedding([[0, 2], [2, 2]], w)),
+    Case("take_along_axis", (_M,), lambda x: F.take_along_axis(x, x.argsort(axis=1)[:, :2], axis=1)),
+    Case("flip", (_M,), lambda x: F.flip(x, axis=1)),
+    Case("repeat", (_M,), lambda x: F.repeat(x, 2, axis=1)),
+    Case("repeat", (_M,), lambda x: F.repeat(x, [1, 0, 3], axis=0)),
+    Case("split", (_M,), lambda x: F.split(x, [1, 3], axis=1)[1]),
     Case("getitem", (_M,), lambda x: x[np.array([0, 2, 0])]),
     Case("concatenate", (_M, _normal(3, 2)), lambda a, b: F.concatenate([a, b, a], axis=-1)),
     Case("stack", (_M, _N), lambda a, b: F.stack([a, b], axis=1)),
     Case("pad", (_M,), lambda x: F.pad(x, [(1, 0), (0, 2)], value=0.5)),
+    Case("pad", (_M,), lambda x: F.pad(x, [(1, 0), (2, 1)], mode="reflect")),
+    Case("pad", (_M,), lambda x: F.pad(x, [(0, 2), (1, 1)], mode="edge")),
     Case("astype", (_M,), lambda x: F.astype(x, "float64")),
     Case("to", (_M,), lambda x: F.to(x, "cpu")),
     Case("linear", (_M, _normal(4, 2), _normal(2))),
@@ -122,7 +170,13 @@ CASES: tuple[Case, ...] = (
     Case("layer_norm", (_M, _normal(4), _normal(1, 4)[0]), lambda x, w, b: F.layer_norm(x, 4, w, b)),
     Case("binary_cross_entropy_with_logits", (3 * _M,), lambda a: F.binary_cross_entropy_with_logits(a, _TARGETS)),
     Case("binary_cross_entropy_with_logits", (3 * _M,), lambda a: F.binary_cross_entropy_with_logits(a, 1)),
+    Case("binary_cross_entropy_with_logits", (_M, _normal(3, 4)), _weighted_binary_cross_entropy),
     Case("softmax_cross_entropy", (3 * _M,), lambda a: F.softmax_cross_entropy(a, _LABELS)),
+    Case("softmax_cross_entropy", (_normal(4, 3), _POSITIVE[0]), _smoothed_cross_entropy),
+    Case("mse_loss", (_M, _N)),
+    Case("mse_loss", (_M, _POSITIVE), lambda x, w: F.mse_loss(x, 0.5, "mean", w)),
+    Case("l1_loss", (_M, _N), lambda a, b: F.l1_loss(a, b, reduction="none")),
+    Case("l1_loss", (_KINKS,), lambda x: F.l1_loss(x, 0, reduction="sum"), order=1),
 )
 
 

@@ -261,9 +261,11 @@ class Tensor:
 
         def _attached(self, *operands: Any, axis: Any = None, keepdims: bool = False) -> Tensor: ...
 
-        __neg__ = __pos__ = __abs__ = exp = log = sum = mean = max = min = reshape = transpose = astype = to = _attached
+        def __getattr__(self, name: str) -> Any: ...  # the methods in the table of tinygan.functional.operators
+
+        __neg__ = __pos__ = __abs__ = __invert__ = __getitem__ = __lt__ = __le__ = __gt__ = __ge__ = _attached
         __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = _attached
-        __pow__ = __rpow__ = __matmul__ = __rmatmul__ = __getitem__ = __lt__ = __le__ = __gt__ = __ge__ = _attached
+        __floordiv__ = __mod__ = __and__ = __or__ = __pow__ = __rpow__ = __matmul__ = __rmatmul__ = _attached
         __eq__ = __ne__ = _attached  # type: ignore[assignment]
         T: Tensor
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from tinygan.backend import Array, Backend, Stream, current_streams
 from tinygan.engine import Elementwise, Operation, Tensor
 from tinygan.errors import ArgumentError, ShapeError
 from tinygan.functional.arguments import integer, number, real
+from tinygan.functional.arithmetic import multiply
 
-__all__ = ["dropout", "leaky_relu", "log_sigmoid", "maxout", "relu", "sigmoid", "softplus", "tanh"]
+__all__ = [
+    "dropout", "elu", "gelu", "leaky_relu", "log_sigmoid", "maxout", "relu", "sigmoid", "silu", "softplus", "tanh",
+]  # fmt: skip
 
 
 class ReLU(Elementwise):
@@ -41,6 +45,39 @@ class LeakyReLU(Elementwise):
     def backward(self, B: Backend, gy: Any, positive: Any, s: Any, x: Any) -> Any:
         gx = B.xp.where(positive, gy, s * gy) if self.needs[0] else None
         return gx, B.xp.where(positive, 0, gy * x) if self.needs[1] else None
+
+
+class ELU(Elementwise):
+    """y = x where x > 0, else s (e^x - 1);  gx = gy where x > 0, else gy (y + s) (Clevert et al., 2016)."""
+
+    fresh = True
+    name = "elu"
+
+    def __init__(self, alpha: float) -> None:
+        self.alpha = alpha
+
+    def forward(self, B: Backend, x: Array) -> Array:
+        x = real(x)
+        y = B.xp.where(x > 0, x, self.alpha * B.xp.expm1(B.xp.minimum(x, 0)))
+        self.save(x > 0, y)
+        return y
+
+    def backward(self, B: Backend, gy: Any, positive: Any, y: Any) -> Any:
+        return gy * B.xp.where(positive, 1, y + self.alpha)
+
+
+class NormalCDF(Elementwise):
+    """y = (1 + erf(x / 2^(1/2))) / 2;  gx = gy e^(-x^2 / 2) / (2 pi)^(1/2)."""
+
+    fresh = True
+    name = "normal_cdf"
+
+    def forward(self, B: Backend, x: Array) -> Array:
+        self.save(x)
+        return B.normal_cdf(real(x))
+
+    def backward(self, B: Backend, gy: Any, x: Any) -> Any:
+        return gy * B.xp.exp(x * x / -2) / math.sqrt(2 * math.pi)
 
 
 class Sigmoid(Elementwise):
@@ -185,9 +222,57 @@ def tanh(x: Any) -> Tensor:
     return Tanh()(x)
 
 
-def softplus(x: Any) -> Tensor:
-    """Return log(1 + e^x) elementwise, without overflow."""
-    return Softplus()(x)
+def silu(x: Any) -> Tensor:
+    """Return x sigmoid(x) elementwise, also called swish.
+
+    Examples
+    --------
+    >>> import tinygan as tg
+    >>> tg.functional.silu(tg.tensor([0.0, 100.0]))
+    tensor([  0., 100.], dtype=float32)
+    """
+    return multiply(x, sigmoid(x))
+
+
+def gelu(x: Any) -> Tensor:
+    """Return x Phi(x) elementwise, where Phi(x) = (1 + erf(x / 2^(1/2))) / 2 (Hendrycks and Gimpel, 2016).
+
+    This is the exact function, not its approximation by tanh.
+
+    Examples
+    --------
+    >>> import tinygan as tg
+    >>> tg.functional.gelu(tg.tensor([0.0, 1.0]))
+    tensor([0.        , 0.84134...], dtype=float32)
+    """
+    return multiply(x, NormalCDF()(x))
+
+
+def elu(x: Any, alpha: float = 1.0) -> Tensor:
+    """Return x where x > 0, else `alpha` (e^x - 1).
+
+    Examples
+    --------
+    >>> import tinygan as tg
+    >>> tg.functional.elu(tg.tensor([-1000.0, 0.0, 2.0]), alpha=0.5)
+    tensor([-0.5,  0. ,  2. ], dtype=float32)
+    """
+    return ELU(number(alpha, "elu", "alpha"))(x)
+
+
+def softplus(x: Any, beta: float = 1.0) -> Tensor:
+    """Return log(1 + e^(beta x)) / beta elementwise, without overflow; beta > 0 says how sharp the bend at 0 is.
+
+    Examples
+    --------
+    >>> import tinygan as tg
+    >>> tg.functional.softplus(tg.tensor([0.0, 1000.0]), beta=2)
+    tensor([3.465736e-01, 1.000000e+03], dtype=float32)
+    """
+    beta = number(beta, "softplus", "beta")
+    if not 0 < beta < math.inf:
+        raise ArgumentError(f"softplus: beta must be a positive number, got {beta}")
+    return Softplus()(x) if beta == 1 else Softplus()(multiply(x, beta)) / beta
 
 
 def log_sigmoid(x: Any) -> Tensor:

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from tinygan import checks
-from tinygan.backend import DEFAULT_DTYPE, Array, Shape
+from tinygan.backend import DEFAULT_DTYPE, Array, Backend, Shape, backend_of, get_backend, plain_array
+from tinygan.backend.operands import new_array
 from tinygan.engine import Tensor, is_grad_enabled
-from tinygan.errors import DtypeError, GradientError, ShapeError
+from tinygan.errors import DeviceError, DtypeError, GradientError, ShapeError
 
 Axis = int | tuple[int, ...] | list[int] | None
 
@@ -93,6 +94,50 @@ def with_shape(values: Iterable[Any], caller: str) -> None:
     for value in values:
         if not (hasattr(value, "ndim") or isinstance(value, numbers.Number)):
             raise DtypeError(f"{caller}: expected a tensor or an array, got {checks.shown(value)}; use tg.tensor(...)")
+
+
+def shape_of(x: Any, caller: str) -> Shape:
+    """Return the shape of a tensor, an array or a number."""
+    with_shape((x,), caller)
+    return getattr(x, "shape", ())
+
+
+def backend_for(x: Any) -> Backend:
+    """Return the backend of a tensor or an array; that of the CPU for a number."""
+    return backend_of(x.data if isinstance(x, Tensor) else x) or get_backend("cpu")
+
+
+def class_indices(labels: Any, count: int, backend: Backend, caller: str, counted: str) -> Array:
+    """Return labels in {0, ..., `count` - 1} as an array of integers.
+
+    The check of their values waits for a GPU, so it is left out while a step is captured.
+
+    Parameters
+    ----------
+    labels : Tensor, array or sequence of int
+    count : int
+    backend : Backend
+        Where they must be; a sequence is copied there.
+    caller, counted : str
+        The operation, and what `count` is, for messages.
+    """
+    if isinstance(labels, Tensor):
+        labels = labels.data
+    elif backend_of(labels) is None:
+        labels = new_array(labels, None, backend)
+    if not backend.is_array(labels):  # CuPy would copy them, and wait
+        raise DeviceError(
+            f"{caller}: the labels are on another device than {backend.device!r}; "
+            f"move them with tg.tensor(labels, device={backend.device!r})"
+        )
+    labels = plain_array(labels, caller)
+    if labels.dtype.kind not in "iu":
+        raise DtypeError(f"{caller}: labels must be integers, not {labels.dtype}")
+    if labels.size and backend.capture is None and (int(labels.min()) < 0 or int(labels.max()) >= count):
+        raise ShapeError(
+            f"{caller}: labels must be in 0 ... {count - 1}, {counted}; got {int(labels.min())} ... {int(labels.max())}"
+        )
+    return labels
 
 
 def several(inputs: Any, caller: str) -> list[Any]:

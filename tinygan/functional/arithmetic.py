@@ -18,7 +18,7 @@ from tinygan.engine import Elementwise, Operation, Tensor
 from tinygan.errors import ShapeError
 from tinygan.functional.arguments import real_result, with_shape
 
-__all__ = ["add", "divide", "matmul", "multiply", "negative", "power", "subtract"]
+__all__ = ["add", "divide", "matmul", "multiply", "negative", "power", "remainder", "subtract"]
 
 
 class Add(Elementwise):
@@ -108,6 +108,17 @@ class Power(Elementwise):
             at_ends = ((a == 0) & (b >= 0)) | ((a == math.inf) & (b < 0))  # y is 0 or 1, and log a infinite
             gb = gy * (y * B.xp.log(B.xp.where(at_ends, 1, a)))
         return ga, gb
+
+
+class Remainder(Elementwise):
+    """y = a - b floor(a / b), which has the sign of b;  ga = gy,  gb = -gy floor(a / b)."""
+
+    def forward(self, B: Backend, a: Array, b: Array) -> Array:
+        self.save(a, b)
+        return a % b
+
+    def backward(self, B: Backend, gy: Any, a: Any, b: Any) -> Any:
+        return gy, -gy * (a // b) if self.needs[1] else None
 
 
 class Matmul(Operation):
@@ -200,3 +211,15 @@ def divide(a: Any, b: Any) -> Tensor:
 def power(a: Any, b: Any) -> Tensor:
     """Raise to a power elementwise, broadcasting: ``a ** b``."""
     return Power()(a, b)
+
+
+def remainder(a: Any, b: Any) -> Tensor:
+    """Return what is left of `a` after whole multiples of `b`, elementwise, broadcasting: ``a % b``.
+
+    Examples
+    --------
+    >>> import tinygan as tg
+    >>> tg.functional.remainder(tg.tensor([5.5, -1.0]), 2)
+    tensor([1.5, 1. ], dtype=float32)
+    """
+    return Remainder()(a, b)

@@ -13,7 +13,16 @@ from typing import Any
 
 from tinygan.backend import Backend, Shape
 from tinygan.engine import Tensor
-from tinygan.functional import activations, arithmetic, elementwise, shape
+from tinygan.functional import (
+    activations,
+    arithmetic,
+    elementwise,
+    indexing,
+    joining,
+    products,
+    reductions,
+    shape,
+)
 
 
 class DifferentiableBackend(Backend):
@@ -39,7 +48,11 @@ class DifferentiableBackend(Backend):
 
     def scatter(self, gradient: Tensor, index: Any, shape_: Shape) -> Tensor:
         """Return zeros with `gradient` added at `index`."""
-        return shape.Scatter(index, shape_)(gradient)
+        return indexing.Scatter(index, shape_)(gradient)
+
+    def einsum(self, subscripts: str, *operands: Tensor) -> Tensor:
+        """Apply the operation."""
+        return products.einsum(subscripts, *operands)
 
     def sigmoid(self, x: Tensor) -> Tensor:
         """Apply the operation, whose rule is shorter than that of the formula."""
@@ -54,20 +67,11 @@ def _array_module(arrays: Backend) -> SimpleNamespace:
     """Return the functions of an array module that rules use, by NumPy's names."""
     xp = arrays.xp
 
-    def expand_dims(x: Tensor, axis: int) -> Tensor:
-        axis %= x.ndim + 1
-        return x.reshape((*x.shape[:axis], 1, *x.shape[axis:]))
-
-    def swapaxes(x: Tensor, i: int, j: int) -> Tensor:
-        axes = list(range(x.ndim))
-        axes[i], axes[j] = axes[j], axes[i]
-        return x.transpose(axes)
-
     return SimpleNamespace(
         arange=xp.arange,
         zeros_like=lambda x: Tensor(xp.zeros_like(x.data)),
-        expand_dims=expand_dims,
-        swapaxes=swapaxes,
+        expand_dims=shape.expand_dims,
+        swapaxes=shape.swapaxes,
         broadcast_to=shape.broadcast_to,
         where=elementwise.where,
         exp=elementwise.exp,
@@ -76,6 +80,10 @@ def _array_module(arrays: Backend) -> SimpleNamespace:
         maximum=elementwise.maximum,
         minimum=elementwise.minimum,
         multiply=arithmetic.multiply,
+        sin=elementwise.sin,
+        cos=elementwise.cos,
+        cumsum=reductions.cumsum,
+        concatenate=joining.concatenate,
     )
 
 

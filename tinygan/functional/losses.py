@@ -1,25 +1,34 @@
-"""Losses, computed on logits: nothing is clipped, and no logarithm is taken of a number rounded to 0."""
+"""Losses. Those of classifiers take logits: nothing is clipped, and no logarithm is taken of a number rounded to 0."""
 
 from __future__ import annotations
 
 import math
 from typing import Any
 
-from tinygan.backend import Array, Backend, plain_array, wide
+from tinygan import checks
+from tinygan.backend import Array, Backend, wide
+from tinygan.backend.operands import new_array
 from tinygan.engine import Operation, Tensor, tensor
-from tinygan.errors import ArgumentError, DeviceError, DtypeError, ShapeError
-from tinygan.functional.arguments import real
+from tinygan.errors import ArgumentError, ShapeError, did_you_mean
+from tinygan.functional import elementwise, reductions
+from tinygan.functional.arguments import class_indices, number, one_axis, real, with_shape
+from tinygan.functional.arithmetic import divide, multiply, subtract
+from tinygan.functional.shape import moveaxis, reshape
 
-__all__ = ["binary_cross_entropy_with_logits", "softmax_cross_entropy"]
+__all__ = ["binary_cross_entropy_with_logits", "l1_loss", "mse_loss", "softmax_cross_entropy"]
 
 
 class BinaryCrossEntropyWithLogits(Operation):
     """L = mean of t softplus(-a) + (1 - t) softplus(a);  ga = gL (sigmoid(a) - t) / n,  gt = -gL a / n.
 
-    With D = sigmoid(a), softplus(-a) = -log D and softplus(a) = -log(1 - D).
+    With D = sigmoid(a), softplus(-a) = -log D and softplus(a) = -log(1 - D). Without `mean`, L is one loss for each
+    element, and there is no division by n.
     """
 
     fresh = True
+
+    def __init__(self, mean: bool) -> None:
+        self.mean = mean
 
     def check(self, a: Array, t: Array) -> None:
         shape = getattr(t, "shape", ())
@@ -41,18 +50,20 @@ class BinaryCrossEntropyWithLogits(Operation):
 
     def forward(self, B: Backend, a: Array, t: Array) -> Array:
         self.save(a, t)
-        xp = B.xp
         if _is_certain(t):
-            return B.cross_entropy(a, int(t))
-        # 0 times infinity is 0 here: the loss of a certain and correct answer is 0
-        losses = xp.where(t == 0, 0, t * B.softplus(xp.where(t == 0, 0, -a)))
-        losses = losses + xp.where(t == 1, 0, (1 - t) * B.softplus(xp.where(t == 1, 0, a)))
-        return losses.mean()
+            return B.cross_entropy(a, int(t)) if self.mean else B.softplus(-a if t else a)
+        if isinstance(t, float):
+            losses = t * B.softplus(-a) + (1 - t) * B.softplus(a)
+        else:  # 0 times infinity is 0 here: the loss of a certain and correct answer is 0
+            where = B.xp.where
+            losses = where(t == 0, 0, t * B.softplus(where(t == 0, 0, -a)))
+            losses = losses + where(t == 1, 0, (1 - t) * B.softplus(where(t == 1, 0, a)))
+        return losses.mean() if self.mean else losses
 
     def backward(self, B: Backend, gy: Any, a: Any, t: Any) -> Any:
-        if _is_certain(t):
+        if self.mean and _is_certain(t):
             return B.cross_entropy_backward(gy, a, int(t)), None
-        share = wide(gy) / max(math.prod(a.shape), 1)
+        share = wide(gy) / max(math.prod(a.shape), 1) if self.mean else gy
         return share * (B.sigmoid(a) - t), -share * a if self.needs[1] else None
 
 
@@ -62,27 +73,17 @@ def _is_certain(target: Any) -> bool:
 
 
 class SoftmaxCrossEntropy(Operation):
-    """L = -mean of log softmax(A)[label];  gA = gL (softmax(A) - onehot) / m."""
+    """L = -mean of sum t log softmax(A);  gA = gL (softmax(A) - t) / m, with t = (1 - e) onehot + e / classes.
+
+    Without `mean`, L is one loss for each row, and there is no division by m.
+    """
 
     fresh = True
 
-    def __init__(self, labels: Array) -> None:
+    def __init__(self, labels: Array, smoothing: float, mean: bool) -> None:
         self.labels = labels
-
-    def check(self, logits: Array) -> None:
-        labels = self.labels
-        if logits.ndim != 2 or labels.shape != logits.shape[:1]:
-            raise ShapeError(
-                "softmax_cross_entropy: expected logits of shape (m, classes) and m labels, "
-                f"got shapes {logits.shape} and {labels.shape}"
-            )
-        if labels.dtype.kind not in "iu":
-            raise DtypeError(f"softmax_cross_entropy: labels must be integers, not {labels.dtype}")
-        if labels.size and (int(labels.min()) < 0 or int(labels.max()) >= logits.shape[1]):
-            raise ShapeError(
-                f"softmax_cross_entropy: labels must be in 0 ... {logits.shape[1] - 1}, the columns of the logits; "
-                f"got {int(labels.min())} ... {int(labels.max())}"
-            )
+        self.smoothing = smoothing
+        self.mean = mean
 
     def forward(self, B: Backend, logits: Array) -> Array:
         self.save(logits)
@@ -91,14 +92,20 @@ class SoftmaxCrossEntropy(Operation):
         xp = B.xp
         shifted = logits - logits.max(axis=1, keepdims=True)
         chosen = shifted[xp.arange(len(logits)), self.labels]
-        return (xp.log(B.sum(xp.exp(shifted), axis=1)) - chosen).mean()
+        if self.smoothing:
+            chosen = (1 - self.smoothing) * chosen + self.smoothing * shifted.mean(axis=1)
+        losses = xp.log(B.sum(xp.exp(shifted), axis=1)) - chosen
+        return losses.mean() if self.mean else losses
 
     def backward(self, B: Backend, gy: Any, logits: Any) -> Any:
-        xp = B.xp
+        xp, classes = B.xp, logits.shape[1]
         powers = xp.exp(logits - logits.max(axis=1, keepdims=True))
         softmax = powers / B.sum(powers, axis=1, keepdims=True)
-        onehot = xp.arange(logits.shape[1]) == self.labels[:, None]
-        return wide(gy) / max(len(self.labels), 1) * xp.where(onehot, softmax - 1, softmax)
+        onehot = xp.arange(classes) == self.labels[:, None]
+        if self.smoothing:
+            softmax = softmax - self.smoothing / classes
+        share = wide(gy) / max(len(self.labels), 1) if self.mean else gy.reshape((-1, 1))
+        return share * xp.where(onehot, softmax - (1 - self.smoothing), softmax)
 
 
 def _real_tensor(logits: Any) -> Tensor:
@@ -108,7 +115,98 @@ def _real_tensor(logits: Any) -> Tensor:
     return logits if logits.dtype.kind == "f" else Tensor(real(logits.data))
 
 
-def binary_cross_entropy_with_logits(logits: Any, targets: Any) -> Tensor:
+def _like(values: Any, other: Tensor, caller: str) -> Any:
+    """Return targets or weights in the dtype of `other`, unless they are a number or a tensor of floats."""
+    if type(values) in (int, float):  # nearly always
+        return values
+    if isinstance(values, (list, tuple)):
+        values = new_array(values, None, other.backend)
+    with_shape((values,), caller)
+    if getattr(values, "ndim", 0) and not (isinstance(values, Tensor) and values.dtype.kind == "f"):
+        return values.astype(other.dtype)
+    return values
+
+
+def _reduced(losses: Tensor, weight: Any, reduction: str, caller: str, by_weight: bool = True) -> Tensor:
+    """Multiply losses by their weights, and reduce them; a weighted mean is divided by the sum of the weights."""
+    if reduction not in _REDUCTIONS:
+        hint = did_you_mean(str(reduction), _REDUCTIONS)
+        raise ArgumentError(f"{caller}: reduction must be {_REDUCTIONS}, got {checks.shown(reduction)}{hint}")
+    if weight is not None:
+        weight = _like(weight, losses, caller)
+        if getattr(weight, "shape", ()) != losses.shape:
+            raise ShapeError(
+                f"{caller}: expected one weight for each loss, of shape {losses.shape}; got {checks.shown(weight)}"
+            )
+        losses = multiply(losses, weight)
+    if reduction == "none":
+        return losses
+    if reduction == "sum" or (weight is not None and by_weight):
+        total = reductions.sum(losses)
+        return total if reduction == "sum" else divide(total, reductions.sum(weight))
+    return reductions.mean(losses)
+
+
+_REDUCTIONS = ("mean", "sum", "none")
+
+
+def _difference(x: Any, targets: Any, caller: str) -> Tensor:
+    """Return x - targets, of the same shape."""
+    x = _real_tensor(x)
+    targets = _like(targets, x, caller)
+    if getattr(targets, "shape", ()) not in ((), x.shape):
+        raise ShapeError(
+            f"{caller}: expected targets of the shape of the input, {x.shape}, or one number; got "
+            f"{targets.shape}. The loss would compare each element with each target; reshape one of the two"
+        )
+    return subtract(x, targets)
+
+
+def mse_loss(x: Any, targets: Any, reduction: str = "mean", weight: Any = None) -> Tensor:
+    """Return the mean of (x - t)^2 over all elements.
+
+    Parameters
+    ----------
+    x : Tensor
+    targets : Tensor, array or number
+        Of the shape of `x`, or one number for all.
+    reduction : {"mean", "sum", "none"}
+    weight : Tensor or array, optional
+        One factor for each element. The weighted mean is the sum divided by the sum of the weights, as in PyTorch.
+
+    Returns
+    -------
+    Tensor, shape (), or for the reduction "none" that of `x`
+
+    Raises
+    ------
+    ShapeError
+        The shapes differ: (m, 1) and (m,) are refused too, since they would broadcast to m x m pairs.
+
+    Examples
+    --------
+    >>> import tinygan as tg
+    >>> tg.functional.mse_loss(tg.tensor([1.0, 4.0]), 1)
+    tensor(4.5, dtype=float32)
+    """
+    return _reduced(elementwise.square(_difference(x, targets, "mse_loss")), weight, reduction, "mse_loss")
+
+
+def l1_loss(x: Any, targets: Any, reduction: str = "mean", weight: Any = None) -> Tensor:
+    """Return the mean of |x - t| over all elements, with the options of `mse_loss`; its gradient at 0 is 0.
+
+    Examples
+    --------
+    >>> import tinygan as tg
+    >>> tg.functional.l1_loss(tg.tensor([1.0, 4.0]), [0.0, 2.0], reduction="sum")
+    tensor(3., dtype=float32)
+    """
+    return _reduced(elementwise.abs(_difference(x, targets, "l1_loss")), weight, reduction, "l1_loss")
+
+
+def binary_cross_entropy_with_logits(
+    logits: Any, targets: Any, reduction: str = "mean", weight: Any = None
+) -> Tensor:
     """Return the mean of -t log D - (1 - t) log(1 - D) over all elements, with D = sigmoid(logits).
 
     Parameters
@@ -118,10 +216,13 @@ def binary_cross_entropy_with_logits(logits: Any, targets: Any) -> Tensor:
         Probabilities in [0, 1], of the shape of the logits, or one number for all. Arrays are cast to the dtype of the
         logits, so that integer labels do not make the loss float64. The check of their values waits for a GPU; the
         check of a Python number does not.
+    reduction : {"mean", "sum", "none"}
+    weight : Tensor or array, optional
+        One factor for each element. The weighted mean is the sum divided by the number of elements, as in PyTorch.
 
     Returns
     -------
-    Tensor, shape ()
+    Tensor, shape (), or for the reduction "none" that of the logits
         In nats. Infinite where a certain answer is wrong, 0 where it is right.
 
     Raises
@@ -129,7 +230,7 @@ def binary_cross_entropy_with_logits(logits: Any, targets: Any) -> Tensor:
     ShapeError
         The shapes differ: (m, 1) and (m,) are refused too, since they would broadcast to m x m pairs.
     ArgumentError
-        A target is nan, or outside of [0, 1].
+        A target is nan, or outside of [0, 1]; or there is no such reduction.
 
     Examples
     --------
@@ -138,29 +239,46 @@ def binary_cross_entropy_with_logits(logits: Any, targets: Any) -> Tensor:
     tensor(0.6931472, dtype=float32)
     """
     logits = _real_tensor(logits)
-    if getattr(targets, "ndim", 0) and not (isinstance(targets, Tensor) and targets.dtype.kind == "f"):
-        targets = targets.astype(logits.dtype)
-    return BinaryCrossEntropyWithLogits()(logits, targets)
+    targets = _like(targets, logits, "binary_cross_entropy_with_logits")
+    if reduction == "mean" and weight is None:
+        return BinaryCrossEntropyWithLogits(mean=True)(logits, targets)
+    losses = BinaryCrossEntropyWithLogits(mean=False)(logits, targets)
+    return _reduced(losses, weight, reduction, "binary_cross_entropy_with_logits", by_weight=False)
 
 
-def softmax_cross_entropy(logits: Any, labels: Any) -> Tensor:
+def softmax_cross_entropy(
+    logits: Any,
+    labels: Any,
+    axis: int = 1,
+    label_smoothing: float = 0.0,
+    reduction: str = "mean",
+    weight: Any = None,
+) -> Tensor:
     """Return the mean of -log softmax(logits)[label].
 
     Parameters
     ----------
-    logits : Tensor, shape (m, classes)
-    labels : integer array or Tensor, shape (m,)
-        In {0, ..., classes - 1}. The check of the values waits for a GPU.
+    logits : Tensor, shape (m, classes, ...)
+    labels : integer array or Tensor, shape (m, ...)
+        In {0, ..., classes - 1}: the shape of the logits without the axis of classes. The check of the values waits for
+        a GPU; it is left out while a step is captured.
+    axis : int
+        The axis of classes, by default the second, as in PyTorch.
+    label_smoothing : float
+        e in [0, 1]: the target probability of each class is e / classes, and that of the label 1 - e more.
+    reduction : {"mean", "sum", "none"}
+    weight : Tensor or array, of the shape of the labels, optional
+        One factor for each label. The weighted mean is the sum divided by the sum of the weights.
 
     Returns
     -------
-    Tensor, shape ()
+    Tensor, shape (), or for the reduction "none" that of the labels
         In nats.
 
     Raises
     ------
     ShapeError, DtypeError
-        The logits are not a matrix, or the labels are not one integer per row. Reshape logits that have more axes.
+        The labels do not fit the logits, or are not integers.
     DeviceError
         The labels are on another device.
 
@@ -171,14 +289,21 @@ def softmax_cross_entropy(logits: Any, labels: Any) -> Tensor:
     >>> tg.functional.softmax_cross_entropy(logits, np.array([1]))  # log 2
     tensor(0.6931472, dtype=float32)
     """
-    logits = _real_tensor(logits)
-    if isinstance(labels, Tensor):
-        labels = labels.data
-    elif not hasattr(labels, "dtype"):
-        labels = logits.backend.array(labels)
-    if not logits.backend.is_array(labels):  # CuPy would copy them, and wait
-        raise DeviceError(
-            f"softmax_cross_entropy: the labels are on another device than the logits, which are on {logits.device!r}; "
-            f"move them with tg.tensor(labels, device={logits.device!r})"
+    smoothing = number(label_smoothing, "softmax_cross_entropy", "label_smoothing")
+    if not 0 <= smoothing <= 1:
+        raise ArgumentError(f"softmax_cross_entropy: label_smoothing must be in [0, 1], got {smoothing}")
+    logits, name = _real_tensor(logits), "softmax_cross_entropy"
+    place = one_axis(axis, logits.ndim, name, f"logits of shape {logits.shape}")
+    classes, expected = logits.shape[place], logits.shape[:place] + logits.shape[place + 1 :]
+    labels = class_indices(labels, classes, logits.backend, name, f"the size of axis {axis} of the logits")
+    if labels.shape != expected:
+        raise ShapeError(
+            f"{name}: expected labels of the shape of the logits without the axis of classes: {expected}, "
+            f"got {labels.shape}; the logits have shape {logits.shape}, and their axis {axis} the classes"
         )
-    return SoftmaxCrossEntropy(plain_array(labels, "softmax_cross_entropy"))(logits)
+    if logits.ndim != 2 or place != 1:
+        logits, labels = reshape(moveaxis(logits, place, -1), math.prod(expected), classes), labels.reshape(-1)
+    if reduction == "mean" and weight is None:
+        return SoftmaxCrossEntropy(labels, smoothing, mean=True)(logits)
+    losses = SoftmaxCrossEntropy(labels, smoothing, mean=False)(logits)
+    return _reduced(losses if losses.shape == expected else reshape(losses, expected), weight, reduction, name)

@@ -1,4 +1,4 @@
-"""Sums, means, minima and maxima over axes."""
+"""Sums, products, means, minima and maxima over axes."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from typing import Any
 
 from tinygan.backend import Array, Backend, Shape, wide
 from tinygan.engine import Operation, Tensor
-from tinygan.functional.arguments import Axis, axes_of, real, real_result
+from tinygan.functional.arguments import Axis, axes_of, one_axis, real, real_result
+from tinygan.functional.shape import reshape
 
-__all__ = ["logsumexp", "max", "mean", "min", "sum"]
+__all__ = ["cumsum", "logsumexp", "max", "mean", "min", "prod", "sum"]
 
 
 class _Reduction(Operation):
@@ -78,6 +79,56 @@ class Min(_Extremum):
         return self.share(x, x.min(axis=self.axis, keepdims=True))
 
 
+class Prod(_Reduction):
+    """y = prod x;  gx = gy times the product of all other elements, which needs no division by x."""
+
+    fresh = True
+
+    def forward(self, B: Backend, x: Array) -> Array:
+        self.save(x)
+        return x.prod(axis=self.axis, keepdims=self.keepdims)
+
+    def backward(self, B: Backend, gy: Any, x: Any) -> Any:
+        reduced = axes_of(self.x_shape, self.given, self.name)
+        order = [axis for axis in range(x.ndim) if axis not in reduced] + list(reduced)  # the reduced axes come last
+        moved = x.transpose(order)
+        others = _others(B, moved.reshape((*moved.shape[: len(order) - len(reduced)], self.n))).reshape(moved.shape)
+        return gy.reshape(self.kept) * others.transpose(sorted(range(x.ndim), key=order.__getitem__))
+
+
+def _others(B: Backend, x: Any) -> Any:
+    """Return, for each element along the last axis, the product of all others: by halves, in 3 n products."""
+    half = x.shape[-1] // 2
+    if not half:
+        return B.xp.zeros_like(x) + 1
+    a, b, last = x[..., :half], x[..., half : 2 * half], x[..., 2 * half :]
+    others = _others(B, B.xp.concatenate([a * b, last], axis=-1))
+    of_pairs = others[..., :half]
+    return B.xp.concatenate([of_pairs * b, of_pairs * a, others[..., half:]], axis=-1)
+
+
+class CumSum(Operation):
+    """y_k = x_1 + ... + x_k along an axis;  gx_k = gy_k + gy_(k+1) + ... to the last one."""
+
+    fresh = True
+    name = "cumsum"
+
+    def __init__(self, axis: int) -> None:
+        self.axis = axis
+
+    def check(self, x: Array) -> None:
+        self.axis = one_axis(self.axis, x.ndim, self.name, f"an input of shape {x.shape}")
+        self.backwards = (*[slice(None)] * self.axis, slice(None, None, -1))
+
+    def forward(self, B: Backend, x: Array) -> Array:
+        terms = wide(x)
+        y = B.xp.cumsum(terms, axis=self.axis)
+        return y if terms is x else y.astype(x.dtype)
+
+    def backward(self, B: Backend, gy: Any) -> Any:
+        return B.xp.cumsum(wide(gy)[self.backwards], axis=self.axis)[self.backwards]
+
+
 class LogSumExp(_Reduction):
     """y = log sum e^x;  gx = gy e^(x - y), the softmax."""
 
@@ -121,3 +172,29 @@ def min(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
 def logsumexp(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """Return log of the sum of e^x over `axis`, without overflow."""
     return LogSumExp(axis, keepdims)(x)
+
+
+def prod(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """Multiply the elements over `axis` (all axes by default); the gradient is right also where elements are 0.
+
+    Examples
+    --------
+    >>> import tinygan as tg
+    >>> x = tg.tensor([2.0, 0.0, 3.0], requires_grad=True)
+    >>> tg.functional.prod(x).backward()
+    >>> x.grad
+    tensor([0., 6., 0.], dtype=float32)
+    """
+    return Prod(axis, keepdims)(x)
+
+
+def cumsum(x: Any, axis: int | None = None) -> Tensor:
+    """Return the sums of the first 1, 2, ... elements along `axis`; None reads all elements in C order.
+
+    Examples
+    --------
+    >>> import tinygan as tg
+    >>> tg.functional.cumsum(tg.tensor([1.0, 2.0, 3.0]))
+    tensor([1., 3., 6.], dtype=float32)
+    """
+    return CumSum(0)(reshape(x, -1)) if axis is None else CumSum(axis)(x)

@@ -1,18 +1,19 @@
-"""Operations that move elements: shapes, axes, pieces, dtypes, devices."""
+"""Shapes, axes, dtypes and devices: the elements stay, and their arrangement changes."""
 
 from __future__ import annotations
 
-import copy
-import operator
+import math
 from collections.abc import Sequence
 from typing import Any
 
-from tinygan.backend import Array, Backend, Shape, backend_of, get_backend, plain_array
+from tinygan.backend import Array, Backend, Shape, get_backend
 from tinygan.engine import Operation, Tensor
-from tinygan.errors import DeviceError, DtypeError, ShapeError
-from tinygan.functional.arguments import holds, integer, number, one_axis, several, sizes, with_shape
+from tinygan.errors import ShapeError
+from tinygan.functional.arguments import Axis, axes_of, one_axis, shape_of, sizes
 
-__all__ = ["astype", "broadcast_to", "concatenate", "getitem", "pad", "reshape", "stack", "to", "transpose"]
+__all__ = [
+    "astype", "broadcast_to", "expand_dims", "flatten", "moveaxis", "reshape", "squeeze", "swapaxes", "to", "transpose",
+]  # fmt: skip
 
 
 class Reshape(Operation):
@@ -56,92 +57,6 @@ class BroadcastTo(Operation):
 
     def backward(self, B: Backend, gy: Any) -> Any:
         return gy
-
-
-class GetItem(Operation):
-    """y = x[index];  gx is 0 except that gy is added at the index, once for each time it selects an element."""
-
-    fresh = True
-
-    def __init__(self, index: Any) -> None:
-        self.index = index
-
-    def check(self, x: Array) -> None:
-        here = backend_of(x)
-        for part in self.index if isinstance(self.index, tuple) else (self.index,):
-            there = backend_of(part)
-            if here is not None and there is not None and there is not here:  # CuPy would copy it, and wait
-                raise DeviceError(
-                    f"getitem: an index array of device {there.device!r} met a tensor on {here.device!r}; "
-                    f"move it with tg.tensor(index, device={here.device!r})"
-                )
-
-    def forward(self, B: Backend, x: Array) -> Array:
-        self.x_shape = x.shape
-        if self.needs[0]:
-            self.index = _kept_index(self.index)
-        return x[self.index]
-
-    def backward(self, B: Backend, gy: Any) -> Any:
-        return B.scatter(gy, self.index, self.x_shape)
-
-
-class Scatter(Operation):
-    """y is 0 except that x is added at the index, which is the adjoint of ``[]``;  gx = gy[index]."""
-
-    def __init__(self, index: Any, shape: Shape) -> None:
-        self.index = index
-        self.new_shape = shape
-
-    def forward(self, B: Backend, x: Array) -> Array:
-        if self.needs[0]:
-            self.index = _kept_index(self.index)
-        return B.scatter(x, self.index, self.new_shape)
-
-    def backward(self, B: Backend, gy: Any) -> Any:
-        return gy[self.index]
-
-
-class Concatenate(Operation):
-    """y joins the inputs along an axis;  the gradient of each is its part of gy."""
-
-    def __init__(self, axis: int) -> None:
-        self.axis = axis
-
-    def forward(self, B: Backend, *inputs: Array) -> Array:
-        y = B.xp.concatenate(inputs, axis=self.axis)
-        self.axis %= y.ndim
-        self.sizes = [array.shape[self.axis] for array in inputs]
-        return y
-
-    def backward(self, B: Backend, gy: Any) -> Any:
-        before = (slice(None),) * self.axis
-        gradients, start = [], 0
-        for size in self.sizes:
-            gradients.append(gy[(*before, slice(start, start + size))])
-            start += size
-        return tuple(gradients)
-
-
-class Pad(Operation):
-    """y is x with a border;  gx is gy without it."""
-
-    def __init__(self, widths: Sequence[tuple[int, int]], value: float) -> None:
-        self.widths = [tuple(pair) for pair in widths]
-        self.value = value
-
-    def check(self, x: Array) -> None:
-        if not holds(x.dtype, self.value):
-            raise DtypeError(f"pad: no {x.dtype} is {self.value}; cast the tensor first, as in x.astype('float32')")
-
-    def forward(self, B: Backend, x: Array) -> Array:
-        self.inside = tuple(
-            slice(before, before + size) for (before, _), size in zip(self.widths, x.shape, strict=True)
-        )
-        return B.xp.pad(x, self.widths, constant_values=self.value) if x.ndim else x.copy()
-
-    def backward(self, B: Backend, gy: Any) -> Any:
-        return gy[self.inside]
 
 
 class Cast(Operation):
@@ -199,55 +114,97 @@ def broadcast_to(x: Any, shape: Shape) -> Tensor:
     return BroadcastTo(sizes((shape,), "broadcast_to"))(x)
 
 
-def getitem(x: Any, index: Any) -> Tensor:
-    """Return ``x[index]``: integers, slices, ``...``, None, integer arrays and boolean masks, as in NumPy."""
-    return GetItem(_plain_index(index))(x)
-
-
-def concatenate(inputs: Sequence[Any], axis: int = 0) -> Tensor:
-    """Join tensors along an existing axis; the other axes must agree.
+def flatten(x: Any, start: int = 0, end: int = -1) -> Tensor:
+    """Join the axes from `start` to `end`, both included, to one; by default all.
 
     Examples
     --------
     >>> import tinygan as tg
-    >>> tg.functional.concatenate([tg.tensor([1.0]), tg.tensor([2.0, 3.0])])
-    tensor([1., 2., 3.], dtype=float32)
+    >>> x = tg.tensor([[[1.0, 2.0], [3.0, 4.0]]])
+    >>> tg.functional.flatten(x).shape, tg.functional.flatten(x, start=1).shape
+    ((4,), (1, 4))
     """
-    return Concatenate(integer(axis, "concatenate", "axis"))(*several(inputs, "concatenate"))
+    shape = shape_of(x, "flatten") or (1,)
+    first, last = (one_axis(axis, len(shape), "flatten", f"an input of shape {shape}") for axis in (start, end))
+    if first > last:
+        raise ShapeError(f"flatten: the first axis, {start}, comes after the last, {end}, in a shape {shape}")
+    return reshape(x, (*shape[:first], math.prod(shape[first : last + 1]), *shape[last + 1 :]))
 
 
-def stack(inputs: Sequence[Any], axis: int = 0) -> Tensor:
-    """Join tensors of one shape along a new axis."""
-    inputs = several(inputs, "stack")
-    shapes = [x.shape for x in inputs]
-    if any(shape != shapes[0] for shape in shapes):
-        raise ShapeError(f"stack: all tensors must have one shape, got {', '.join(map(str, shapes))}")
-    ndim = len(shapes[0]) + 1
-    axis = one_axis(axis, ndim, "stack", f"a result of {ndim} axes")
-    with_axis = (*shapes[0][:axis], 1, *shapes[0][axis:])
-    return Concatenate(axis)(*(Reshape(with_axis)(x) for x in inputs))
+def squeeze(x: Any, axis: Axis = None) -> Tensor:
+    """Remove axes of size 1: those of `axis`, or by default all.
 
-
-def pad(x: Any, widths: Sequence[tuple[int, int]], value: float = 0.0) -> Tensor:
-    """Put a border of `value` around `x`: `widths` holds (before, after) for each axis.
+    Raises
+    ------
+    ShapeError
+        An axis has another size; PyTorch would keep it.
 
     Examples
     --------
     >>> import tinygan as tg
-    >>> tg.functional.pad(tg.tensor([1.0, 2.0]), [(1, 2)], value=9.0)
-    tensor([9., 1., 2., 9., 9.], dtype=float32)
+    >>> tg.functional.squeeze(tg.tensor([[[1.0], [2.0]]]), axis=0).shape
+    (2, 1)
     """
-    with_shape((x,), "pad")
-    ndim = getattr(x, "ndim", 0)
-    try:
-        pairs = [(operator.index(before), operator.index(after)) for before, after in widths]
-    except (TypeError, ValueError):
-        pairs = []
-    if len(pairs) != ndim or any(width < 0 for pair in pairs for width in pair):
-        raise ShapeError(
-            f"pad: expected a pair (before, after) of non-negative widths for each of {ndim} axes, got {widths}"
-        )
-    return Pad(pairs, number(value, "pad", "value"))(x)
+    shape = shape_of(x, "squeeze")
+    gone = [k for k, size in enumerate(shape) if size == 1] if axis is None else axes_of(shape, axis, "squeeze")
+    if any(shape[k] != 1 for k in gone):
+        raise ShapeError(f"squeeze: axis={axis} has a size other than 1 in an input of shape {shape}")
+    return reshape(x, [size for k, size in enumerate(shape) if k not in gone])
+
+
+def expand_dims(x: Any, axis: int | Sequence[int]) -> Tensor:
+    """Insert axes of size 1; `axis` counts the axes of the result.
+
+    Examples
+    --------
+    >>> import tinygan as tg
+    >>> tg.functional.expand_dims(tg.tensor([1.0, 2.0]), 0).shape
+    (1, 2)
+    """
+    shape = list(shape_of(x, "expand_dims"))
+    new = sizes((axis,), "expand_dims", "an axis")
+    ndim = len(shape) + len(new)
+    places = sorted(one_axis(one, ndim, "expand_dims", f"a result of {ndim} axes") for one in new)
+    if len(set(places)) < len(new):
+        raise ShapeError(f"expand_dims: axis={axis} names an axis of the result twice")
+    for place in places:
+        shape.insert(place, 1)
+    return reshape(x, shape)
+
+
+def swapaxes(x: Any, axis1: int, axis2: int) -> Tensor:
+    """Exchange two axes: PyTorch's ``x.transpose(axis1, axis2)``.
+
+    Examples
+    --------
+    >>> import tinygan as tg
+    >>> tg.functional.swapaxes(tg.tensor([[[1.0, 2.0]]]), 0, 2).shape
+    (2, 1, 1)
+    """
+    shape = shape_of(x, "swapaxes")
+    axes = list(range(len(shape)))
+    i, j = (one_axis(axis, len(axes), "swapaxes", f"an input of shape {shape}") for axis in (axis1, axis2))
+    axes[i], axes[j] = axes[j], axes[i]
+    return transpose(x, axes)
+
+
+def moveaxis(x: Any, source: int | Sequence[int], destination: int | Sequence[int]) -> Tensor:
+    """Move axes to other positions; the others keep their order.
+
+    Examples
+    --------
+    >>> import tinygan as tg
+    >>> tg.functional.moveaxis(tg.tensor([[[1.0, 2.0]]]), -1, 0).shape
+    (2, 1, 1)
+    """
+    shape = shape_of(x, "moveaxis")
+    places = [axes_of(shape, sizes((axes,), "moveaxis", "an axis"), "moveaxis") for axes in (source, destination)]
+    if len(places[0]) != len(places[1]):
+        raise ShapeError(f"moveaxis: got the axes {source} and the positions {destination}, of different number")
+    axes = [k for k in range(len(shape)) if k not in places[0]]
+    for place, axis in sorted(zip(places[1], places[0], strict=True)):
+        axes.insert(place, axis)
+    return transpose(x, axes)
 
 
 def astype(x: Tensor, dtype: Any) -> Tensor:
@@ -258,17 +215,3 @@ def astype(x: Tensor, dtype: Any) -> Tensor:
 def to(x: Tensor, device: str) -> Tensor:
     """Return `x` on ``"cpu"`` or ``"cuda"``; the gradient is copied back."""
     return x if get_backend(device) is x.backend else Transfer(device)(x)
-
-
-def _plain_index(index: Any) -> Any:
-    """Replace tensors in an index by their arrays."""
-    if isinstance(index, tuple):
-        return tuple(_plain_index(part) for part in index)
-    return index.data if isinstance(index, Tensor) else plain_array(index, "getitem")
-
-
-def _kept_index(index: Any) -> Any:
-    """Return a copy of the arrays and lists in an index: the user may write into them before the backward pass."""
-    if isinstance(index, tuple):
-        return tuple(_kept_index(part) for part in index)
-    return copy.deepcopy(index) if hasattr(index, "dtype") or isinstance(index, list) else index

@@ -140,12 +140,12 @@ class Recorder(Observer):
 
     def _source(self, tensor: Tensor) -> Row | Leaf | None:
         """Return the row or the leaf that a tensor is; a new leaf for an unknown one."""
-        row = self._row_of(tensor)
+        leaf = self._leaves.get(id(tensor))  # first: a view such as x.reshape(x.shape) has the memory of the leaf
+        row = self._row_of(tensor) if leaf is None or tensor.operation is not None else None
         if row is not None:
             return row
         if id(tensor) in self._constants:
             return None
-        leaf = self._leaves.get(id(tensor))
         if leaf is None:
             same = next((known.name for known in self.leaves if _key(known.tensor) == _key(tensor)), None)
             name = f"{same} (detached)" if same else tensor.name or self._entered.get(id(tensor))
