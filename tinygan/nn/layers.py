@@ -158,7 +158,7 @@ class Embedding(Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map integers in {0, ..., num_embeddings - 1} of shape (...) to (..., embedding_dim)."""
-        return self.weight[x]
+        return F.embedding(x, self.weight)
 
     def extra_repr(self) -> str:
         """Return the sizes."""
@@ -216,7 +216,7 @@ class Softplus(Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Apply `functional.softplus`."""
-        return F.softplus(x * self.beta) / self.beta
+        return F.softplus(x, self.beta)
 
     def extra_repr(self) -> str:
         """Return beta."""
