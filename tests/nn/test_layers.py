@@ -13,7 +13,7 @@ import tinygan as tg
 from tinygan import nn
 from tinygan.backend import Stream
 from tinygan.engine import Tensor
-from tinygan.errors import ArgumentError, ShapeError
+from tinygan.errors import ArgumentError, DtypeError, ShapeError
 
 seeds = st.integers(0, 2**32 - 1)
 sizes = st.integers(1, 5)
@@ -306,6 +306,12 @@ def test_an_embedding_starts_from_n_0_1():
     assert abs(weights.mean()) < 0.06
     assert abs(weights.std() - 1) < 0.05
     assert not nn.Embedding(3, 2, nn.init.constant(0)).weight.data.any()
+
+
+@pytest.mark.parametrize("labels", [[3], [-1], [0.0]])
+def test_a_label_outside_of_the_table_is_refused(labels):
+    with pytest.raises((ShapeError, DtypeError)):
+        nn.Embedding(3, 2)(tg.tensor(labels))
 
 
 # --- Softplus and Identity -------------------------------------------------------------------------------
