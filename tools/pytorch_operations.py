@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 import torch
 from torch.nn.functional import (
+    batch_norm,
     binary_cross_entropy_with_logits,
     cross_entropy,
     elu,
     gelu,
     l1_loss,
+    layer_norm,
     leaky_relu,
     logsigmoid,
     mse_loss,
@@ -80,6 +82,23 @@ def do_linear(rng: np.random.Generator, x: Pair, y: Pair) -> Pair:
     w = rng.normal(size=(a[0].shape[1], b[0].shape[0]))
     weight = F.matmul(w, b[0]), torch.tensor(w) @ b[1]
     return F.linear(a[0], weight[0], weight[0].sum(axis=0)), a[1] @ weight[1] + weight[1].sum(0)
+
+
+def do_batch_norm(rng: np.random.Generator, x: Pair, y: Pair) -> Pair:
+    a = as_matrix(x)
+    a = F.concatenate([a[0], a[0] * a[0] + 1]), torch.cat([a[1], a[1] * a[1] + 1])
+    sums = a[0].sum(axis=0), a[1].sum(0)
+    return F.batch_norm(a[0], sums[0], sums[0] ** 2, eps=0.1), batch_norm(
+        a[1], None, None, sums[1], sums[1] ** 2, training=True, eps=0.1
+    )
+
+
+def do_layer_norm(rng: np.random.Generator, x: Pair, y: Pair) -> Pair:
+    a = as_matrix(x)
+    size, sums = a[0].shape[1], (a[0].sum(axis=0), a[1].sum(0))
+    return F.layer_norm(a[0], size, sums[0], sums[0] ** 2, eps=0.1), layer_norm(
+        a[1], (size,), sums[1], sums[1] ** 2, eps=0.1
+    )
 
 
 def do_maxout(rng: np.random.Generator, x: Pair, y: Pair) -> Pair:
@@ -358,6 +377,8 @@ OPERATIONS: dict[str, Callable[..., Pair]] = {
     "pad": do_pad,
     "matmul": do_matmul,
     "linear": do_linear,
+    "batch_norm": do_batch_norm,
+    "layer_norm": do_layer_norm,
     "maxout": do_maxout,
     "maxout, piece-major": do_maxout_piece_major,
     "dropout": do_dropout,

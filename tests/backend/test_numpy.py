@@ -42,6 +42,22 @@ def _quiet() -> Any:
         yield
 
 
+# ---------------------------------------------------------------------- sums
+
+
+@given(DTYPES, hnp.array_shapes(min_dims=1, max_dims=3, min_side=0, max_side=4), st.booleans(), st.data())
+def test_sum_of_products(dtype: str, shape: Shape, strided: bool, data: st.DataObject) -> None:
+    axes = tuple(data.draw(st.sets(st.integers(0, len(shape) - 1))))
+    rng = np.random.default_rng(data.draw(st.integers(0, 99)))
+    a, b = (rng.normal(size=shape).astype(dtype) for _ in range(2))
+    if strided:
+        a, b, axes = a.T, b.T, tuple(len(shape) - 1 - axis for axis in axes)
+    fast, portable = (backend.sum_of_products(a, b, axes) for backend in (FAST, PORTABLE))
+    assert fast.dtype == portable.dtype
+    assert fast.shape == portable.shape
+    np.testing.assert_allclose(fast, portable, rtol=1e-4 if dtype == "f4" else 1e-12, atol=1e-6)
+
+
 # ---------------------------------------------------------------------- activations
 
 

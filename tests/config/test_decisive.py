@@ -34,6 +34,7 @@ DECISIVE = {
     "generator.layers.0.weight_range=0.5": "generator.layers.0.weight_range was 0.05 and is now 0.5",
     "generator.layers.2.bias=0.5": "generator.layers.2.bias was 0.0 and is now 0.5",
     "generator.layers.4.bias=0.5": 'generator.layers.4.bias was "marginal" and is now 0.5',
+    "generator.layers.0.spectral_norm=true": "generator.layers.0.spectral_norm was false and is now true",
     "discriminator.layers.0.p=0.3": "discriminator.layers.0.p was 0.2 and is now 0.3",
     "discriminator.layers.1.pieces=2": "discriminator.layers.1.pieces was 5 and is now 2",
     "discriminator.optimizer.lr=0.05": "discriminator.optimizer.lr was 0.1 and is now 0.05",

@@ -285,7 +285,8 @@ def test_an_unknown_layer_type_lists_all_and_the_nearest():
     with pytest.raises(ConfigError) as caught:
         LAYERS.read({"type": "liner", "units": 3}, Place("f").at("layers", 0))
     assert str(caught.value) == (
-        'f: layers[0].type: expected "linear", "maxout", "relu", "leaky_relu", "sigmoid", "tanh" or "dropout", '
+        'f: layers[0].type: expected "linear", "maxout", "relu", "leaky_relu", "sigmoid", "tanh", "softplus", '
+        '"dropout", "gaussian_noise", "batch_norm" or "layer_norm", '
         'got "liner"; did you mean "linear"?'
     )
 

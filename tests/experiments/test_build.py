@@ -51,6 +51,13 @@ def test_each_layer_becomes_its_module(tiny_experiment):
         assert limit * 0.6 < abs(layer.weight.data).max() <= limit * (1 + 1e-6)
 
 
+def test_a_normalized_layer_has_its_marginal_bias(tiny_experiment, tiny_data):
+    config = tiny_experiment("generator.layers.2.spectral_norm=true")
+    game, plain = (build_game(each, tiny_data(), Streams(3), "cpu") for each in (config, tiny_experiment()))
+    assert isinstance(game.generator[2], nn.SpectralNorm)
+    assert np.array_equal(game.generator[2].layer.bias.data, plain.generator[2].bias.data)
+
+
 def test_the_weights_of_g_are_drawn_before_those_of_d(tiny_experiment, tiny_data):
     game = build_game(tiny_experiment(), tiny_data(), Streams(3), "cpu")
     stream = Stream(3, "weights")

@@ -71,6 +71,46 @@ def test_replayed_steps_agree_with_ordinary_steps(cupy, name):
     assert_same(replaying, plain)
 
 
+NEW_LAYERS = (
+    # The gradient of a bias before batch normalization is 0 up to rounding, and Adam would scale it up.
+    'generator.optimizer={ kind = "sgd", lr = 0.1 }',
+    'discriminator.optimizer={ kind = "sgd", lr = 0.1 }',
+    """generator.layers=[
+      { type = "linear", units = 8, spectral_norm = true },
+      { type = "batch_norm" },
+      { type = "softplus", beta = 2.0 },
+      { type = "gaussian_noise", std = 0.1, always = true },
+      { type = "linear", units = 64 },
+      { type = "sigmoid" },
+    ]""".replace("\n", ""),
+    """discriminator.layers=[
+      { type = "maxout", units = 8, pieces = 2, spectral_norm = true },
+      { type = "layer_norm" },
+      { type = "gaussian_noise", std = 0.2 },
+      { type = "linear", units = 6 },
+      { type = "batch_norm", momentum = 0.5 },
+      { type = "linear", units = 1 },
+    ]""".replace("\n", ""),
+)
+
+
+def test_layers_with_buffers_and_noise_are_replayed(cupy):
+    replaying, plain = pair("digits", (*SMALL[:4], "training.batch=50", *NEW_LAYERS))
+    plain.step()
+    with cupy.gpu.step():
+        plain.step()  # without a wait
+    replaying.step()
+    replaying.step()
+    for _ in range(3):
+        replaying.step()
+        plain.step()
+    assert replaying._captured._result is not None
+    assert_same(replaying, plain)
+    arrays, _ = replaying.state()
+    assert arrays["generator.1.num_batches_tracked"] == 10  # twice a step, in the step of D and in that of G
+    assert (arrays["generator.1.running_mean"] != 0).all()
+
+
 def test_k_updates_of_the_discriminator_are_replayed(cupy):
     replaying, plain = pair("digits", (*SMALL, "training.batch=50", "training.k=3"))
     for training in (replaying, plain):

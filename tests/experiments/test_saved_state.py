@@ -171,6 +171,26 @@ def test_a_stream_of_another_seed_or_name_is_refused(tiny_experiment, tiny_data)
             training.load_state(arrays, lie)
 
 
+def test_noise_and_running_statistics_go_on(tiny_experiment, tiny_data):
+    config = tiny_experiment(
+        'generator.layers=[{ type = "linear", units = 4 }, { type = "batch_norm" }, { type = "gaussian_noise", '
+        'std = 0.1 }]',
+        'discriminator.layers=[{ type = "linear", units = 3, spectral_norm = true }, { type = "linear", units = 1 }]',
+    )
+    training, other = (Training(config, tiny_data()) for _ in range(2))
+    advance(training, 3)
+    arrays, plain = training.state()
+    assert arrays["generator.1.num_batches_tracked"] > 0
+    without = copy.deepcopy(plain)
+    del without["streams"]["streams"]["gaussian_noise"]
+    with pytest.raises(CheckpointError, match="gaussian_noise"):
+        other.load_state(arrays, without)
+    other.load_state(arrays, plain)
+    advance(training, 4)
+    advance(other, 4)
+    assert bits(training) == bits(other)
+
+
 def test_unknown_settings_in_a_state_are_refused(tiny_experiment, tiny_data):
     training = Training(tiny_experiment(), tiny_data())
     arrays, plain = training.state()

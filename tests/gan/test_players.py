@@ -105,6 +105,7 @@ def test_data_outside_the_interval_are_out_of_reach(name, span):
     [
         (nn.Linear(4, 1), 4),
         (nn.Sequential(nn.Sequential(nn.Dropout(0.2), nn.Maxout(7, 2, 3)), nn.Linear(2, 1)), 7),
+        (nn.Sequential(nn.GaussianNoise(0.1), nn.BatchNorm(7), nn.SpectralNorm(nn.Linear(7, 1))), 7),
         (nn.Sequential(nn.Reshape(2, 2), nn.Linear(2, 1)), None),
         (Doubled(nn.Linear(4, 1)), None),
         (BiasFirst(), None),

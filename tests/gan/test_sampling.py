@@ -33,6 +33,26 @@ def test_samples_do_not_depend_on_the_batch_size(seed, count, batch):
     assert np.allclose(images, expected, rtol=1e-5, atol=1e-6)
 
 
+@given(seeds, st.integers(0, 5))
+def test_noise_inside_g_follows_the_stream_of_the_samples(seed, drawn):
+    streams = manual_seed(seed)
+    net = nn.Sequential(nn.Linear(3, 4), nn.GaussianNoise(0.5, always=True))
+    streams["gaussian_noise"].normal((drawn,))
+    before = streams.state_dict()
+
+    def samples(stream):
+        return sample(net, 5, NOISE, stream)
+
+    first = samples(Stream(seed, "samples"))
+    assert np.array_equal(samples(Stream(seed, "samples")), first)
+    assert streams.state_dict() == before  # drawing them does not change the training
+    z = Tensor(NOISE.draw(5, Stream(seed, "samples")))
+    assert not np.allclose(first, net[0](z).data, atol=0.01)
+    stream = Stream(seed, "samples")
+    two = samples(stream), samples(stream)
+    assert not np.array_equal(two[0], two[1])
+
+
 def test_sampling_uses_evaluation_mode_and_restores_modes():
     net = generator()
     net[2].eval()  # was in evaluation mode before

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from tinygan.backend import Stream
+from tinygan.errors import ArgumentError, DtypeError
 from tinygan.nn import init
 
 seeds = st.integers(0, 2**32 - 1)
@@ -102,3 +103,88 @@ def test_the_mean_of_many_float32_pixels_is_not_rounded():
     images = np.full((70_000, 1), 0.1, np.float32)  # in float32, a running sum of these drifts
     expected = math.log(float(np.float32(0.1)) / (1 - float(np.float32(0.1))))
     assert init.marginal_bias(images)[0] == np.float32(expected)
+
+
+# --- by the number of inputs and units -------------------------------------------------------------------
+
+weights = st.tuples(st.integers(1, 60), st.integers(1, 60)) | st.tuples(
+    st.integers(1, 6), st.integers(1, 6), st.integers(1, 3), st.integers(1, 3)
+)
+
+
+def fans(shape):
+    """Return inputs and units, of (inputs, units) or (units, channels, height, width)."""
+    window = math.prod(shape[2:])
+    return shape if len(shape) == 2 else (shape[1] * window, shape[0] * window)
+
+
+@given(weights, st.floats(0, 3), seeds)
+def test_ranges_and_deviations_follow_the_fans(shape, a, seed):
+    inputs, units = fans(shape)
+    both, rectified = math.sqrt(2 / (inputs + units)), math.sqrt(2 / ((1 + a * a) * inputs))
+    for draw, deviation in (
+        (init.xavier_normal(a), a * both),
+        (init.kaiming_normal(a), rectified),
+        (init.normal(0.0, a), a),
+    ):
+        expected = Stream(seed, "weights").normal(shape) * deviation
+        found = draw(shape, Stream(seed, "weights"))
+        assert found.dtype == np.float32
+        assert np.allclose(found, expected, rtol=1e-5)
+    for draw, deviation in ((init.xavier_uniform(a), a * both), (init.kaiming_uniform(a), rectified)):
+        expected = init.uniform(math.sqrt(3) * deviation)(shape, Stream(seed, "weights"))  # r^2 / 3 is the variance
+        found = draw(shape, Stream(seed, "weights"))
+        assert found.dtype == np.float32
+        assert np.allclose(found, expected, rtol=1e-5, atol=1e-6 * deviation)
+
+
+def test_the_arguments_of_normal_come_in_pytorch_s_order():
+    drawn = init.normal(3.0, 0.5)((200, 200), Stream(0, "weights"))
+    assert drawn.mean() == pytest.approx(3, abs=0.02)
+    assert drawn.std() == pytest.approx(0.5, abs=0.01)
+
+
+def test_fans_are_those_of_pytorch():
+    torch = pytest.importorskip("torch")
+    for shape in ((50, 30), (16, 3, 4, 5)):
+        theirs = torch.empty(shape[::-1] if len(shape) == 2 else shape)  # Linear is transposed
+        for ours, other in (
+            (init.xavier_uniform(), torch.nn.init.xavier_uniform_),
+            (init.kaiming_uniform(0.2), lambda w: torch.nn.init.kaiming_uniform_(w, 0.2)),
+        ):
+            most = abs(other(theirs)).max().item()
+            assert abs(ours(shape, Stream(0, "weights"))).max() == pytest.approx(most, rel=0.05)
+
+
+@given(weights, st.floats(0.1, 3), seeds)
+def test_orthogonal_keeps_lengths(shape, gain, seed):
+    drawn = init.orthogonal(gain)(shape, Stream(seed, "weights"))
+    assert drawn.shape == shape
+    assert drawn.dtype == np.float32
+    matrix = drawn.reshape(shape[0], -1) / gain
+    tall = matrix if matrix.shape[0] >= matrix.shape[1] else matrix.T
+    assert np.allclose(tall.T @ tall, np.eye(tall.shape[1]), atol=1e-5)
+
+
+def test_orthogonal_matrices_point_everywhere():
+    drawn = np.stack([init.orthogonal()((3, 3), Stream(seed, "weights")) for seed in range(400)])
+    assert abs(drawn.mean(axis=0)).max() < 6 / math.sqrt(3 * 400)
+    assert 0.3 < (np.linalg.det(drawn) > 0).mean() < 0.7
+
+
+@pytest.mark.parametrize("shape", [(3,), (), (0, 3), (3, 0)])
+@pytest.mark.parametrize("kind", ["xavier_uniform", "xavier_normal", "kaiming_uniform", "kaiming_normal", "orthogonal"])
+def test_a_shape_without_inputs_or_units_is_refused(kind, shape):
+    with pytest.raises(ArgumentError, match="two axes or more"):
+        getattr(init, kind)()(shape, Stream(0, "weights"))
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, "relu"])
+@pytest.mark.parametrize(
+    "kind", ["normal", "xavier_uniform", "xavier_normal", "kaiming_uniform", "kaiming_normal", "orthogonal"]
+)
+def test_numbers_of_initialisers_are_finite(kind, value):
+    with pytest.raises((ArgumentError, DtypeError), match=kind):
+        getattr(init, kind)(value)
+    with pytest.raises(ArgumentError, match="normal: std must be finite and at least 0, got -1"):
+        init.normal(0, -1)

@@ -13,7 +13,7 @@ import tinygan as tg
 from tinygan import nn
 from tinygan.backend import Stream
 from tinygan.engine import Tensor
-from tinygan.errors import ShapeError
+from tinygan.errors import ArgumentError, DtypeError, ShapeError
 
 seeds = st.integers(0, 2**32 - 1)
 sizes = st.integers(1, 5)
@@ -32,16 +32,19 @@ def layer_of(kind, size, units):
         "leaky": lambda: nn.LeakyReLU(0.2),
         "sigmoid": nn.Sigmoid,
         "tanh": nn.Tanh,
+        "softplus": lambda: nn.Softplus(2.0),
+        "identity": nn.Identity,
         "reshape": lambda: nn.Reshape(1, size),
         "flatten": nn.Flatten,
     }[kind]()
 
 
-KINDS = ["linear", "unbiased", "maxout", "relu", "leaky", "sigmoid", "tanh", "reshape", "flatten"]
+KINDS = ["linear", "unbiased", "maxout", "relu", "leaky", "sigmoid", "tanh", "softplus", "identity"]
+SHAPES = ["reshape", "flatten"]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", KINDS + SHAPES)
 @given(rows=sizes, size=sizes, units=sizes, seed=seeds)
 def test_every_layer_has_the_gradient_of_its_numbers(assert_gradients, kind, rows, size, units, seed):
     rng = np.random.default_rng(seed)
@@ -49,7 +52,7 @@ def test_every_layer_has_the_gradient_of_its_numbers(assert_gradients, kind, row
     assert_gradients(layer_of(kind, size, units), rng.normal(size=(rows, size)), rng)
 
 
-@given(kinds=st.lists(st.sampled_from(KINDS[:7]), min_size=2, max_size=5), width=sizes, seed=seeds)
+@given(kinds=st.lists(st.sampled_from(KINDS), min_size=2, max_size=5), width=sizes, seed=seeds)
 def test_so_has_every_stack_of_layers(assert_gradients, kinds, width, seed):
     rng = np.random.default_rng(seed)
     tg.manual_seed(seed)
@@ -242,6 +245,93 @@ def test_each_call_of_dropout_keeps_its_own_mask_for_backward():
 def test_a_probability_lies_between_0_and_1(p):
     with pytest.raises(ValueError, match=rf"Dropout: p is the probability of dropping .* in \[0, 1\]; got {p}"):
         nn.Dropout(p)
+
+
+# --- GaussianNoise ---------------------------------------------------------------------------------------
+
+
+@given(std=st.floats(0.01, 10), seed=seeds, dtype=st.sampled_from([np.float32, np.float64]))
+def test_gaussian_noise_has_its_deviation_and_the_gradient_of_a_sum(std, seed, dtype):
+    x = Tensor(np.full((100, 100), 3, dtype), requires_grad=True)
+    y = nn.GaussianNoise(std, rng=Stream(seed, "gaussian_noise"))(x)
+    assert y.dtype == dtype
+    noise = (y.data - 3).astype(float) / std
+    assert abs(noise.mean()) < 6 / 100
+    assert abs(noise.std() - 1) < 6 / math.sqrt(2 * 10_000)
+    y.sum().backward()
+    assert (x.grad.data == 1).all()
+
+
+def test_noise_is_drawn_in_training_only_unless_asked():
+    x = Tensor(np.ones((2, 3), np.float32))
+    tg.manual_seed(4)
+    layer, always = nn.GaussianNoise(0.5), nn.GaussianNoise(0.5, always=True)
+    first, second = layer(x).data, layer(x).data
+    assert not np.array_equal(first, second)
+    tg.manual_seed(4)
+    assert np.array_equal(layer(x).data, first)  # from a named stream
+    assert layer.eval()(x) is x
+    assert not np.array_equal(always.eval()(x).data, x.data)
+    assert nn.GaussianNoise(0)(x) is x
+    assert repr(always) == "GaussianNoise(0.5, always=True)"
+
+
+def test_noise_of_half_precision_and_of_integers():
+    assert nn.GaussianNoise(0.5)(Tensor(np.ones(3, np.float16))).dtype == np.float16
+    assert nn.GaussianNoise(0.5)(Tensor(np.ones(3, np.int64))).dtype == np.float32
+
+
+@pytest.mark.parametrize("std", [-0.1, math.nan, math.inf])
+def test_a_deviation_is_not_negative(std):
+    with pytest.raises(ArgumentError, match=f"finite and at least 0; got {std}"):
+        nn.GaussianNoise(std)
+
+
+# --- Embedding -------------------------------------------------------------------------------------------
+
+
+@given(classes=sizes, units=sizes, seed=seeds, shape=st.lists(st.integers(0, 3), max_size=2).map(tuple))
+def test_embedding_chooses_rows_and_adds_their_gradients(classes, units, seed, shape):
+    rng = np.random.default_rng(seed)
+    layer, labels = nn.Embedding(classes, units), rng.integers(0, classes, size=shape)
+    y = layer(tg.tensor(labels))
+    assert np.array_equal(y.data, layer.weight.data[labels])
+    y.sum().backward()
+    counts = np.bincount(labels.ravel(), minlength=classes)
+    assert np.array_equal(layer.weight.grad.data, np.repeat(counts[:, None], units, axis=1))
+
+
+def test_an_embedding_starts_from_n_0_1():
+    weights = nn.Embedding(100, 100, rng=Stream(0, "weights")).weight.data
+    assert abs(weights.mean()) < 0.06
+    assert abs(weights.std() - 1) < 0.05
+    assert not nn.Embedding(3, 2, nn.init.constant(0)).weight.data.any()
+
+
+@pytest.mark.parametrize("labels", [[3], [-1], [0.0]])
+def test_a_label_outside_of_the_table_is_refused(labels):
+    with pytest.raises((ShapeError, DtypeError)):
+        nn.Embedding(3, 2)(tg.tensor(labels))
+
+
+# --- Softplus and Identity -------------------------------------------------------------------------------
+
+
+@given(beta=st.floats(0.1, 10), seed=seeds)
+def test_softplus_with_beta(beta, seed):
+    x = np.random.default_rng(seed).normal(size=(3, 4))
+    assert np.allclose(nn.Softplus(beta)(Tensor(x)).data, np.logaddexp(0, beta * x) / beta, rtol=1e-12)
+
+
+@pytest.mark.parametrize("beta", [0, -1.0, math.nan, math.inf])
+def test_beta_is_positive(beta):
+    with pytest.raises(ArgumentError, match="beta must be above 0 and finite"):
+        nn.Softplus(beta)
+
+
+def test_identity_is_the_input():
+    x = Tensor(np.ones(3))
+    assert nn.Identity()(x) is x
 
 
 # --- shapes ----------------------------------------------------------------------------------------------

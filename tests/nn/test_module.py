@@ -385,3 +385,71 @@ def test_what_a_network_looks_like():
         ")"
     )
     assert repr(nn.Sequential()) == "Sequential()"
+
+
+# --- parts, names and freezing ---------------------------------------------------------------------------
+
+
+@given(modules)
+def test_every_module_has_one_name_and_is_reached_by_apply(tree):
+    module = build(tree)
+    named = dict(module.named_modules())
+    assert list(named.values()) == list(module.modules())
+    assert named[""] is module
+    for name, one in named.items():
+        for child_name, child in one.named_children():
+            assert child is named[f"{name}.{child_name}" if name else child_name]
+    assert [name for name, _ in module.named_modules("net")] == [f"net.{name}".rstrip(".") for name in named]
+    assert list(module.children()) == [child for _, child in module.named_children()]
+    seen = []
+    assert module.apply(seen.append) is module
+    assert {id(one) for one in seen} == {id(one) for one in named.values()}
+    assert seen[-1] is module
+
+
+def test_shared_children_come_once():
+    layer = nn.ReLU()
+    twice = nn.Sequential(layer, layer)
+    assert list(twice.children()) == [layer]
+    assert len(list(twice.named_modules())) == 2
+
+
+def test_freezing_all_parameters():
+    module = net()
+    assert module.requires_grad_(False) is module
+    assert not any(parameter.requires_grad for parameter in module.parameters())
+    assert not module(tg.tensor([[1.0, 2.0]])).requires_grad
+    module.requires_grad_()
+    assert all(parameter.requires_grad for parameter in module.parameters())
+
+
+def test_arguments_by_name_reach_forward_and_the_observer():
+    class Conditional(nn.Module):
+        def forward(self, x, y=None, scale=1.0):
+            return x * scale if y is None else x * scale + y
+
+    module, x, y = Conditional(), tg.tensor([1.0]), tg.tensor([2.0])
+    assert module(x, y=y).data.tolist() == [3]
+    assert module(x, scale=4.0).data.tolist() == [4]
+    with tg.trace() as t:
+        module(x, y=y)
+    assert {leaf.name for leaf in t.leaves} == {"input of module", "input of module (2)"}
+    assert {row.layer for row in t.rows} == {"module"}
+
+
+@given(st.data())
+def test_a_state_is_loaded_as_far_as_its_names_go(data):
+    module = net()
+    before = module.state_dict()
+    state = {name: array + 1 for name, array in before.items()}
+    missing = data.draw(st.sets(st.sampled_from(sorted(state))))
+    given_ = {name: array for name, array in state.items() if name not in missing} | {"other": np.zeros(2)}
+    found = module.load_state_dict(given_, strict=False)
+    assert found.missing_keys == [name for name in state if name in missing]
+    assert found.unexpected_keys == ["other"]
+    after = module.state_dict()
+    assert all(np.array_equal(after[name], (before if name in missing else state)[name]) for name in state)
+    keys, extra = module.load_state_dict(state)
+    assert (keys, extra) == ([], [])
+    with pytest.raises(CheckpointError, match=r"0\.weight has shape"):
+        module.load_state_dict({"0.weight": np.zeros(1)}, strict=False)

@@ -60,7 +60,9 @@ CASES = [
     ("RMSprop", rmsprop, {}),
     ("RMSprop", rmsprop, {"alpha": 0.5, "eps": 0.01, "weight_decay": 0.1}),
 ]
-every_case = pytest.mark.parametrize(("name", "textbook", "options"), CASES, ids=lambda value: str(value)[:40])
+every_case = pytest.mark.parametrize(
+    ("name", "textbook", "options"), CASES, ids=lambda value: getattr(value, "__name__", str(value))[:40]
+)
 
 
 def arrays(dtype=np.float64):

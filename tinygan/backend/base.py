@@ -101,6 +101,10 @@ class Backend:
         total = terms.sum(axis=axis, keepdims=keepdims)
         return total if terms is x else total.astype(x.dtype)
 
+    def sum_of_products(self, a: Array, b: Array, axes: tuple[int, ...]) -> Array:
+        """Sum a b over `axes`, which are kept with size 1; a and b have one shape."""
+        return self.sum(a * b, axes, keepdims=True)
+
     def unbroadcast(self, gradient: Array, shape: Shape) -> Array:
         """Sum `gradient` over the axes along which an operand of `shape` was repeated.
 

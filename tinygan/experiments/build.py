@@ -52,6 +52,7 @@ def set_marginal_bias(config: ExperimentConfig, generator: nn.Sequential, images
     """Set the bias of each layer declared ``bias = "marginal"`` to the logit of the mean training image."""
     for layer_config, layer in zip(config.generator.layers, generator, strict=True):
         if isinstance(layer_config, LinearConfig) and layer_config.bias == "marginal":
+            layer = layer.layer if isinstance(layer, nn.SpectralNorm) else layer
             assert isinstance(layer, nn.Linear)
             assert layer.bias is not None
             layer.bias.data[...] = layer.bias.backend.from_numpy(nn.init.marginal_bias(images))
@@ -140,7 +141,7 @@ def least_memory(config: ExperimentConfig, pixels: int) -> int:
     for player, inputs in ((config.generator, config.noise.size), (config.discriminator, pixels)):
         weights, width = 0, inputs
         for layer in player.layers:
-            weights += (width + 1) * layer.maps
+            weights += layer.weights(width)
             numbers += config.training.batch * layer.maps
             width = layer.outputs(width)
         rule = player.optimizer

@@ -105,4 +105,4 @@ def _what(layer: LayerConfig) -> dict[str, object]:
 
 
 def _shown(layer: LayerConfig) -> str:
-    return "{ " + ", ".join(f"{key} = {value}" for key, value in _what(layer).items()) + " }"
+    return "{ " + ", ".join(f"{key} = {value}" for key, value in _what(layer).items() if value is not False) + " }"

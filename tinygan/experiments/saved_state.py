@@ -17,7 +17,7 @@ from tinygan.backend import Stream
 from tinygan.config.refusals import LARGEST_INTEGER
 from tinygan.errors import CheckpointError
 from tinygan.gan.monitors import WATCHED
-from tinygan.nn import Dropout, Module
+from tinygan.nn import Dropout, GaussianNoise, Module
 from tinygan.optim import Optimizer
 from tinygan.runs.checkpoint import Checkpoint, shown
 
@@ -222,9 +222,10 @@ def _check_streams(found: object, training: Training, steps: int) -> None:
         raise _misfit("streams.seed", found["seed"], f"{seed}, that of the experiment")
     modules = (*training.game.generator.modules(), *training.game.discriminator.modules())
     drops = any(isinstance(module, Dropout) and module.p > 0 for module in modules)
-    later = {"noise"} | ({"dropout"} if drops else set())  # they exist from the first step on
+    adds_noise = any(isinstance(module, GaussianNoise) and module.std > 0 for module in modules)
+    later = {"noise", *["dropout"] * drops, *["gaussian_noise"] * adds_noise}  # they exist from the first step on
     needed = {"weights", "order"} | (later if steps else set())
-    _check_names("list of streams", found["streams"], needed, {"noise", "dropout"})
+    _check_names("list of streams", found["streams"], needed, {"noise", "dropout", "gaussian_noise"})
     for name, state in found["streams"].items():
         _check_stream(f"streams.{name}", state, Stream(seed, name))
 

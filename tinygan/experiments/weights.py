@@ -76,7 +76,7 @@ def save_weights(
     >>> net, other = nn.Linear(2, 3), nn.Linear(2, 3)
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     save_weights(Path(folder, "net.safetensors"), net.state_dict())
-    ...     other.load_state_dict(load_weights(Path(folder, "net.safetensors")))
+    ...     keys = other.load_state_dict(load_weights(Path(folder, "net.safetensors")))
     >>> np.array_equal(net.weight.data, other.weight.data)
     True
     """

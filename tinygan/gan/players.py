@@ -20,10 +20,12 @@ RANGES = {
     "log_sigmoid": (-math.inf, 0.0),
 }
 ROUNDING = 1e-4  # data may lie outside by this much: they were divided, and perhaps stored in float16
-_NAMES = {nn.Sigmoid: "sigmoid", nn.Tanh: "tanh", nn.ReLU: "relu"}
+_NAMES = {nn.Sigmoid: "sigmoid", nn.Tanh: "tanh", nn.ReLU: "relu", nn.Softplus: "softplus"}
 _RESHAPING = (nn.Flatten, nn.Reshape)
 _RESHAPING_NAMES = ("reshape", "transpose", "get_item", "cast")
-_KEEPING_WIDTH = (nn.Dropout, nn.LeakyReLU, nn.Flatten, *_NAMES)
+_KEEPING_WIDTH = (
+    nn.Dropout, nn.GaussianNoise, nn.BatchNorm, nn.LayerNorm, nn.Identity, nn.LeakyReLU, nn.Flatten, *_NAMES
+)  # fmt: skip
 
 
 def last_activation(network: Module) -> str:
@@ -94,6 +96,7 @@ def noise_size(generator: Module) -> int | None:
     5
     """
     for layer in _layers(generator):
+        layer = layer.layer if isinstance(layer, nn.SpectralNorm | nn.WeightNorm) else layer
         if isinstance(layer, nn.Linear | nn.Maxout):
             return layer.in_features
         if type(layer) not in _KEEPING_WIDTH:

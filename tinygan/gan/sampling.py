@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygan.backend import Stream, get_backend
+from tinygan.backend import Stream, Streams, get_backend
 from tinygan.checks import integer
 from tinygan.engine import Tensor, no_grad
 from tinygan.gan.noise import Noise
@@ -36,12 +36,13 @@ def sample(generator: Module, count: int, noise: Noise, stream: Stream, batch: i
     Examples
     --------
     >>> from tinygan import gan, nn
-    >>> from tinygan.backend import Stream, get_backend
+    >>> from tinygan.backend import Stream, Streams, get_backend
     >>> sample(nn.Linear(2, 3), 10, gan.Noise("gaussian", 2), Stream(0, "samples")).shape
     (10, 3)
     """
     count, batch = integer(count, "sample: count", at_least=1), integer(batch, "sample: batch", at_least=1)
-    with evaluating(generator):
+    # noise inside G has streams of its own, so that drawing samples does not change the training
+    with evaluating(generator), Streams(stream.key[0] + stream.position).active():
         return _in_blocks(generator, count, noise, stream, batch)
 
 

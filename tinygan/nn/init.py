@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from tinygan.backend import Array, Shape, Stream
+from tinygan.checks import number
 from tinygan.errors import ArgumentError, DataError
 
 Initializer = Callable[[Shape, Stream], Array]
@@ -36,6 +37,115 @@ def uniform(half_range: float) -> Initializer:
     if not half_range >= 0:
         raise ArgumentError(f"uniform: the range (-r, r) needs r of at least 0, got {half_range}")
     return lambda shape, stream: stream.uniform(shape, -half_range, half_range)
+
+
+def normal(mean: float = 0.0, std: float = 1.0) -> Initializer:
+    """Draw from N(mean, std^2).
+
+    Examples
+    --------
+    >>> from tinygan.backend import Stream
+    >>> normal(std=0.02)((100, 100), Stream(0, "weights")).std().round(3)
+    np.float32(0.02)
+    """
+    mean, std = _finite("normal: mean", mean), _finite("normal: std", std, at_least_0=True)
+
+    def draw(shape: Shape, stream: Stream) -> Array:
+        return (stream.normal(shape) * std + mean).astype(np.float32)
+
+    return draw
+
+
+def xavier_uniform(gain: float = 1.0) -> Initializer:
+    """Draw from U(-r, r) with r = gain sqrt(6 / (inputs + units)), so with the variance 2 / (inputs + units).
+
+    A variance of 1 / inputs would keep the size of the signal in a forward pass, and 1 / units that of the gradient in
+    a backward pass. This lies between the two. It is meant for units that are nearly linear around 0, such as tanh.
+
+    Parameters
+    ----------
+    gain : float
+        A factor for other activations: 5 / 3 for tanh in PyTorch.
+
+    References
+    ----------
+    Glorot and Bengio, "Understanding the Difficulty of Training Deep Feedforward Neural Networks", 2010, section 4.2.1.
+
+    Examples
+    --------
+    >>> from tinygan.backend import Stream
+    >>> bool(abs(xavier_uniform()((50, 100), Stream(0, "weights"))).max() <= 0.2)
+    True
+    """
+    gain = _finite("xavier_uniform: gain", gain, at_least_0=True)
+    return lambda shape, stream: uniform(gain * math.sqrt(6 / sum(_fans(shape))))(shape, stream)
+
+
+def xavier_normal(gain: float = 1.0) -> Initializer:
+    """Draw from N(0, s^2) with s = gain sqrt(2 / (inputs + units)): see `xavier_uniform`."""
+    gain = _finite("xavier_normal: gain", gain, at_least_0=True)
+    return lambda shape, stream: normal(0.0, gain * math.sqrt(2 / sum(_fans(shape))))(shape, stream)
+
+
+def kaiming_uniform(a: float = 0.0) -> Initializer:
+    """Draw from U(-r, r) with r = sqrt(6 / ((1 + a^2) inputs)), so with the variance 2 / inputs for ReLU.
+
+    The mean of relu(x)^2 is half of that of x^2. With the factor 2 the size of the signal stays the same from layer to
+    layer.
+
+    Parameters
+    ----------
+    a : float
+        The negative slope of the leaky ReLU that follows; 0 for ReLU.
+
+    References
+    ----------
+    He, Zhang, Ren and Sun, "Delving Deep into Rectifiers", 2015, section 2.2.
+
+    Examples
+    --------
+    >>> from tinygan.backend import Stream
+    >>> bool(abs(kaiming_uniform()((24, 100), Stream(0, "weights"))).max() <= 0.5)
+    True
+    """
+    a = _finite("kaiming_uniform: a", a)
+    return lambda shape, stream: uniform(math.sqrt(6 / ((1 + a * a) * _fans(shape)[0])))(shape, stream)
+
+
+def kaiming_normal(a: float = 0.0) -> Initializer:
+    """Draw from N(0, s^2) with s = sqrt(2 / ((1 + a^2) inputs)): see `kaiming_uniform`."""
+    a = _finite("kaiming_normal: a", a)
+    return lambda shape, stream: normal(0.0, math.sqrt(2 / ((1 + a * a) * _fans(shape)[0])))(shape, stream)
+
+
+def orthogonal(gain: float = 1.0) -> Initializer:
+    """Draw a random matrix with orthonormal columns, or rows if it has fewer of them, times `gain`.
+
+    It keeps the length of every vector, or of every gradient. The first axis has the rows; all others are joined.
+
+    References
+    ----------
+    Saxe, McClelland and Ganguli, "Exact Solutions to the Nonlinear Dynamics of Learning in Deep Linear Neural
+    Networks", 2013.
+
+    Examples
+    --------
+    >>> from tinygan.backend import Stream
+    >>> w = orthogonal()((5, 3), Stream(0, "weights"))
+    >>> bool(np.allclose(w.T @ w, np.eye(3), atol=1e-6))
+    True
+    """
+    gain = _finite("orthogonal: gain", gain)
+
+    def draw(shape: Shape, stream: Stream) -> Array:
+        _fans(shape)
+        rows, columns = shape[0], math.prod(shape[1:])
+        tall = stream.normal((max(rows, columns), min(rows, columns)), np.float64)
+        q, r = np.linalg.qr(tall)
+        q *= np.where(np.diag(r) < 0, -1, 1)  # else the signs depend on the algorithm, and q is not uniform
+        return (gain * (q if rows >= columns else q.T)).reshape(shape).astype(np.float32)
+
+    return draw
 
 
 def fan_in() -> Initializer:
@@ -91,6 +201,23 @@ def sparse(count: int) -> Initializer:
 def constant(value: float) -> Initializer:
     """Fill with one value."""
     return lambda shape, stream: np.full(shape, value, np.float32)
+
+
+def _fans(shape: Shape) -> tuple[int, int]:
+    """Return how many inputs a unit has and an input units, of a shape (inputs, units) or (units, channels, ...)."""
+    if len(shape) < 2 or 0 in shape:
+        raise ArgumentError(f"a weight needs inputs and units, so two axes or more, none empty; got the shape {shape}")
+    if len(shape) == 2:
+        return shape[0], shape[1]
+    window = math.prod(shape[2:])
+    return shape[1] * window, shape[0] * window
+
+
+def _finite(what: str, value: Any, at_least_0: bool = False) -> float:
+    value = number(value, what)
+    if not math.isfinite(value) or (at_least_0 and value < 0):
+        raise ArgumentError(f"{what} must be finite{' and at least 0' if at_least_0 else ''}, got {value}")
+    return value
 
 
 def marginal_bias(images: Any) -> Array:

@@ -1,18 +1,21 @@
-"""The layers of the paper, and a few others for comparison."""
+"""The layers of the paper, and a few others for comparison; `normalization` has more."""
 
 from __future__ import annotations
 
 import math
 
 import tinygan.functional as F
-from tinygan.backend import Stream, current_streams
-from tinygan.checks import integer
+from tinygan.backend import DEFAULT_DTYPE, Stream, current_streams
+from tinygan.checks import integer, number
 from tinygan.engine import Tensor
 from tinygan.errors import ArgumentError
 from tinygan.nn import init
 from tinygan.nn.module import Module, Parameter
 
-__all__ = ["Dropout", "Flatten", "LeakyReLU", "Linear", "Maxout", "ReLU", "Reshape", "Sigmoid", "Tanh"]
+__all__ = [
+    "Dropout", "Embedding", "Flatten", "GaussianNoise", "Identity", "LeakyReLU", "Linear", "Maxout", "ReLU", "Reshape",
+    "Sigmoid", "Softplus", "Tanh",
+]  # fmt: skip
 
 
 class Linear(Module):
@@ -54,8 +57,8 @@ class Linear(Module):
         self.in_features = integer(in_features, "Linear: in_features", at_least=1)
         self.out_features = integer(out_features, "Linear: out_features", at_least=1)
         rng = rng or current_streams()["weights"]
-        self.weight = Parameter((weight_init or init.fan_in())((in_features, out_features), rng), "weight")
-        self.bias = Parameter((bias_init or init.constant(0))((out_features,), rng), "bias") if bias else None
+        self.weight = Parameter((weight_init or init.fan_in())((in_features, out_features), rng), name="weight")
+        self.bias = Parameter((bias_init or init.constant(0))((out_features,), rng), name="bias") if bias else None
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (..., in_features) to (..., out_features)."""
@@ -104,8 +107,8 @@ class Maxout(Module):
         self.units = integer(units, "Maxout: units", at_least=1)
         self.pieces = integer(pieces, "Maxout: pieces", at_least=1)
         rng = rng or current_streams()["weights"]
-        self.weight = Parameter((weight_init or init.fan_in())((in_features, pieces * units), rng), "weight")
-        self.bias = Parameter((bias_init or init.constant(0))((pieces * units,), rng), "bias")
+        self.weight = Parameter((weight_init or init.fan_in())((in_features, pieces * units), rng), name="weight")
+        self.bias = Parameter((bias_init or init.constant(0))((pieces * units,), rng), name="bias")
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (..., in_features) to (..., units)."""
@@ -114,6 +117,52 @@ class Maxout(Module):
     def extra_repr(self) -> str:
         """Return the sizes."""
         return f"{self.in_features}, {self.units}, pieces={self.pieces}"
+
+
+class Embedding(Module):
+    """A table with one trained row for each class, such as a label that is given to G and D.
+
+    Parameters
+    ----------
+    num_embeddings, embedding_dim : int
+        The number of classes, and the size of a row.
+    weight_init : callable, optional
+        See `tinygan.nn.init`; by default N(0, 1), as in PyTorch.
+    rng : Stream, optional
+        The stream that the weights are drawn from; by default ``weights`` of `tinygan.manual_seed`.
+
+    Attributes
+    ----------
+    weight : Parameter, shape (num_embeddings, embedding_dim)
+
+    Examples
+    --------
+    >>> import tinygan as tg
+    >>> Embedding(10, 4)(tg.tensor([3, 9, 3])).shape
+    (3, 4)
+    """
+
+    def __init__(
+        self,
+        num_embeddings: int,
+        embedding_dim: int,
+        weight_init: init.Initializer | None = None,
+        rng: Stream | None = None,
+    ) -> None:
+        super().__init__()
+        self.num_embeddings = integer(num_embeddings, "Embedding: num_embeddings", at_least=1)
+        self.embedding_dim = integer(embedding_dim, "Embedding: embedding_dim", at_least=1)
+        rng = rng or current_streams()["weights"]
+        shape = self.num_embeddings, self.embedding_dim
+        self.weight = Parameter((weight_init or init.normal())(shape, rng), name="weight")
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map integers in {0, ..., num_embeddings - 1} of shape (...) to (..., embedding_dim)."""
+        return F.embedding(x, self.weight)
+
+    def extra_repr(self) -> str:
+        """Return the sizes."""
+        return f"{self.num_embeddings}, {self.embedding_dim}"
 
 
 class ReLU(Module):
@@ -156,6 +205,32 @@ class Tanh(Module):
         return F.tanh(x)
 
 
+class Softplus(Module):
+    """log(1 + e^(beta x)) / beta, elementwise: a smooth ReLU, which a large `beta` makes sharper."""
+
+    def __init__(self, beta: float = 1.0) -> None:
+        super().__init__()
+        self.beta = number(beta, "Softplus: beta")
+        if not 0 < self.beta < math.inf:
+            raise ArgumentError(f"Softplus: beta must be above 0 and finite, got {beta}")
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Apply `functional.softplus`."""
+        return F.softplus(x, self.beta)
+
+    def extra_repr(self) -> str:
+        """Return beta."""
+        return f"{self.beta:g}"
+
+
+class Identity(Module):
+    """The input itself: holds the place of a layer."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the input."""
+        return x
+
+
 class Dropout(Module):
     """In training, zero each element with probability `p` and divide the others by 1 - p.
 
@@ -181,6 +256,49 @@ class Dropout(Module):
     def extra_repr(self) -> str:
         """Return the probability."""
         return f"p={self.p}"
+
+
+class GaussianNoise(Module):
+    """In training, add N(0, std^2) to each element.
+
+    Noise may enter G at any layer, and not only at the first (Goodfellow et al., 2014, section 5).
+
+    Parameters
+    ----------
+    std : float
+        The standard deviation.
+    always : bool
+        Add noise in evaluation, too, as a source of the variety of the samples.
+    rng : Stream, optional
+        The stream that the noise is drawn from; by default ``gaussian_noise`` of `tinygan.manual_seed`.
+
+    Examples
+    --------
+    >>> import tinygan as tg
+    >>> layer = GaussianNoise(0.1)
+    >>> layer.eval()(tg.tensor([1.0, 2.0]))
+    tensor([1., 2.], dtype=float32)
+    """
+
+    def __init__(self, std: float, always: bool = False, rng: Stream | None = None) -> None:
+        super().__init__()
+        self.std, self.always, self.rng = number(std, "GaussianNoise: std"), always, rng
+        if not 0 <= self.std < math.inf:
+            raise ArgumentError(f"GaussianNoise: std is a standard deviation, finite and at least 0; got {std}")
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the input plus noise."""
+        if not (self.training or self.always) or not self.std:
+            return x
+        stream = self.rng or current_streams()["gaussian_noise"]
+        dtype = x.dtype if x.dtype.char in "fd" else DEFAULT_DTYPE
+        noise = x.backend.normal(stream, x.shape, dtype)
+        noise *= self.std
+        return x + Tensor(noise.astype(x.dtype if x.dtype.kind == "f" else dtype, copy=False), name="noise")
+
+    def extra_repr(self) -> str:
+        """Return the standard deviation."""
+        return f"{self.std:g}" + (", always=True" if self.always else "")
 
 
 class Flatten(Module):

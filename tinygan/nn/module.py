@@ -2,56 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from reprlib import recursive_repr
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tinygan.backend import get_backend
 from tinygan.engine import Tensor, modes
 from tinygan.errors import ArgumentError, CheckpointError, DtypeError, StateError
+from tinygan.nn.parameter import Buffer, Parameter, problem_of
+
+if TYPE_CHECKING:
+    from tinygan.nn.summary import Summary
 
 
-class Parameter(Tensor):
-    """A leaf tensor that a module owns and an optimiser changes.
+class LoadedKeys(NamedTuple):
+    """The names that `Module.load_state_dict` has found on one side only."""
 
-    Examples
-    --------
-    >>> import numpy as np
-    >>> Parameter(np.zeros(2, np.float32)).requires_grad
-    True
-    """
-
-    __slots__ = ()
-
-    def __init__(self, data: Any, name: str | None = None) -> None:
-        super().__init__(data, requires_grad=True, name=name)
-
-
-class Buffer(Tensor):
-    """A tensor that belongs to the state of a module but is not trained, such as a running mean.
-
-    Parameters
-    ----------
-    data : array
-        Not copied.
-    name : str, optional
-        For error messages and traces.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> module = Module()
-    >>> module.mean = Buffer(np.zeros(2, np.float32))
-    >>> list(module.state_dict()), module.parameters()
-    (['mean'], [])
-    """
-
-    __slots__ = ()
-
-    def __init__(self, data: Any, name: str | None = None) -> None:
-        super().__init__(data, name=name)
+    missing_keys: list[str]
+    unexpected_keys: list[str]
 
 
 class Module:
@@ -63,7 +31,7 @@ class Module:
     Attributes
     ----------
     training : bool
-        Whether dropout drops elements. Set by `train` and `eval`.
+        Whether dropout drops elements, and noise is added. Set by `train` and `eval`.
 
     Examples
     --------
@@ -106,15 +74,38 @@ class Module:
         """Compute the output."""
         raise NotImplementedError(f"{type(self).__name__}.forward is not written")
 
-    def __call__(self, *inputs: Any) -> Tensor:
+    def __call__(self, *inputs: Any, **named: Any) -> Tensor:
         """Apply the module."""
         observer = modes.observer()
         if observer is modes.UNOBSERVED:
-            return self.forward(*inputs)
-        with observer.during_module(self, inputs):
-            return self.forward(*inputs)
+            return self.forward(*inputs, **named) if named else self.forward(*inputs)  # faster without names
+        original = vars(self).get("_twin_of", lambda: self)()  # inside `functional_call`
+        with observer.during_module(original, (*inputs, *named.values())):
+            return self.forward(*inputs, **named)
 
     # ------------------------------------------------------------------ parts
+
+    def register_buffer(self, name: str, data: Any, persistent: bool = True) -> None:
+        """Set the attribute `name` to a `Buffer` of an array or a tensor; None makes room for one.
+
+        Examples
+        --------
+        >>> import tinygan as tg
+        >>> module = Module()
+        >>> module.register_buffer("mean", tg.tensor([0.5]))
+        >>> list(module.state_dict())
+        ['mean']
+        """
+        old = getattr(self, name, None) if isinstance(name, str) and name.isidentifier() else self
+        if not (old is None or isinstance(old, Buffer)):
+            raise ArgumentError(
+                f"register_buffer: expected the name of a new attribute of {type(self).__name__}, got {name!r}"
+            )
+        setattr(self, name, None if data is None else Buffer(data, name, persistent))
+
+    def children(self) -> Iterator[Module]:
+        """Yield the modules directly inside this one, each once."""
+        return iter({id(child): child for _, child in self.named_children()}.values())
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
         """Yield (name, module) for the modules directly inside this one; those in a list or dict as ``name.key``."""
@@ -129,14 +120,36 @@ class Module:
 
     def modules(self) -> Iterator[Module]:
         """Yield this module and every module inside it, each once."""
+        return (module for _, module in self.named_modules())
+
+    def named_modules(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
+        """Yield (name, module) for this module and every module inside it, each once; its own name is `prefix`."""
         seen: dict[int, Module] = {}
-        waiting: list[Module] = [self]
+        waiting: list[tuple[str, Module]] = [(prefix, self)]
         while waiting:
-            module = waiting.pop()
+            name, module = waiting.pop()
             if id(module) not in seen:
                 seen[id(module)] = module
-                yield module
-                waiting += reversed([child for _, child in module.named_children()])
+                yield name, module
+                inside = [(f"{name}.{key}" if name else key, child) for key, child in module.named_children()]
+                waiting += reversed(inside)
+
+    def apply(self, function: Callable[[Module], Any]) -> Module:
+        """Call `function` with every module inside this one, and then with this one; return this module.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from tinygan import nn
+        >>> def zero(module):
+        ...     if isinstance(module, nn.Linear):
+        ...         module.weight.data = np.zeros(module.weight.shape, np.float32)
+        >>> bool(nn.Sequential(nn.Linear(2, 3), nn.ReLU()).apply(zero)[0].weight.data.any())
+        False
+        """
+        for module in reversed(list(self.modules())):
+            function(module)
+        return self
 
     def named_parameters(self, prefix: str = "") -> Iterator[tuple[str, Parameter]]:
         """Yield (name, parameter), each parameter once, under the names of `state_dict`."""
@@ -173,8 +186,14 @@ class Module:
         return self
 
     def eval(self) -> Module:
-        """Switch to evaluation: dropout drops nothing."""
+        """Switch to evaluation: no dropout, no noise, and running statistics in place of those of the batch."""
         return self.train(False)
+
+    def requires_grad_(self, mode: bool = True) -> Module:
+        """Freeze all parameters (with False): they get no gradient; or train them again; return this module."""
+        for parameter in self.parameters():
+            parameter.requires_grad = mode
+        return self
 
     def zero_grad(self) -> None:
         """Set the gradients of all parameters to None."""
@@ -200,12 +219,25 @@ class Module:
         """Return the state by name. Two tensors of one name, as from the keys 1 and "1" of a dict, are refused."""
         found: dict[str, Tensor] = {}
         for name, tensor in self._named_tensors(""):
+            if isinstance(tensor, Buffer) and not tensor.persistent:
+                continue
             if found.setdefault(name, tensor) is not tensor:
                 raise ArgumentError(f"{type(self).__name__}: two tensors have the name {name!r}; rename one of them")
         return found
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+    def load_state_dict(self, state: Mapping[str, Any], strict: bool = True) -> LoadedKeys:
         """Copy arrays into the tensors of the same names.
+
+        Parameters
+        ----------
+        state : mapping of str to array
+        strict : bool
+            Refuse names that only this module has, and names that only `state` has. Otherwise they are skipped.
+
+        Returns
+        -------
+        LoadedKeys
+            ``missing_keys``: the names that are not in `state`; ``unexpected_keys``: those that only `state` has.
 
         Raises
         ------
@@ -218,13 +250,12 @@ class Module:
         if not isinstance(state, Mapping):
             raise CheckpointError(f"load_state_dict: expected a dict of arrays by name, got {type(state).__name__}")
         own = self._state()
-        problems = [f"{name} is missing" for name in own if name not in state]
-        problems += [f"{name} is unknown to this module" for name in state if name not in own]
-        problems += [
-            f"{name} {problem}"
-            for name, tensor in own.items()
-            if name in state and (problem := problem_of(state[name], tensor))
-        ]
+        keys = LoadedKeys([name for name in own if name not in state], [name for name in state if name not in own])
+        own = {name: tensor for name, tensor in own.items() if name in state}
+        problems = [f"{name} is missing" for name in keys.missing_keys] if strict else []
+        problems += [f"{name} is unknown to this module" for name in keys.unexpected_keys] if strict else []
+        unfit = ((name, problem_of(state[name], tensor)) for name, tensor in own.items())
+        problems += [f"{name} {problem}" for name, problem in unfit if problem]
         if problems:
             raise CheckpointError(
                 f"load_state_dict: the arrays do not belong to this {type(self).__name__}: {'; '.join(problems)}"
@@ -239,6 +270,7 @@ class Module:
         for name, tensor in own.items():
             tensor.data[...] = fresh[name]
             tensor.mark_changed()
+        return keys
 
     # ------------------------------------------------------------------ repr
 
@@ -252,6 +284,41 @@ class Module:
         inside = "\n" + "\n".join(children) + "\n" if children else self.extra_repr()
         return f"{type(self).__name__}({inside})"
 
+    def __str__(self) -> str:
+        return f"{self!r}\n{sum(parameter.size for parameter in self.parameters()):,} parameters"
+
+    def summary(self, *inputs: Any, **named: Any) -> Summary:
+        """Return a table of the layers, their output shapes and their parameters: see `tinygan.nn.summary`.
+
+        Parameters
+        ----------
+        *inputs, **named
+            For each input of `forward` its shape, with the axis of the batch; or a tensor.
+
+        Returns
+        -------
+        Summary
+            A string, to be printed.
+
+        Raises
+        ------
+        ShapeError
+            A layer does not fit; the message names it.
+
+        Examples
+        --------
+        >>> from tinygan import nn
+        >>> nn.Sequential(nn.Linear(784, 240), nn.ReLU(), nn.Linear(240, 1)).summary((100, 784))
+        name   layer           output      parameters
+        0      Linear(784, 240)  (100, 240)     188,400
+        1      ReLU()            (100, 240)           0
+        2      Linear(240, 1)    (100, 1)           241
+        total                                   188,641
+        """
+        from tinygan.nn.summary import summary
+
+        return summary(self, inputs, named)
+
 
 def _inside(name: str, value: Any) -> Iterator[tuple[str, Module | Tensor]]:
     """Yield the modules, parameters and buffers in an attribute: its value, or items of nested lists and dicts."""
@@ -262,62 +329,4 @@ def _inside(name: str, value: Any) -> Iterator[tuple[str, Module | Tensor]]:
             yield from _inside(f"{name}.{key}", item)
 
 
-def problem_of(array: Any, tensor: Tensor) -> str | None:
-    """Return why a saved array cannot be the values of a tensor, or None."""
-    if not isinstance(array, np.ndarray) or isinstance(array, np.ma.MaskedArray):
-        return f"is {type(array).__name__}, expected a NumPy array"
-    if array.shape != tensor.shape:
-        return f"has shape {array.shape}, expected {tensor.shape}"
-    if array.dtype.kind not in "fiubc" or not np.can_cast(array.dtype, tensor.dtype, "same_kind"):
-        return f"has dtype {array.dtype}, expected {tensor.dtype}"
-    try:
-        with np.errstate(over="raise"):
-            array.astype(tensor.dtype)
-    except FloatingPointError:
-        return f"holds numbers beyond the largest of {tensor.dtype}"
-    return None
-
-
 _PARTS = (Parameter, Buffer, Module)  # the parts of a module
-
-
-class Sequential(Module):
-    """Modules applied one after the other.
-
-    Examples
-    --------
-    >>> import tinygan as tg
-    >>> from tinygan import nn
-    >>> net = nn.Sequential(nn.Linear(2, 3), nn.ReLU())
-    >>> len(net), [name for name, _ in net.named_parameters()]
-    (2, ['0.weight', '0.bias'])
-    """
-
-    def __init__(self, *layers: Module) -> None:
-        super().__init__()
-        for position, layer in enumerate(layers):
-            if not isinstance(layer, Module):
-                raise DtypeError(
-                    f"Sequential: layer {position} is {type(layer).__name__}, expected a Module "
-                    "(give the layers as separate arguments, not as a list)"
-                )
-        self.layers = list(layers)
-
-    def named_children(self) -> Iterator[tuple[str, Module]]:
-        """Yield the layers with their positions as names, and other modules of a subclass with their own names."""
-        return ((name.removeprefix("layers."), child) for name, child in super().named_children())
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Apply the layers in order."""
-        for layer in self.layers:
-            x = layer(x)
-        return x
-
-    def __len__(self) -> int:
-        return len(self.layers)
-
-    def __getitem__(self, position: int) -> Module:
-        return self.layers[position]
-
-    def __iter__(self) -> Iterator[Module]:
-        return iter(self.layers)

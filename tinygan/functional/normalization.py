@@ -1,0 +1,295 @@
+"""Batch normalization and layer normalization: each is one operation, with its backward pass by hand.
+
+Both divide x into groups: the elements of one channel, or those of one example. A group of n elements has the mean m
+and the variance v. With s = sqrt(v + eps), the result is y = g h + b, where h = (x - m) / s.
+
+In the backward pass m and s are functions of x, too. Let k = g gy be the gradient with respect to h. Then, with means
+over a group, gx = (k - mean k - h mean(k h)) / s. The second term comes through m, the third through s.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from tinygan.backend import Array, Backend, wide
+from tinygan.engine import Operation, Tensor
+from tinygan.errors import ArgumentError, DtypeError, ShapeError
+from tinygan.functional.arguments import number, real, sizes, with_shape
+
+__all__ = ["batch_norm", "layer_norm"]
+
+
+class _Normalization(Operation):
+    """What the two share. A group lies along `axes` of the `_view` of x, and has n elements."""
+
+    fresh = True
+    axes: tuple[int, ...]
+    n: int
+
+    def __init__(self, eps: float) -> None:
+        self.eps = eps
+
+    def _view(self, x: Any) -> Any:
+        """Return x in a shape with few axes, and half precision as single precision."""
+        raise NotImplementedError
+
+    def statistics(self, B: Backend, z: Any) -> tuple[Any, Any, Any, Any]:
+        """Return z - m, and 1 / s, m and v of each group."""
+        mean = B.sum(z, self.axes, keepdims=True) / self.n
+        centred = z - mean
+        variance = B.sum_of_products(centred, centred, self.axes) / self.n
+        return centred, 1 / B.xp.sqrt(variance + self.eps), mean, variance
+
+    def again(self, B: Backend, x: Any, mean: Any, rate: Any) -> tuple[Any, Any]:
+        """Return z - m and 1 / s in a backward pass; if it is recorded, as functions of x."""
+        z = self._view(x)
+        return self.statistics(B, z)[:2] if isinstance(x, Tensor) else (z - mean, rate)
+
+
+class BatchNorm(_Normalization):
+    """y = g h + b with h = (x - m) / s;  gx = g (gy - gb / n - h gg / n) / s,  gg = the sum of gy h,  gb = the sum of
+    gy (Ioffe and Szegedy, 2015).
+
+    The sums are over a channel, which is a group.
+    """
+
+    def check(self, x: Array, gain: Array | None, bias: Array | None) -> None:
+        _fits_channels(x, {"gain": gain, "bias": bias})
+        self.n = x.size // max(x.shape[1], 1)
+        self.axes = (0,) if x.ndim == 2 else (0, 2)
+        if self.n < 2:
+            raise ShapeError(
+                f"batch_norm: in training each channel needs 2 values or more, or its variance is 0, but an input of "
+                f"shape {x.shape} has {self.n}: give a larger batch, or use the running statistics, as in net.eval()"
+            )
+
+    def _view(self, x: Any) -> Any:
+        z = wide(real(x))
+        return z if x.ndim == 2 else z.reshape((*x.shape[:2], math.prod(x.shape[2:])))
+
+    def forward(self, B: Backend, x: Array, gain: Array | None, bias: Array | None) -> Array:
+        y, rate, mean, variance = self.statistics(B, self._view(x))
+        self.moments = mean.reshape(-1), variance.reshape(-1)
+        self.save(x, gain, mean, rate)
+        y *= rate if gain is None else rate * gain.reshape(rate.shape)
+        if bias is not None:
+            y += bias.reshape(rate.shape)
+        return y.reshape(x.shape).astype(real(x).dtype, copy=False)
+
+    def backward(self, B: Backend, gy: Any, x: Any, gain: Any, mean: Any, rate: Any) -> Any:
+        needs_x, needs_gain, _ = self.needs
+        k = self._view(gy)
+        gb = B.sum(k, self.axes, keepdims=True)
+        if not (needs_x or needs_gain):
+            return None, None, gb.reshape(-1)
+        h, rate = self.again(B, x, mean, rate)
+        gg = B.sum_of_products(k, h, self.axes) * rate
+        if needs_x:
+            h *= gg * rate / -self.n  # in place, and with the factor 1 / s of h: each pass over the array costs time
+            h += k
+            h -= gb / self.n
+            h *= rate if gain is None else rate * gain.reshape(rate.shape)
+        return h.reshape(x.shape) if needs_x else None, gg.reshape(-1), gb.reshape(-1)
+
+
+class LayerNorm(_Normalization):
+    """y = g h + b with h = (x - m) / s;  gx = (k - mean k - h mean(k h)) / s with k = g gy,  gg = the sum
+    of gy h,  gb = the sum of gy (Ba et al., 2016).
+
+    The sums are over the examples; each is a group.
+    """
+
+    axes = (1,)
+
+    def __init__(self, shape: tuple[int, ...], eps: float) -> None:
+        super().__init__(eps)
+        self.last, self.n = shape, math.prod(shape)
+
+    def check(self, x: Array, weight: Array | None, bias: Array | None) -> None:
+        if not self.n or x.shape[-len(self.last) :] != self.last:
+            raise ShapeError(
+                f"layer_norm: the last axes of the input must have the shape {self.last}, with one element or more; "
+                f"got an input of shape {x.shape}"
+            )
+        for name, value in (("weight", weight), ("bias", bias)):
+            if value is not None and value.shape != self.last:
+                raise ShapeError(f"layer_norm: {name} must have the shape {self.last}, got {value.shape}")
+
+    def _view(self, x: Any) -> Any:
+        return wide(real(x)).reshape((x.size // self.n, self.n))
+
+    def forward(self, B: Backend, x: Array, weight: Array | None, bias: Array | None) -> Array:
+        y, rate, mean, _ = self.statistics(B, self._view(x))
+        self.save(x, weight, mean, rate)
+        y *= rate
+        if weight is not None:
+            y *= weight.reshape(-1)
+        if bias is not None:
+            y += bias.reshape(-1)
+        return y.reshape(x.shape).astype(real(x).dtype, copy=False)
+
+    def backward(self, B: Backend, gy: Any, x: Any, weight: Any, mean: Any, rate: Any) -> Any:
+        needs_x, needs_weight, needs_bias = self.needs
+        k = self._view(gy)
+        gb = B.sum(k, 0).reshape(self.last) if needs_bias else None
+        if not (needs_x or needs_weight):
+            return None, None, gb
+        h, rate = self.again(B, x, mean, rate)
+        h *= rate
+        gw = B.sum_of_products(k, h, (0,)).reshape(self.last) if needs_weight else None
+        if not needs_x:
+            return None, gw, gb
+        k = k if weight is None else k * weight.reshape(-1)
+        h *= B.sum_of_products(k, h, self.axes) / -self.n
+        h += k
+        h -= B.sum(k, self.axes, keepdims=True) / self.n
+        h *= rate
+        return h.reshape(x.shape), gw, gb
+
+
+def _fits_channels(x: Any, vectors: dict[str, Any]) -> None:
+    """Refuse an input without channels, and vectors that have not one number for each channel."""
+    if x.ndim < 2:
+        raise ShapeError(f"batch_norm: expected an input of shape (N, C) or (N, C, H, W), got shape {x.shape}")
+    for name, value in vectors.items():
+        if value is not None and value.shape != x.shape[1:2]:
+            raise ShapeError(
+                f"batch_norm: the input of shape {x.shape} has {x.shape[1]} channels, its axis 1, but {name} has shape "
+                f"{value.shape}"
+            )
+
+
+def batch_norm(
+    x: Any,
+    gain: Any = None,
+    bias: Any = None,
+    eps: float = 1e-5,
+    *,
+    running_mean: Tensor | None = None,
+    running_var: Tensor | None = None,
+    training: bool = True,
+    momentum: float = 0.1,
+) -> Tensor:
+    """Normalize each channel over the batch: ``gain * (x - mean) / sqrt(variance + eps) + bias``.
+
+    Parameters
+    ----------
+    x : Tensor, shape (N, C) or (N, C, ...)
+        Axis 1 has the channels. Mean and variance are over all other axes; the variance divides by n.
+    gain, bias : Tensor, shape (C,), optional
+        By default 1 and 0. (In PyTorch the second and the third argument are the running statistics.)
+    eps : float
+        Added to the variance.
+    running_mean, running_var : Tensor, shape (C,), optional
+        In training they follow the mean and the unbiased variance of the batches, in place:
+        ``running = (1 - momentum) * running + momentum * of_this_batch``.
+    training : bool
+        False: use the running statistics instead of those of the batch.
+    momentum : float
+        The weight of the newest batch, in [0, 1].
+
+    Returns
+    -------
+    Tensor, of the shape of `x`
+
+    Raises
+    ------
+    ShapeError
+        The shapes do not fit, or in training a channel has fewer than 2 values.
+    ArgumentError
+        A number is not in its range, or `training` is False and there are no running statistics.
+
+    References
+    ----------
+    Ioffe and Szegedy, "Batch Normalization: Accelerating Deep Network Training by Reducing Internal Covariate Shift",
+    2015, algorithm 1 and section 3.
+
+    Examples
+    --------
+    >>> import tinygan as tg
+    >>> tg.functional.batch_norm(tg.tensor([[1.0, 10.0], [3.0, 30.0]])).numpy().round(3)
+    array([[-1., -1.],
+           [ 1.,  1.]], dtype=float32)
+    """
+    with_shape((x,), "batch_norm")
+    eps, momentum = _eps(eps, "batch_norm"), number(momentum, "batch_norm", "momentum")
+    if not 0 <= momentum <= 1:
+        raise ArgumentError(f"batch_norm: momentum is the weight of the newest batch, in [0, 1]; got {momentum}")
+    running = {"running_mean": running_mean, "running_var": running_var}
+    given = [value for value in running.values() if value is not None]
+    if len(given) == 1 or not (training or given):
+        raise ArgumentError(
+            "batch_norm: give running_mean and running_var, both: without them there is only the batch, as with "
+            "training=True"
+        )
+    if any(not isinstance(value, Tensor) for value in given):
+        raise DtypeError("batch_norm: running_mean and running_var must be tensors, which training changes in place")
+    if given:
+        _fits_channels(x, running)
+    if training:
+        norm = BatchNorm(eps)
+        y = norm(x, gain, bias)
+        (mean, variance), n = norm.moments, norm.n
+        del norm.moments
+        for tensor, now in zip(given, (mean, variance * (n / (n - 1))), strict=False):
+            array = tensor.data
+            array *= 1 - momentum
+            array += momentum * now
+            tensor.mark_changed()
+        return y
+    _fits_channels(x, {"gain": gain, "bias": bias})
+    channels = (-1, *(1,) * (x.ndim - 2))
+    rate = 1 / (given[1] + eps) ** 0.5
+    y = (x - given[0].reshape(channels)) * (rate if gain is None else rate * gain).reshape(channels)
+    return y if bias is None else y + bias.reshape(channels)
+
+
+def layer_norm(
+    x: Any, normalized_shape: int | Sequence[int], weight: Any = None, bias: Any = None, eps: float = 1e-5
+) -> Tensor:
+    """Normalize each example over its last axes: ``weight * (x - mean) / sqrt(variance + eps) + bias``.
+
+    Parameters
+    ----------
+    x : Tensor, shape (..., *normalized_shape)
+    normalized_shape : int or sequence of int
+        The last axes. Mean and variance are over them; the variance divides by n.
+    weight, bias : Tensor, shape normalized_shape, optional
+        By default 1 and 0.
+    eps : float
+        Added to the variance.
+
+    Returns
+    -------
+    Tensor, of the shape of `x`
+
+    Raises
+    ------
+    ShapeError
+        The shapes do not fit.
+    ArgumentError
+        `eps` is negative or not finite.
+
+    References
+    ----------
+    Ba, Kiros and Hinton, "Layer Normalization", 2016, section 3.
+
+    Examples
+    --------
+    >>> import tinygan as tg
+    >>> tg.functional.layer_norm(tg.tensor([[1.0, 3.0], [10.0, 30.0]]), 2).numpy().round(3)
+    array([[-1.,  1.],
+           [-1.,  1.]], dtype=float32)
+    """
+    with_shape((x,), "layer_norm")
+    shape = sizes((normalized_shape,), "layer_norm", "a size of normalized_shape")
+    return LayerNorm(shape, _eps(eps, "layer_norm"))(x, weight, bias)
+
+
+def _eps(eps: Any, caller: str) -> float:
+    eps = number(eps, caller, "eps")
+    if not 0 <= eps < math.inf:
+        raise ArgumentError(f"{caller}: eps is added to the variance, and must be finite and at least 0; got {eps}")
+    return eps
