@@ -95,7 +95,7 @@ def start(
     Parameters
     ----------
     config, dataset, out, device
-        See `Training`, and `RunFolder.create`. The record holds ``generator.pretrained`` as an absolute path.
+        See `Training`, and `RunFolder.create`. The record has absolute paths.
     numbered : bool
         If `out` exists, make out-2, or the first number that is free; see `RunFolder.create`.
     data_folder : path, optional
@@ -153,7 +153,7 @@ def reopen(
     with folder.lock():
         recorded = load_experiment(folder.config_path)
         config = load_experiment(folder.config_path, overrides)
-        if config.generator.pretrained != recorded.generator.pretrained:
+        if (config.generator.pretrained, config.data) != (recorded.generator.pretrained, recorded.data):
             config = with_absolute_path(config)
         changed = changes(decisive_toml(recorded), config)
         checkpoint = folder.latest_checkpoint()
@@ -242,15 +242,17 @@ def _environment(config: ExperimentConfig) -> dict[str, Any]:
 
 
 def load_generator(
-    folder: RunFolder, averaged: bool = True
+    folder: RunFolder, averaged: bool = True, which: str | int = LAST
 ) -> tuple[nn.Sequential, ExperimentConfig, tuple[int, ...]]:
-    """Return the generator of a run's newest checkpoint; the data of the run are not needed.
+    """Return the generator of a checkpoint of a run; the data of the run are not needed.
 
     Parameters
     ----------
     folder : RunFolder
     averaged : bool
         As in `protocol.generator_of`.
+    which : {"last", "best"} or int
+        See `protocol.choose_checkpoint`.
 
     Returns
     -------
@@ -262,10 +264,10 @@ def load_generator(
     Raises
     ------
     CheckpointError
-        The run has no checkpoint yet, or it does not belong to the configuration.
+        The run has no such checkpoint, or it does not belong to the configuration.
     """
     config = load_experiment(folder.config_path)
-    _, checkpoint = choose_checkpoint(folder, LAST)
+    _, checkpoint = choose_checkpoint(folder, which)
     return generator_of(checkpoint, config, averaged), config, image_shape(checkpoint)
 
 
