@@ -9,7 +9,8 @@ import textwrap
 from typing import Any
 
 from tinygan.cli import output
-from tinygan.cli.arguments import add_data_options, load_data, open_run, path
+from tinygan.cli.arguments import open_run, path
+from tinygan.cli.own_data import add_data_options, load_data
 from tinygan.config.experiment import load_experiment
 from tinygan.diagnosis import headline
 from tinygan.experiments.diagnosing import RunDiagnosis, diagnose_run

@@ -11,7 +11,8 @@ from tqdm import tqdm
 
 from tinygan import evaluation
 from tinygan.cli import output
-from tinygan.cli.arguments import add_data_options, add_no_average_option, load_data, open_run, path, positive
+from tinygan.cli.arguments import add_no_average_option, open_run, path, positive
+from tinygan.cli.own_data import add_data_options, load_data
 from tinygan.config.experiment import load_experiment
 from tinygan.config.sections import OWN
 from tinygan.errors import ArgumentError
@@ -90,7 +91,7 @@ def _table(found: ProtocolResult, validation: int) -> str:
         (
             "validation",
             f"{found.valid_mean:.1f} ± {found.valid_standard_error:.1f} nats "
-            f"(the first {min(IMAGES, validation):,} of {validation:,} images: {source})",
+            f"(the first {min(IMAGES, validation):,} of {validation:,} images of {source})",
         ),
         ("test", f"{found.test_mean:.1f} ± {found.test_standard_error:.1f} nats ({found.test_images:,} images)"),
         *_more(found),

@@ -12,7 +12,8 @@ from tqdm import tqdm
 
 from tinygan.backend import blas_threads, keep_freed_memory
 from tinygan.cli import output
-from tinygan.cli.arguments import add_data_options, load_experiment_and_data, positive
+from tinygan.cli.arguments import positive
+from tinygan.cli.own_data import add_data_options, load_experiment_and_data
 from tinygan.errors import ArgumentError
 from tinygan.experiments.pretrained import load_pretrained
 from tinygan.experiments.training import Training

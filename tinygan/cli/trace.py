@@ -11,15 +11,8 @@ from tqdm import tqdm
 
 from tinygan.backend import blas_threads
 from tinygan.cli import output
-from tinygan.cli.arguments import (
-    add_data_options,
-    add_device_option,
-    load_data,
-    load_experiment_and_data,
-    open_run,
-    path,
-    positive,
-)
+from tinygan.cli.arguments import add_device_option, open_run, path, positive
+from tinygan.cli.own_data import add_data_options, load_data, load_experiment_and_data
 from tinygan.config.experiment import shipped_experiments
 from tinygan.errors import ArgumentError, TinyganError
 from tinygan.experiments.running import at_newest_checkpoint, at_start

@@ -11,17 +11,8 @@ from types import FrameType
 from typing import Any
 
 from tinygan.cli import output
-from tinygan.cli.arguments import (
-    RUNS,
-    add_data_options,
-    add_device_option,
-    load_data,
-    load_experiment_and_data,
-    open_run,
-    own_data,
-    path,
-    positive,
-)
+from tinygan.cli.arguments import RUNS, add_device_option, open_run, path, positive
+from tinygan.cli.own_data import add_data_options, load_data, load_experiment_and_data, own_data
 from tinygan.cli.progress import Progress
 from tinygan.data.files import VARIABLE
 from tinygan.diagnosis import closing_line

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from tinygan.data.dataset import Array, Dataset
 from tinygan.data.files import enough_memory
@@ -69,6 +68,8 @@ def from_folder(
     ...     from_folder(folder)
     Dataset('images', images of 8x12x3, train 16, validation 2, test 2)
     """
+    from tqdm import tqdm
+
     folder = _checked(path, size, colour)
     files, labels, classes, others = _files(folder)
     pictures: list[Array] = []
@@ -87,14 +88,11 @@ def from_folder(
         coloured = sum(picture.ndim == 3 for picture in pictures)
         if coloured or colour:
             pictures = [np.broadcast_to(p if p.ndim == 3 else p[..., None], (*p.shape[:2], 3)) for p in pictures]
-        notes = [f"{transparent:,} images have transparent parts, which are white here"] if transparent else []
+        notes = [f"images with transparent parts, which are white here: {transparent:,}"] if transparent else []
         if 0 < coloured < len(pictures):
-            notes.append(
-                f"{len(pictures) - coloured:,} of the files are grey, and are in colour here; {_ONE_CHANNEL}"
-            )
+            notes.append(f"grey files, in colour here: {len(pictures) - coloured:,}; {_ONE_CHANNEL}")
         if others:
-            more = ", ..." if len(others) > 3 else ""
-            notes.append(f"left out, as they are no images: {', '.join(others[:3])}{more}")
+            notes.append(f"left out, as no images: {_first(others)}")
         if colour is None and coloured == len(pictures) and all(map(_is_grey, pictures)):
             notes.append(f"all of them are grey, though the files are in colour: {_ONE_CHANNEL}")
         images = np.stack(pictures)
@@ -130,7 +128,7 @@ def _files(folder: Path) -> tuple[list[Path], Array | None, list[str], list[str]
         )
     if not folders:
         if not files:
-            found = f"{len(others):,} other files" if others else "nothing"
+            found = f"only {_first(others)}" if others else "nothing"
             raise DataError(f"{folder}: expected images ({', '.join(ENDINGS[:4])}, ...), found {found}")
         return files, None, [], others
     if len(folders) > MOST_CLASSES:
@@ -227,6 +225,10 @@ def _decoded(file: Path, picture: Any, size: int | None, colour: bool | None) ->
 
 def _is_grey(picture: Array) -> bool:
     return bool((picture == picture[..., :1]).all())
+
+
+def _first(names: list[str]) -> str:
+    return ", ".join([*names[:3], *["..."] * (len(names) > 3)])
 
 
 def _size(picture: Array) -> str:

@@ -130,9 +130,14 @@ def _map_file(path: str | os.PathLike[str]) -> Array:
         raise DtypeError(f"from_file: expected the path of a .npy file, got {path!r:.60}")
     file = Path(os.path.expanduser(path))
     with reading(file):
+        if not file.exists():
+            raise DataError(
+                f"{file}: expected a .npy file, found nothing of that name; if it has moved, name its new place: "
+                "--array FILE, or --set data.labels=FILE"
+            )
         try:
             return np.lib.format.open_memmap(file, mode="r")
-        except (ValueError, EOFError, TypeError) as error:  # NumPy has no error of its own
+        except (ValueError, EOFError, TypeError, OverflowError) as error:  # NumPy has no error of its own
             raise DataError(
                 f"{file}: expected a .npy file of numbers, as numpy.save writes it, found a file that is damaged or of "
                 f"another kind ({str(error)[:100]})"
@@ -165,7 +170,7 @@ def _checked(images: Any, of: str) -> Array:
         raise DataError(f"{of}image {row} has pixels that are nan or infinite; correct it, or leave it out")
     if images.dtype == np.uint8 and high == 1:
         raise DataError(
-            f"{of}images are uint8 and go from 0 to 1, but 255 is white: if 1 is white, pass images.astype(bool)"
+            f"{of}images go from 0 to 1, but they are bytes, of which 255 is white: if 1 is white, multiply them by 255"
         )
     if kind == "f" and (low < 0 or np.float32(high) > 1):
         hints = ["divide them by 255"] if low >= 0 and 1 < high <= 255 else []
@@ -199,7 +204,7 @@ def _checked_labels(labels: Any, count: int, of: str) -> tuple[Array, bool]:
     try:
         labels = np.asarray(labels)
     except ValueError as error:  # lists of several lengths
-        raise ShapeError(f"{of}labels: expected {count} integers, one for each image ({error})") from error
+        raise ShapeError(f"{of}labels: expected {count} integers, one for each image, got uneven lists") from error
     if labels.dtype.kind not in "iub":
         raise DtypeError(f"{of}labels are {labels.dtype}; expected integers from 0 to {MOST_CLASSES - 1}")
     if labels.shape != (count,):

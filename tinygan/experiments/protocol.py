@@ -200,12 +200,13 @@ def run_protocol(
             f"{checkpoint.path}: its generator makes samples of shape {shape}, but {config.data.set!r} has images of "
             f"shape {dataset.image_shape}: give {config.data.option} the files the run began with"
         )
-    recorded = checkpoint.state.get("images_sha256")
-    if config.data.path is not None and isinstance(recorded, dict) and recorded.get("train") != dataset.train.sha256:
-        raise CheckpointError(
-            f"{checkpoint.path}: it was trained on other images than those of {config.data.option} now, and some of "
-            "these may be among them: give the files the run began with"
-        )
+    if config.data.path is not None:
+        now = {part: getattr(dataset, part).sha256 for part in ("train", "validation", "test")}
+        if checkpoint.state.get("images_sha256") != now:
+            raise CheckpointError(
+                f"{checkpoint.path}: the images are others than those the run began with, and the test images may be "
+                f"among those it was trained on: give {config.data.option} the files the run began with"
+            )
     noise = gan.Noise(config.noise.kind, config.noise.size)
     drawn = gan.sample(generator, samples, noise, Stream(seed, "samples"))
     valid = score_samples(drawn, dataset.validation.images, progress)

@@ -115,6 +115,8 @@ def start(
     environment = _environment(config) | {"device": device}
     if data_folder is not None and config.data.needs_files:
         environment["data_folder"] = os.path.abspath(os.path.expanduser(data_folder))
+    if dataset.notes:
+        environment["data"] = list(dataset.notes)
     return RunFolder.create(out, text, environment, numbered), training
 
 

@@ -112,8 +112,10 @@ class Training:
 
     @cached_property
     def fingerprints(self) -> dict[str, str]:
-        """SHA-256 of the images that decide the run, by split: training and validation."""
+        """SHA-256 of the images that decide the run, by split: training and validation; of one's own, the test too."""
         splits = {"train": self.dataset.train, "validation": self.dataset.validation}
+        if self.config.data.path is not None:  # another file can move any image from one split to another
+            splits["test"] = self.dataset.test
         return {name: split.sha256 for name, split in splits.items()}
 
     def step(self) -> None:
