@@ -57,6 +57,7 @@ def test_images_replace_the_data_and_fit_the_generator(train, images, tmp_path):
     run = RunFolder.open(tmp_path / "run")
     config = load_experiment(run.config_path)
     assert (config.data.set, config.data.path, config.data.fold) == ("images", str(images), None)
+    assert config.description == "The settings of digits, on other images"
     assert run.environment()["data"] == list(from_folder(images).notes)
     generator, _, shape = load_generator(run)
     assert (generator[-2].weight.shape[1], shape) == (PIXELS, (4, 5, 3))

@@ -36,9 +36,10 @@ def own_data(arguments: argparse.Namespace, experiment: str | Path) -> list[str]
                 raise ArgumentError(f"{OWN[kind]}: expected a path, got nothing")
             path = os.path.abspath(os.path.expanduser(given))
             text = quote(path).replace("\x7f", "\\u007f")  # which TOML wants escaped, and JSON does not
-            if load_experiment(experiment).data.set == kind:  # keep the size and the colour
+            config = load_experiment(experiment)
+            if config.data.set == kind:  # keep the size and the colour
                 return [f"data.path={text}"]
-            return [f'data={{set="{kind}", path={text}}}']
+            return [f'data={{set="{kind}", path={text}}}', f"description=The settings of {config.name}, on other images"]
     return []
 
 
