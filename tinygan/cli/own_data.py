@@ -39,7 +39,8 @@ def own_data(arguments: argparse.Namespace, experiment: str | Path) -> list[str]
             config = load_experiment(experiment)
             if config.data.set == kind:  # keep the size and the colour
                 return [f"data.path={text}"]
-            return [f'data={{set="{kind}", path={text}}}', f"description=The settings of {config.name}, on other images"]
+            description = f"The settings of {config.name}, on other images"
+            return [f'data={{set="{kind}", path={text}}}', f"description={description}"]
     return []
 
 
