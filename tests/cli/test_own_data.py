@@ -84,6 +84,18 @@ def test_settings_of_the_images_are_kept(train, images, tmp_path):
     assert load_generator(RunFolder.open("again"))[2] == (3, 3)
 
 
+def test_an_experiment_file_names_its_images(tinygan, train, images, tmp_path):
+    assert train("--images", images, "--out", "run", "--quiet").status == 0
+    text = (tmp_path / "run" / "config.toml").read_text()
+    (tmp_path / "mine.toml").write_text(text.replace(str(images), "my images"))
+    assert load_experiment("mine.toml").data.path == "my images"
+    assert tinygan("train", "mine.toml", "--out", "again", "--quiet").status == 0
+    assert load_experiment("again/config.toml").data.path == str(images)
+    os.rename(images, tmp_path / "moved")
+    assert tinygan("resume", "again", "--epochs", "3", "--set", "data.path=moved", "--quiet").status == 0
+    assert load_experiment("again/config.toml").data.path == str(tmp_path / "moved")
+
+
 @pytest.mark.parametrize("experiment", ["gaussian", "mnist", pytest.param("tfd", marks=pytest.mark.slow)])
 def test_other_experiments_take_images(tinygan, images, experiment):
     words = ("--steps", "2", "--quiet", "--set", "training.batch=8", "--set", "output.samples=4")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from hypothesis.extra import numpy as arrays
 from PIL import Image
 
 from tinygan.data import from_arrays, from_folder
-from tinygan.errors import ArgumentError, DataError, DtypeError
+from tinygan.errors import ArgumentError, DataError, DtypeError, MissingPackageError
 
 RNG = np.random.default_rng(0)
 PICTURES = RNG.integers(0, 256, (12, 6, 8, 3), dtype=np.uint8)
@@ -241,3 +242,9 @@ def test_other_sizes_are_refused(tmp_path, size):
 def test_another_colour_is_refused(tmp_path):
     with pytest.raises(DtypeError, match="colour is 1"):
         from_folder(tmp_path, colour=1)
+
+
+def test_without_pillow_the_package_is_named(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "PIL", None)
+    with pytest.raises(MissingPackageError, match=r"Pillow.*pip install pillow"):
+        from_folder(tmp_path)

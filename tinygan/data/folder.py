@@ -113,7 +113,7 @@ def _checked(path: Any, size: Any, colour: Any) -> Path:
         import PIL  # noqa: F401
     except ImportError as error:
         raise MissingPackageError(
-            "from_folder: Pillow, which reads images, is not installed; install it: pip install 'tinygan[images]'"
+            "from_folder: Pillow, which reads images, is not installed; install it: pip install pillow"
         ) from error
     return Path(os.path.expanduser(path))
 
