@@ -13,7 +13,7 @@ from PIL import Image
 from tinygan.cli import main
 from tinygan.config.experiment import load_experiment
 from tinygan.data import from_folder
-from tinygan.experiments.running import load_generator
+from tinygan.experiments.protocol import load_generator
 from tinygan.runs.run_folder import RunFolder
 
 PICTURES = np.random.default_rng(0).integers(0, 256, (40, 4, 5, 3), dtype=np.uint8)

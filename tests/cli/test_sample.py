@@ -8,7 +8,7 @@ from matplotlib.image import imread
 
 from tinygan import gan
 from tinygan.backend import Stream
-from tinygan.experiments.running import load_generator
+from tinygan.experiments.protocol import load_generator
 from tinygan.runs.run_folder import RunFolder
 
 

@@ -14,8 +14,7 @@ from tinygan.backend import Stream
 from tinygan.cli import output
 from tinygan.cli.arguments import add_no_average_option, open_run, path, positive
 from tinygan.errors import ArgumentError
-from tinygan.experiments.protocol import BEST, LAST
-from tinygan.experiments.running import load_generator
+from tinygan.experiments.protocol import BEST, LAST, load_generator
 from tinygan.pictures.line import axis_of, save_line_sheet
 from tinygan.pictures.sheets import save_sheet
 from tinygan.runs.atomic import atomic_write

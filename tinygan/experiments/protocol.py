@@ -318,6 +318,36 @@ def generator_of(checkpoint: Checkpoint, config: ExperimentConfig, averaged: boo
     return generator
 
 
+def load_generator(
+    folder: RunFolder, averaged: bool = True, which: str | int = LAST
+) -> tuple[Sequential, ExperimentConfig, tuple[int, ...]]:
+    """Return the generator of a checkpoint of a run; the data of the run are not needed.
+
+    Parameters
+    ----------
+    folder : RunFolder
+    averaged : bool
+        As in `generator_of`.
+    which : {"last", "best"} or int
+        See `choose_checkpoint`.
+
+    Returns
+    -------
+    generator : Sequential
+        In evaluation mode.
+    config : ExperimentConfig
+    image_shape : tuple of int
+
+    Raises
+    ------
+    CheckpointError
+        The run has no such checkpoint, or it does not belong to the configuration.
+    """
+    config = load_experiment(folder.config_path)
+    _, checkpoint = choose_checkpoint(folder, which)
+    return generator_of(checkpoint, config, averaged), config, image_shape(checkpoint)
+
+
 def choose_checkpoint(folder: RunFolder, which: str | int | None) -> tuple[str, Checkpoint]:
     """Return "best", "last" or a number of steps as a text, and that checkpoint; by default the best, if there is one.
 

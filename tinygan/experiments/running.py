@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tinygan import nn
 from tinygan.backend import blas_threads, keep_freed_memory
 from tinygan.config.decisive import changes, decisive_toml
 from tinygan.config.experiment import ExperimentConfig, load_experiment, parse_experiment, to_toml
@@ -24,8 +23,6 @@ from tinygan.errors import AnomalyError, CheckpointError, ConfigError, RunError
 from tinygan.experiments.diagnosing import Diagnoses
 from tinygan.experiments.drawing import draw_data, draw_sheet
 from tinygan.experiments.pretrained import load_pretrained, with_absolute_path
-from tinygan.experiments.protocol import LAST, choose_checkpoint, generator_of
-from tinygan.experiments.saved_state import image_shape
 from tinygan.experiments.selection import score_generator
 from tinygan.experiments.side_outputs import SideOutputs
 from tinygan.experiments.training import Training
@@ -241,36 +238,6 @@ def _environment(config: ExperimentConfig) -> dict[str, Any]:
     if config.training.threads is not None:
         environment["blas_threads"] = config.training.threads
     return environment
-
-
-def load_generator(
-    folder: RunFolder, averaged: bool = True, which: str | int = LAST
-) -> tuple[nn.Sequential, ExperimentConfig, tuple[int, ...]]:
-    """Return the generator of a checkpoint of a run; the data of the run are not needed.
-
-    Parameters
-    ----------
-    folder : RunFolder
-    averaged : bool
-        As in `protocol.generator_of`.
-    which : {"last", "best"} or int
-        See `protocol.choose_checkpoint`.
-
-    Returns
-    -------
-    generator : nn.Sequential
-        In evaluation mode.
-    config : ExperimentConfig
-    image_shape : tuple of int
-
-    Raises
-    ------
-    CheckpointError
-        The run has no such checkpoint, or it does not belong to the configuration.
-    """
-    config = load_experiment(folder.config_path)
-    _, checkpoint = choose_checkpoint(folder, which)
-    return generator_of(checkpoint, config, averaged), config, image_shape(checkpoint)
 
 
 def run(folder: RunFolder, training: Training, limits: Limits | None = None, watcher: Watcher | None = None) -> bool:
