@@ -34,6 +34,9 @@ SHORTER = {
     "tinygan train digits": ("35 s; .ci/run runs it", "--epochs 2"),
     "tinygan train digits --seed 7 --out my-run": ("35 s", "--epochs 2"),
     "tinygan train digits --set training.k=2 --set generator.optimizer.lr=0.05": ("50 s", "--epochs 2"),
+    "tinygan train digits --images my-images": ("30 s", "--epochs 1"),
+    "tinygan train digits --images my-images --set data.size=16": ("30 s", "--epochs 1"),
+    "tinygan train digits --array my-images.npy": ("30 s", "--epochs 1"),
     "tinygan train gaussian": ("7 s", "--epochs 1"),
     "tinygan train my-experiment.toml": ("35 s", "--epochs 2"),
     "tinygan train mnist --data DIR --epochs 10": ("minutes", "--steps 1"),
@@ -150,6 +153,11 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
             content = struct.pack(f">BBBB{array.ndim}I", 0, 0, 8, array.ndim, *array.shape) + array.tobytes()
             path = folder / "DIR" / "mnist" / f"{part}-{name}-ubyte.gz"
             path.write_bytes(gzip.compress(content, compresslevel=1))
+    (folder / "my-images").mkdir()
+    pictures = np.resize(np.arange(256, dtype=np.uint8), (100, 20, 20, 3))
+    np.save(folder / "my-images.npy", pictures)
+    for number, picture in enumerate(pictures):
+        Image.fromarray(picture).save(folder / "my-images" / f"{number}.png")
     done = run("tinygan train digits --epochs 2 --steps 20", folder, folder / "bin")
     assert done.returncode == 0, done.stderr
     return folder

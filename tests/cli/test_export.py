@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tinygan.experiments.running import load_generator
+from tinygan.experiments.protocol import load_generator
 from tinygan.experiments.weights import load_weights
 from tinygan.runs.run_folder import RunFolder
 

@@ -8,7 +8,7 @@ from matplotlib.image import imread
 
 from tinygan import gan
 from tinygan.backend import Stream
-from tinygan.experiments.running import load_generator
+from tinygan.experiments.protocol import load_generator
 from tinygan.runs.run_folder import RunFolder
 
 
@@ -125,3 +125,34 @@ def test_single_numbers_are_drawn_as_a_histogram(tinygan, tmp_path):
     assert tinygan("sample", "line", "--count", "7", "--out", "x.npy").status == 0
     assert np.load("x.npy", allow_pickle=False).shape == (7, 1)
     assert tinygan("resume", "line", "--quiet").status == 0
+
+
+# --- the checkpoint ----------------------------------------------------------------------------------------
+
+
+def test_a_checkpoint_is_chosen_by_its_steps_or_as_the_best(tinygan, small):
+    words = ["--set", "output.validate_every=1", "--set", "output.validation_samples=20", *small]
+    assert tinygan("train", "digits", "--epochs", "3", "--out", "run", "--quiet", *words).status == 0
+    run = RunFolder.open("run")
+    best = run.best_checkpoint().state["steps"]
+    for name in ("last", "best", "42", "63"):
+        assert tinygan("sample", "run", "--count", "3", "--out", f"{name}.npy", "--checkpoint", name).status == 0
+    drawn = {name: np.load(f"{name}.npy") for name in ("last", "best", "42", "63")}
+    assert np.array_equal(drawn["last"], drawn["63"])
+    assert not np.array_equal(drawn["last"], drawn["42"])
+    generator, config, _ = load_generator(run, which="best")
+    noise = gan.Noise(config.noise.kind, config.noise.size)
+    assert np.array_equal(drawn["best"].reshape(3, 64), gan.sample(generator, 3, noise, Stream(0, "samples")))
+    assert best in (21, 42, 63)
+
+
+def test_a_missing_checkpoint_is_refused_with_those_there(tinygan, trained):
+    answer = tinygan("sample", trained, "--out", "x.npy", "--checkpoint", "7")
+    assert answer.status == 1
+    assert answer.err.endswith("has no checkpoint after 7 steps; it has those after 21 steps\n")
+    answer = tinygan("sample", trained, "--out", "x.npy", "--checkpoint", "best")
+    assert "no checkpoint was chosen by validation" in answer.err
+    for wrong in ("bst", "-1", "1.5", "9" * 30, "²"):
+        answer = tinygan("sample", trained, "--out", "x.npy", f"--checkpoint={wrong}")
+        assert answer.status == 2
+        assert f"expected last, best, or a number of steps, got {wrong!r}" in answer.err

@@ -17,7 +17,7 @@ from tinygan import data, evaluation, gan
 from tinygan.backend import Stream
 from tinygan.cli import main as tinygan
 from tinygan.config.experiment import to_toml
-from tinygan.experiments.running import load_generator
+from tinygan.experiments.protocol import load_generator
 from tinygan.runs.run_folder import RunFolder
 
 pytestmark = pytest.mark.slow

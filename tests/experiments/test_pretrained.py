@@ -14,8 +14,8 @@ from tinygan import data
 from tinygan.config.experiment import load_experiment
 from tinygan.errors import AnomalyError, ConfigError
 from tinygan.experiments.pretrained import load_pretrained
-from tinygan.experiments.protocol import run_protocol
-from tinygan.experiments.running import Limits, load_generator, reopen, run, start
+from tinygan.experiments.protocol import load_generator, run_protocol
+from tinygan.experiments.running import Limits, reopen, run, start
 from tinygan.experiments.training import Training
 from tinygan.runs.checkpoint import write_checkpoint
 from tinygan.runs.run_folder import RunFolder

@@ -20,7 +20,8 @@ from tinygan.data import load
 from tinygan.data.dataset import Split
 from tinygan.errors import AnomalyError, CheckpointError, ConfigError, RunError
 from tinygan.experiments import running
-from tinygan.experiments.running import Limits, Watcher, is_done, load_generator, reopen, run, start
+from tinygan.experiments.protocol import load_generator
+from tinygan.experiments.running import Limits, Watcher, is_done, reopen, run, start
 from tinygan.experiments.training import Training
 from tinygan.pictures.sheets import save_sheet
 from tinygan.runs.checkpoint import write_checkpoint

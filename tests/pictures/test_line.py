@@ -15,7 +15,8 @@ from matplotlib.image import imread
 from tinygan.config.experiment import load_experiment
 from tinygan.data import load
 from tinygan.errors import DtypeError, RunError, ShapeError
-from tinygan.experiments.running import Limits, load_generator, run, start
+from tinygan.experiments.protocol import load_generator
+from tinygan.experiments.running import Limits, run, start
 from tinygan.experiments.training import Training
 from tinygan.pictures.line import axis_of, save_line_sheet
 from tinygan.pictures.sheets import list_sheets

@@ -8,9 +8,9 @@ import shutil
 import textwrap
 from typing import Any
 
-from tinygan import data
 from tinygan.cli import output
-from tinygan.cli.arguments import add_data_option, open_run, path
+from tinygan.cli.arguments import open_run, path
+from tinygan.cli.own_data import add_data_options, load_data
 from tinygan.config.experiment import load_experiment
 from tinygan.diagnosis import headline
 from tinygan.experiments.diagnosing import RunDiagnosis, diagnose_run
@@ -30,7 +30,7 @@ def add_commands(commands: Any) -> None:
         "value, and what to try. The run is not changed.",
     )
     parser.add_argument("folder", type=path, metavar="RUN", help="the run folder")
-    add_data_option(parser)
+    add_data_options(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.set_defaults(run=run)
 
@@ -38,9 +38,7 @@ def add_commands(commands: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Run ``tinygan diagnose``."""
     folder = open_run(arguments.folder)
-    found = diagnose_run(
-        folder, lambda config: data.load(config.data.set, arguments.data, progress=False, fold=config.data.fold)
-    )
+    found = diagnose_run(folder, lambda config: load_data(config, arguments))
     if arguments.json:
         output.result(json.dumps(json_value(found.as_dict(), "diagnosis", non_finite_as_null=True)))
     else:

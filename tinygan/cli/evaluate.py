@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 from typing import Any
 
 from tqdm import tqdm
 
-from tinygan import data, evaluation
+from tinygan import evaluation
 from tinygan.cli import output
-from tinygan.cli.arguments import add_data_option, add_no_average_option, open_run, path, positive
+from tinygan.cli.arguments import add_no_average_option, open_run, path, positive
+from tinygan.cli.own_data import add_data_options, load_data
 from tinygan.config.experiment import load_experiment
+from tinygan.config.sections import OWN
 from tinygan.errors import ArgumentError
 from tinygan.experiments.protocol import BEST, LAST, ProtocolResult, image_count, run_protocol
 from tinygan.experiments.selection import IMAGES, SAMPLES
@@ -27,7 +30,7 @@ def add_commands(commands: Any) -> None:
         description="Estimate the log-likelihood of the test images by a Gaussian Parzen window on samples of a run.",
     )
     parser.add_argument("folder", type=path, metavar="RUN", help="the run folder")
-    add_data_option(parser)
+    add_data_options(parser)
     parser.add_argument(
         "--checkpoint",
         choices=(BEST, LAST),
@@ -59,8 +62,9 @@ def run(arguments: argparse.Namespace) -> int:
         raise ArgumentError(f"--seed {arguments.seed}: expected 0 or more")
     folder = open_run(arguments.folder)
     config = load_experiment(folder.config_path)
-    fold = config.data.fold if arguments.fold is None else arguments.fold
-    dataset = data.load(config.data.set, arguments.data, progress=not arguments.quiet, fold=fold)
+    if arguments.fold is not None:
+        config = dataclasses.replace(config, data=dataclasses.replace(config.data, fold=arguments.fold))
+    dataset = load_data(config, arguments)
     hidden = arguments.quiet or not output.shows_progress()
     with tqdm(total=image_count(dataset), unit="image", leave=False, file=output.messages, disable=hidden) as bar:
         found = run_protocol(
@@ -77,7 +81,8 @@ def run(arguments: argparse.Namespace) -> int:
 def _table(found: ProtocolResult, validation: int) -> str:
     chosen = "the best on validation" if found.checkpoint == BEST else "the last"
     grid = evaluation.SIGMAS
-    source = found.data if found.fold is None else f"{found.data}, fold {found.fold}"
+    source = "your own" if found.data in OWN else found.data
+    source += "" if found.fold is None else f", fold {found.fold}"
     rows = [
         ("run", f"{found.run} ({found.experiment})"),
         ("checkpoint", f"{chosen}: epoch {found.epoch:,}, step {found.steps:,}"),

@@ -14,7 +14,7 @@ from tinygan.backend import Stream
 from tinygan.cli import output
 from tinygan.cli.arguments import add_no_average_option, open_run, path, positive
 from tinygan.errors import ArgumentError
-from tinygan.experiments.running import load_generator
+from tinygan.experiments.protocol import BEST, LAST, load_generator
 from tinygan.pictures.line import axis_of, save_line_sheet
 from tinygan.pictures.sheets import save_sheet
 from tinygan.runs.atomic import atomic_write
@@ -28,12 +28,19 @@ def add_commands(commands: Any) -> None:
     parser = commands.add_parser(
         "sample",
         help="draw samples from the generator of a run",
-        description="Draw samples from the newest checkpoint of a run; its data are not needed.",
+        description="Draw samples from a checkpoint of a run; its data are not needed.",
     )
     parser.add_argument("folder", type=path, metavar="RUN", help="the run folder")
     parser.add_argument("--count", type=positive, default=100, metavar="N", help="how many (default: 100)")
     parser.add_argument(
         "--out", type=path, required=True, metavar="FILE", help="FILE.png for a picture, FILE.npy for the numbers"
+    )
+    parser.add_argument(
+        "--checkpoint",
+        type=_checkpoint,
+        default=LAST,
+        metavar="last|best|N",
+        help="the last (default), the best on validation, or the one after N steps",
     )
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="the seed of the noise (default: 0)")
     add_no_average_option(parser)
@@ -49,7 +56,9 @@ def sample(arguments: argparse.Namespace) -> int:
         raise ArgumentError(f"--out {out}: there is no folder {out.parent}; make it first")
     if arguments.seed < 0:
         raise ArgumentError(f"--seed {arguments.seed}: expected 0 or more")
-    generator, config, image_shape = load_generator(open_run(arguments.folder), averaged=not arguments.no_average)
+    generator, config, image_shape = load_generator(
+        open_run(arguments.folder), averaged=not arguments.no_average, which=arguments.checkpoint
+    )
     if out.suffix == ".png" and image_shape != (1,) and arguments.count > LARGEST_SHEET:
         raise ArgumentError(f"--count {arguments.count}: a picture holds at most {LARGEST_SHEET}; use --out FILE.npy")
     noise = gan.Noise(config.noise.kind, config.noise.size)
@@ -64,6 +73,14 @@ def sample(arguments: argparse.Namespace) -> int:
         _save_numbers(out, images.reshape(len(images), *image_shape))
     output.mention(output.escaped(str(out)))
     return 0
+
+
+def _checkpoint(text: str) -> str | int:
+    if text in (LAST, BEST):
+        return text
+    if text.isascii() and text.isdigit() and len(text) < 20:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"expected last, best, or a number of steps, got {text!r}")
 
 
 def _save_numbers(out: Path, images: Any) -> None:

@@ -10,11 +10,10 @@ from typing import Any
 
 from tqdm import tqdm
 
-from tinygan import data
 from tinygan.backend import blas_threads, keep_freed_memory
 from tinygan.cli import output
-from tinygan.cli.arguments import add_data_option, positive
-from tinygan.config.experiment import load_experiment
+from tinygan.cli.arguments import positive
+from tinygan.cli.own_data import add_data_options, load_experiment_and_data
 from tinygan.errors import ArgumentError
 from tinygan.experiments.pretrained import load_pretrained
 from tinygan.experiments.training import Training
@@ -56,7 +55,7 @@ def add_commands(commands: Any) -> None:
         dest="overrides",
         help="change a key of the experiment, such as training.k=2; may be repeated",
     )
-    add_data_option(parser)
+    add_data_options(parser)
     parser.add_argument("--all", action="store_true", help="do not wait for Enter")
     parser.add_argument("--json", action="store_true", help="print one JSON object; do not wait")
     parser.add_argument("--quiet", action="store_true", help="show no progress of the iterations before")
@@ -66,8 +65,7 @@ def add_commands(commands: Any) -> None:
 def step(arguments: argparse.Namespace) -> int:
     """Run ``tinygan step``."""
     seed = [] if arguments.seed is None else [f"seed={arguments.seed}"]
-    config = load_experiment(arguments.experiment, [*arguments.overrides, *seed])
-    dataset = data.load(config.data.set, arguments.data, progress=not arguments.quiet, fold=config.data.fold)
+    config, dataset = load_experiment_and_data(arguments, arguments.experiment, [*arguments.overrides, *seed])
     keep_freed_memory()
     with blas_threads(config.training.threads):  # as in `tinygan train`, so that the bits are the same
         training = Training(config, dataset)

@@ -9,12 +9,11 @@ from typing import Any
 
 from tqdm import tqdm
 
-from tinygan import data
 from tinygan.backend import blas_threads
 from tinygan.cli import output
-from tinygan.cli.arguments import add_data_option, add_device_option, open_run, path, positive
-from tinygan.config.experiment import ExperimentConfig, load_experiment, shipped_experiments
-from tinygan.data.dataset import Dataset
+from tinygan.cli.arguments import add_device_option, open_run, path, positive
+from tinygan.cli.own_data import add_data_options, load_data, load_experiment_and_data
+from tinygan.config.experiment import shipped_experiments
 from tinygan.errors import ArgumentError, TinyganError
 from tinygan.experiments.running import at_newest_checkpoint, at_start
 from tinygan.experiments.training import Training
@@ -62,7 +61,7 @@ def add_commands(commands: Any) -> None:
         dest="overrides",
         help="change a key of the experiment, such as training.batch=50; may be repeated",
     )
-    add_data_option(parser)
+    add_data_options(parser)
     add_device_option(parser)
     parser.add_argument("--quiet", action="store_true", help="show no progress")
     parser.set_defaults(run=trace)
@@ -102,12 +101,12 @@ def _training(arguments: argparse.Namespace) -> Training:
     subject: str = arguments.subject
     if not _is_run(subject):
         seed = [] if arguments.seed is None else [f"seed={arguments.seed}"]
-        config = load_experiment(subject, [*arguments.overrides, *seed])
-        return at_start(config, _load(config, arguments), arguments.device)
+        config, dataset = load_experiment_and_data(arguments, subject, [*arguments.overrides, *seed])
+        return at_start(config, dataset, arguments.device)
     if arguments.overrides or arguments.seed is not None:
         option = "--seed" if arguments.seed is not None else "--set"
         raise ArgumentError(f"{option}: {subject} is a run, which has its settings; trace its experiment instead")
-    return at_newest_checkpoint(open_run(Path(subject)), lambda config: _load(config, arguments), arguments.device)
+    return at_newest_checkpoint(open_run(Path(subject)), lambda config: load_data(config, arguments), arguments.device)
 
 
 def _is_run(subject: str) -> bool:
@@ -115,10 +114,6 @@ def _is_run(subject: str) -> bool:
     if subject in {config.name for config in shipped_experiments()} or os.path.isfile(subject):
         return False
     return os.path.isdir(subject) or (os.sep in subject and not subject.endswith(".toml"))
-
-
-def _load(config: ExperimentConfig, arguments: argparse.Namespace) -> Dataset:
-    return data.load(config.data.set, arguments.data, progress=not arguments.quiet, fold=config.data.fold)
 
 
 def _advance(training: Training, arguments: argparse.Namespace) -> None:

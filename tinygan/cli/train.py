@@ -10,12 +10,10 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-from tinygan import data
 from tinygan.cli import output
-from tinygan.cli.arguments import RUNS, add_data_option, add_device_option, open_run, path, positive
+from tinygan.cli.arguments import RUNS, add_device_option, open_run, path, positive
+from tinygan.cli.own_data import add_data_options, load_data, load_experiment_and_data, own_data
 from tinygan.cli.progress import Progress
-from tinygan.config.experiment import ExperimentConfig, load_experiment
-from tinygan.data.dataset import Dataset
 from tinygan.data.files import VARIABLE
 from tinygan.diagnosis import closing_line
 from tinygan.errors import RunError
@@ -61,7 +59,7 @@ def _add_shared_options(parser: argparse.ArgumentParser, what_may_be_set: str) -
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides", help=what_may_be_set
     )
-    add_data_option(parser)
+    add_data_options(parser)
     add_device_option(parser)
     parser.add_argument(
         "--steps", type=positive, metavar="N", help="stop after N iterations, counted from the start of the run"
@@ -77,8 +75,7 @@ def train(arguments: argparse.Namespace) -> int:
     overrides = _overrides(arguments)
     if arguments.seed is not None:
         overrides.append(f"seed={arguments.seed}")
-    config = load_experiment(arguments.experiment, overrides)
-    dataset = _load(config, arguments)
+    config, dataset = load_experiment_and_data(arguments, arguments.experiment, overrides)
     data_folder = arguments.data or os.environ.get(VARIABLE)
     folder, training = start(
         config,
@@ -95,7 +92,8 @@ def resume(arguments: argparse.Namespace) -> int:
     """Run ``tinygan resume``."""
     folder = open_run(arguments.folder)
     with folder.lock():  # taken before reading, so that no other process changes the run in between
-        _, training = reopen(folder, lambda config: _load(config, arguments), arguments.device, _overrides(arguments))
+        overrides = [*own_data(arguments, folder.config_path), *_overrides(arguments)]
+        _, training = reopen(folder, lambda config: load_data(config, arguments), arguments.device, overrides)
         if is_done(training):
             done = f"{folder.path}: all {training.epoch} epochs are done"
             if arguments.epochs is not None:
@@ -108,10 +106,6 @@ def resume(arguments: argparse.Namespace) -> int:
 def _overrides(arguments: argparse.Namespace) -> list[str]:
     epochs = [] if arguments.epochs is None else [f"training.epochs={arguments.epochs}"]
     return [*arguments.overrides, *epochs]
-
-
-def _load(config: ExperimentConfig, arguments: argparse.Namespace) -> Dataset:
-    return data.load(config.data.set, arguments.data, progress=not arguments.quiet, fold=config.data.fold)
 
 
 def _play(folder: RunFolder, training: Training, arguments: argparse.Namespace) -> int:

@@ -19,8 +19,9 @@ def decisive_toml(config: ExperimentConfig) -> str:
     """Write the settings that decide the bits of a run; the same text for any two configurations of one run.
 
     What may differ is set to a fixed value: the name and the description, ``training.epochs``, the table ``output``,
-    ``training.threads`` (which is recorded, and warned of, with the machine) and ``generator.pretrained`` (which has
-    done its work before the first step).
+    ``training.threads`` (which is recorded, and warned of, with the machine), ``generator.pretrained`` (which has done
+    its work before the first step), and ``data.path`` and ``data.labels`` (the images may move; a checkpoint has their
+    SHA-256).
 
     Parameters
     ----------
@@ -44,6 +45,7 @@ def decisive_toml(config: ExperimentConfig) -> str:
         config,
         name="decisive",
         description="",
+        data=dataclasses.replace(config.data, path=None, labels=None),
         generator=dataclasses.replace(config.generator, pretrained=None),
         training=dataclasses.replace(config.training, epochs=1, threads=None),
         output=OutputConfig(),

@@ -53,9 +53,9 @@ class Text(Kind):
 
 
 class FolderPath(Text):
-    """The path of a folder."""
+    """The path of a folder or a file."""
 
-    expected = "the path of a folder"
+    expected = "the path of a folder or a file"
 
     def read(self, value: object, place: Place) -> str:
         """Accept what a path can be: text that is not empty and holds no null character."""

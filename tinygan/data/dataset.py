@@ -7,10 +7,12 @@ Other data cannot be a `Dataset`, because a sample sheet could not show them; bu
 
 from __future__ import annotations
 
+import hashlib
 import math
 import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -96,6 +98,11 @@ class Split:
     def __len__(self) -> int:
         return len(self.images)
 
+    @cached_property
+    def sha256(self) -> str:
+        """The SHA-256 of the images, in hexadecimal."""
+        return hashlib.sha256(self.images.data).hexdigest()
+
     def __repr__(self) -> str:
         return f"Split({len(self)} images of {self.images.shape[1]} pixels)"
 
@@ -117,6 +124,8 @@ class Dataset:
         The density that the rows were drawn from, if it is known: a function from rows (n, d) to values (n,).
     fold : int, optional
         The number of the fold, for a data set that is divided in several ways.
+    notes : tuple of str
+        How one's own images were read, a sentence each without a full stop.
 
     Raises
     ------
@@ -142,6 +151,7 @@ class Dataset:
     test: Split
     density: Callable[[Any], Array] | None = None
     fold: int | None = None
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name:

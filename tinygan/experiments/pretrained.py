@@ -57,19 +57,27 @@ def load_pretrained(training: Training) -> None:
 
 
 def with_absolute_path(config: ExperimentConfig) -> ExperimentConfig:
-    """Return the configuration with an absolute path for ``generator.pretrained``.
+    """Return the configuration with absolute paths: ``generator.pretrained``, ``data.path`` and ``data.labels``.
 
     Raises
     ------
     ConfigError
-        The path cannot be written into a TOML file, which is UTF-8.
+        A path cannot be written into a TOML file, which is UTF-8.
     """
-    if config.generator.pretrained is None:
-        return config
-    path = os.path.abspath(os.path.expanduser(config.generator.pretrained))
-    if any("\ud800" <= character <= "\udfff" for character in path):
-        raise ConfigError(f"{config.name}: generator.pretrained: {path!r}: expected a path in UTF-8: rename the folder")
-    return dataclasses.replace(config, generator=dataclasses.replace(config.generator, pretrained=path))
+
+    def absolute(key: str, path: str | None) -> str | None:
+        path = None if path is None else os.path.abspath(os.path.expanduser(path))
+        if any("\ud800" <= character <= "\udfff" for character in path or ""):
+            raise ConfigError(f"{config.name}: {key}: {path!r}: expected a path in UTF-8: rename the folder")
+        return path
+
+    pretrained = absolute("generator.pretrained", config.generator.pretrained)
+    path, labels = absolute("data.path", config.data.path), absolute("data.labels", config.data.labels)
+    return dataclasses.replace(
+        config,
+        generator=dataclasses.replace(config.generator, pretrained=pretrained),
+        data=dataclasses.replace(config.data, path=path, labels=labels),
+    )
 
 
 def _refuse_misfit(place: str, config: ExperimentConfig, earlier: ExperimentConfig) -> None:

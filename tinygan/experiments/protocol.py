@@ -18,7 +18,7 @@ from tinygan.experiments.build import build_generator
 from tinygan.experiments.saved_state import image_shape, moment, weights_of
 from tinygan.experiments.selection import IMAGES, SAMPLES, score_samples
 from tinygan.nn import Sequential
-from tinygan.runs.checkpoint import Checkpoint
+from tinygan.runs.checkpoint import Checkpoint, read_checkpoint
 from tinygan.runs.run_folder import RunFolder
 
 BEST, LAST = "best", "last"
@@ -198,8 +198,15 @@ def run_protocol(
     if shape != dataset.image_shape:
         raise CheckpointError(
             f"{checkpoint.path}: its generator makes samples of shape {shape}, but {config.data.set!r} has images of "
-            f"shape {dataset.image_shape}: give --data the files the run began with"
+            f"shape {dataset.image_shape}: give {config.data.option} the files the run began with"
         )
+    if config.data.path is not None:
+        now = {part: getattr(dataset, part).sha256 for part in ("train", "validation", "test")}
+        if checkpoint.state.get("images_sha256") != now:
+            raise CheckpointError(
+                f"{checkpoint.path}: the images are others than those the run began with, and the test images may be "
+                f"among those it was trained on: give {config.data.option} the files the run began with"
+            )
     noise = gan.Noise(config.noise.kind, config.noise.size)
     drawn = gan.sample(generator, samples, noise, Stream(seed, "samples"))
     valid = score_samples(drawn, dataset.validation.images, progress)
@@ -311,14 +318,46 @@ def generator_of(checkpoint: Checkpoint, config: ExperimentConfig, averaged: boo
     return generator
 
 
-def choose_checkpoint(folder: RunFolder, which: str | None) -> tuple[str, Checkpoint]:
-    """Return "best" or "last", and that checkpoint; by default the best, if the run has one.
+def load_generator(
+    folder: RunFolder, averaged: bool = True, which: str | int = LAST
+) -> tuple[Sequential, ExperimentConfig, tuple[int, ...]]:
+    """Return the generator of a checkpoint of a run; the data of the run are not needed.
+
+    Parameters
+    ----------
+    folder : RunFolder
+    averaged : bool
+        As in `generator_of`.
+    which : {"last", "best"} or int
+        See `choose_checkpoint`.
+
+    Returns
+    -------
+    generator : Sequential
+        In evaluation mode.
+    config : ExperimentConfig
+    image_shape : tuple of int
+
+    Raises
+    ------
+    CheckpointError
+        The run has no such checkpoint, or it does not belong to the configuration.
+    """
+    config = load_experiment(folder.config_path)
+    _, checkpoint = choose_checkpoint(folder, which)
+    return generator_of(checkpoint, config, averaged), config, image_shape(checkpoint)
+
+
+def choose_checkpoint(folder: RunFolder, which: str | int | None) -> tuple[str, Checkpoint]:
+    """Return "best", "last" or a number of steps as a text, and that checkpoint; by default the best, if there is one.
 
     Raises
     ------
     CheckpointError
         The run has no such checkpoint, or it is damaged.
     """
+    if isinstance(which, int):
+        return str(which), _checkpoint_of_step(folder, which)
     best = None if which == LAST else folder.best_checkpoint()
     if best is not None:
         return BEST, best
@@ -333,3 +372,12 @@ def choose_checkpoint(folder: RunFolder, which: str | None) -> tuple[str, Checkp
             f"{folder.path}: there is no checkpoint yet; let the run reach one: {folder.resume_command()}"
         )
     return LAST, last
+
+
+def _checkpoint_of_step(folder: RunFolder, step: int) -> Checkpoint:
+    path = folder.checkpoints_path / f"step-{step:09d}.safetensors"
+    if not path.exists():
+        there = sorted(int(name.stem[5:]) for name in folder.checkpoints_path.glob("step-*[0-9].safetensors"))
+        have = f"has those after {' and '.join(map(str, there))} steps" if there else "has none yet"
+        raise CheckpointError(f"{folder.path}: has no checkpoint after {step} steps; it {have}")
+    return read_checkpoint(path)

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tinygan import nn
 from tinygan.backend import blas_threads, keep_freed_memory
 from tinygan.config.decisive import changes, decisive_toml
 from tinygan.config.experiment import ExperimentConfig, load_experiment, parse_experiment, to_toml
@@ -24,8 +23,6 @@ from tinygan.errors import AnomalyError, CheckpointError, ConfigError, RunError
 from tinygan.experiments.diagnosing import Diagnoses
 from tinygan.experiments.drawing import draw_data, draw_sheet
 from tinygan.experiments.pretrained import load_pretrained, with_absolute_path
-from tinygan.experiments.protocol import LAST, choose_checkpoint, generator_of
-from tinygan.experiments.saved_state import image_shape
 from tinygan.experiments.selection import score_generator
 from tinygan.experiments.side_outputs import SideOutputs
 from tinygan.experiments.training import Training
@@ -95,7 +92,7 @@ def start(
     Parameters
     ----------
     config, dataset, out, device
-        See `Training`, and `RunFolder.create`. The record holds ``generator.pretrained`` as an absolute path.
+        See `Training`, and `RunFolder.create`. The record has absolute paths.
     numbered : bool
         If `out` exists, make out-2, or the first number that is free; see `RunFolder.create`.
     data_folder : path, optional
@@ -115,6 +112,8 @@ def start(
     environment = _environment(config) | {"device": device}
     if data_folder is not None and config.data.needs_files:
         environment["data_folder"] = os.path.abspath(os.path.expanduser(data_folder))
+    if dataset.notes:
+        environment["data"] = list(dataset.notes)
     return RunFolder.create(out, text, environment, numbered), training
 
 
@@ -153,7 +152,7 @@ def reopen(
     with folder.lock():
         recorded = load_experiment(folder.config_path)
         config = load_experiment(folder.config_path, overrides)
-        if config.generator.pretrained != recorded.generator.pretrained:
+        if (config.generator.pretrained, config.data) != (recorded.generator.pretrained, recorded.data):
             config = with_absolute_path(config)
         changed = changes(decisive_toml(recorded), config)
         checkpoint = folder.latest_checkpoint()
@@ -239,34 +238,6 @@ def _environment(config: ExperimentConfig) -> dict[str, Any]:
     if config.training.threads is not None:
         environment["blas_threads"] = config.training.threads
     return environment
-
-
-def load_generator(
-    folder: RunFolder, averaged: bool = True
-) -> tuple[nn.Sequential, ExperimentConfig, tuple[int, ...]]:
-    """Return the generator of a run's newest checkpoint; the data of the run are not needed.
-
-    Parameters
-    ----------
-    folder : RunFolder
-    averaged : bool
-        As in `protocol.generator_of`.
-
-    Returns
-    -------
-    generator : nn.Sequential
-        In evaluation mode.
-    config : ExperimentConfig
-    image_shape : tuple of int
-
-    Raises
-    ------
-    CheckpointError
-        The run has no checkpoint yet, or it does not belong to the configuration.
-    """
-    config = load_experiment(folder.config_path)
-    _, checkpoint = choose_checkpoint(folder, LAST)
-    return generator_of(checkpoint, config, averaged), config, image_shape(checkpoint)
 
 
 def run(folder: RunFolder, training: Training, limits: Limits | None = None, watcher: Watcher | None = None) -> bool:

@@ -5,7 +5,6 @@ It uses no files, clocks or screens: see `tinygan.experiments.running` for those
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
@@ -113,9 +112,11 @@ class Training:
 
     @cached_property
     def fingerprints(self) -> dict[str, str]:
-        """SHA-256 of the images that decide the run, by split: training and validation."""
+        """SHA-256 of the images that decide the run, by split: training and validation; of one's own, the test too."""
         splits = {"train": self.dataset.train, "validation": self.dataset.validation}
-        return {name: hashlib.sha256(split.images.data).hexdigest() for name, split in splits.items()}
+        if self.config.data.path is not None:  # another file can move any image from one split to another
+            splits["test"] = self.dataset.test
+        return {name: split.sha256 for name, split in splits.items()}
 
     def step(self) -> None:
         """Run one iteration of Algorithm 1 on the next rows of the epoch.
@@ -292,7 +293,7 @@ class Training:
             found = "none" if order is None else order.size
             raise CheckpointError(
                 f"the checkpoint holds an order of {found} training images, but {self.config.data.set!r} has "
-                f"{len(self.images)}: give --data the files the run began with"
+                f"{len(self.images)}: give {self.config.data.option} the files the run began with"
             )
         if "images_sha256" in plain:
             self._refuse_other_images(plain["images_sha256"])
@@ -327,8 +328,8 @@ class Training:
             if recorded[split] != found:
                 raise CheckpointError(
                     f"the checkpoint belongs to other {split} images than those of {self.config.data.set!r} now: their "
-                    f"SHA-256 was {recorded[split]!s:.16}..., and is {found:.16}...; give --data the files the run "
-                    "began with"
+                    f"SHA-256 was {recorded[split]!s:.16}..., and is {found:.16}...; give {self.config.data.option} "
+                    "the files the run began with"
                 )
 
 
