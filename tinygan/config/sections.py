@@ -288,10 +288,14 @@ class PenaltyConfig(Section):
 
     kind: str
 
+    @property
+    def numbers(self) -> dict[str, float]:
+        """The numbers of the penalty by their names."""
+        return {key: value for key, value in vars(self).items() if key != "kind"}
+
     def build(self) -> Penalty:
         """Return the penalty."""
-        keys = {key: value for key, value in vars(self).items() if key != "kind"}
-        return PENALTIES[self.kind](**keys)
+        return PENALTIES[self.kind](**self.numbers)
 
 
 def _penalty_section(name: str, penalty: type[Penalty]) -> type[Section]:
