@@ -169,7 +169,7 @@ class Algorithm1:
         self.streams = streams or current_streams()
         parameter = self.discriminator_optimizer.params[0]
         self.instance_noise = Blur(instance_noise, parameter) if instance_noise else None
-        self._rows_a_logit = discriminator.m if isinstance(discriminator, Packed) else 1
+        self.rows_a_logit = discriminator.m if isinstance(discriminator, Packed) else 1
         self._conditional: bool | None = None  # whether the last minibatch had labels
         self._generator_ends_in = last_activation(generator) or None  # None: not known yet
         self._span: tuple[float, float] | None = None  # the range of the last data that were checked
@@ -311,7 +311,7 @@ class Algorithm1:
         if self.instance_noise is not None:
             x = self.instance_noise(x, self.streams["instance noise"])
         logits = self.discriminator(x, *y)
-        rows, shape = x.shape[0] // self._rows_a_logit, getattr(logits, "shape", ())
+        rows, shape = x.shape[0] // self.rows_a_logit, getattr(logits, "shape", ())
         if shape not in ((rows, 1), (rows,)) and not (self.patches and shape[:1] == (rows,) and logits.size):
             raise wrong_logits(logits, x.shape[0], rows, self.patches)
         refuse_bounded_logits(activation_of(logits), self.losses)
