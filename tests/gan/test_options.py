@@ -61,6 +61,13 @@ def test_spectral_normalization_bounds_the_slope():
     game(SpectralNorm(3, 1), objective="wasserstein")
 
 
+@pytest.mark.parametrize("name", ["separate_passes", "patches"])
+@pytest.mark.parametrize("value", ["no", 0, None])
+def test_what_only_reads_like_a_boolean_is_refused(name, value):
+    with pytest.raises(DtypeError, match=rf"^Algorithm1: {name} must be True or False, got"):
+        game(**{name: value})
+
+
 def test_a_smoothing_that_is_no_number_is_refused():
     with pytest.raises(DtypeError, match="label_smoothing must be a number"):
         game(label_smoothing="0.1")

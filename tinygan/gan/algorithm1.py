@@ -14,7 +14,7 @@ from tinygan.errors import ArgumentError, GradientError, ShapeError
 from tinygan.gan.inputs import minibatches_of, refuse_other_arguments, refuse_out_of_reach, span_of, twice, with_labels
 from tinygan.gan.instance_noise import Blur
 from tinygan.gan.noise import Noise
-from tinygan.gan.options import objective_of
+from tinygan.gan.options import flag, objective_of
 from tinygan.gan.packing import Packed
 from tinygan.gan.penalties import Penalty, penalties_of, total
 from tinygan.gan.players import (
@@ -159,7 +159,7 @@ class Algorithm1:
         self.discriminator_loss_scale = discriminator_loss_scale
         self.penalties = penalties_of(penalty)
         self.objective, self.losses = objective_of(objective, label_smoothing, self.penalties, discriminator)
-        self.separate_passes, self.patches = separate_passes, patches
+        self.separate_passes, self.patches = flag(separate_passes, "separate_passes"), flag(patches, "patches")
         rates = (0.1 if lr is None else lr, 0.5 if momentum is None else momentum)
         self.generator_optimizer = optimizer_of("generator", generator, generator_optimizer, *rates)
         self.discriminator_optimizer = optimizer_of("discriminator", discriminator, discriminator_optimizer, *rates)

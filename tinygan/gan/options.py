@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tinygan.checks import number
-from tinygan.errors import ArgumentError
+from tinygan.errors import ArgumentError, DtypeError
 from tinygan.gan.objectives import OBJECTIVES, Objective, smoothed
 from tinygan.gan.penalties import Penalty, WeightClipping
 from tinygan.nn import Module
@@ -48,6 +48,13 @@ def contradiction(
             "penalty or weight clipping, or spectral normalization in D"
         )
     return None
+
+
+def flag(value: Any, name: str) -> bool:
+    """Return a boolean; refuse "no" and 0, which read like one."""
+    if not isinstance(value, bool):
+        raise DtypeError(f"Algorithm1: {name} must be True or False, got {value!r}")
+    return value
 
 
 def objective_of(
