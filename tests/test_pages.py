@@ -37,6 +37,13 @@ SHORTER = {
     "tinygan train digits --images my-images": ("30 s", "--epochs 1"),
     "tinygan train digits --images my-images --set data.size=16": ("30 s", "--epochs 1"),
     "tinygan train digits --array my-images.npy": ("30 s", "--epochs 1"),
+    "tinygan train digits --set training.objective=hinge "
+    "--set \"training.penalty={ kind = 'r1', weight = 1.0 }\"": ("60 s", "--epochs 2"),
+    "tinygan train digits --set training.packing=4 --set training.label_smoothing=0.1": ("35 s", "--epochs 2"),
+    "tinygan train digits --set training.instance_noise=0.3 --set training.instance_noise_steps=3000": (
+        "40 s",
+        "--epochs 2",
+    ),
     "tinygan train gaussian": ("7 s", "--epochs 1"),
     "tinygan train my-experiment.toml": ("35 s", "--epochs 2"),
     "tinygan train mnist --data DIR --epochs 10": ("minutes", "--steps 1"),
@@ -51,6 +58,11 @@ SHORTER = {
     "python examples/section_4.py": ("2 s", "--pairs 20"),
     "python examples/proposition_2.py": ("2 s", "--points 21"),
     "python examples/toys_2d.py --seeds 5": ("5 minutes", "--seeds 1 --steps 2 --jobs 1"),
+    "python examples/losses.py --data digits": ("2 minutes", "--steps 2"),
+    "python examples/losses.py --data ring": ("6 minutes", "--steps 2"),
+    "python examples/losses.py --data grid": ("9 minutes", "--steps 2"),
+    "python examples/pacgan.py": ("hours", "--iterations 2"),
+    "python examples/pacgan.py --packed 4": ("hours", "--iterations 2"),
     "python -m benchmarks sweep --device cpu": ("minutes", "--seconds 0.001 --batches 2 --widths 8"),
     "python tools/count_faults.py": ("15 minutes", "--only steps --every 25"),
 }

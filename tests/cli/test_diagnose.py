@@ -111,3 +111,17 @@ def test_missing_data_are_named(tinygan, trained):
     answer = tinygan("diagnose", "run", "--data", trained)
     assert (answer.status, answer.out) == (1, "")
     assert "has no file of the data set" in answer.err
+
+
+@pytest.mark.parametrize(
+    "options", [["objective=hinge"], ["objective=wasserstein", "penalty={kind='clipping'}"], ["packing=4", "batch=64"]]
+)
+def test_every_kind_of_game_is_trained_and_diagnosed(tinygan, small, options):
+    chosen = [word for option in options for word in ("--set", f"training.{option}")]
+    answer = tinygan("train", "digits", "--epochs", "1", "--out", "run", "--quiet", *small, *chosen)
+    assert answer.status == 0
+    assert "warning" not in answer.err
+    answer = tinygan("diagnose", "run")
+    assert (answer.status, answer.err) == (0, "")
+    assert " nan" not in answer.out
+    assert ("no probability" in answer.out) is not any("packing" in option for option in options)

@@ -46,6 +46,10 @@ DECISIVE = {
     "training.k=2": "training.k was 1 and is now 2",
     "training.shared_noise=false": "training.shared_noise was true and is now false",
     "training.objective=minimax": 'training.objective was "non-saturating" and is now "minimax"',
+    "training.label_smoothing=0.1": "training.label_smoothing was 0.0 and is now 0.1",
+    "training.instance_noise=0.1": "training.instance_noise was 0.0 and is now 0.1",
+    "training.separate_passes=true": "training.separate_passes was false and is now true",
+    "training.packing=2": "training.packing was 1 and is now 2",
     "training.discriminator_loss_scale=1.0": "training.discriminator_loss_scale was 0.5 and is now 1.0",
 }
 

@@ -330,3 +330,21 @@ def test_what_is_not_there(tmp_path):
         f'"mnits": no such experiment; {expected}; did you mean "mnist"?'
     )
     assert refusal("zzz") == f'"zzz": no such experiment; {expected}'
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["training.objective=wasserstein"], "training.objective: wasserstein needs a D of bounded slope"),
+        (["training.objective=hinge", "training.label_smoothing=0.1"], "training.label_smoothing: the objective hinge"),
+        (["training.penalty=[{kind='r1'}, {kind='clipping'}]"], "training.penalty: weight clipping bounds the slope"),
+    ],
+)
+def test_options_of_the_game_that_contradict_each_other(overrides, message):
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        load_experiment("digits", overrides)
+
+
+def test_a_game_with_a_penalty_is_written_and_read_back():
+    config = load_experiment("digits", ["training.penalty=[{kind='r1', weight=2}, {kind='r2'}]", "training.packing=2"])
+    assert parse_experiment(to_toml(config), "config.toml") == config

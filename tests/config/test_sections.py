@@ -6,6 +6,7 @@ import math
 
 import pytest
 
+from tinygan import gan
 from tinygan.config.layers import (
     LAYERS,
     DropoutConfig,
@@ -342,3 +343,46 @@ def test_a_rate_that_single_precision_does_not_hold_is_refused(key):
     for value in (1e-50, 1e39):
         with pytest.raises(ConfigError, match=f"f: {key}: expected a number above 0, got .*in single precision"):
             read_section(AdamConfig, {"lr": 1, key: value}, Place("f"))
+
+
+# --- the game --------------------------------------------------------------------------------------------
+
+PAIR = {"epochs": 1, "batch": 8}
+
+
+def test_one_penalty_or_several():
+    r1 = {"kind": "r1", "weight": 2}
+    given = r1, [r1, {"kind": "r2"}]
+    one, several = (read_section(TrainingConfig, {**PAIR, "penalty": penalty}, Place("f")) for penalty in given)
+    assert [penalty.build() for penalty in one.penalty] == [gan.R1(2.0)]
+    assert [penalty.build() for penalty in several.penalty] == [gan.R1(2.0), gan.R2(10.0)]
+    assert read_section(TrainingConfig, PAIR, Place("f")).penalty is None
+
+
+@pytest.mark.parametrize("name", gan.PENALTIES)
+def test_every_penalty_has_a_section_with_its_defaults(name):
+    section = read_section(TrainingConfig, {**PAIR, "penalty": {"kind": name}}, Place("f"))
+    assert section.penalty[0].build() == gan.PENALTIES[name]()
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ({"penalty": {"kind": "R1"}}, 'penalty.kind: expected "r1", "r2", "gradient", "dragan" or "clipping"'),
+        ({"penalty": {"kind": "r1", "c": 1}}, 'penalty.c: kind = "r1" has no such key; it belongs to kind = "clip'),
+        ({"penalty": {"kind": "r1", "weight": 0}}, "penalty.weight: expected a number above 0, got 0"),
+        ({"penalty": {"weight": 1}}, "penalty.kind: missing"),
+        ({"penalty": "r1"}, "penalty: expected a table such as"),
+        ({"penalty": []}, "penalty: expected a table such as"),
+        ({"penalty": [{"kind": "r1"}, {"kind": "r2", "weight": -1}]}, "penalty[1].weight: expected a number above 0"),
+        ({"label_smoothing": 1}, "label_smoothing: expected a number of at least 0 and below 1, got 1"),
+        ({"instance_noise": -1}, "instance_noise: expected a number of at least 0, got -1"),
+        ({"instance_noise_steps": 5}, "instance_noise_steps: there is no instance_noise: add it, or remove this"),
+        ({"packing": 3}, "packing: expected a divisor of batch, which is 8, got 3"),
+        ({"packing": 0}, "packing: expected an integer of at least 1, got 0"),
+        ({"separate_passes": 1}, "separate_passes: expected true or false, got 1"),
+        ({"objective": "wgan"}, "objective: expected "),
+    ],
+)
+def test_options_of_the_game_that_are_refused(table, message):
+    assert refusal(TrainingConfig, {**PAIR, **table}).startswith(message)

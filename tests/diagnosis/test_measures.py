@@ -255,3 +255,28 @@ def test_records_that_lack_numbers_are_read():
     assert epoch_measures({**broken, "update_ratios": {"generator.0": None}}) == {}
     assert epoch_measures({"update_ratios": {"generator.0": -3.0}}) == {"update_ratio.generator.0": -3.0}
     assert names_of([verdict.as_dict() for verdict in judge({})]) == ["healthy"]
+
+
+@pytest.mark.parametrize("count", [50, 51, 53, 3])
+def test_a_packed_discriminator_is_measured_in_whole_packs(count):
+    class Counting(nn.Linear):
+        """One logit for each pack, of its four numbers."""
+
+    plain = nn.Linear(2, 1, rng=Stream(1, "w"))
+    packed = gan.Packed(Counting(8, 1, rng=Stream(1, "w")), 4)
+    rng = np.random.default_rng(0)
+    train, held_out = (rng.normal(size=(n, 2)).astype(np.float32) for n in (60, count))
+    noise = gan.Noise("gaussian", 2)
+    found = game_measures(gan.Algorithm1(nn.Linear(2, 2), packed, noise=noise), train, held_out)
+    assert ("d_accuracy_held_out" in found) is (count >= 4)
+    assert all(math.isfinite(number) for number in found.values())
+    assert "d_accuracy_held_out" in game_measures(gan.Algorithm1(nn.Linear(2, 2), plain, noise=noise), train, held_out)
+
+
+def test_an_output_that_is_no_probability_is_not_measured():
+    rng = np.random.default_rng(0)
+    train, held_out = rng.normal(size=(2, 50, 2)).astype(np.float32)
+    game = gan.Algorithm1(nn.Linear(2, 2), nn.Linear(2, 1), noise=gan.Noise("gaussian", 2), objective="hinge")
+    found = game_measures(game, train, held_out)
+    assert not any("jsd" in name or "d_accuracy" in name for name in found)
+    assert "discriminator_loss" not in epoch_measures({"discriminator_loss": 2.0, "d_fake": 0.5}, "hinge")

@@ -14,9 +14,10 @@ from tinygan.backend import Stream, Streams
 from tinygan.config.experiment import load_experiment, shipped_experiments
 from tinygan.data import Split
 from tinygan.engine import Tensor, no_grad
-from tinygan.errors import ConfigError
+from tinygan.errors import AnomalyError, ConfigError
 from tinygan.experiments import build
 from tinygan.experiments.build import build_discriminator, build_game, build_generator, build_optimizer, least_memory
+from tinygan.experiments.training import Training
 
 EVERY_LAYER = """generator.layers=[
   { type = "dropout", p = 0.25 },
@@ -311,3 +312,65 @@ def test_least_memory_counts_state_and_activations(tiny_experiment, tiny_data, o
         kept += sum(array.nbytes for array in rule.state_dict()["arrays"].values())
     activations = 4 * 4 * (5 + 4 + 3 * 2 + 1)  # bytes of a number x rows x widths
     assert least_memory(config, 4) == kept + activations
+
+
+GAMES = {
+    "lsgan": ["objective=lsgan"],
+    "R1 and R2": ["penalty=[{kind='r1', weight=1}, {kind='r2', weight=1}]", "objective=hinge"],
+    "gradient penalty": ["objective=wasserstein", "penalty={kind='gradient', weight=5}", "k=2"],
+    "clipping": ["objective=wasserstein", "penalty={kind='clipping', c=0.05}", "schedule=simultaneous"],
+    "DRAGAN": ["penalty={kind='dragan'}", "label_smoothing=0.1"],
+    "instance noise": ["instance_noise=0.3", "instance_noise_steps=6", "separate_passes=true"],
+    "packing": ["packing=2"],
+}
+
+
+@pytest.mark.parametrize("options", GAMES.values(), ids=GAMES)
+def test_a_resumed_game_has_the_bits_of_one_without_interruption(tiny_experiment, tiny_data, options):
+    config = tiny_experiment(*(f"training.{option}" for option in options))
+    whole, half = (Training(config, tiny_data()) for _ in range(2))
+    for _ in range(2):
+        half.step()
+    resumed = Training(config, tiny_data())
+    resumed.load_state(*half.state())
+    for training, steps in ((whole, 4), (resumed, 2)):
+        for _ in range(steps):
+            if training.epoch_is_over:
+                training.next_epoch()
+            training.step()
+    (arrays, plain), (expected, expected_plain) = resumed.state(), whole.state()
+    assert plain == expected_plain
+    assert all(np.array_equal(arrays[name], expected[name]) for name in expected)
+
+
+def test_the_options_reach_the_game(tiny_experiment, tiny_data):
+    config = tiny_experiment(
+        "training.penalty={kind='r1', weight=3}", "training.label_smoothing=0.2", "training.separate_passes=true",
+        "training.instance_noise=0.5", "training.instance_noise_steps=10", "training.packing=2",
+    )  # fmt: skip
+    game = build_game(config, tiny_data(), Streams(3), "cpu")
+    assert game.penalties == (gan.R1(3.0),)
+    assert game.losses.undecided == pytest.approx(math.log(0.4 / 0.6))
+    assert game.separate_passes
+    assert game.instance_noise.std == gan.InstanceNoise(0.5, 10)
+    assert game.discriminator.m == 2
+    assert game.discriminator.net[1].in_features == 8
+
+
+def test_a_penalty_that_is_not_finite_ends_the_training(tiny_experiment, tiny_data):
+    training = Training(tiny_experiment("training.penalty={kind='r1', weight=1}"), tiny_data())
+
+    class Broken(gan.Penalty):
+        def loss(self, judge, real, fake, stream):
+            return judge(real).mean() * math.nan
+
+    training.game.penalties = (Broken(),)
+    with pytest.raises(AnomalyError, match="step 1, epoch 1: the discriminator's penalty is nan"):
+        training.step()
+
+
+@pytest.mark.parametrize(("name", "expected"), [("lsgan", -0.25), ("hinge", -2.0), ("minimax", -math.log(4))])
+def test_the_value_at_equilibrium_is_that_of_the_objective(tiny_experiment, tiny_data, name, expected):
+    training = Training(tiny_experiment(f"training.objective={name}"), tiny_data())
+    training.step()
+    assert training.metrics()["value_at_equilibrium"] == pytest.approx(expected)

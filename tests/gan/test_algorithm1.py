@@ -263,7 +263,7 @@ def test_the_defaults_are_uniform_noise_and_sgd_with_momentum():
         ({"k": 1.0}, "k must be an integer of at least 1, got 1.0"),
         ({"k": True}, "k must be an integer of at least 1, got True"),
         ({"schedule": "random"}, "schedule must be one of alternating, simultaneous; got 'random'"),
-        ({"objective": "hinge"}, "objective must be one of non-saturating, minimax; got 'hinge'"),
+        ({"objective": "vanilla"}, "objective must be one of non-saturating, minimax, .*; got 'vanilla'"),
         ({"shared_noise": True}, "shared_noise needs schedule='simultaneous'"),
         ({"discriminator_loss_scale": 0}, "discriminator_loss_scale must be positive, got 0"),
         ({"discriminator_loss_scale": -1.0}, "discriminator_loss_scale must be positive, got -1.0"),
@@ -499,7 +499,7 @@ def test_the_precision_is_that_of_the_players(options, kind):
     game = Algorithm1(g, d, noise=Float64Noise(), **options)
     step = game.step(np.full((8, 3), 0.5, kind))
     assert set(seen) == {np.dtype(np.float32)}
-    assert all(getattr(step, name).dtype == np.float32 for name in vars(step))
+    assert all(value.dtype == np.float32 for value in vars(step).values() if isinstance(value, Tensor))
     assert all(parameter.grad.dtype == np.float32 for parameter in g.parameters() + d.parameters())
 
 
@@ -595,7 +595,7 @@ def printed(step):
 
 
 @pytest.mark.parametrize("shape", [(4, 1), (4,), (100, 1)])
-@pytest.mark.parametrize("objective", sorted(OBJECTIVES))
+@pytest.mark.parametrize("objective", ["minimax", "non-saturating"])
 def test_a_step_prints_three_lines(shape, objective):
     rng = np.random.default_rng(0)
     real, fake = (Tensor(rng.normal(size=shape).astype(np.float32)) for _ in range(2))
@@ -613,7 +613,7 @@ def test_a_step_prints_three_lines(shape, objective):
 
 def test_a_step_of_a_certain_discriminator_prints_without_warnings():
     high, low, nan = (Tensor(np.full((2, 1), value, np.float32)) for value in (1e4, -1e4, np.nan))
-    for objective in OBJECTIVES.values():
+    for objective in (OBJECTIVES["minimax"], OBJECTIVES["non-saturating"]):
         _, _, answers = printed(Step(objective.discriminator(high, low), objective.generator(low), high, low))
         assert answers == [1, 0, 1, 0.5]
     _, g, _ = printed(Step(low.mean(), OBJECTIVES["minimax"].generator(low), high, low))  # its loss is -0.0

@@ -173,4 +173,4 @@ def test_a_real_step_reports_what_it_saw():
     assert means["discriminator_loss"] == pytest.approx(
         discriminator_loss(step.real_logits, step.fake_logits).item(), rel=1e-6
     )
-    assert not any(getattr(step, name).requires_grad for name in vars(step))
+    assert not any(getattr(value, "requires_grad", False) for value in vars(step).values())

@@ -24,7 +24,7 @@ def generator():
 def test_samples_do_not_depend_on_the_batch_size(seed, count, batch):
     manual_seed(seed)
     net = generator()
-    images = sample(net, count, NOISE, Stream(seed, "samples"), batch)
+    images = sample(net, count, NOISE, Stream(seed, "samples"), batch=batch)
     assert type(images) is np.ndarray
     assert images.shape == (count, 2, 2)
     assert images.dtype == np.float32
@@ -115,7 +115,7 @@ def test_many_samples_are_the_bits_of_one_draw(kind, batch):
     noise, count = Noise(kind, 3), 2 * 1000 * batch + 7
     net = nn.Sequential(nn.Linear(3, 1))
     net[0].weight.data[...] = [[1], [2], [4]]
-    drawn = sample(net, count, noise, Stream(5, "samples"), batch)
+    drawn = sample(net, count, noise, Stream(5, "samples"), batch=batch)
     z = noise.draw(count, Stream(5, "samples"))
     expected = np.concatenate([push(net, z[start : start + batch]) for start in range(0, count, batch)])
     assert np.array_equal(drawn, expected)

@@ -125,3 +125,21 @@ def test_the_validation_chart_has_validated_epochs_only():
     assert chart.end == 5
     assert chart.lines[0].y.tolist() == [-5.0, 7.5]
     assert all(chart.name != "validation" for chart in training_charts(records[:1], "minimax"))
+
+
+@pytest.mark.parametrize(
+    ("objective", "smoothing", "charts", "levels"),
+    [
+        ("non-saturating", 0.0, {"value", "accuracy"}, ["log 4 = 1.386", "log 2 = 0.693"]),
+        ("minimax", 0.1, {"accuracy"}, ["1.376", "−0.598"]),
+        ("lsgan", 0.0, {"accuracy"}, ["0.250", "0.125"]),
+        ("hinge", 0.0, {"accuracy"}, ["2.000"]),
+        ("wasserstein", 0.0, set(), ["0.000"]),
+    ],
+)
+def test_charts_say_of_an_objective_only_what_holds(objective, smoothing, charts, levels):
+    found = {c.name: c for c in training_charts([{"epoch": 1}], objective, label_smoothing=smoothing)}
+    assert {"value", "accuracy"} & found.keys() == charts
+    assert [level.label for level in found["losses"].references] == levels
+    assert ("log 4" in found["losses"].reading) is ("value" in charts)
+    assert ("no probability" in found["answers"].reading) is (objective in ("lsgan", "hinge", "wasserstein"))

@@ -258,6 +258,7 @@ class CupyBackend(Backend):
         decay: float = 0.0,
     ) -> None:
         """As the base class, with the same bits, in one kernel."""
+        gradient = _in_c_order(gradient)
         if not self._alike(weight, gradient, *([] if velocity is None else [velocity])):
             super().sgd_step(weight, gradient, velocity, lr, momentum, decay)
             return
@@ -280,6 +281,7 @@ class CupyBackend(Backend):
         shrink: float = 1.0,
     ) -> None:
         """As the base class, with the same bits, in one kernel."""
+        gradient = _in_c_order(gradient)
         numbers = lr, betas, eps, step, decay, shrink
         if not self._alike(weight, gradient, square, *([] if mean is None else [mean])):
             super().adam_step(weight, gradient, mean, square, *numbers)
@@ -323,6 +325,11 @@ class CupyBackend(Backend):
         out = self.xp.empty(inputs[0].shape, inputs[0].dtype)
         self.kernels(kernel, out.size, *inputs, out, np.uint32(out.size))
         return out
+
+
+def _in_c_order(gradient: Array) -> Array:
+    """Return a gradient as the kernels read it; only a kernel takes the rates of a replayed step from the device."""
+    return gradient if gradient.flags.c_contiguous else gradient.copy(order="C")
 
 
 def _around(shape: Shape, axis: int) -> tuple[int, int, int]:

@@ -67,6 +67,8 @@ def _lines(found: RunDiagnosis, folder: RunFolder) -> list[str]:
 
 
 def _about_d(measures: dict[str, float]) -> str:
+    if "d_accuracy_held_out" not in measures:
+        return "What D returns is no probability with this objective, so its answers are not measured."
     return (
         f"On new data and without dropout, D is right on {100 * measures['d_accuracy_held_out']:.1f} %. By its loss, "
         f"the Jensen-Shannon divergence is at least {measures['jsd_bound_held_out']:.3f} nats, of 0.693 at most; this "

@@ -56,6 +56,10 @@ class ExperimentConfig(Section):
     training: TrainingConfig
     output: OutputConfig = field(default_factory=OutputConfig)
 
+    def check(self, place: Place) -> None:
+        """Refuse a game that does not fit D."""
+        self.training.check_with(self.discriminator, place.at("training"))
+
 
 def load_experiment(name_or_path: str | Path, overrides: Sequence[str] = ()) -> ExperimentConfig:
     """Read an experiment, shipped or your own.

@@ -207,6 +207,18 @@ class ListOf(Kind):
         return tuple(self.item.read(item, place.at(index)) for index, item in enumerate(value))
 
 
+class OneOrMore(ListOf):
+    """As `ListOf`; one table alone is a list of one."""
+
+    def __init__(self, item: Kind) -> None:
+        super().__init__(item)
+        self.expected = f"{item.expected}, or a list of them"
+
+    def read(self, value: object, place: Place) -> tuple[Any, ...]:
+        """Read every item."""
+        return (self.item.read(value, place),) if isinstance(value, dict) else super().read(value, place)
+
+
 class Section:
     """The base of every dataclass that `read_section` fills."""
 

@@ -7,13 +7,14 @@ explain every key where it is used.
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from dataclasses import dataclass
-from typing import Annotated, Literal, TypeAlias, get_args
+from typing import Annotated, Any, Literal, TypeAlias, get_args
 
 from tinygan.config.layers import LARGEST_WIDTH, LAYERS, WIDE, LayerConfig, LinearConfig, SigmoidConfig
 from tinygan.config.refusals import Place, either
-from tinygan.config.schema import Choice, Flag, FolderPath, Integer, ListOf, Number, Section, Tagged
+from tinygan.config.schema import Choice, Flag, FolderPath, Integer, ListOf, Number, OneOrMore, Section, Tagged
 from tinygan.data.dataset import Dataset
 from tinygan.data.folder import LARGEST_SIZE, from_folder
 from tinygan.data.own import from_file
@@ -21,6 +22,8 @@ from tinygan.data.registry import DATA_SETS, load
 from tinygan.errors import ConfigError
 from tinygan.gan.noise import KINDS
 from tinygan.gan.objectives import OBJECTIVES
+from tinygan.gan.options import contradiction
+from tinygan.gan.penalties import PENALTIES, Penalty
 
 OWN = {"images": "--images", "array": "--array"}  # one's own data, and the option that names their place
 LARGEST_SHEET = 10_000  # images on one picture: of MNIST, it has 30 million pixels
@@ -280,10 +283,46 @@ class NoiseConfig(Section):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainingConfig(Section):
-    """The game: Algorithm 1 as printed is what the defaults say.
+class PenaltyConfig(Section):
+    """A penalty on D: a section for each name of `tinygan.gan.PENALTIES`, with a key for each of its numbers."""
 
-    ``threads`` limits the threads of the matrix products; without it there is one for each processor.
+    kind: str
+
+    @property
+    def numbers(self) -> dict[str, float]:
+        """The numbers of the penalty by their names."""
+        return {key: value for key, value in vars(self).items() if key != "kind"}
+
+    def build(self) -> Penalty:
+        """Return the penalty."""
+        return PENALTIES[self.kind](**self.numbers)
+
+
+def _penalty_section(name: str, penalty: type[Penalty]) -> type[Section]:
+    numbers: list[Any] = [
+        (field.name, Annotated[float, Number(above=0, single=True)], field.default)
+        for field in dataclasses.fields(penalty)
+    ]
+    return dataclasses.make_dataclass(
+        f"{penalty.__name__}Config",
+        [("kind", Annotated[str, Choice(name)], name), *numbers],
+        bases=(PenaltyConfig,),
+        namespace={"__module__": __name__, "__doc__": f"{penalty.__name__}: see `tinygan.gan`."},
+        frozen=True,
+        kw_only=True,
+    )
+
+
+PENALTY = Tagged("kind", *(_penalty_section(name, penalty) for name, penalty in PENALTIES.items()))
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingConfig(Section):
+    """The game: Algorithm 1 as printed is what the defaults say; for the other options see `tinygan.gan.Algorithm1`.
+
+    ``instance_noise`` falls linearly to 0 in ``instance_noise_steps`` iterations; without these it stays. With
+    ``packing`` m, D judges m samples at once. ``threads`` limits the threads of the matrix products; without it there
+    is one for each processor.
     """
 
     epochs: Annotated[int, Integer(at_least=1)]
@@ -293,15 +332,37 @@ class TrainingConfig(Section):
     shared_noise: bool = False
     objective: Annotated[str, Choice(*OBJECTIVES)] = "non-saturating"
     discriminator_loss_scale: Annotated[float, Number(above=0, single=True)] = 1.0
+    penalty: Annotated[tuple[PenaltyConfig, ...] | None, OneOrMore(PENALTY)] = None
+    label_smoothing: Annotated[float, Number(at_least=0, below=1, single=True)] = 0.0
+    instance_noise: Annotated[float, Number(at_least=0, single=True)] = 0.0
+    instance_noise_steps: Annotated[int | None, Integer(at_least=1)] = None
+    separate_passes: bool = False
+    packing: Annotated[int, Integer(at_least=1)] = 1
     threads: Annotated[int | None, Integer(at_least=1, at_most=1024)] = None
 
     def check(self, place: Place) -> None:
-        """Refuse shared noise where each player moves at its own time."""
+        """Refuse shared noise where each player moves at its own time, half a schedule, and packs that do not fit."""
+        if self.instance_noise_steps is not None and not self.instance_noise:
+            raise place.at("instance_noise_steps").refuse("there is no instance_noise: add it, or remove this")
+        if self.batch % self.packing:
+            raise place.at("packing").refuse(
+                f"expected a divisor of batch, which is {self.batch}, got {self.packing}: a pack holds only data or "
+                "only samples"
+            )
         if self.shared_noise and self.schedule == "alternating":
             raise place.at("shared_noise").refuse(
                 "the alternating schedule draws fresh noise for every step: "
                 'set shared_noise = false, or schedule = "simultaneous"'
             )
+
+    def check_with(self, discriminator: DiscriminatorConfig, place: Place) -> None:
+        """Refuse options that contradict each other, or the layers of D."""
+        layers = ["BatchNorm" for layer in discriminator.layers if layer.type == "batch_norm"]
+        layers += ["SpectralNorm" for layer in discriminator.layers if getattr(layer, "spectral_norm", False)]
+        penalties = [penalty.build() for penalty in self.penalty or ()]
+        wrong = contradiction(self.objective, penalties, self.label_smoothing, layers)
+        if wrong is not None:
+            raise place.at(wrong[0]).refuse(wrong[1])
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -54,7 +54,9 @@ def epoch_measures(record: Mapping[str, Any], objective: str = "", largest_norm:
     {'discriminator_loss': 0.02, 'd_fake': 0.01, 'is_minimax': 1.0, 'jsd_bound_minibatch': 0.683}
     """
     found: Measures = {}
-    for name in ("discriminator_loss", "d_accuracy", "d_fake", "generator_gradient_norm"):
+    of_d = ("discriminator_loss", "d_accuracy", "d_fake")  # the rules know these for the objectives of the paper
+    of_paper = not objective or gan.OBJECTIVES[objective].is_probability
+    for name in (*(of_d if of_paper else ()), "generator_gradient_norm"):
         if is_number(record.get(name)):
             found[name] = float(record[name])
     if objective:
@@ -175,14 +177,9 @@ def game_measures(
     if generator is not None and generator is not game.generator:
         with evaluating(generator):
             samples = gan.push(generator, noise)
-    dtype = game.discriminator.parameters()[0].dtype
-    logits, units = watched(game.discriminator, np.concatenate([held_out, fake]).astype(dtype), "discriminator")
-    found |= units
-    with evaluating(game.discriminator):
-        seen = gan.push(game.discriminator, train_rows.astype(dtype))
     return {
         **found,
-        **_of_discriminator(*(part.astype(np.float64).ravel() for part in (logits[:count], logits[count:], seen))),
+        **_of_discriminator(game, held_out, fake, train_rows),
         **_of_ranges(game.generator, train, samples),
         **_of_samples(samples, held_out, train_rows, None if train_labels is None else train_labels[:rows]),
         **_of_modes(samples, modes, std),
@@ -209,7 +206,23 @@ def dataset_measures(
     return game_measures(game, train.images, held_out, train_labels=labels, generator=generator, seed=seed)
 
 
-def _of_discriminator(held_out: Any, fake: Any, seen: Any) -> Measures:
+def _of_discriminator(game: gan.Algorithm1, held_out: Any, fake: Any, train: Any) -> Measures:
+    """Measure the layers of D, and its logits for new data, for samples, and for data that it was trained on."""
+    dtype, m = game.discriminator.parameters()[0].dtype, game.rows_a_logit
+    held_out, fake, train = (rows[: len(rows) - len(rows) % m].astype(dtype) for rows in (held_out, fake, train))
+    if not len(held_out) or not len(train):  # fewer rows than a pack has
+        return {}
+    logits, units = watched(game.discriminator, np.concatenate([held_out, fake]), "discriminator")
+    if not game.losses.is_probability:
+        return units
+    with evaluating(game.discriminator):
+        seen = gan.push(game.discriminator, train)
+    half = len(logits) // 2
+    parts = (part.astype(np.float64).ravel() for part in (logits[:half], logits[half:], seen))
+    return {**units, **_of_logits(*parts)}
+
+
+def _of_logits(held_out: Any, fake: Any, seen: Any) -> Measures:
     """Compare the logits of D for data that it has not seen, for samples, and for data that it was trained on."""
     on_fake = np.logaddexp(0, fake).mean()
     losses = {"held_out": np.logaddexp(0, -held_out), "train": np.logaddexp(0, -seen)}

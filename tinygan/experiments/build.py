@@ -43,9 +43,11 @@ def build_generator(config: ExperimentConfig, pixels: int, stream: Stream) -> nn
     return network
 
 
-def build_discriminator(config: ExperimentConfig, pixels: int, stream: Stream) -> nn.Sequential:
-    """Build D with new random weights: from `pixels` inputs to one logit."""
-    return _network(config.discriminator.layers, pixels, stream)[0]
+def build_discriminator(config: ExperimentConfig, pixels: int, stream: Stream) -> nn.Module:
+    """Build D with new random weights: from the pixels of one image, or of a pack, to one logit."""
+    m = config.training.packing
+    network = _network(config.discriminator.layers, m * pixels, stream)[0]
+    return network if m == 1 else gan.Packed(network, m)
 
 
 def set_marginal_bias(config: ExperimentConfig, generator: nn.Sequential, images: Any) -> None:
@@ -113,6 +115,9 @@ def build_game(config: ExperimentConfig, dataset: Dataset, streams: Streams, dev
     discriminator.to(device)
     training = config.training
     steps = max(1, len(dataset.train.images) // (training.batch * training.k))  # in an epoch
+    instance_noise: Any = training.instance_noise
+    if training.instance_noise_steps is not None:
+        instance_noise = gan.InstanceNoise(instance_noise, training.instance_noise_steps)
     return gan.Algorithm1(
         generator,
         discriminator,
@@ -122,6 +127,10 @@ def build_game(config: ExperimentConfig, dataset: Dataset, streams: Streams, dev
         shared_noise=training.shared_noise,
         objective=training.objective,
         discriminator_loss_scale=training.discriminator_loss_scale,
+        penalty=[penalty.build() for penalty in training.penalty or ()],
+        label_smoothing=training.label_smoothing,
+        instance_noise=instance_noise,
+        separate_passes=training.separate_passes,
         generator_optimizer=build_optimizer(config.generator.optimizer, generator, steps),
         discriminator_optimizer=build_optimizer(config.discriminator.optimizer, discriminator, training.k * steps),
         streams=streams,
@@ -138,7 +147,8 @@ def least_memory(config: ExperimentConfig, pixels: int) -> int:
     44
     """
     numbers = 0
-    for player, inputs in ((config.generator, config.noise.size), (config.discriminator, pixels)):
+    packed = config.training.packing * pixels
+    for player, inputs in ((config.generator, config.noise.size), (config.discriminator, packed)):
         weights, width = 0, inputs
         for layer in player.layers:
             weights += layer.weights(width)

@@ -223,9 +223,10 @@ def _check_streams(found: object, training: Training, steps: int) -> None:
     modules = (*training.game.generator.modules(), *training.game.discriminator.modules())
     drops = any(isinstance(module, Dropout) and module.p > 0 for module in modules)
     adds_noise = any(isinstance(module, GaussianNoise) and module.std > 0 for module in modules)
-    later = {"noise", *["dropout"] * drops, *["gaussian_noise"] * adds_noise}  # they exist from the first step on
+    own = training.game.own_streams
+    later = {"noise", *["dropout"] * drops, *["gaussian_noise"] * adds_noise, *own}  # they exist from the first step on
     needed = {"weights", "order"} | (later if steps else set())
-    _check_names("list of streams", found["streams"], needed, {"noise", "dropout", "gaussian_noise"})
+    _check_names("list of streams", found["streams"], needed, {"noise", "dropout", "gaussian_noise", *own})
     for name, state in found["streams"].items():
         _check_stream(f"streams.{name}", state, Stream(seed, name))
 

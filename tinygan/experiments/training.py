@@ -130,6 +130,7 @@ class Training:
         """
         # Once an epoch, the weights are compared with those of a step before: the copy takes less than a step.
         before = self.weights() if self.position == self.steps_per_epoch - 1 else None
+        self.game.before_step()
         self._last = self._captured.step() if self.backend.runs_ahead and self.capture else self.iterate()
         if not self.backend.runs_ahead:
             self._refuse_non_finite(self._last)
@@ -183,6 +184,7 @@ class Training:
         """Check both losses and the gradients of the biases, each a sum of the gradients that pass its layer."""
         suspects = [
             ("the discriminator's loss", step.discriminator_loss),
+            *([] if step.penalty is None else [("the discriminator's penalty", step.penalty)]),
             ("the generator's loss", step.generator_loss),
         ]
         suspects += [(f"the gradient of {name}", bias.grad) for name, bias in self.watched if bias.grad is not None]
@@ -227,12 +229,13 @@ class Training:
         end of an epoch.
         """
         game, rule = self.game, self.game.generator_optimizer
+        at_equilibrium = game.losses.at_equilibrium[0]
         norms = {player: gan.gradient_norms(network) for player, network in self.players.items()}
         return {
             "epoch": self.epoch,
             "steps": self.steps,
             **self.monitor.means(),
-            "value_at_equilibrium": gan.VALUE_AT_EQUILIBRIUM,
+            "value_at_equilibrium": None if at_equilibrium is None else -at_equilibrium,
             **{f"{player}_gradient_norm": math.hypot(*parts.values()) for player, parts in norms.items()},
             "generator_lr": rule.lr,
             "discriminator_lr": game.discriminator_optimizer.lr,

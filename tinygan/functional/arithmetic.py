@@ -135,11 +135,11 @@ class Matmul(Operation):
 
     def forward(self, B: Backend, a: Array, b: Array) -> Array:
         self.save(a if self.needs[1] else None, b if self.needs[0] else None)
-        return a @ b
+        return B.product(a, b)
 
     def backward(self, B: Backend, gy: Any, a: Any, b: Any) -> Any:
-        ga = gy @ B.xp.swapaxes(b, -1, -2) if self.needs[0] else None
-        gb = B.xp.swapaxes(a, -1, -2) @ gy if self.needs[1] else None
+        ga = B.product(gy, B.xp.swapaxes(b, -1, -2)) if self.needs[0] else None
+        gb = B.product(B.xp.swapaxes(a, -1, -2), gy) if self.needs[1] else None
         return ga, gb
 
 

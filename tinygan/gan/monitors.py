@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from tinygan.backend import Array, Backend
-from tinygan.gan.algorithm1 import Step
+from tinygan.gan.step import Step
 from tinygan.nn import Module
 from tinygan.optim.gradients import array_norm
 
@@ -58,12 +58,16 @@ class Monitor:
 
     def add(self, step: Step) -> None:
         """Add the losses and logits of one iteration, which were computed in training mode (with dropout)."""
+        real, fake = step.real_logits.data, step.fake_logits.data
+        rules = step.objective
+        if rules is not None and not rules.is_probability and rules.undecided:
+            real, fake = real - rules.undecided, fake - rules.undecided  # D is right about data above 0
         self.backend.add_scores(
             self.sums,
             step.discriminator_loss.data,
             step.generator_loss.data,
-            step.real_logits.data,
-            step.fake_logits.data,
+            real,
+            fake,
         )
         self.count += 1
 
@@ -72,7 +76,8 @@ class Monitor:
 
         ``discriminator_loss``, ``generator_loss`` and ``value`` = V(D, G) = E log D(x) + E log(1 - D(G(z))) in nats,
         ``d_real`` = mean D(x), ``d_fake`` = mean D(G(z)), and ``d_accuracy``, the share of data and samples that D
-        classified correctly.
+        classified correctly. Here ``value`` is minus the discriminator's loss, and D = sigmoid(a - a0), also where that
+        is no probability; a0 = 1/2 for the objective lsgan, and 0 for the others.
         """
         sums = self.backend.read_sums(self.sums)
         means = {name: total / max(self.count, 1) for name, total in zip(WATCHED, sums, strict=False)}

@@ -7,7 +7,10 @@ from typing import Any
 
 from tinygan import nn
 from tinygan.engine import Operation, Tensor
-from tinygan.errors import ArgumentError
+from tinygan.errors import ArgumentError, ShapeError
+from tinygan.gan.noise import Noise
+from tinygan.gan.objectives import ANY, Objective
+from tinygan.gan.packing import Packed
 from tinygan.nn import Module
 from tinygan.optim import SGD, Optimizer
 
@@ -77,14 +80,31 @@ def out_of_reach(activation: str, low: float, high: float) -> str:
     )
 
 
-def refuse_bounded_logits(activation: str) -> None:
-    """Raise `ArgumentError` if the discriminator ends in an activation: a logit may be any number."""
-    if activation:
-        lowest, highest = RANGES[activation]
+def refuse_bounded_logits(activation: str, objective: Objective) -> None:
+    """Raise `ArgumentError` if the discriminator ends in an activation that cannot reach what the objective needs."""
+    if not activation:
+        return
+    (lowest, highest), (low, high) = RANGES[activation], objective.reaches
+    if low < lowest or high > highest:
+        needed = "may be any number" if objective.reaches == ANY else f"must reach from {low} to {high}"
         raise ArgumentError(
             f"Algorithm1: the discriminator ends in a {activation}, so its outputs lie in [{lowest:g}, {highest:g}]; "
-            f"the losses are computed on logits, which may be any number: remove the {activation}"
+            f"the losses are computed on logits, which {needed}: remove the {activation}"
         )
+
+
+def wrong_logits(logits: Any, samples: int, rows: int, patches: bool) -> ShapeError:
+    """Return the error for a discriminator that does not return `rows` logits for `samples` samples."""
+    shape = getattr(logits, "shape", type(logits).__name__)
+    packs = "" if rows == samples else f" in {rows} packs"
+    advice = (
+        "; for several logits a row, give patches=True; to judge several rows at once, gan.Packed(discriminator, m)"
+    )
+    expected = f"logits for each row: ({rows}, ...)" if patches else f"one logit a row: ({rows}, 1) or ({rows},)"
+    return ShapeError(
+        f"Algorithm1.step: the discriminator returns {shape} for {samples} rows{packs}; expected {expected}"
+        f"{'' if patches or packs else advice}"
+    )
 
 
 def noise_size(generator: Module) -> int | None:
@@ -102,6 +122,34 @@ def noise_size(generator: Module) -> int | None:
         if type(layer) not in _KEEPING_WIDTH:
             return None
     return None
+
+
+def noise_of(generator: Module, given: Noise | None) -> Noise:
+    """Return the noise given, if its size fits the generator; or uniform noise of the size that the generator takes.
+
+    Raises
+    ------
+    ShapeError
+        The sizes differ.
+    ArgumentError
+        No noise is given, and the generator does not show its size.
+    """
+    expected = noise_size(generator)
+    if given is None:
+        shape = generator.parameters()[0].shape
+        if expected is None and len(shape) != 2:
+            raise ArgumentError(
+                "Algorithm1: the generator does not show the size of its noise; its first parameter has the shape "
+                f"{shape}: give noise=Noise(kind, size)"
+            )
+        return Noise("uniform", shape[0] if expected is None else expected)
+    found = getattr(given, "size", None)
+    if None not in (expected, found) and expected != found:
+        raise ShapeError(
+            f"Algorithm1: a row of noise has {found} numbers, but the generator's first layer takes {expected}: "
+            f"give noise=Noise(kind, {expected})"
+        )
+    return given
 
 
 def optimizer_of(who: str, player: Module, given: Optimizer | None, lr: Any, momentum: Any) -> Optimizer:
@@ -151,6 +199,8 @@ def refuse_shared(generator: Module, optimizers: tuple[Optimizer, Optimizer]) ->
 
 def _layers(network: Module) -> list[Module]:
     """Return the layers in the order in which they are applied, also those of nested `nn.Sequential`."""
+    if type(network) is Packed:
+        network = network.net
     if not isinstance(network, nn.Sequential) or type(network).forward is not nn.Sequential.forward:
         return [network]
     return [layer for child in network for layer in _layers(child)]

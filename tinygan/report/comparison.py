@@ -52,7 +52,8 @@ class _Side:
     @cached_property
     def charts(self) -> list[Chart]:
         names = layer_names(self.config)
-        return training_charts(self.records, self.config.training.objective, self.diagnoses, names)
+        training = self.config.training
+        return training_charts(self.records, training.objective, self.diagnoses, names, training.label_smoothing)
 
 
 def write_comparison(first: RunFolder, second: RunFolder, out: Path) -> Path:

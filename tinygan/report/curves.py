@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tinygan.engine import Tensor
-from tinygan.gan import generator_loss
+from tinygan.gan.objectives import smoothed
 from tinygan.report.charts import LAYERS, Chart, Line, Reference
 
 LOG_4, LOG_2 = math.log(4), math.log(2)
@@ -37,6 +36,7 @@ def training_charts(
     objective: str,
     diagnoses: Sequence[Mapping[str, Any]] = (),
     layers: Mapping[str, str] | None = None,
+    label_smoothing: float = 0.0,
 ) -> list[Chart]:
     """Make the charts of a run.
 
@@ -44,12 +44,14 @@ def training_charts(
     ----------
     records : sequence of mapping
         The lines of ``metrics.jsonl``, with the fields of `tinygan.experiments.training.Training.metrics`.
-    objective : {"non-saturating", "minimax"}
-        The objective of the generator.
+    objective : str
+        A name in `tinygan.gan.OBJECTIVES`. Charts that hold for the paper's two only are left out for the others.
     diagnoses : sequence of mapping
         The lines of ``diagnosis.jsonl``.
     layers : mapping of str to str, optional
         What each layer is, such as ``{"generator.0": "linear"}``.
+    label_smoothing : float
+        As in the experiment.
 
     Returns
     -------
@@ -64,28 +66,41 @@ def training_charts(
     x = column(records, "epoch")
     d_loss, g_loss = column(records, "discriminator_loss"), column(records, "generator_loss")
     momentum = column(records, "momentum")
-    level = generator_level(objective)
+    levels, rules = loss_levels(objective, label_smoothing), smoothed(objective, label_smoothing)
+    of_paper = rules.is_probability and not label_smoothing
+    of_losses = f"The losses of the objective {objective}. Neither has to fall, because the players have opposite aims."
+    of_answers = (
+        "The sigmoid of D's output, for data and for samples. The larger the difference, the better D separates them."
+        + (" With this objective it is no probability." if not rules.is_probability else "")
+    )
+    if of_paper:
+        of_losses = (
+            "Losses in nats. Neither loss has to fall, because the players have opposite aims (equation 1). At the "
+            f"equilibrium D's is log 4 and G's {levels[1].label.partition(' =')[0]}; if D's is near 0, D has won."
+        )
+        of_answers = (
+            "D's mean probability that its input is data, for data and for samples. The larger the difference, the "
+            "better D separates them. If the samples follow the data, the best D has both at 1/2 (proposition 1)."
+        )
     charts = [
         Chart(
             "losses",
             "What each player minimises",
-            "Losses in nats. Neither loss has to fall, because the players have opposite aims (equation 1). At the "
-            f"equilibrium D's is log 4 and G's {level.label.partition(' =')[0]}; if D's is near 0, D has won.",
+            of_losses,
             x,
             [Line("D", "d", d_loss), Line("G", "g", g_loss)],
-            [Reference("log-4", f"log 4 = {LOG_4:.3f}", "d", LOG_4), level],
+            levels,
         ),
         Chart(
             "answers",
             "The output of D",
-            "D's mean probability that its input is data, for data and for samples. The larger the difference, the "
-            "better D separates them. If the samples follow the data, the best D has both at 1/2 (proposition 1).",
+            of_answers,
             x,
             [
                 Line("D(x), data", "d", column(records, "d_real")),
                 Line("D(G(z)), samples", "g", column(records, "d_fake")),
             ],
-            [HALF],
+            [HALF] if rules.undecided is not None and not label_smoothing else [],
             limits=(0, 1),
         ),
         Chart(
@@ -136,6 +151,8 @@ def training_charts(
             limits=(0, 1),
         ),
     ]
+    if not of_paper:  # V(D, G) is defined by cross-entropies, and 0 is no limit between data and samples for a critic
+        charts = [c for c in charts if c.name != "value" and (c.name, objective) != ("accuracy", "wasserstein")]
     if not np.nan_to_num(momentum).any():
         charts.pop()
     by_layer = [_layer_chart(records, player, layers or {}) for player in ("discriminator", "generator")]
@@ -216,12 +233,17 @@ def _validation_chart(records: Sequence[Mapping[str, Any]]) -> list[Chart]:
     ]
 
 
-def generator_level(objective: str) -> Reference:
-    """Return the level of G's loss at the equilibrium, where each logit of D is 0."""
-    level = generator_loss(Tensor(np.zeros(1)), objective).item()
-    sign, size = "−" if level < 0 else "", f"{abs(level):.3f}"
-    label = f"{sign}log 2 = {sign}{size}" if math.isclose(abs(level), LOG_2) else sign + size
-    return Reference("log-2", label, "g", level)
+def loss_levels(objective: str, label_smoothing: float = 0.0) -> list[Reference]:
+    """Return the levels of the losses of D and of G at the equilibrium, as far as they are known."""
+    found = []
+    at_equilibrium = smoothed(objective, label_smoothing).at_equilibrium
+    for level, name, colour in zip(at_equilibrium, ("log-4", "log-2"), "dg", strict=True):
+        if level is not None:
+            sign, size = "−" if level < 0 else "", f"{abs(level):.3f}"
+            words = {LOG_4: "log 4", LOG_2: "log 2"}
+            word = next((words[number] for number in words if math.isclose(abs(level), number)), "")
+            found.append(Reference(name, f"{sign}{word} = {sign}{size}" if word else sign + size, colour, level))
+    return found
 
 
 def _both_players(d: NDArray[np.float64], g: NDArray[np.float64]) -> list[Line]:

@@ -58,16 +58,22 @@ def networks(config: ExperimentConfig) -> str:
     if training.objective not in ("non-saturating", "minimax"):
         aim = f"has the objective {text(training.objective)}"
     steps = "1 step" if training.k == 1 else f"{training.k} steps"
-    scale = training.discriminator_loss_scale
+    scale, packed = training.discriminator_loss_scale, training.packing * pixels
+    penalties = " and ".join(
+        f"{penalty.kind} ({', '.join(f'{name} {number:g}' for name, number in penalty.numbers.items())})"
+        for penalty in training.penalty or ()
+    )
     players = (
         ("The generator, G", config.generator.layers, config.noise.size, config.generator.optimizer, _samples(config)),
-        ("The discriminator, D", config.discriminator.layers, pixels, config.discriminator.optimizer, ""),
+        ("The discriminator, D", config.discriminator.layers, packed, config.discriminator.optimizer, ""),
     )
     parts = [
         f"<p>An iteration is {steps} of D, each on m = {m} data and as many samples, and one step of G; the players "
         f"move {turns}. G {aim}. The noise z has {config.noise.size} dimensions ({text(config.noise.kind)})"
         + (", the same for both players" if training.shared_noise else "")
         + (f"; D's loss is multiplied by {scale:g}" if scale != 1 else "")
+        + (f"; it has the penalty {text(penalties)}" if penalties else "")
+        + (f"; D judges {training.packing} samples at once" if training.packing > 1 else "")
         + ".</p>"
     ]
     parts += [

@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 
 from tinygan.config.experiment import ExperimentConfig, load_experiment
+from tinygan.gan import OBJECTIVES
 from tinygan.report.album import Album, collect_sheets
-from tinygan.report.curves import LOG_4, column, generator_level, training_charts
+from tinygan.report.curves import column, loss_levels, training_charts
 from tinygan.report.markup import shown, table, text
 from tinygan.report.networks import layer_names, networks
 from tinygan.report.page import write_page
@@ -89,7 +90,8 @@ def write_report(run: RunFolder, out: Path | None = None) -> Path:
     records, diagnoses = read_metrics(run), read_diagnoses(run)
     environment = run.environment()
     album = collect_sheets(run)
-    charts = training_charts(records, config.training.objective, diagnoses, layer_names(config)) if records else []
+    rules = config.training.objective, diagnoses, layer_names(config), config.training.label_smoothing
+    charts = training_charts(records, *rules) if records else []
     parts = {
         "name": text(config.name),
         "description": text(config.description),
@@ -140,12 +142,15 @@ def _numbers(records: Records, config: ExperimentConfig) -> str:
     if not records:
         return "<p>The first epoch is not complete yet.</p>"
     last = {key: value for key, value in records[-1].items() if not isinstance(value, Mapping)}  # those are by layer
-    levels = {
-        "discriminator_loss": f"log 4 = {LOG_4:.4g}",
-        "generator_loss": generator_level(config.training.objective).label,
-        "value": f"−log 4 = −{LOG_4:.4g}",
-        **dict.fromkeys(("d_real", "d_fake", "d_accuracy"), "0.5"),
-    }
+    training = config.training
+    at_equilibrium = loss_levels(training.objective, training.label_smoothing)
+    names = {"d": "discriminator_loss", "g": "generator_loss"}
+    levels = {names[level.colour]: level.label for level in at_equilibrium}
+    if "discriminator_loss" in levels:
+        parts = levels["discriminator_loss"].split(" = ")
+        levels["value"] = " = ".join(part if part == "0.000" else f"−{part}" for part in parts)
+    if OBJECTIVES[training.objective].undecided is not None and not training.label_smoothing:
+        levels |= dict.fromkeys(("d_real", "d_fake", "d_accuracy"), "0.5")
     epoch = last.pop("epoch")
     last.pop("value_at_equilibrium", None)  # it is in the last column
     if last.get("momentum", 0) is None:  # as with Adam

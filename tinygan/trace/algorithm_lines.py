@@ -42,6 +42,8 @@ _DATA = "Sample minibatch of m examples {x(1), ..., x(m)} from data generating d
 _D_GRADIENT = "∇θd 1/m Σ [log D(x(i)) + log(1 - D(G(z(i))))]"
 _G_GRADIENT = "∇θg 1/m Σ log(1 - D(G(z(i))))"
 _D_UPDATE = f"Update the discriminator by ascending its stochastic gradient: {_D_GRADIENT}."
+_OTHER = "Update the {} by descending the stochastic gradient of its loss; the objective is {}."
+PAPER = ("minimax", "non-saturating")  # the objectives of the paper, in its order
 
 
 def printed_lines(game: Algorithm1) -> list[Printed]:
@@ -65,24 +67,30 @@ def printed_lines(game: Algorithm1) -> list[Printed]:
     for number of training iterations do
       for k steps do
     """
-    inner = [("noise", _SAMPLE), ("data", _DATA), ("d_update", _D_UPDATE)]
+    of_paper = game.losses.is_probability
+    d_update = _D_UPDATE if of_paper else _OTHER.format("discriminator", game.objective)
+    g_update = f"Update the generator by descending its stochastic gradient: {_G_GRADIENT}."
+    g_update = g_update if of_paper else _OTHER.format("generator", game.objective)
+    penalised = " The penalty is part of its loss." * bool(game.penalties)
+    inner = [("noise", _SAMPLE), ("data", _DATA), ("d_update", d_update + penalised)]
     if game.schedule == "alternating":
         lines = [
             ("k", "  for k steps do"),
             *((key, f"    {text}") for key, text in inner),
             ("end_k", "  end for"),
             ("g_noise", f"  {_SAMPLE}"),
-            ("g_update", f"  Update the generator by descending its stochastic gradient: {_G_GRADIENT}."),
+            ("g_update", f"  {g_update}"),
         ]
     else:
         alone = [("k", "  for k - 1 steps do"), *((key, f"    {text}") for key, text in inner), ("end_k", "  end for")]
         scale = game.discriminator_loss_scale
+        d_gradient = (_D_GRADIENT if of_paper else f"that of its {game.objective} loss") + penalised.rstrip(".")
         lines = [
             *(alone if game.k > 1 else []),
             ("both_noise", f"  {_SAMPLE}" + (" Both players use it." if game.shared_noise else "")),
             ("both_data", f"  {_DATA}"),
             *([] if game.shared_noise else [("g_noise", f"  {_SAMPLE} It is for the generator.")]),
-            ("d_gradient", f"  Compute the discriminator's gradient: {f'{scale:g} ' * (scale != 1)}{_D_GRADIENT}."),
+            ("d_gradient", f"  Compute the discriminator's gradient: {f'{scale:g} ' * (scale != 1)}{d_gradient}."),
             ("g_gradient", "  Compute the generator's gradient at the same parameters."),
             ("both_update", "  Update both players at once."),
         ]
@@ -193,6 +201,7 @@ class _Watch:
         self.logits: Any = None  # that were computed last
         self.gradients: dict[str, dict[str, Any]] = {}  # of each player
         self.minibatch: Any = None  # data, samples, and D's answers to them before the update
+        self.y: Any = ()  # the labels of the last samples, if the game has labels
         self.fooled: Any = None  # how often G(z) fools D before the update
         self.hashes: dict[str, str] = {}  # of both players before k steps
 
@@ -204,16 +213,16 @@ class _Watched(Algorithm1):
 
     # ------------------------------------------------------------------ the updates
 
-    def step(self, batch: Any) -> Step:
+    def step(self, *inputs: Any, **named: Any) -> Step:
         before = hashes(self)
         self.watch.emit("iteration", {"iteration": self.generator_optimizer.updates + 1, "k": self.k})
-        result = super().step(batch)
+        result = super().step(*inputs, **named)
         losses = {name: getattr(result, name).item() for name in ("discriminator_loss", "generator_loss")}
-        answers = _scores(result.real_logits, result.fake_logits)
+        answers = self._scores(result.real_logits, result.fake_logits)
         self.watch.emit("end", {**losses, **answers, "summary": str(result), **moved(before, hashes(self))})
         return result
 
-    def _update_discriminator(self, real: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _update_discriminator(self, real: Tensor, *y: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
         watch = self.watch
         watch.k += 1
         steps = self.k - (self.schedule == "simultaneous")
@@ -221,28 +230,29 @@ class _Watched(Algorithm1):
         watch.emit("k", {"step": watch.k, "steps": steps})
         before = Before(self)
         watch.hashes = watch.hashes or before.hashes
-        loss, real_logits, fake_logits = super()._update_discriminator(real)
-        facts = self._discriminator_facts(loss, real_logits, fake_logits)
+        loss, real_logits, fake_logits, penalty = super()._update_discriminator(real, *y)
+        facts = self._discriminator_facts(loss, real_logits, fake_logits, penalty)
         watch.emit("d_update", facts | watch.gradients["discriminator"] | before.changes("discriminator"))
         if watch.k == steps:
             watch.emit("end_k", {"steps": steps} | self._discriminator_change() | moved(watch.hashes, hashes(self)))
             watch.minibatch = None
-        return loss, real_logits, fake_logits
+        return loss, real_logits, fake_logits, penalty
 
-    def _update_generator(self, count: int) -> Tensor:
+    def _update_generator(self, count: int, *y: Tensor) -> Tensor:
         watch, before = self.watch, Before(self)
         watch.noise_key = "g_noise"
-        loss = super()._update_generator(count)
+        loss = super()._update_generator(count, *y)
         facts = {"loss": loss.item(), "objective": self.objective}
         changes = before.changes("generator") | self._generator_change()
         watch.emit("g_update", facts | watch.gradients["generator"] | changes)
         return loss
 
-    def _update_both(self, real: Tensor) -> Step:
+    def _update_both(self, real: Tensor, *y: Tensor) -> Step:
         watch, before = self.watch, Before(self)
         watch.noise_key = "both_noise"
-        result = super()._update_both(real)
-        facts = self._discriminator_facts(result.discriminator_loss, result.real_logits, result.fake_logits)
+        result = super()._update_both(real, *y)
+        logits = result.real_logits, result.fake_logits
+        facts = self._discriminator_facts(result.discriminator_loss, *logits, result.penalty)
         watch.emit("d_gradient", facts | watch.gradients["discriminator"])
         facts = {"loss": result.generator_loss.item(), "objective": self.objective}
         watch.emit("g_gradient", facts | watch.gradients["generator"])
@@ -256,9 +266,10 @@ class _Watched(Algorithm1):
         self.watch.z = super()._draw_noise(count)
         return self.watch.z
 
-    def _samples(self, count: int) -> Tensor:
-        fake = super()._samples(count)
+    def _samples(self, count: int, *y: Tensor) -> Tensor:
+        fake = super()._samples(count, *y)
         watch = self.watch
+        watch.y = y
         z = watch.z.numpy()
         facts = {
             "kind": getattr(self.noise, "kind", type(self.noise).__name__),
@@ -274,12 +285,12 @@ class _Watched(Algorithm1):
         watch.emit(watch.noise_key, facts)
         return fake
 
-    def _samples_beside(self, real: Tensor) -> Tensor:
-        fake = super()._samples_beside(real)
+    def _samples_beside(self, real: Tensor, *y: Tensor) -> Tensor:
+        fake = super()._samples_beside(real, *y)
         watch = self.watch
         key = "data" if watch.noise_key == "noise" else "both_data"
         if watch.minibatch is None:
-            watch.minibatch = real.detach(), fake.detach(), self._answers(real, fake)
+            watch.minibatch = real.detach(), fake.detach(), self._answers(real, fake, y), y
         x = real.numpy()
         facts = {
             "shape": list(x.shape),
@@ -293,8 +304,8 @@ class _Watched(Algorithm1):
         watch.noise_key = "g_noise"
         return fake
 
-    def _judge(self, x: Tensor) -> Tensor:
-        self.watch.logits = super()._judge(x)
+    def _judge(self, x: Tensor, *y: Tensor) -> Tensor:
+        self.watch.logits = super()._judge(x, *y)
         return self.watch.logits
 
     def _set_gradients(self, player: str, loss: Tensor, retain_graph: bool = False) -> None:
@@ -322,8 +333,9 @@ class _Watched(Algorithm1):
             return {}
         trained = [parameter for parameter in self.generator_optimizer.params if parameter.requires_grad]
         found = {}
-        for kind, objective in sorted(OBJECTIVES.items()):  # minimax first, as in the paper
-            loss = objective.generator(logits)
+        shown = {kind: OBJECTIVES[kind] for kind in PAPER if self.losses.is_probability}
+        for kind, objective in (shown or {self.objective: self.losses}).items():
+            loss = objective.generator_loss(logits)
             slope, *gradients = grad(loss, [logits, *trained], retain_graph=True, allow_unused=True)
             norms = [array_norm(gradient.numpy()) for gradient in gradients if gradient is not None]
             # the loss is a mean over m samples, so the sum of its slopes is the mean slope of log D or log(1 - D)
@@ -341,39 +353,45 @@ class _Watched(Algorithm1):
         finally:
             self.streams.load_state_dict(streams)
 
-    def _answers(self, data: Tensor, samples: Tensor) -> dict[str, float]:
+    def _answers(self, data: Tensor, samples: Tensor, y: Any) -> dict[str, float]:
         with self._looking():
-            return _scores(self.discriminator(data), self.discriminator(samples))
+            return self._scores(self.discriminator(data, *y), self.discriminator(samples, *y))
 
     def _fooled(self, z: Tensor) -> dict[str, float]:
         with self._looking():
-            samples = self._converted(self.generator(z), self.discriminator_optimizer)
-            logits = self.discriminator(samples)
-        return {"d_fake": float(probabilities(logits).mean()), "fooled": float((logits.numpy() > 0).mean())}
+            samples = self._converted(self.generator(z, *self.watch.y), self.discriminator_optimizer)
+            logits = self.discriminator(samples, *self.watch.y)
+        scores = self._scores(logits, logits)
+        return {"d_fake": scores["d_fake"], "fooled": scores["accuracy_real"]}
 
     def _discriminator_change(self) -> dict[str, Any]:
-        data, samples, answers = self.watch.minibatch
-        return {"before": answers, "after": self._answers(data, samples)}
+        data, samples, answers, y = self.watch.minibatch
+        return {"before": answers, "after": self._answers(data, samples, y)}
 
     def _generator_change(self) -> dict[str, Any]:
         return {"before": self.watch.fooled, "after": self._fooled(self.watch.z)}
 
-    def _discriminator_facts(self, loss: Tensor, real_logits: Tensor, fake_logits: Tensor) -> dict[str, Any]:
-        parts = [F.binary_cross_entropy_with_logits(*side).item() for side in ((real_logits, 1), (fake_logits, 0))]
-        facts = {"loss": loss.item(), "real_part": parts[0], "fake_part": parts[1]}
-        return facts | {"scale": self.discriminator_loss_scale} | _scores(real_logits, fake_logits)
+    def _discriminator_facts(self, loss: Tensor, real: Tensor, fake: Tensor, penalty: Tensor | None) -> dict[str, Any]:
+        facts: dict[str, Any] = {"loss": loss.item(), "at_equilibrium": self.losses.at_equilibrium[0]}
+        if self.objective in PAPER and self.losses is OBJECTIVES[self.objective]:  # no label is smoothed
+            parts = [F.binary_cross_entropy_with_logits(*side).item() for side in ((real, 1), (fake, 0))]
+            facts |= {"real_part": parts[0], "fake_part": parts[1]}
+        facts |= {} if penalty is None else {"penalty": penalty.item()}
+        facts |= {"is_probability": self.losses.is_probability, "scale": self.discriminator_loss_scale}
+        return facts | self._scores(real, fake)
 
-
-def _scores(real_logits: Tensor, fake_logits: Tensor) -> dict[str, float]:
-    """Return D's mean answers, and how often they are right."""
-    real, fake = (float((logits.numpy() > 0).mean()) for logits in (real_logits, fake_logits))
-    return {
-        "d_real": float(probabilities(real_logits).mean()),
-        "d_fake": float(probabilities(fake_logits).mean()),
-        "accuracy_real": real,
-        "accuracy_fake": 1 - fake,
-        "accuracy": (real + 1 - fake) / 2,
-    }
+    def _scores(self, real_logits: Tensor, fake_logits: Tensor) -> dict[str, float]:
+        """Return D's mean answers, and how often they are right."""
+        shift = 0.0 if self.losses.is_probability else self.losses.undecided or 0.0
+        logits = [x - shift if shift else x for x in (real_logits.detach(), fake_logits.detach())]
+        real, fake = (float((x.numpy() > 0).mean()) for x in logits)
+        return {
+            "d_real": float(probabilities(logits[0]).mean()),
+            "d_fake": float(probabilities(logits[1]).mean()),
+            "accuracy_real": real,
+            "accuracy_fake": 1 - fake,
+            "accuracy": (real + 1 - fake) / 2,
+        }
 
 
 def _first(rows: Tensor) -> Any:

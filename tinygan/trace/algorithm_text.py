@@ -115,18 +115,26 @@ class AlgorithmText:
     _both_data = _data
 
     def _d_gradient(self, numbers: dict[str, Any]) -> list[str]:
-        rows = [
-            ["mean of", "now", "D = 1/2"],
-            ["-log D(x)", f"{numbers['real_part']:.4f}", f"{math.log(2):.4f}"],
-            ["-log(1 - D(G(z)))", f"{numbers['fake_part']:.4f}", f"{math.log(2):.4f}"],
-            ["sum: D's loss", f"{numbers['loss']:.4f}", f"{math.log(4):.4f}"],
-        ]
+        at_rest, half = numbers.get("at_equilibrium", math.log(4)), f"{math.log(2):.4f}"
+        rest = "unknown" if at_rest is None else f"{at_rest:.4f}"
+        rows = [["", "now", "equilibrium"], ["D's loss", f"{numbers['loss']:.4f}", rest]]
+        if "real_part" in numbers:
+            rows = [
+                ["mean of", "now", "D = 1/2"],
+                ["-log D(x)", f"{numbers['real_part']:.4f}", half],
+                ["-log(1 - D(G(z)))", f"{numbers['fake_part']:.4f}", half],
+                ["sum: D's loss", f"{numbers['loss']:.4f}", rest],
+            ]
+        if "penalty" in numbers:
+            rows.append(["penalty", f"{numbers['penalty']:.4f}", ""])
+        certain = numbers.get("is_probability", True)
+        average = "on average" if certain else "on average (D's output is no probability: this is its sigmoid)"
         scaled = f", of {numbers['scale']:g} times the loss" if numbers["scale"] != 1 else ""
         return [
             *self._table(rows),
             "",
             *self._prose(
-                f"D(x) is {numbers['d_real']:.3f} and D(G(z)) is {numbers['d_fake']:.3f} on average; D is right about "
+                f"D(x) is {numbers['d_real']:.3f} and D(G(z)) is {numbers['d_fake']:.3f} {average}; D is right about "
                 f"{_percent(numbers['accuracy_real'])} of the x and {_percent(numbers['accuracy_fake'])} of the G(z)."
             ),
             *self._prose(f"Norm of the gradient{scaled}: {numbers['gradient_norm']:.3g}"),
@@ -147,18 +155,22 @@ class AlgorithmText:
         rows = [["", *found], ["G's loss", *(f"{kind['loss']:.4f}" for kind in found.values())]]
         rows.append(["|slope|", *(f"{SLOPES.get(name, '')}{kind['factor']:.3f}" for name, kind in found.items())])
         rows.append(["gradient", *(f"{kind['gradient_norm']:.3g}" for kind in found.values())])
+        of_paper = "minimax" in found or not found
+        kinds = (
+            " Minimax: G minimises log(1 - D(G(z))). Non-saturating (section 3 of the paper): G maximises log D(G(z))."
+            if of_paper
+            else ""
+        )
+        values = ": D or 1 - D" * of_paper
+        ends = " If D rejects all samples, D is near 0 and 1 - D is near 1." * of_paper
         return [
-            *self._prose(
-                f"This experiment uses the {numbers['objective']} objective. Minimax: G minimises log(1 - D(G(z))). "
-                "Non-saturating (section 3 of the paper): G maximises log D(G(z)). On this minibatch:"
-            ),
+            *self._prose(f"This experiment uses the {numbers['objective']} objective.{kinds} On this minibatch:"),
             "",
             *self._table(rows),
             "",
             *self._prose(
-                "|slope| is the size of the loss's slope in D's logit, on average: D or 1 - D. The gradient of each "
-                "sample has it as a factor. If D rejects all samples, D is near 0 and 1 - D is near 1. The gradient's "
-                "norm is over all weights of G."
+                f"|slope| is the size of the loss's slope in D's logit, on average{values}. The gradient of each "
+                f"sample has it as a factor.{ends} The gradient's norm is over all weights of G."
             ),
             *(["", *self._layers(numbers)] if "parameters" not in numbers else []),
         ]
