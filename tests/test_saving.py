@@ -30,6 +30,8 @@ from tinygan.experiments.weights import load_weights, save_weights
 from tinygan.runs.checkpoint import write_checkpoint
 from tinygan.runs.safetensors_file import encode
 
+pytestmark = pytest.mark.slow
+
 DTYPES = ["?", "i1", "i8", "u2", "u8", "f2", "f4", "f8", "c8", "c16", ">f4", ">i2", ">c16"]
 arrays = hnp.arrays(st.sampled_from(DTYPES), hnp.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=3))
 layouts = st.sampled_from([lambda a: a, lambda a: a.T, lambda a: np.repeat(a[..., None], 2, axis=-1)[..., 0]])

@@ -12,6 +12,8 @@ from tinygan import data
 from tinygan.experiments.diagnosing import diagnose_run
 from tinygan.runs.run_folder import RunFolder
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def trained(tinygan, small, tmp_path):

@@ -16,6 +16,8 @@ from tinygan.data import from_folder
 from tinygan.experiments.protocol import load_generator
 from tinygan.runs.run_folder import RunFolder
 
+pytestmark = pytest.mark.slow
+
 PICTURES = np.random.default_rng(0).integers(0, 256, (40, 4, 5, 3), dtype=np.uint8)
 PIXELS = 4 * 5 * 3
 

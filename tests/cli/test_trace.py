@@ -16,6 +16,8 @@ from tinygan.experiments.running import at_start
 from tinygan.runs.run_folder import RunFolder
 from tinygan.trace import Trace
 
+pytestmark = pytest.mark.slow
+
 DATA = Path(os.environ.get("TINYGAN_DATA") or "nowhere")
 NO_MNIST = not (DATA / "mnist" / "train-images-idx3-ubyte.gz").is_file()
 SIMULTANEOUS = ("training.schedule=simultaneous", "training.shared_noise=true")

@@ -18,6 +18,8 @@ from tinygan.engine import Tensor, grad
 from tinygan.errors import ShapeError
 from tinygan.gan.learned import learn_discriminator
 
+pytestmark = pytest.mark.slow
+
 NOISE = gan.Noise("gaussian", 2)
 RNG = np.random.default_rng(0)
 TRAIN, HELD_OUT = RNG.normal(size=(2, 400, 2)).astype(np.float32)

@@ -13,6 +13,8 @@ from tinygan.experiments import diagnosing, running
 from tinygan.experiments.diagnosing import diagnose_run
 from tinygan.experiments.running import Limits, Watcher, reopen, run, start
 
+pytestmark = pytest.mark.slow
+
 EVERY = ("training.epochs=5", "output.checkpoint_every=2", "training.batch=50")
 # D without dropout, against a G that hardly moves.
 WON = (
