@@ -110,8 +110,6 @@ FUNCTIONAL = {
     "normalize": "x / F.norm(x, axis=1, keepdims=True)",
     "cosine_similarity": "(x * y).sum(1) / (F.norm(x, axis=1) * F.norm(y, axis=1))",
     **{
-        "batch_norm": "nn.BatchNorm(4)(x)",
-        "layer_norm": "nn.LayerNorm(4)(x)",
         "bilinear": "F.einsum('bi,ij,bj->b', x, x, y)",
     },
     **dict.fromkeys(("dropout1d", "dropout2d", "alpha_dropout", "feature_dropout"), "F.dropout(x, 0.5)"),
@@ -206,7 +204,7 @@ MODULE = {
 }
 OPTIMIZER = {
     **{"add_param_group": "opt = optim.SGD([{'params': net.parameters()}, {'params': [y]}], lr=0.1)"},
-    **{"state": "opt.state_dict()", "defaults": "opt.param_groups[0]", "lr": "opt.param_groups[0]['lr']"},
+    **{"state": "opt.state_dict()", "defaults": "opt.param_groups[0]"},
 }
 TINYGAN = {
     **OPERATIONS,
@@ -218,7 +216,10 @@ TINYGAN = {
         "range": "tg.tensor(np.arange(10))",
         "eye": "tg.tensor(np.eye(3), dtype='float32')",
     },
-    **{"linspace": "tg.tensor(np.linspace(0, 1, 5), dtype='float32')", "meshgrid": "np.meshgrid(x[0], y[0])"},
+    **{
+        "linspace": "tg.tensor(np.linspace(0, 1, 5), dtype='float32')",
+        "meshgrid": "np.meshgrid(np.arange(3), np.arange(2))",
+    },
     **{"randn": _RANDOM, "normal": _RANDOM, "randn_like": _RANDOM},
     **dict.fromkeys(
         ("rand", "rand_like", "bernoulli"), "tg.tensor(np.random.default_rng(0).random((2, 3)), dtype='float32')"

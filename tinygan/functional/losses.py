@@ -204,7 +204,9 @@ def l1_loss(x: Any, targets: Any, reduction: str = "mean", weight: Any = None) -
     return _reduced(elementwise.abs(_difference(x, targets, "l1_loss")), weight, reduction, "l1_loss")
 
 
-def binary_cross_entropy_with_logits(logits: Any, targets: Any, reduction: str = "mean", weight: Any = None) -> Tensor:
+def binary_cross_entropy_with_logits(
+    logits: Any, targets: Any, reduction: str = "mean", weight: Any = None
+) -> Tensor:
     """Return the mean of -t log D - (1 - t) log(1 - D) over all elements, with D = sigmoid(logits).
 
     Parameters

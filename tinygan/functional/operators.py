@@ -184,12 +184,10 @@ def _in_place(name: str) -> Callable[[Tensor, Any], Tensor]:
     return method
 
 
-for _row in (*TABLE, Row(lambda x: x, "pos")):
+for _row in (*TABLE, Row(lambda x: x, "pos"), Row(lambda x, y: (x // y, x % y), "divmod")):
     _attach(_row)
 Tensor.T = property(shape.transpose)  # type: ignore[assignment]
 Tensor.size = property(lambda x: Count(x._array.size), doc="Number of elements.")  # type: ignore[assignment]
-Tensor.__divmod__ = lambda x, y: (x // y, x % y)  # type: ignore[attr-defined]
-Tensor.__rdivmod__ = lambda x, y: (y // x, y % x)  # type: ignore[attr-defined]
 answer_methods(Tensor, "x")
 answer_attributes(Tensor, TENSOR, "Tensor")
 

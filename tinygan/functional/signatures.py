@@ -23,7 +23,7 @@ RENAMED = {
     **{"a_min": "low", "a_max": "high", "min": "low", "max": "high", "start_dim": "start", "end_dim": "end"},
     **{"arrays": "inputs", "tensors": "inputs", "seq": "inputs", "index": "indices", "num_classes": "classes"},
     **{"newshape": "shape", "size": "shape", "indices_or_sections": "sections", "split_size_or_sections": "sections"},
-    **{"pad_width": "widths", "pad": "widths", "constant_values": "value", "target": "targets labels", "ord": "p"},
+    **{"pad_width": "widths", "pad": "widths", "constant_values": "value", "target": "targets labels"},
     **{"max_norm": "norm", "parameters": "params", "momentum_decay": "momentum", "equation": "subscripts"},
     **{"negative_slope": "negative_slope alpha", "obj": "data", "object": "data", "outputs": "output"},
 }
@@ -54,7 +54,7 @@ def answering(function: Function, label: str, method: bool = False) -> Function:
 
 
 def answer_methods(owner: type, label: str, constructor: str = "") -> None:
-    """Let the public methods of a class answer arguments that they do not take, and its constructor if it has a label."""
+    """Let the public methods of a class answer arguments that they do not take; its constructor too, if labelled."""
     methods = {name: value for name, value in vars(owner).items() if inspect.isfunction(value) and name[0] != "_"}
     for name in methods.keys() - {"forward"}:
         setattr(owner, name, answering(methods[name], f"{label}.{name}", method=True))
@@ -118,15 +118,19 @@ def _misfit(parameters: Any, label: str, method: bool, args: Any, kwargs: Any) -
         else:
             facts.append(f"{name}= {'was given twice' if name in kinds else 'does not exist here'}")
     names = iter("xyz")
-    lacking = [name for name in by_place if parameters[name].default is inspect.Parameter.empty and name not in found]
+    lacking = [
+        name
+        for name in (*by_place, *by_name)
+        if parameters[name].default is inspect.Parameter.empty and name not in found
+    ]
     facts += [f"needs {name}" for name in lacking]
-    parts = []
+    parts, by_name_from_here = [], False
     for name in (*by_place, *several, *by_name):
         value = found.get(name, found)
         if value is not found or name in lacking:
             text = name if value is found else _text(value, name, names)
-            plain = name in several or (name in by_place[: len(args)]) or name in lacking
-            parts.append(text if plain else f"{name}={text}")
+            by_name_from_here |= not (name in several or name in by_place[: len(args)] or name in lacking)
+            parts.append(f"{name}={text}" if by_name_from_here or name in by_name else text)
     parts = parts[method:]
     what = f"{label}: {', '.join(facts) or 'these arguments do not fit'}"
     if "dim0" in kwargs and "axis1" not in kinds:
@@ -138,12 +142,12 @@ _BY_PLACE = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_
 
 
 def _text(value: Any, name: str, tensors: Any) -> str:
-    """Return an argument as it is written: `x`, `y` or `z` for a tensor."""
+    """Return an argument as it is written: `x`, `y` or `z` for a tensor of real numbers."""
     if name == "params":
         return "net.parameters()"
     if isinstance(value, (list, tuple)) and value:
         inside = ", ".join([_text(one, name, tensors) for one in value])
         return f"[{inside}]" if isinstance(value, list) else f"({inside}{',' * (len(value) == 1)})"
     if isinstance(value, Tensor):
-        return next(tensors, name)
+        return next(tensors, name) if value.dtype.kind == "f" else name
     return repr(value) if isinstance(value, (bool, int, float, str, type(None), tuple)) else name

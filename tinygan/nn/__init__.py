@@ -34,4 +34,4 @@ for _name in __all__:
         _answer_methods(vars()[_name], "net", f"nn.{_name}")
 _answer_attributes(Module, _MODULE)
 __getattr__ = _answer_names(__name__, _NN, F=_functional)
-init.__getattr__ = _answer_names(init.__name__, _INIT)  # type: ignore[attr-defined]
+init.__getattr__ = _answer_names(init.__name__, _INIT)  # type: ignore[method-assign]
