@@ -128,7 +128,8 @@ def _misfit(parameters: Any, label: str, method: bool, args: Any, kwargs: Any) -
     for name in (*by_place, *several, *by_name):
         value = found.get(name, found)
         if value is not found or name in lacking:
-            text = name if value is found else _text(value, name, names)
+            myself = method and not parts  # stands in the label, and may not be made yet
+            text = name if value is found or myself else _text(value, name, names)
             by_name_from_here |= not (name in several or name in by_place[: len(args)] or name in lacking)
             parts.append(f"{name}={text}" if by_name_from_here or name in by_name else text)
     parts = parts[method:]
