@@ -184,10 +184,15 @@ def _in_place(name: str) -> Callable[[Tensor, Any], Tensor]:
     return method
 
 
+def _size(x: Tensor) -> Count:
+    """Return the number of elements."""
+    return Count(x.data.size)
+
+
 for _row in (*TABLE, Row(lambda x: x, "pos"), Row(lambda x, y: (x // y, x % y), "divmod")):
     _attach(_row)
 Tensor.T = property(shape.transpose)  # type: ignore[assignment]
-Tensor.size = property(lambda x: Count(x._array.size), doc="Number of elements.")  # type: ignore[assignment]
+Tensor.size = property(_size)  # type: ignore[assignment]
 answer_methods(Tensor, "x")
 answer_attributes(Tensor, TENSOR, "Tensor")
 

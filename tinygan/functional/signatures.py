@@ -124,7 +124,8 @@ def _misfit(parameters: Any, label: str, method: bool, args: Any, kwargs: Any) -
         if parameters[name].default is inspect.Parameter.empty and name not in found
     ]
     facts += [f"needs {name}" for name in lacking]
-    parts, by_name_from_here = [], False
+    parts: list[str] = []
+    by_name_from_here = False
     for name in (*by_place, *several, *by_name):
         value = found.get(name, found)
         if value is not found or name in lacking:
