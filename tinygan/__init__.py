@@ -11,8 +11,14 @@ tensor([2., 4., 6.], dtype=float32)
 from tinygan import evaluation, functional, gan, nn, optim, theory
 from tinygan.backend import manual_seed
 from tinygan.checking import GradcheckReport, gradcheck, gradcheck_function
-from tinygan.engine import Operation, Tensor, enable_grad, grad, is_grad_enabled, no_grad, tensor
+from tinygan.engine import Operation, Tensor, grad, is_grad_enabled, tensor
+from tinygan.engine import enable_grad as _enable_grad
+from tinygan.engine import no_grad as _no_grad
 from tinygan.errors import GradcheckError
+from tinygan.functional.signatures import Block as _Block
+from tinygan.functional.signatures import answer_calls as _answer_calls
+from tinygan.pytorch_names import TINYGAN as _NAMES
+from tinygan.pytorch_names import answer_names as _answer_names
 from tinygan.saving import load, save
 from tinygan.trace import detect_anomaly, trace
 
@@ -43,3 +49,7 @@ __all__ = [
     "theory",
     "trace",
 ]
+
+no_grad, enable_grad = _Block(_no_grad), _Block(_enable_grad)
+_answer_calls(__name__, "tg")
+__getattr__ = _answer_names(__name__, _NAMES, F=functional, nn=nn, optim=optim)

@@ -34,6 +34,37 @@ class DtypeError(TinyganError, TypeError):
     """A dtype or a type does not fit the operation: gradients of integers, text in a tensor, a list of layers, ..."""
 
 
+class CallError(TinyganError, TypeError):
+    """A function was called with arguments that it does not take."""
+
+
+class MissingNameError(TinyganError, AttributeError):
+    """A name is not here; the message says what to write instead, if it is one of PyTorch or NumPy.
+
+    Parameters
+    ----------
+    message : str
+    name : str
+        If not empty, the message ends with a similar name of `owner`; this is looked up if the message is read.
+    owner : object
+    """
+
+    def __init__(self, message: str, name: str = "", owner: Any = None) -> None:
+        super().__init__(message)
+        self.obj, self._name = (
+            owner,
+            name,
+        )  # without `AttributeError.name`, to which Python would add another suggestion
+
+    def __str__(self) -> str:
+        known = [name for name in dir(self.obj) if name[0] != "_"] if self._name and self.obj is not None else []
+        return self.args[0] + (did_you_mean(self._name, known) if known else "")
+
+
+class MissingImportError(TinyganError, ImportError):
+    """A name that is not here was imported; see `MissingNameError`."""
+
+
 class ArgumentError(TinyganError, ValueError):
     """An argument has a value that is not allowed: a learning rate of nan, a negative seed, ..."""
 

@@ -32,9 +32,14 @@ from tinygan.functional.probabilities import *  # noqa: F403
 from tinygan.functional.products import *  # noqa: F403
 from tinygan.functional.reductions import *  # noqa: F403
 from tinygan.functional.shape import *  # noqa: F403
+from tinygan.functional.signatures import answer_calls as _answer_calls
 from tinygan.functional.statistics import *  # noqa: F403
 from tinygan.functional.without_gradient import *  # noqa: F403
+from tinygan.pytorch_names import FUNCTIONAL as _NAMES
+from tinygan.pytorch_names import answer_names as _answer_names
 
 chain_rule.differentiable = _differentiable
 
 __all__ = sorted(name for name, value in vars().items() if _isfunction(value) and not name.startswith("_"))
+_answer_calls(__name__, "F")
+__getattr__ = _answer_names(__name__, _NAMES)

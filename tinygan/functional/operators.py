@@ -26,6 +26,8 @@ from tinygan.functional import (
     statistics,
     without_gradient,
 )
+from tinygan.functional.signatures import RENAMED, Count, answer_methods
+from tinygan.pytorch_names import TENSOR, answer_attributes
 
 
 class Row(NamedTuple):
@@ -125,7 +127,7 @@ TABLE = (
     Row(without_gradient.signbit, "", "", "signbit"),
     Row(without_gradient.sign, "", "sign", "sign"),
     Row(without_gradient.floor, "", "floor", "floor"),
-    Row(without_gradient.round, "", "round", "round"),
+    Row(without_gradient.round, "round", "round", "round"),
     Row(without_gradient.argmax, "", "argmax", "argmax"),
     Row(without_gradient.argsort, "", "argsort", "argsort"),
 )
@@ -135,12 +137,6 @@ _WITHOUT_DERIVATIVE = {
     *("argmin", "argwhere", "nonzero", "flatnonzero", "count_nonzero", "searchsorted", "digitize"),
     *("any", "all", "isclose", "allclose", "array_equal", "array_equiv", "isin", "iscomplexobj", "isrealobj"),
     *("may_share_memory", "shares_memory", "histogram", "array2string", "array_repr", "array_str", "save", "savez"),
-}
-# NumPy's names of arguments, and ours.
-_RENAMED = {
-    **dict.fromkeys(("a", "m", "ary", "arr", "array"), "x"),
-    **{"a_min": "low", "a_max": "high", "min": "low", "max": "high", "arrays": "inputs", "ddof": "correction"},
-    **{"newshape": "shape", "indices_or_sections": "sections", "pad_width": "widths", "constant_values": "value"},
 }
 _OURS: dict[Any, Callable[..., Any]] = {}  # by the function of NumPy
 
@@ -188,9 +184,17 @@ def _in_place(name: str) -> Callable[[Tensor, Any], Tensor]:
     return method
 
 
-for _row in (*TABLE, Row(lambda x: x, "pos")):
+def _size(x: Tensor) -> Count:
+    """Return the number of elements."""
+    return Count(x.data.size)
+
+
+for _row in (*TABLE, Row(lambda x: x, "pos"), Row(lambda x, y: (x // y, x % y), "divmod")):
     _attach(_row)
 Tensor.T = property(shape.transpose)  # type: ignore[assignment]
+Tensor.size = property(_size)  # type: ignore[assignment]
+answer_methods(Tensor, "x")
+answer_attributes(Tensor, TENSOR, "Tensor")
 
 
 # ---------------------------------------------------------------------- NumPy's functions, applied to a tensor
@@ -233,7 +237,8 @@ def _by_our_names(function: Any, args: Any, kwargs: Any) -> tuple[Any, Any]:
         for name, value in (given | given.pop("kwargs", {})).items():
             kind = theirs.parameters.get(name)
             if kind is None or value is not kind.default:
-                name = name if name in ours.parameters else _RENAMED.get(name, name)
+                if name not in ours.parameters:
+                    name = next((one for one in RENAMED.get(name, "").split() if one in ours.parameters), name)
                 several = theirs is not ours and ours.parameters[name].kind is inspect.Parameter.VAR_POSITIONAL
                 found[name] = (value,) if several else value
         bound = inspect.BoundArguments(ours, found)

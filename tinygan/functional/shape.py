@@ -103,9 +103,23 @@ def reshape(x: Any, *shape: Any) -> Tensor:
 
 
 def transpose(x: Any, *axes: Any) -> Tensor:
-    """Permute the axes; without arguments, reverse them."""
+    """Permute the axes; without arguments, reverse them. Two axes are exchanged by `swapaxes`.
+
+    Raises
+    ------
+    ShapeError
+        Two axes are given, as for PyTorch's ``x.transpose(0, 1)``, but they are not those of a transposed matrix.
+    """
     if not axes or (len(axes) == 1 and axes[0] is None):
         return Transpose(None)(x)
+    if len(axes) == 2:  # (0, 1) of a matrix would change nothing, as in NumPy, where PyTorch exchanges the axes
+        first, second = sizes(axes, "transpose", "an axis")
+        ndim = len(shape_of(x, "transpose"))
+        if ndim != 2 or (first % 2, second % 2) == (0, 1):
+            raise ShapeError(
+                f"transpose: expected all axes in their new order, got {first}, {second} for {ndim} axes; to exchange "
+                f"two axes, write x.swapaxes({first}, {second})"
+            )
     return Transpose(sizes(axes, "transpose", "an axis"))(x)
 
 

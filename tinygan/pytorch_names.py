@@ -1,0 +1,309 @@
+"""Names of PyTorch and NumPy that tinygan does not have, and what to write instead.
+
+Each table belongs to one owner, such as a tensor or the module `tinygan.nn`. An answer is one line of code that runs
+as it stands: `x` and `y` are tensors, `net` is a module, `F` is `tinygan.functional`. When tinygan gets a name, its row
+goes: it would never be read.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from dis import opmap
+from typing import Any
+
+from tinygan.errors import MissingImportError, MissingNameError
+
+_CONVOLUTION = "nn.Sequential(nn.Flatten(), nn.Linear(16, 8))  # there are no convolutions and no pooling yet"
+_NO_RECURRENCE = "nn.Linear(4, 8)  # recurrent layers and attention are yours to write, as a Module of such layers"
+_NEW_VALUES = "x.data[...] = 0.5 * np.ones(x.shape); x.mark_changed()  # in place, outside of any graph"
+_NOTHING_TO_DO = "x  # nothing has to be done"
+_RANDOM = "tg.tensor(np.random.default_rng(0).normal(size=(2, 3)), dtype='float32')"
+_SCHEDULE = "optim.SGD(net.parameters(), lr=optim.{})  # a schedule takes the place of the number, and has no step()"
+_LOSS = "F.{}  # a loss is a function, in tinygan.functional"
+_DTYPE = "tg.tensor([1, 2], dtype='{}')  # a dtype is text, or one of NumPy"
+
+# For tensors, `tinygan` and `functional`.
+OPERATIONS = {
+    **{"add": "x + y", "sub": "x - y", "mul": "x * y", "div": "x / y", "true_divide": "x / y", "pow": "x ** 2"},
+    **{"subtract": "x - y", "multiply": "x * y", "divide": "x / y", "power": "x ** 2", "negative": "-x", "neg": "-x"},
+    **{"mm": "x @ y", "bmm": "x @ y", "mv": "x @ y", "dot": "x @ y", "addmm": "x + x @ y", "inner": "x @ y.T"},
+    **{"reciprocal": "1 / x", "rsqrt": "1 / x.sqrt()", "exp2": "2 ** x", "lerp": "x + 0.5 * (y - x)"},
+    **{"log2": "x.log() / np.log(2)", "log10": "x.log() / np.log(10)", "tan": "x.sin() / x.cos()"},
+    **{"sinh": "(x.exp() - (-x).exp()) / 2", "cosh": "(x.exp() + (-x).exp()) / 2", "logit": "x.log() - (-x).log1p()"},
+    **{"ceil": "-(-x).floor()", "trunc": "x.sign() * abs(x).floor()", "frac": "x - x.sign() * abs(x).floor()"},
+    **{"absolute": "abs(x)", "fmod": "x.sign() * (abs(x) % abs(y))", "clamp": "x.clip(0, 1)"},
+    **{"eq": "x == y", "ne": "x != y", "lt": "x < y", "le": "x <= y", "gt": "x > y", "ge": "x >= y"},
+    **{"logical_and": "(x != 0) & (y != 0)", "logical_or": "(x != 0) | (y != 0)", "logical_not": "x == 0"},
+    **{"all": "np.all(x)", "any": "np.any(x)", "nonzero": "np.nonzero(x)", "count_nonzero": "np.count_nonzero(x)"},
+    **{"allclose": "np.allclose(x, y)", "isclose": "np.isclose(x, y)", "equal": "np.array_equal(x, y)"},
+    **{"argmin": "(-x).argmax()", "amax": "x.max(axis=-1)", "amin": "x.min(axis=-1)"},
+    **{"median": "np.median(x.detach())", "quantile": "np.quantile(x.detach(), 0.5)"},
+    "sort": "F.take_along_axis(x, x.argsort(-1), -1)",
+    "topk": "F.take_along_axis(x, x.argsort(-1)[..., -2:], -1)  # the two largest, in ascending order",
+    **{"gather": "F.take_along_axis(x, x.argsort(-1), -1)", "index_select": "x[[0, 1]]", "take": "x.flatten()[[0, 1]]"},
+    **{"masked_fill": "F.where(x > 0, 0.0, x)", "masked_select": "x[x > 0]", "select": "x[:, 0]", "narrow": "x[0:2]"},
+    **dict.fromkeys(
+        ("scatter", "scatter_add", "index_add"), "F.one_hot([1, 0], 4).T @ x[:2]  # row 0 to 1, row 1 to 0"
+    ),
+    **{"cat": "F.concatenate([x, y])", "concat": "F.concatenate([x, y])", "vstack": "F.concatenate([x, y])"},
+    **{"hstack": "F.concatenate([x, y], axis=1)", "chunk": "F.split(x, 2)", "unbind": "list(x)"},
+    "repeat_interleave": "F.repeat(x, 2, axis=0)",
+    **dict.fromkeys(("tile", "kron"), "F.concatenate([x, x], axis=0)"),
+    **{"roll": "F.concatenate([x[-1:], x[:-1]])", "unsqueeze": "x.expand_dims(0)", "permute": "x.transpose(1, 0)"},
+    **{
+        "view": "x.reshape(2, -1)",
+        "ravel": "x.flatten()",
+        "movedim": "x.moveaxis(0, -1)",
+        "t": "x.T",
+        "fliplr": "x.flip(1)",
+    },
+    **{"expand": "x.broadcast_to((3, *x.shape))", "diag": "F.einsum('ii->i', x)", "diagonal": "F.einsum('ii->i', x)"},
+    **{"trace": "F.einsum('ii', x)", "tril": "x * np.tril(np.ones(x.shape))", "triu": "x * np.triu(np.ones(x.shape))"},
+    "cumprod": "abs(x).log().cumsum(axis=0).exp()  # for positive elements",
+    **{"clone": "x * 1  # a copy on the tape; tg.tensor(x) is one off the tape", "numel": "x.size"},
+}
+TENSOR = {
+    **OPERATIONS,
+    **{"cuda": "x.to('cuda')", "cpu": "x.to('cpu')", "is_cuda": "x.device == 'cuda'", "get_device": "x.device"},
+    **{"float": "x.astype('float32')", "double": "x.astype('float64')", "half": "x.astype('float16')"},
+    **{"long": "x.astype('int64')", "int": "x.astype('int32')", "bool": "x != 0", "byte": "x.astype('uint8')"},
+    **{"type": "x.astype('float32')", "is_floating_point": "x.dtype.kind == 'f'", "element_size": "x.data.itemsize"},
+    **{"dim": "x.ndim", "nelement": "x.size", "ndimension": "x.ndim", "nbytes": "x.data.nbytes"},
+    **{"stride": "x.data.strides", "strides": "x.data.strides", "data_ptr": "x.data.ctypes.data"},
+    **{"tolist": "x.numpy().tolist()", "copy": "tg.tensor(x)  # off the tape; x * 1 is on it"},
+    **{"H": "x.T", "mT": "x.swapaxes(-1, -2)", "mH": "x.swapaxes(-1, -2)", "adjoint": "x.swapaxes(-1, -2)"},
+    **{"view_as": "x.reshape(y.shape)", "reshape_as": "x.reshape(y.shape)", "expand_as": "x.broadcast_to(y.shape)"},
+    **{"type_as": "x.astype(y.dtype)", "new_tensor": "tg.tensor([1.0, 2.0])"},
+    **{
+        "new_zeros": "tg.tensor(np.zeros((2, 3)), dtype='float32')",
+        "new_ones": "tg.tensor(np.ones((2, 3)), dtype='float32')",
+    },
+    **dict.fromkeys(("contiguous", "is_contiguous", "pin_memory", "share_memory_"), _NOTHING_TO_DO),
+    **dict.fromkeys(("zero_", "fill_", "copy_", "normal_", "uniform_", "bernoulli_"), _NEW_VALUES),
+    **{"requires_grad_": "x.requires_grad = True", "detach_": "x = x.detach()", "grad_fn": "x.operation"},
+    **dict.fromkeys(
+        ("retain_grad", "register_hook", "retains_grad"), "tg.grad((y * y).sum(), y)  # y may be an intermediate result"
+    ),
+    "repeat": "F.repeat(x, 2, axis=0)  # each row twice in a row, as in NumPy; PyTorch's is F.concatenate([x, x])",
+    "split": "F.split(x, 2)  # into 2 pieces, as in NumPy; PyTorch's 2 is the size of a piece",
+}
+FUNCTIONAL = {
+    **OPERATIONS,
+    "cross_entropy": "F.softmax_cross_entropy(x, labels)",
+    "nll_loss": "F.softmax_cross_entropy(x, labels)  # of logits, without log_softmax before it",
+    "binary_cross_entropy": "F.binary_cross_entropy_with_logits(x, targets)  # of logits, without a sigmoid before it",
+    "kl_div": "(y * (F.log(y) - x)).sum()  # x: logarithms of probabilities; y: probabilities",
+    **dict.fromkeys(
+        ("smooth_l1_loss", "huber_loss"), "F.where(abs(x) < 1, x * x / 2, abs(x) - 0.5).mean()  # x: the difference"
+    ),
+    "triplet_margin_loss": "F.relu(F.norm(x, axis=1) - F.norm(y, axis=1) + 1).mean()  # x, y: the two differences",
+    **{
+        "logsigmoid": "F.log_sigmoid(x)",
+        "softmin": "F.softmax(-x)",
+        "swish": "F.silu(x)",
+        "mish": "x * F.tanh(F.softplus(x))",
+    },
+    **{"relu6": "x.clip(0, 6)", "hardtanh": "x.clip(-1, 1)", "hardsigmoid": "(x / 6 + 0.5).clip(0, 1)"},
+    **{"prelu": "F.where(x > 0, x, 0.25 * x)", "selu": "1.0507 * F.elu(x, 1.67326)", "softsign": "x / (1 + abs(x))"},
+    **{"celu": "F.elu(x)", "glu": "x[..., :2] * F.sigmoid(x[..., 2:])", "threshold": "F.where(x > 0.5, x, 0.0)"},
+    "normalize": "x / F.norm(x, axis=1, keepdims=True)",
+    "cosine_similarity": "(x * y).sum(1) / (F.norm(x, axis=1) * F.norm(y, axis=1))",
+    **{
+        "bilinear": "F.einsum('bi,ij,bj->b', x, x, y)",
+    },
+    **dict.fromkeys(("dropout1d", "dropout2d", "alpha_dropout", "feature_dropout"), "F.dropout(x, 0.5)"),
+    **dict.fromkeys(
+        ("conv1d", "conv2d", "conv3d", "conv_transpose2d", "max_pool2d", "avg_pool2d", "adaptive_avg_pool2d"),
+        "F.linear(x, y)  # there are no convolutions and no pooling yet",
+    ),
+    **dict.fromkeys(
+        ("interpolate", "upsample"),
+        "F.repeat(F.repeat(x, 2, axis=-2), 2, axis=-1)  # the nearest pixel, twice the size",
+    ),
+    "gumbel_softmax": "F.softmax((x - np.log(np.random.default_rng(0).exponential(size=x.shape))) / 0.5)",
+    "scaled_dot_product_attention": "F.softmax(x @ y.T / x.shape[-1] ** 0.5) @ x",
+}
+NN = {
+    **dict.fromkeys(
+        ("Conv1d", "Conv2d", "Conv3d", "ConvTranspose1d", "ConvTranspose2d", "MaxPool2d", "AvgPool2d"), _CONVOLUTION
+    ),
+    **dict.fromkeys(("AdaptiveAvgPool2d", "AdaptiveMaxPool2d", "Upsample", "PixelShuffle", "Unfold"), _CONVOLUTION),
+    **dict.fromkeys(("RNN", "LSTM", "GRU", "Transformer", "MultiheadAttention", "LSTMCell", "GRUCell"), _NO_RECURRENCE),
+    **dict.fromkeys(("BCEWithLogitsLoss", "BCELoss"), _LOSS.format("binary_cross_entropy_with_logits(x, targets)")),
+    **dict.fromkeys(("CrossEntropyLoss", "NLLLoss"), _LOSS.format("softmax_cross_entropy(x, labels)")),
+    **{"MSELoss": _LOSS.format("mse_loss(x, y)"), "L1Loss": _LOSS.format("l1_loss(x, y)")},
+    **dict.fromkeys(("SmoothL1Loss", "HuberLoss"), FUNCTIONAL["huber_loss"]),
+    **{"KLDivLoss": FUNCTIONAL["kl_div"], "TripletMarginLoss": FUNCTIONAL["triplet_margin_loss"]},
+    **dict.fromkeys(("BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "SyncBatchNorm"), "nn.BatchNorm(4)"),
+    **dict.fromkeys(
+        ("InstanceNorm2d", "GroupNorm", "RMSNorm"), "nn.LayerNorm(4)  # nearest: it normalizes each example"
+    ),
+    **dict.fromkeys(("Dropout1d", "Dropout2d", "AlphaDropout"), "nn.Dropout(0.5)"),
+    **{
+        "SiLU": "F.silu(x)",
+        "GELU": "F.gelu(x)",
+        "ELU": "F.elu(x)",
+        "Softmax": "F.softmax(x)",
+        "Mish": FUNCTIONAL["mish"],
+    },
+    **{"LogSoftmax": "F.log_softmax(x)", "LogSigmoid": "F.log_sigmoid(x)", "Hardtanh": "F.clip(x, -1, 1)"},
+    **{
+        "ReLU6": "F.clip(x, 0, 6)",
+        "SELU": FUNCTIONAL["selu"],
+        "PReLU": "nn.LeakyReLU(0.25)  # the slope is not trained",
+    },
+    **{"Unflatten": "nn.Reshape(2, 2)", "CosineSimilarity": FUNCTIONAL["cosine_similarity"]},
+    "ModuleDict": "net.parts = {'a': nn.Linear(4, 4)}  # a module finds the layers in a dict that it holds",
+    **dict.fromkeys(
+        ("ParameterList", "ParameterDict"), "net.extra = [nn.Parameter(x)]  # a module finds them in a list or dict"
+    ),
+    **dict.fromkeys(("DataParallel", "parallel"), "net  # one process has one device"),
+    "utils": "optim.clip_grad_norm(net.parameters(), 1.0)  # and nn.SpectralNorm, nn.WeightNorm",
+    "functional": "import tinygan.functional as F",
+}
+INIT = {
+    "zeros": "nn.Linear(4, 4, weight_init=nn.init.constant(0))",
+    "ones": "nn.Linear(4, 4, weight_init=nn.init.constant(1))",
+    "eye": "net.weight.data[...] = np.eye(4); net.weight.mark_changed()",
+    "trunc_normal": "nn.Linear(4, 4, weight_init=nn.init.normal(0, 0.02))  # it is not cut off",
+    "calculate_gain": "2 ** 0.5  # of relu; 1 for linear and sigmoid, 5 / 3 for tanh",
+}
+OPTIM = {
+    "lr_scheduler": _SCHEDULE.format("StepDecay(0.1, 1000)"),
+    **dict.fromkeys(("StepLR", "MultiStepLR"), _SCHEDULE.format("StepDecay(0.1, 1000)")),
+    "ExponentialLR": _SCHEDULE.format("ExponentialDecay(0.1)"),
+    **dict.fromkeys(("LinearLR", "PolynomialLR"), _SCHEDULE.format("LinearDecay(0.1, 1000)")),
+    "CosineAnnealingLR": _SCHEDULE.format("CosineDecay(0.1, 1000)"),
+    **dict.fromkeys(("LambdaLR", "OneCycleLR"), "optim.SGD(net.parameters(), lr=lambda updates: 0.1 / (1 + updates))"),
+    "ReduceLROnPlateau": "optim.SGD(net.parameters(), lr=0.1).param_groups[0]['lr'] = 0.01",
+    **dict.fromkeys(("Adagrad", "Adadelta", "Rprop"), "optim.RMSprop(net.parameters())"),
+    **dict.fromkeys(("NAdam", "RAdam", "Adamax", "LBFGS", "SparseAdam"), "optim.Adam(net.parameters())"),
+    **dict.fromkeys(("clip_grad_norm_", "clip_grad_value_"), "optim.clip_grad_norm(net.parameters(), 1.0)"),
+    **dict.fromkeys(("swa_utils", "EMA"), "optim.ExponentialMovingAverage(net.parameters(), decay=0.999)"),
+    "parameters_to_vector": "optim.get_gradients(net.parameters())",
+}
+MODULE = {
+    **{
+        "cuda": "net.to('cuda')",
+        "cpu": "net.to('cpu')",
+        "compile": "net  # it runs as it is",
+        "device": "net.parameters()[0].device",
+    },
+    **dict.fromkeys(("float", "half", "double", "bfloat16"), "net  # parameters are float32"),
+    "register_parameter": "net.extra = nn.Parameter(x)",
+    **dict.fromkeys(("add_module", "register_module"), "net.extra = nn.Linear(4, 4)"),
+    **dict.fromkeys(("buffers", "named_buffers"), "net.state_dict()  # parameters and buffers"),
+    "get_parameter": "dict(net.named_parameters())['weight']",
+    **dict.fromkeys(("get_submodule", "_modules"), "dict(net.named_modules())['']"),
+    "_parameters": "dict(net.named_parameters())",
+    **dict.fromkeys(
+        ("register_forward_hook", "register_full_backward_hook", "register_backward_hook", "register_forward_pre_hook"),
+        "with tg.trace() as t: net(x).sum().backward()  # print(t) shows every result and gradient",
+    ),
+}
+OPTIMIZER = {
+    **{"add_param_group": "opt = optim.SGD([{'params': net.parameters()}, {'params': [y]}], lr=0.1)"},
+    **{"state": "opt.state_dict()", "defaults": "opt.param_groups[0]"},
+}
+TINYGAN = {
+    **OPERATIONS,
+    **{"zeros": "tg.tensor(np.zeros((2, 3)), dtype='float32')", "ones": "tg.tensor(np.ones((2, 3)), dtype='float32')"},
+    **{"zeros_like": "x * 0", "ones_like": "x * 0 + 1", "full": "tg.tensor(np.full((2, 3), 0.5), dtype='float32')"},
+    **{"full_like": "x * 0 + 0.5", "empty": "tg.tensor(np.empty((2, 3)), dtype='float32')", "empty_like": "x * 0"},
+    **{
+        "arange": "tg.tensor(np.arange(10))",
+        "range": "tg.tensor(np.arange(10))",
+        "eye": "tg.tensor(np.eye(3), dtype='float32')",
+    },
+    **{
+        "linspace": "tg.tensor(np.linspace(0, 1, 5), dtype='float32')",
+        "meshgrid": "np.meshgrid(np.arange(3), np.arange(2))",
+    },
+    **{"randn": _RANDOM, "normal": _RANDOM, "randn_like": _RANDOM},
+    **dict.fromkeys(
+        ("rand", "rand_like", "bernoulli"), "tg.tensor(np.random.default_rng(0).random((2, 3)), dtype='float32')"
+    ),
+    **dict.fromkeys(("randint", "multinomial"), "tg.tensor(np.random.default_rng(0).integers(0, 10, (2, 3)))"),
+    "randperm": "tg.tensor(np.random.default_rng(0).permutation(10))",
+    **dict.fromkeys(("from_numpy", "as_tensor", "asarray", "array"), "tg.tensor(np.ones(3, 'float32'))  # a copy"),
+    **{"FloatTensor": "tg.tensor([1.0])", "LongTensor": "tg.tensor([1])", "Size": "tuple(x.shape)"},
+    **{name: _DTYPE.format(name) for name in ("float16", "float32", "float64", "int32", "int64", "uint8", "bool")},
+    **{"float": _DTYPE.format("float32"), "double": _DTYPE.format("float64"), "long": _DTYPE.format("int64")},
+    **{"half": _DTYPE.format("float16"), "int": _DTYPE.format("int32"), "bfloat16": _DTYPE.format("float32")},
+    **{"dtype": "np.dtype('float32')", "set_default_dtype": "x.astype('float64')  # a Linear keeps float32"},
+    **{"cuda": "x.to('cuda')", "device": "tg.tensor([1.0], device='cpu')  # a device is text", "backends": "x.backend"},
+    **{"is_tensor": "isinstance(x, tg.Tensor)", "seed": "tg.manual_seed(0)", "Generator": "tg.manual_seed(0)"},
+    **{"inference_mode": "with tg.no_grad(): x + y", "set_grad_enabled": "with tg.no_grad(): x + y"},
+    **{"autograd": "tg.grad((x * x).sum(), x)", "Function": "tg.Operation  # derive from it: forward and backward"},
+    **dict.fromkeys(("jit", "compile"), "net  # it runs as it is"),
+    **dict.fromkeys(
+        ("utils", "DataLoader"), "x[[0, 1, 2]]  # a minibatch is an index; algorithm 1 shuffles the data itself"
+    ),
+    **{"linalg": "F.norm(x)", "special": "F.sigmoid(x)", "random": "tg.manual_seed(0)", "Module": "nn.Module()"},
+    **dict.fromkeys(("optimize", "lr_scheduler"), OPTIM["lr_scheduler"]),
+}
+
+
+# The arguments of methods of tensors, for the answer to a name such as `clip_`.
+_ARGUMENTS = {"clip": "(0, 1)", "remainder": "(2)", "swapaxes": "(0, 1)", "transpose": "(1, 0)", "floor_divide": "(2)"}
+_ARGUMENTS |= {"maximum": "(y)", "minimum": "(y)", "moveaxis": "(0, 1)", "reshape": "(2, -1)", "cumsum": "(0)"}
+
+
+def missing(what: str, name: str, owner: Any, table: Mapping[str, str], **others: Any) -> MissingNameError:
+    """Return the error for a name that `owner` does not have.
+
+    Parameters
+    ----------
+    what : str
+        The owner, for the message.
+    name : str
+    owner : object
+        A misspelled name may mean one of its attributes.
+    table : mapping
+        The answers.
+    **others : module
+        Where else to look, such as ``F=tinygan.functional``.
+    """
+    answer, bare = table.get(name, ""), name.rstrip("_")
+    if not answer and not name.startswith("_"):
+        if bare == name:
+            answer = next((f"{where}.{name}" for where, other in others.items() if name in other.__all__), "")
+        elif what == "Tensor" and (bare in table or hasattr(owner, bare)):
+            code = table.get(bare) or f"x.{bare}{_ARGUMENTS.get(bare, '()')}"
+            answer = f"x = {code.partition('  #')[0]}  # a new tensor: a tensor on the tape does not change"
+        else:  # initialisers of PyTorch, such as `normal_`, change the weight that they get
+            need = {"uniform": "0.05", "constant": "0.0", "sparse": "2"}.get(bare, "")
+            own = f"nn.Linear(4, 4, weight_init=nn.init.{bare}({need}))" if hasattr(owner, bare) else ""
+            answer = table.get(bare, own)
+    if "F." in answer and what != "tinygan.functional":
+        answer += (";" if "#" in answer else "  #") + " F is tinygan.functional"
+    message = f"{what} has no {name!r}" + (f": write {answer}" if answer else "")
+    return MissingNameError(message, "" if answer else name, owner)
+
+
+def answer_names(module: str, table: Mapping[str, str], **others: Any) -> Callable[[str], Any]:
+    """Return the function ``__getattr__`` of a module: it answers names that the module does not have.
+
+    ``from module import name`` replaces each AttributeError by an error of its own, so an ImportError answers there.
+    """
+
+    def answer(name: str) -> Any:
+        error = missing(module, name, sys.modules[module], table, **others)
+        caller = sys._getframe(1)
+        if caller.f_code.co_code[caller.f_lasti] == opmap["IMPORT_FROM"]:
+            raise MissingImportError(str(error)) from None
+        raise error
+
+    return answer
+
+
+def answer_attributes(owner: type, table: Mapping[str, str], what: str = "", **others: Any) -> None:
+    """Let the objects of a class answer names that they do not have."""
+
+    def answer(self: Any, name: str) -> Any:
+        if hasattr(type(self), name):  # a property, which raised an AttributeError: this raises it again
+            return object.__getattribute__(self, name)
+        raise missing(what or type(self).__name__, name, self if not what else owner, table, **others)
+
+    owner.__getattr__ = answer  # type: ignore[attr-defined]
