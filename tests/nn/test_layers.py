@@ -173,7 +173,7 @@ def test_a_layer_draws_only_from_the_stream_it_is_given():
         first, second = (layer(3, 4, rng=Stream(8, "mine")).weight.data for _ in range(2))
         assert np.array_equal(first, second)
     x = Tensor(np.ones((9, 9), np.float32))
-    first, second = (nn.Dropout(0.5, Stream(8, "mine"))(x).data for _ in range(2))
+    first, second = (nn.Dropout(0.5, rng=Stream(8, "mine"))(x).data for _ in range(2))
     assert np.array_equal(first, second)
     assert tg.backend.current_streams().state_dict() == untouched
 
@@ -199,7 +199,7 @@ def test_masks_do_not_depend_on_how_many_weights_were_drawn():
 def test_dropout_zeroes_a_share_p_and_keeps_the_mean(p, seed, dtype):
     n = 40_000
     x = Tensor(np.ones((200, n // 200), dtype), requires_grad=True)
-    y = nn.Dropout(p, Stream(seed, "dropout"))(x)
+    y = nn.Dropout(p, rng=Stream(seed, "dropout"))(x)
     assert y.dtype == dtype
     p = 1 - Stream.rounded(1 - p)
     assert set(np.unique(y.data)) <= {dtype(0), dtype(1 / (1 - p))}
@@ -232,7 +232,7 @@ def test_dropout_of_none_and_of_all():
 
 def test_each_call_of_dropout_keeps_its_own_mask_for_backward():
     x = Tensor(np.random.default_rng(0).normal(size=(20, 30)), requires_grad=True)
-    layer = nn.Dropout(0.3, Stream(0, "dropout"))
+    layer = nn.Dropout(0.3, rng=Stream(0, "dropout"))
     first, second = layer(x), layer(x)
     masks = [y.data / x.data for y in (first, second)]
     assert not np.array_equal(*masks)

@@ -72,7 +72,7 @@ def build_optimizer(config: OptimizerConfig, network: nn.Module, updates_per_epo
     if config.momentum_final is not None and config.momentum_epochs is not None:
         ends = config.momentum, config.momentum_final
         momentum = optim.LinearMomentum(*ends, config.momentum_epochs, updates_per_epoch=updates_per_epoch)
-    return optim.SGD(params, lr, momentum, config.max_col_norm, weight_decay)
+    return optim.SGD(params, lr, momentum, max_col_norm=config.max_col_norm, weight_decay=weight_decay)
 
 
 def build_schedule(config: OptimizerConfig) -> Any:

@@ -146,6 +146,7 @@ class Embedding(Module):
         self,
         num_embeddings: int,
         embedding_dim: int,
+        *,
         weight_init: init.Initializer | None = None,
         rng: Stream | None = None,
     ) -> None:
@@ -242,7 +243,7 @@ class Dropout(Module):
         The stream that the masks are drawn from; by default ``dropout`` of `tinygan.manual_seed`.
     """
 
-    def __init__(self, p: float = 0.5, rng: Stream | None = None) -> None:
+    def __init__(self, p: float = 0.5, *, rng: Stream | None = None) -> None:
         super().__init__()
         if not 0 <= p <= 1:
             raise ArgumentError(f"Dropout: p is the probability of dropping an element, in [0, 1]; got {p}")

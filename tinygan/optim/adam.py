@@ -85,8 +85,9 @@ class Adam(_Scaled):
         lr: float | Schedule = 0.001,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
-        max_col_norm: float | None = None,
+        *,
         weight_decay: float = 0.0,
+        max_col_norm: float | None = None,
     ) -> None:
         super().__init__(params, lr, max_col_norm, betas=betas, eps=eps, weight_decay=weight_decay)
 
@@ -124,10 +125,11 @@ class AdamW(Adam):
         lr: float | Schedule = 0.001,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
-        max_col_norm: float | None = None,
+        *,
         weight_decay: float = 0.01,
+        max_col_norm: float | None = None,
     ) -> None:
-        super().__init__(params, lr, betas, eps, max_col_norm, weight_decay)
+        super().__init__(params, lr, betas, eps, max_col_norm=max_col_norm, weight_decay=weight_decay)
 
     def arguments(self, now: dict[str, Any], step: int) -> tuple[Any, ...]:
         """Return the arguments of `Backend.adam_step` from the learning rate on."""
@@ -174,8 +176,9 @@ class RMSprop(_Scaled):
         lr: float | Schedule = 0.01,
         alpha: float = 0.99,
         eps: float = 1e-8,
-        max_col_norm: float | None = None,
+        *,
         weight_decay: float = 0.0,
+        max_col_norm: float | None = None,
     ) -> None:
         super().__init__(params, lr, max_col_norm, alpha=alpha, eps=eps, weight_decay=weight_decay)
 

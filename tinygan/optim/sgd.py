@@ -47,8 +47,9 @@ class SGD(Optimizer):
         params: Iterable[Tensor] | Iterable[Mapping[str, Any]],
         lr: float | Schedule,
         momentum: float | Schedule = 0.0,
-        max_col_norm: float | None = None,
+        *,
         weight_decay: float = 0.0,
+        max_col_norm: float | None = None,
     ) -> None:
         super().__init__(params, lr, max_col_norm, momentum=momentum, weight_decay=weight_decay)
         if all(group.state()["momentum"] == 0 for group in self.param_groups):
