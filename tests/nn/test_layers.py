@@ -305,7 +305,7 @@ def test_an_embedding_starts_from_n_0_1():
     weights = nn.Embedding(100, 100, rng=Stream(0, "weights")).weight.data
     assert abs(weights.mean()) < 0.06
     assert abs(weights.std() - 1) < 0.05
-    assert not nn.Embedding(3, 2, nn.init.constant(0)).weight.data.any()
+    assert not nn.Embedding(3, 2, weight_init=nn.init.constant(0)).weight.data.any()
 
 
 @pytest.mark.parametrize("labels", [[3], [-1], [0.0]])
