@@ -257,7 +257,7 @@ def calling_line(*machinery: str) -> str:
 
 
 def first_frame_outside(frame: FrameType | None, folders: tuple[str, ...]) -> FrameType | None:
-    """Return the innermost frame, from `frame` outwards, whose file is in none of the folders; None: there is none."""
+    """Return the innermost frame, from `frame` outwards, whose file is in no folder of `folders`, or None."""
     while frame is not None and frame.f_code.co_filename.startswith(folders):
         frame = frame.f_back
     return frame

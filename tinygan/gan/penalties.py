@@ -32,7 +32,7 @@ class Penalty:
                 raise ArgumentError(f"{type(self).__name__}: {name} must be a finite number above 0, got {value!r}")
 
     def loss(self, judge: Judge, real: Tensor, fake: Tensor, stream: Stream) -> Tensor | None:
-        """Return a term of the discriminator's loss, shape (); None if there is none.
+        """Return a term of the discriminator's loss, shape (); None for a penalty without a term.
 
         Parameters
         ----------

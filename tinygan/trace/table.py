@@ -76,7 +76,7 @@ def _cells(row: Row) -> tuple[str, ...]:
 
 
 def gradient_of(row: Row, gradient: Value | None) -> str:
-    """Return a gradient for a reader; why there is none, if there is none."""
+    """Return a gradient for a reader, or the reason why there is no gradient."""
     if gradient is not None or row.failed:
         return str(gradient or "")
     return NOT_COMPUTED if row.recorded else "not recorded"
