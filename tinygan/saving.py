@@ -62,6 +62,7 @@ def save(path: str | os.PathLike[str], /, *unnamed: Any, **things: Any) -> None:
     Examples
     --------
     >>> import tempfile
+    >>> from pathlib import Path
     >>> import tinygan as tg
     >>> from tinygan import nn, optim
     >>> net, twin = nn.Linear(2, 3), nn.Linear(2, 3)
