@@ -18,7 +18,7 @@ from tinygan.config.experiment import ExperimentConfig, parse_experiment  # noqa
 from tinygan.data.dataset import Dataset, Split  # noqa: E402
 
 _examples = os.environ.get("TINYGAN_EXAMPLES")
-for _profile, _default in (("tinygan", 30), ("quick", 8)):
+for _profile, _default in (("tinygan", 30), ("quick", 5)):
     settings.register_profile(
         _profile, deadline=None, derandomize=not _examples, max_examples=int(_examples or _default), database=None
     )

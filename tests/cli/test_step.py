@@ -20,6 +20,8 @@ from tinygan.config.experiment import load_experiment
 from tinygan.experiments.training import Training
 from tinygan.trace.moved import hashes
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def digits(tinygan, small):

@@ -17,6 +17,8 @@ from tinygan.cli import train as command
 from tinygan.config.experiment import load_experiment, shipped_experiments
 from tinygan.runs.run_folder import RunFolder
 
+pytestmark = pytest.mark.slow
+
 SHIPPED = ", ".join(config.name for config in shipped_experiments())
 STEPS = 21  # of one epoch of the digits
 

@@ -27,6 +27,8 @@ from tinygan.pictures.sheets import save_sheet
 from tinygan.runs.checkpoint import write_checkpoint
 from tinygan.runs.run_folder import RunFolder
 
+pytestmark = pytest.mark.slow
+
 LAST_STEP = 15  # 3 epochs of 22 // 4 steps
 EVERY = ("output.samples_every=2", "output.checkpoint_every=2")  # so that some epochs have neither
 

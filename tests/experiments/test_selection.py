@@ -13,6 +13,8 @@ from tinygan.experiments.protocol import generator_of
 from tinygan.experiments.running import Limits, reopen, run, start
 from tinygan.experiments.selection import IMAGES, ValidationScore, score_generator, score_samples
 
+pytestmark = pytest.mark.slow
+
 EVERY = ("training.epochs=6", "output.validate_every=2", "output.validation_samples=50")
 
 

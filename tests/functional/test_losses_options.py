@@ -12,6 +12,8 @@ from tinygan import gradcheck
 from tinygan.errors import ArgumentError, DtypeError, ShapeError
 from tinygan.testing import Call, Calls, arrays, operation_test, shapes
 
+pytestmark = pytest.mark.slow
+
 INF, NAN = float("inf"), float("nan")
 
 
