@@ -190,7 +190,7 @@ def _of_other_input(part: Part) -> str:
         other = operands[1 - position]
         size = abs(other.number) if other.value is None else _root_mean_square(other.value)
         return f"it was multiplied with {other}, whose elements have the root mean square {size:.2g}"
-    return f"{_percent(part.gradient.zeros)} of what is sent on is 0" if part.gradient.zeros else ""
+    return f"{_percent(part.gradient.zeros)} of the gradient that is sent on is 0" if part.gradient.zeros else ""
 
 
 def _root_mean_square(value: Value) -> float:
