@@ -12,7 +12,7 @@ from tinygan import checks
 from tinygan.backend import DEFAULT_DTYPE, Array, Backend, Shape, backend_of, get_backend, plain_array
 from tinygan.backend.operands import new_array
 from tinygan.engine import Tensor, is_grad_enabled
-from tinygan.errors import DeviceError, DtypeError, GradientError, ShapeError
+from tinygan.errors import ArgumentError, DeviceError, DtypeError, GradientError, ShapeError
 
 Axis = int | tuple[int, ...] | list[int] | None
 
@@ -59,6 +59,17 @@ def sizes(given: tuple[Any, ...], caller: str, argument: str = "a size") -> Shap
     if len(given) == 1 and (isinstance(given[0], (tuple, list)) or getattr(given[0], "ndim", 0) == 1):
         given = tuple(given[0])
     return tuple([integer(size, caller, argument) for size in given])
+
+
+def pair(value: Any, caller: str, argument: str, at_least: int = 0) -> tuple[int, int]:
+    """Return an option for rows and for columns, such as a stride; one integer stands for both."""
+    both = value if isinstance(value, (tuple, list)) else (value, value)
+    if len(both) != 2:
+        raise ArgumentError(
+            f"{caller}: {argument} must be an integer, or a pair for rows and columns; got {len(both)} numbers"
+        )
+    rows, columns = (checks.integer(one, f"{caller}: {argument}", at_least) for one in both)
+    return rows, columns
 
 
 def axes_of(shape: Shape, axis: Axis, caller: str) -> tuple[int, ...]:

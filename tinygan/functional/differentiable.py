@@ -12,6 +12,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from tinygan.backend import Backend, Shape
+from tinygan.backend.pooling import Windows
 from tinygan.engine import Tensor
 from tinygan.functional import (
     activations,
@@ -19,6 +20,7 @@ from tinygan.functional import (
     elementwise,
     indexing,
     joining,
+    pooling,
     products,
     reductions,
     shape,
@@ -53,6 +55,22 @@ class DifferentiableBackend(Backend):
     def einsum(self, subscripts: str, *operands: Tensor) -> Tensor:
         """Apply the operation."""
         return products.einsum(subscripts, *operands)
+
+    def max_pool_backward(self, gy: Tensor, place: Tensor, windows: Windows) -> Tensor:
+        """Apply the operation."""
+        return pooling.MaxUnpool2d(windows)(gy, place)
+
+    def winners(self, x: Tensor, place: Tensor, windows: Windows) -> Tensor:
+        """Apply the operation."""
+        return pooling.Winners(windows)(x, place)
+
+    def sum_pool(self, x: Tensor, windows: Windows) -> Tensor:
+        """Apply the operation."""
+        return pooling.SumPool2d(windows)(x)
+
+    def sum_pool_backward(self, gy: Tensor, windows: Windows) -> Tensor:
+        """Apply the operation."""
+        return pooling.Upsample(windows)(gy)
 
     def sigmoid(self, x: Tensor) -> Tensor:
         """Apply the operation, whose rule is shorter than that of the formula."""
