@@ -32,6 +32,8 @@ F.relu(x); F.leaky_relu(x, 0.2); F.softmax(x, -1); F.one_hot([1, 0], 3); F.mse_l
 F.elu(x); F.silu(x); F.softplus(x); F.dropout(x, 0.5); F.linear(x, y); F.embedding([1, 0], y); F.stack([x, y])
 nn.Linear(4, 4, bias=False); nn.ReLU(); nn.LeakyReLU(0.2); nn.Sigmoid(); nn.Tanh(); nn.Dropout(0.5); nn.Identity()
 nn.BatchNorm(4); nn.LayerNorm(4); nn.Embedding(10, 4); nn.Sequential(nn.Linear(4, 4), nn.ReLU()); nn.ModuleList([net])
+F.conv2d(x, y); F.conv2d(x, y, stride=2, padding=1); F.conv_transpose2d(x, y)
+nn.Conv2d(1, 8, 3, 1, 1); nn.ConvTranspose2d(8, 3, 4, stride=2, padding=1, output_padding=1, bias=False)
 nn.Parameter(x); nn.Flatten(); net.named_modules(); net.parameters(); net.state_dict(); net.train(); net.eval()
 net.load_state_dict(net.state_dict()); net.zero_grad(); net.apply(print); net.requires_grad_(False); net.children()
 net.register_buffer("mean", x); net.modules(); net.named_parameters(); net.to("cpu"); net(x)
@@ -60,6 +62,8 @@ F.binary_cross_entropy_with_logits(x, y, pos_weight=y); x.transpose(dim0=0, dim1
 x.mean(dim=1, keepdims=True); x.mean(axes=1); x.sum(axs=1); x.round(decimal=1)
 nn.ReLU(inplace=True); nn.ReLU(True); nn.LeakyReLU(0.2, inplace=True); nn.Dropout(0.5, inplace=True); nn.Flatten(1)
 nn.Linear(4, 4, dtype="float32"); nn.Linear(4, 4, device="cpu"); nn.Linear(in_features=4); nn.BatchNorm(4, device="cpu")
+F.conv2d(x, y, dilation=1); F.conv2d(input=x, weight=y, groups=1)
+F.conv2d(x, y, None, 1, 0, 1, 1); nn.Conv2d(1, 8, 3, dilation=1, groups=1, padding_mode="zeros")
 nn.Embedding(10, 4, padding_idx=0); nn.Softplus(1.0, 20); nn.Sequential(net, name="a")
 nn.Parameter(x, requires_gradient=True)
 optim.Adam(net.parameters(), amsgrad=True); optim.SGD(net.parameters()); optim.SGD(net.parameters(), 0.1, nesterov=True)
@@ -94,8 +98,8 @@ def several(text):
     return [expression.strip() for line in text.strip().splitlines() for expression in line.split(";")]
 
 
-def namespace():
-    values = np.linspace(0.1, 0.9, 16, dtype="float32").reshape(4, 4)
+def namespace(expression=""):
+    values = np.linspace(0.1, 0.9, 16, dtype="float32").reshape((1, 1, 4, 4) if "F.conv" in expression else (4, 4))
     x, y = tg.tensor(values), tg.tensor(1 - values, requires_grad=True)
     net = nn.Linear(4, 4)
     return {
@@ -113,18 +117,18 @@ def replacement(message):
 
 @pytest.mark.parametrize("expression", several(WORKS))
 def test_names_of_pytorch_that_work(expression):
-    exec(expression, namespace())
+    exec(expression, namespace(expression))
 
 
 @pytest.mark.parametrize("expression", [*several(ANSWERED), *NAMES])
 def test_every_answer_runs_as_printed(expression):
     with pytest.raises((MissingNameError, CallError)) as raised:
-        exec(expression, namespace())
+        exec(expression, namespace(expression))
     message = str(raised.value)
     if expression in ("tg.optimizer", "x.viwe"):
         assert "did you mean" in message
         return
-    names = namespace()
+    names = namespace(message)
     if "requires_grad = True" in message or "tg.grad((x" in message:
         names["x"] = tg.tensor(names["x"].data, requires_grad=True)
     try:
@@ -149,7 +153,7 @@ def test_no_answer_is_for_a_name_that_is_here():
 @pytest.mark.parametrize("expression", several(REFUSED))
 def test_an_exchange_of_axes_is_not_silently_another(expression):
     with pytest.raises(ShapeError, match=r"write x\.swapaxes"):
-        exec(expression, namespace())
+        exec(expression, namespace(expression))
 
 
 def test_axes_given_as_one_tuple_are_those_of_numpy():
@@ -176,7 +180,7 @@ def test_dim_and_keepdim_are_answered(name):
     "owner", [tg, F, nn, optim, tg.tensor([1.0]), nn.Linear(2, 2), optim.SGD(nn.Linear(2, 2).parameters(), lr=1)]
 )
 def test_a_missing_name_is_an_attribute_error(owner):
-    for name in ("view", "Conv2d", "cuda", "nonsense", "_private", "__dunder__"):
+    for name in ("view", "Conv1d", "cuda", "nonsense", "_private", "__dunder__"):
         assert not hasattr(owner, name)
         assert getattr(owner, name, 3) == 3
         with pytest.raises(AttributeError):

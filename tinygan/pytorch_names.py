@@ -1,8 +1,8 @@
 """Names of PyTorch and NumPy that tinygan does not have, and what to write instead.
 
 Each table belongs to one owner, such as a tensor or the module `tinygan.nn`. An answer is one line of code that runs
-as it stands: `x` and `y` are tensors, `net` is a module, `F` is `tinygan.functional`. When tinygan gets a name, its row
-goes: it would never be read.
+as it stands: `x` and `y` are tensors (for a convolution, images and kernels), `net` is a module, `F` is
+`tinygan.functional`. When tinygan gets a name, its row goes: it would never be read.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from typing import Any
 
 from tinygan.errors import MissingImportError, MissingNameError
 
-_CONVOLUTION = "nn.Sequential(nn.Flatten(), nn.Linear(16, 8))  # there are no convolutions and no pooling yet"
+_IMAGES = "nn.Conv2d(1, 8, 3)  # of images only"
+_POOLING = "nn.Conv2d(8, 8, 2, stride=2)  # a stride makes images smaller: there is no pooling yet"
 _NO_RECURRENCE = "nn.Linear(4, 8)  # recurrent layers and attention are yours to write, as a Module of such layers"
 _NEW_VALUES = "x.data[...] = 0.5 * np.ones(x.shape); x.mark_changed()  # in place, outside of any graph"
 _NOTHING_TO_DO = "x  # nothing has to be done"
@@ -114,8 +115,12 @@ FUNCTIONAL = {
     },
     **dict.fromkeys(("dropout1d", "dropout2d", "alpha_dropout", "feature_dropout"), "F.dropout(x, 0.5)"),
     **dict.fromkeys(
-        ("conv1d", "conv2d", "conv3d", "conv_transpose2d", "max_pool2d", "avg_pool2d", "adaptive_avg_pool2d"),
-        "F.linear(x, y)  # there are no convolutions and no pooling yet",
+        ("conv1d", "conv3d", "conv_transpose1d", "conv_transpose3d"),
+        "F.conv2d(x, y)  # of images only: a signal is an image of one row",
+    ),
+    **dict.fromkeys(
+        ("max_pool2d", "avg_pool2d", "adaptive_avg_pool2d"),
+        "F.conv2d(x, y, stride=2)  # a stride makes images smaller: there is no pooling yet",
     ),
     **dict.fromkeys(
         ("interpolate", "upsample"),
@@ -125,10 +130,9 @@ FUNCTIONAL = {
     "scaled_dot_product_attention": "F.softmax(x @ y.T / x.shape[-1] ** 0.5) @ x",
 }
 NN = {
-    **dict.fromkeys(
-        ("Conv1d", "Conv2d", "Conv3d", "ConvTranspose1d", "ConvTranspose2d", "MaxPool2d", "AvgPool2d"), _CONVOLUTION
-    ),
-    **dict.fromkeys(("AdaptiveAvgPool2d", "AdaptiveMaxPool2d", "Upsample", "PixelShuffle", "Unfold"), _CONVOLUTION),
+    **dict.fromkeys(("Conv1d", "Conv3d", "ConvTranspose1d", "ConvTranspose3d", "Unfold"), _IMAGES),
+    **dict.fromkeys(("MaxPool2d", "AvgPool2d", "AdaptiveAvgPool2d", "AdaptiveMaxPool2d"), _POOLING),
+    **dict.fromkeys(("Upsample", "PixelShuffle"), "nn.ConvTranspose2d(8, 8, 2, stride=2)  # makes images larger"),
     **dict.fromkeys(("RNN", "LSTM", "GRU", "Transformer", "MultiheadAttention", "LSTMCell", "GRUCell"), _NO_RECURRENCE),
     **dict.fromkeys(("BCEWithLogitsLoss", "BCELoss"), _LOSS.format("binary_cross_entropy_with_logits(x, targets)")),
     **dict.fromkeys(("CrossEntropyLoss", "NLLLoss"), _LOSS.format("softmax_cross_entropy(x, labels)")),

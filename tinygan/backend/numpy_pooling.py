@@ -26,11 +26,11 @@ class NumpyPooling(Backend):
         """As the base class, as a running maximum with the place of the largest element so far."""
         y = np.empty_like(x, shape=windows.shape(x))
         place = np.empty_like(x, np.min_scalar_type(math.prod(windows.size) - 1), shape=y.shape)
-        for part in _parts(x):
+        for part in parts(x, x.size, (0, 1)):
             some = x[part]
             shape = *some.shape[:3], windows.count[1]
             rows, places = np.empty_like(some, shape=shape), np.empty_like(some, place.dtype, shape=shape)
-            for beats in (np.greater, _beats):
+            for beats in (np.greater, beats_or_nan):
                 _largest(some, None, windows, 1, beats, rows, places)
                 _largest(rows, places, windows, 0, beats, y[part], place[part])
                 if x.dtype.kind != "f" or not np.isnan(y[part].max(initial=0)):
@@ -58,14 +58,14 @@ class NumpyPooling(Backend):
     def sum_pool(self, x: Array, windows: Windows) -> Array:
         """As the base class, along the rows, and then along the columns."""
         y = np.empty_like(x, shape=windows.shape(x))
-        for part in _parts(x):
+        for part in parts(x, x.size, (0, 1)):
             y[part] = _total(_total(x[part], windows, 1), windows, 0)
         return y
 
     def sum_pool_backward(self, gy: Array, windows: Windows) -> Array:
         """As the base class, along the columns, and then along the rows."""
         gx = np.empty_like(gy, shape=(*gy.shape[:2], *windows.image))
-        for part in _parts(gy):
+        for part in parts(gy, gx.size, (0, 1)):
             gx[part] = _spread(_spread(gy[part], windows, 0), windows, 1)
         return gx
 
@@ -73,8 +73,7 @@ class NumpyPooling(Backend):
 def _largest(x: Array, inner: Array | None, windows: Windows, axis: int, beats: Any, y: Array, place: Array) -> None:
     """Set `y` to the maxima along one axis of the windows, and `place` to their places.
 
-    `inner` is the place of each number of `x`, if x is itself a maximum along the other axis. A later element has a
-    larger place, so the place of the last one that was greater than all before it is the largest such place.
+    `inner` is the place of each number of `x`, if x is itself a maximum along the other axis.
     """
     step = place.dtype.type(windows.size[1] if axis == 0 else 1)
     stride, padding, count = windows.stride[axis], windows.padding[axis], windows.count[axis]
@@ -91,12 +90,20 @@ def _largest(x: Array, inner: Array | None, windows: Windows, axis: int, beats: 
     for q, some, pixels in _taps(windows, axis):
         candidate, best, best_place = x[pixels], y[some], place[some]
         code = step * place.dtype.type(q)
-        won = beats(candidate, best).view(np.uint8)
-        np.maximum(best, candidate, out=best)
-        np.maximum(best_place, won * (code if inner is None else inner[pixels] + code), out=best_place)
+        take_larger(best, best_place, candidate, code if inner is None else inner[pixels] + code, beats)
 
 
-def _beats(candidate: Array, best: Array) -> Array:
+def take_larger(best: Array, place: Array, candidate: Array, code: Array, beats: Any) -> None:
+    """Replace numbers by those of a candidate that are larger, and their places by its place, `code`.
+
+    The places of later candidates are larger. So the place of a winner is the largest one of all that won so far.
+    """
+    won = beats(candidate, best).view(np.uint8)
+    np.maximum(best, candidate, out=best)
+    np.maximum(place, won * code, out=place)
+
+
+def beats_or_nan(candidate: Array, best: Array) -> Array:
     """Return whether a candidate is greater, or the first nan."""
     return (candidate > best) | (np.isnan(candidate) & ~np.isnan(best))
 
@@ -174,8 +181,14 @@ def _ranges(length: int, size: int) -> Iterator[tuple[int, int]]:
         yield begin, min(begin + step, length)
 
 
-def _parts(x: Array) -> Iterator[Any]:
-    """Yield indices of some channels or of some examples of x, of which few are visited together."""
-    axis = 0 if abs(x.strides[0]) >= abs(x.strides[1]) else 1
-    for begin, stop in _ranges(x.shape[axis], x.size):
-        yield (slice(None),) * axis + (slice(begin, stop),)
+def parts(x: Array, size: int, axes: tuple[int, ...]) -> Iterator[Any]:
+    """Yield indices of parts of x, along that of some axes which is the outermost in memory.
+
+    Where the arrays that are visited together have this size in all, a part of them has about `_BLOCK` numbers.
+    """
+    axis = max(axes, key=lambda one: abs(x.strides[one])) if axes and size > _BLOCK else None
+    if axis is None:
+        yield (...,)
+    else:
+        for begin, stop in _ranges(x.shape[axis], size):
+            yield (slice(None),) * axis + (slice(begin, stop),)

@@ -22,8 +22,7 @@ from typing import Any
 
 import numpy as np
 
-Array = Any
-Pair = tuple[int, int]
+from tinygan.backend.convolutions import Array, Pair, Shape
 
 
 @dataclass(frozen=True)
@@ -47,7 +46,7 @@ class Windows:
     image: Pair
     count: Pair
 
-    def shape(self, x: Array) -> tuple[int, ...]:
+    def shape(self, x: Array) -> Shape:
         """Return the shape of one number for each window of the images `x`."""
         return *x.shape[:2], *self.count
 

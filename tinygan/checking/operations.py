@@ -165,6 +165,16 @@ CASES: tuple[Case, ...] = (
     Case("astype", (_M,), lambda x: F.astype(x, "float64")),
     Case("to", (_M,), lambda x: F.to(x, "cpu")),
     Case("linear", (_M, _normal(4, 2), _normal(2))),
+    Case(
+        "conv2d",
+        (_normal(2, 2, 4, 3), _normal(3, 2, 3, 2), _normal(3)),
+        lambda x, w, b: F.conv2d(x, w, b, (2, 1), (1, 0)),
+    ),
+    Case(
+        "conv_transpose2d",
+        (_normal(2, 2, 2, 3), _normal(2, 3, 3, 2), _normal(3)),
+        lambda x, w, b: F.conv_transpose2d(x, w, b, (2, 1), (1, 0), (1, 0)),
+    ),
     Case("batch_norm", (_M, _normal(4), _normal(1, 4)[0])),
     Case("batch_norm", (_normal(2, 2, 2, 2), _normal(2), _normal(1, 2)[0])),
     Case("layer_norm", (_M, _normal(4), _normal(1, 4)[0]), lambda x, w, b: F.layer_norm(x, 4, w, b)),

@@ -21,6 +21,7 @@ from tinygan.engine import chain_rule
 from tinygan.functional import operators as _operators  # noqa: F401  (attaches the operators to Tensor)
 from tinygan.functional.activations import *  # noqa: F403
 from tinygan.functional.arithmetic import *  # noqa: F403
+from tinygan.functional.convolution import *  # noqa: F403
 from tinygan.functional.differentiable import differentiable as _differentiable
 from tinygan.functional.elementwise import *  # noqa: F403
 from tinygan.functional.indexing import *  # noqa: F403

@@ -12,11 +12,13 @@ from types import SimpleNamespace
 from typing import Any
 
 from tinygan.backend import Backend, Shape
+from tinygan.backend.convolutions import Pair
 from tinygan.backend.pooling import Windows
 from tinygan.engine import Tensor
 from tinygan.functional import (
     activations,
     arithmetic,
+    convolution,
     elementwise,
     indexing,
     joining,
@@ -55,6 +57,18 @@ class DifferentiableBackend(Backend):
     def einsum(self, subscripts: str, *operands: Tensor) -> Tensor:
         """Apply the operation."""
         return products.einsum(subscripts, *operands)
+
+    def conv(self, x: Tensor, w: Tensor, stride: Pair, padding: Pair) -> Tensor:
+        """Apply the operation."""
+        return convolution.Conv2d(stride, padding)(x, w, None)
+
+    def conv_transpose(self, g: Tensor, w: Tensor, size: Pair, stride: Pair, padding: Pair) -> Tensor:
+        """Apply the operation."""
+        return convolution.ConvTranspose2d(size, stride, padding)(g, w, None)
+
+    def conv_weight(self, g: Tensor, x: Tensor, kernel: Pair, stride: Pair, padding: Pair) -> Tensor:
+        """Apply the operation."""
+        return convolution.ConvWeight(kernel, stride, padding)(g, x)
 
     def max_pool_backward(self, gy: Tensor, place: Tensor, windows: Windows) -> Tensor:
         """Apply the operation."""

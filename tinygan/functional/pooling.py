@@ -10,7 +10,8 @@ from __future__ import annotations
 from typing import Any
 
 from tinygan.backend import Array, Backend, wide
-from tinygan.backend.pooling import Pair, Windows
+from tinygan.backend.convolutions import Pair
+from tinygan.backend.pooling import Windows
 from tinygan.engine import Operation, Tensor
 from tinygan.errors import ArgumentError, ShapeError
 from tinygan.functional.arguments import pair, real, with_shape

@@ -28,6 +28,12 @@ RENAMED = {
     **{"negative_slope": "negative_slope alpha", "obj": "data", "object": "data", "outputs": "output"},
 }
 
+ABSENT = {  # what does not exist at all, and why that may not matter
+    "dilation": ", kernels have no gaps: leave out dilation=1",
+    "groups": ", each kernel takes all channels: leave out groups=1",
+    "padding_mode": ", the padding is zeros: for another, apply F.pad first",
+}
+
 
 def answering(function: Function, label: str, method: bool = False) -> Function:
     """Return the function with an error of its own for arguments that it does not take.
@@ -111,12 +117,13 @@ def _misfit(parameters: Any, label: str, method: bool, args: Any, kwargs: Any) -
     for name, value in kwargs.items():
         free = [one for one in kinds if one not in found]
         ours = name if name in free else next((one for one in RENAMED.get(name, "").split() if one in free), None)
-        ours = ours or (nearest(name, free, 0.7) if name not in kinds else None)
+        ours = ours or (nearest(name, free, 0.7) if name not in kinds and name not in ABSENT else None)
         if ours:
             found[ours] = int(value) if name == "unbiased" else value
             facts += [f"{name}= is {ours}= here"] if ours != name and ours not in several else []
         else:
-            facts.append(f"{name}= {'was given twice' if name in kinds else 'does not exist here'}")
+            absent = f"does not exist here{ABSENT.get(name, '')}"
+            facts.append(f"{name}= {'was given twice' if name in kinds else absent}")
     names = iter("xyz")
     lacking = [
         name

@@ -1,11 +1,15 @@
-"""Layers that own parameters, and modules that contain other modules. `layers` and `normalization` list the layers."""
+"""Layers that own parameters, and modules that contain other modules.
+
+`layers`, `convolution` and `normalization` list the layers.
+"""
 
 from tinygan import functional as _functional
 from tinygan.functional.signatures import answer_calls as _answer_calls
 from tinygan.functional.signatures import answer_methods as _answer_methods
-from tinygan.nn import init, layers, normalization
+from tinygan.nn import convolution, init, layers, normalization
 from tinygan.nn.calls import functional_call
 from tinygan.nn.containers import ModuleList, Sequential
+from tinygan.nn.convolution import *  # noqa: F403
 from tinygan.nn.layers import *  # noqa: F403
 from tinygan.nn.module import Module
 from tinygan.nn.normalization import *  # noqa: F403
@@ -24,6 +28,7 @@ __all__ = [
     "Sequential",
     "functional_call",
     "init",
+    *convolution.__all__,
     *layers.__all__,
     *normalization.__all__,
 ]

@@ -149,8 +149,16 @@ def orthogonal(gain: float = 1.0) -> Initializer:
 
 
 def fan_in() -> Initializer:
-    """Draw from U(-1/sqrt(n), 1/sqrt(n)) for n inputs per unit: the default of `nn.Linear` here and in PyTorch."""
-    return lambda shape, stream: uniform(1 / math.sqrt(max(shape[0], 1)))(shape, stream)
+    """Draw from U(-1/sqrt(n), 1/sqrt(n)) for n inputs per unit: the default here and in PyTorch.
+
+    For a weight of `nn.Conv2d`, n counts the elements of a kernel in all channels.
+    """
+
+    def draw(shape: Shape, stream: Stream) -> Array:
+        inputs = _fans(shape)[0] if len(shape) > 2 else max(shape[0], 1)
+        return uniform(1 / math.sqrt(inputs))(shape, stream)
+
+    return draw
 
 
 def sparse(count: int) -> Initializer:
