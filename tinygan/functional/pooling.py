@@ -220,6 +220,13 @@ def upsample(x: Any, factor: int | Pair) -> Tensor:
     return Upsample(Windows(factors, factors, (0, 0), larger, (shape[2], shape[3])))(x)
 
 
+def check_padding(caller: str, size: Pair, padding: Pair) -> None:
+    """Refuse a padding of more than half of the windows, as PyTorch does."""
+    for p, k in zip(padding, size, strict=True):
+        if 2 * p > k:
+            raise ArgumentError(f"{caller}: padding={p} is more than half of the window, size={k}: take at most {k // 2}")
+
+
 def _image_shape(caller: str, x: Any) -> tuple[int, ...]:
     with_shape((x,), caller)
     shape: tuple[int, ...] = getattr(x, "shape", ())
@@ -235,9 +242,7 @@ def _windows(caller: str, x: Any, size: Any, stride: Any, padding: Any, ceil_mod
     size = pair(size, caller, "size", at_least=1)
     stride = size if stride is None else pair(stride, caller, "stride", at_least=1)
     padding = pair(padding, caller, "padding")
-    for p, k in zip(padding, size, strict=True):
-        if 2 * p > k:
-            raise ArgumentError(f"{caller}: padding={p} is more than half of the window, size={k}: take at most {k // 2}")
+    check_padding(caller, size, padding)
     count = []
     for what, n, k, s, p in zip(("rows", "columns"), image, size, stride, padding, strict=True):
         windows = (n + 2 * p - k + (s - 1 if ceil_mode else 0)) // s + 1
