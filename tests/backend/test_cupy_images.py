@@ -16,9 +16,10 @@ from tests.backend.test_cupy_kernels import B, cupy, launched, pytestmark, same,
 from tests.doubles.cublas import Cublas
 from tests.doubles.strict_cupy import StrictCupy
 from tinygan import nn
-from tinygan.backend import Backend
+from tinygan.backend import Backend, Stream, graph
 from tinygan.backend.convolutions import places
 from tinygan.backend.cupy import CupyBackend
+from tinygan.backend.graph import Capture
 from tinygan.backend.pooling import Windows
 from tinygan.errors import ShapeError
 from tinygan.functional.pooling import _windows
@@ -111,3 +112,68 @@ def test_few_kernels_each(B: CupyBackend, cupy: StrictCupy) -> None:  # noqa: F8
         _, launches = launched(cupy, lambda name=name, arguments=arguments: getattr(B, name)(*arguments))
         assert launches == {name: 1}
     assert launched(cupy, lambda: B.max_pool(x.transpose(1, 0, 2, 3), windows))[1] == {"copy": 1, "max_pool": 1}
+
+
+def game(device: str) -> tuple[nn.Module, nn.Module, tg.Tensor]:
+    """Return G and D with all operations of images, and z."""
+    rng = Stream(0, "weights")
+    generator = nn.Sequential(
+        nn.Linear(3, 32, rng=rng), nn.Reshape(2, 4, 4), nn.Upsample(2), nn.Conv2d(2, 4, 3, padding=1, rng=rng), nn.ReLU(),
+        nn.ConvTranspose2d(4, 1, 4, stride=2, padding=1, rng=rng), nn.Tanh(),
+    )  # fmt: skip
+    discriminator = nn.Sequential(
+        nn.MaxoutConv2d(1, 3, 2, 5, padding=3, rng=rng), nn.MaxPool2d(4, 2, ceil_mode=True),
+        nn.Conv2d(3, 4, 3, stride=2, bias=False, rng=rng), nn.LeakyReLU(0.2), nn.AvgPool2d(2, 1), nn.Flatten(),
+        nn.Linear(16, 1, rng=rng),
+    )  # fmt: skip
+    z = tg.tensor(np.random.default_rng(0).normal(size=(5, 3)), dtype="float32", device=device)
+    return generator.to(device), discriminator.to(device), z
+
+
+def gradients(device: str) -> Any:
+    """Return z, and a function that computes the gradients of G and of D without the host."""
+    generator, discriminator, z = game(device)
+    weights = [*generator.parameters(), *discriminator.parameters()]
+
+    def step() -> Any:
+        loss = F.binary_cross_entropy_with_logits(discriminator(generator(z)), 1)
+        return [gradient.data for gradient in tg.grad(loss, weights)]
+
+    return z, step
+
+
+def test_a_step_is_captured(B: CupyBackend, cupy: StrictCupy, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+    """Nothing waits, is copied to or from the host, or takes memory of others; a replay has the gradients of its z."""
+    monkeypatch.setattr(graph, "load_cublas", Cublas)
+    (here, expected), (there, step) = gradients("cpu"), gradients("cuda")
+    with cupy.gpu.step() as launches:
+        step()
+    assert {name: launches[name] for name in ("im2col", "col2im", "max_pool", "max_pool_backward")} == {
+        "im2col": 8, "col2im": 4, "max_pool": 1, "max_pool_backward": 1,
+    }  # fmt: skip
+    assert launches["matmul"] == 17  # 12 of the four convolutions, 5 of the two linear layers: z needs no gradient
+    capture = Capture(B, {})
+    capture.rehearse(step)
+    results = capture.record(step)
+    for factor in (1, -2):
+        here.data[...] *= factor
+        there.data *= factor
+        with cupy.gpu.step() as launches:
+            capture.replay()
+        assert launches == {"graph": 1}
+        for got, gradient in zip(results, expected(), strict=True):
+            same(got, gradient, rtol=1e-4, atol=1e-6)
+
+
+def test_the_gradient_of_a_gradient_of_images(B: CupyBackend) -> None:  # noqa: F811
+    """A penalty on the gradient of D with respect to an image goes through the operations twice."""
+    found = []
+    for device in ("cpu", "cuda"):
+        _, discriminator, _ = game(device)
+        x = tg.tensor(np.random.default_rng(1).normal(size=(2, 1, 16, 16)), dtype="float32", device=device)
+        x.requires_grad = True
+        (slope,) = tg.grad(discriminator(x).sum(), [x], create_graph=True)
+        weights = discriminator.parameters()[:1]
+        found.append(tg.grad((slope * slope).sum(), weights)[0].numpy())
+    np.testing.assert_allclose(*found, rtol=1e-4, atol=1e-6)
+    assert np.abs(found[0]).max() > 1e-3
