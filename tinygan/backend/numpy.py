@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from tinygan.backend.base import Array, Shape, adam_rates, wide
+from tinygan.backend.base import Array, Backend, Shape, adam_rates, wide
 from tinygan.backend.blas import axpby
 from tinygan.backend.numpy_convolution import NumpyConvolutions
 from tinygan.backend.numpy_pooling import NumpyPooling, beats_or_nan, parts, take_larger
@@ -23,7 +23,7 @@ from tinygan.backend.numpy_pooling import NumpyPooling, beats_or_nan, parts, tak
 _BLOCK = 1 << 17
 
 
-class NumpyBackend(NumpyConvolutions, NumpyPooling):
+class NumpyBackend(NumpyConvolutions, NumpyPooling, Backend):
     """The backend of ``device="cpu"``.
 
     It overrides only the methods that are slow in the portable version. The tests compare each with that version.

@@ -13,13 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from tinygan.backend.base import Array, Backend, wide
-from tinygan.backend.pooling import Windows
+from tinygan.backend.base import Array, wide
+from tinygan.backend.pooling import Pooling, Windows
 
 _BLOCK = 1 << 17  # numbers of an image in one visit: they stay in the cache
 
 
-class NumpyPooling(Backend):
+class NumpyPooling(Pooling):
     """The methods of pooling. The results have the order of axes in memory that the operand has."""
 
     def max_pool(self, x: Array, windows: Windows) -> tuple[Array, Array]:

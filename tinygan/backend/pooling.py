@@ -52,8 +52,10 @@ class Windows:
 
     def margins(self) -> list[Pair]:
         """Return how many pixels the windows need before and after the image, for each axis of (N, C, H, W)."""
-        last = [(n - 1) * s + k - p for n, s, k, p in zip(self.count, self.stride, self.size, self.padding, strict=True)]
-        return [(0, 0), (0, 0), *((p, max(e - n, 0)) for p, e, n in zip(self.padding, last, self.image, strict=True))]
+        margins = [(0, 0), (0, 0)]
+        for n, s, k, p, size in zip(self.count, self.stride, self.size, self.padding, self.image, strict=True):
+            margins.append((p, max((n - 1) * s + k - p - size, 0)))
+        return margins
 
     def elements(self) -> Iterator[tuple[int, Any]]:
         """Yield the place of each element of a window, row by row, and its index in images with their margins."""
@@ -79,7 +81,8 @@ class Pooling:
 
     def max_pool_backward(self, gy: Array, place: Array, windows: Windows) -> Array:
         """Return images of zeros, with the gy of each window added to the pixel that was its maximum."""
-        return self.scatter(gy, self._winners(place, windows), (*gy.shape[:2], *windows.image))  # type: ignore[attr-defined]
+        shape = *gy.shape[:2], *windows.image
+        return self.scatter(gy, self._winners(place, windows), shape)  # type: ignore[attr-defined]
 
     def winners(self, x: Array, place: Array, windows: Windows) -> Array:
         """Return the pixel of each window that was the maximum of `max_pool`: the adjoint of `max_pool_backward`."""
