@@ -21,6 +21,8 @@ from typing import Any
 
 import numpy as np
 
+from tinygan.backend.layers import LayerKernels
+
 Array = Any  # numpy.ndarray or cupy.ndarray; only the backend classes differ between the two
 Shape = tuple[int, ...]
 _BASIC_INDEX = (int, slice, type(None), type(Ellipsis))
@@ -34,7 +36,7 @@ def wide(x: Any) -> Any:
     return x.astype(np.float32) if x.dtype.char == "e" else x
 
 
-class Backend:
+class Backend(LayerKernels):
     """The portable backend: complete and readable, and slower than the others by a constant factor.
 
     Parameters
