@@ -15,6 +15,7 @@ from threadpoolctl import threadpool_limits
 from tinygan.backend.base import Array, Backend, Shape, adam_rates, wide
 from tinygan.backend.blas import axpby
 from tinygan.backend.numpy_convolution import NumpyConvolutions
+from tinygan.backend.numpy_layers import NumpyLayerKernels
 from tinygan.backend.numpy_pooling import NumpyPooling, beats_or_nan, parts, take_larger
 
 # Numbers in a block of `_blocks`. Smaller blocks need more calls from Python, larger blocks do not fit in the cache.
@@ -23,7 +24,7 @@ from tinygan.backend.numpy_pooling import NumpyPooling, beats_or_nan, parts, tak
 _BLOCK = 1 << 17
 
 
-class NumpyBackend(NumpyConvolutions, NumpyPooling, Backend):
+class NumpyBackend(NumpyConvolutions, NumpyLayerKernels, NumpyPooling, Backend):
     """The backend of ``device="cpu"``.
 
     It overrides only the methods that are slow in the portable version. The tests compare each with that version.
