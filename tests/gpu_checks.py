@@ -194,6 +194,49 @@ def methods() -> dict[str, Any]:
 
 
 @check
+def images() -> dict[str, Any]:
+    """Compare convolution and pooling with the portable methods: random sizes, both precisions, nan and infinity."""
+    from tinygan.backend.convolutions import places
+    from tinygan.backend.pooling import Windows
+
+    B, rng, worst = get_backend("cuda"), np.random.default_rng(2), dict[str, float]()
+
+    def compare(name: str, arguments: list[Any], rtol: float = 0.0, atol: float = 0.0) -> Any:
+        there = [B.from_numpy(value) if isinstance(value, np.ndarray) else value for value in arguments]
+        with np.errstate(all="ignore"):
+            got, expected = getattr(B, name)(*there), getattr(PORTABLE, name)(*arguments)
+        pair = (got[0], expected[0]) if isinstance(expected, tuple) else (got, expected)
+        worst[name] = max(worst.get(name, 0.0), _close(name, *pair, rtol, atol))
+        return got, expected
+
+    for round_ in range(60):
+        dtype = np.dtype([np.float32, np.float32, np.float64][round_ % 3])
+        n, channels, units, h, k, s, t = (int(size) for size in rng.integers(1, 6, 7))
+        image = tuple(int(size) for size in rng.integers(h + k, 40, 2))
+        stride, padding = (s, t), (int(rng.integers(h // 2 + 1)), int(rng.integers(k // 2 + 1)))
+        size = places(image, (h, k), stride, padding)
+        x, w, g = (
+            rng.normal(size=shape).astype(dtype)
+            for shape in ((n, channels, *image), (units, channels, h, k), (n, units, *size))
+        )
+        tolerance = 1e-4, 2e-6 * max(channels * h * k, units * h * k, g.size // units)  # as for `linear`
+        compare("conv", [x, w, stride, padding], *tolerance)
+        compare("conv_transpose", [g, w, image, stride, padding], *tolerance)
+        compare("conv_weight", [g, x, (h, k), stride, padding], *tolerance)
+        windows = Windows((h, k), stride, padding, image, size)
+        compare("sum_pool", [x, windows], 1e-5, 1e-5)
+        y = PORTABLE.sum_pool(x, windows)
+        compare("sum_pool_backward", [y, windows], 1e-5, 1e-5)
+        broken = _values(rng, x.shape, dtype)
+        (_, place_there), (y, place) = compare("max_pool", [broken, windows])
+        gy = rng.integers(-9, 9, y.shape).astype(dtype)  # so that sums in any order have the same bits
+        back = PORTABLE.max_pool_backward(gy, place, windows)
+        _close("max_pool_backward", B.max_pool_backward(B.from_numpy(gy), place_there, windows), back)
+        _close("winners", B.winners(B.from_numpy(broken), place_there, windows), y)
+    return {"largest difference": {name: float(f"{value:.2g}") for name, value in worst.items()}}
+
+
+@check
 def draws() -> dict[str, Any]:
     """Uniform numbers and masks have the bits of NumPy's Philox; normal numbers differ by rounding only."""
     B, f4, worst = get_backend("cuda"), np.dtype(np.float32), 0.0

@@ -32,6 +32,8 @@ F.relu(x); F.leaky_relu(x, 0.2); F.softmax(x, -1); F.one_hot([1, 0], 3); F.mse_l
 F.elu(x); F.silu(x); F.softplus(x); F.dropout(x, 0.5); F.linear(x, y); F.embedding([1, 0], y); F.stack([x, y])
 nn.Linear(4, 4, bias=False); nn.ReLU(); nn.LeakyReLU(0.2); nn.Sigmoid(); nn.Tanh(); nn.Dropout(0.5); nn.Identity()
 nn.BatchNorm(4); nn.LayerNorm(4); nn.Embedding(10, 4); nn.Sequential(nn.Linear(4, 4), nn.ReLU()); nn.ModuleList([net])
+F.max_pool2d(x, 2); F.max_pool2d(x, 3, 2, 1, ceil_mode=True); F.avg_pool2d(x, (2, 1)); nn.MaxPool2d(2, stride=2)
+nn.AvgPool2d(3, 1, 1); nn.Upsample(2)
 F.conv2d(x, y); F.conv2d(x, y, stride=2, padding=1); F.conv_transpose2d(x, y)
 nn.Conv2d(1, 8, 3, 1, 1); nn.ConvTranspose2d(8, 3, 4, stride=2, padding=1, output_padding=1, bias=False)
 nn.Parameter(x); nn.Flatten(); net.named_modules(); net.parameters(); net.state_dict(); net.train(); net.eval()
@@ -62,6 +64,8 @@ F.binary_cross_entropy_with_logits(x, y, pos_weight=y); x.transpose(dim0=0, dim1
 x.mean(dim=1, keepdims=True); x.mean(axes=1); x.sum(axs=1); x.round(decimal=1)
 nn.ReLU(inplace=True); nn.ReLU(True); nn.LeakyReLU(0.2, inplace=True); nn.Dropout(0.5, inplace=True); nn.Flatten(1)
 nn.Linear(4, 4, dtype="float32"); nn.Linear(4, 4, device="cpu"); nn.Linear(in_features=4); nn.BatchNorm(4, device="cpu")
+F.max_pool2d(x, kernel_size=2); F.max_pool2d(x, 2, return_indices=True); F.avg_pool2d(x, 2, count_include_pad=False)
+nn.MaxPool2d(kernel_size=2); nn.Upsample(scale_factor=2); F.interpolate(x, scale_factor=2)
 F.conv2d(x, y, dilation=1); F.conv2d(input=x, weight=y, groups=1)
 F.conv2d(x, y, None, 1, 0, 1, 1); nn.Conv2d(1, 8, 3, dilation=1, groups=1, padding_mode="zeros")
 nn.Embedding(10, 4, padding_idx=0); nn.Softplus(1.0, 20); nn.Sequential(net, name="a")
@@ -99,7 +103,8 @@ def several(text):
 
 
 def namespace(expression=""):
-    values = np.linspace(0.1, 0.9, 16, dtype="float32").reshape((1, 1, 4, 4) if "F.conv" in expression else (4, 4))
+    images = any(name in expression for name in ("F.conv", "_pool2d(", "F.upsample", "F.interpolate"))
+    values = np.linspace(0.1, 0.9, 16, dtype="float32").reshape((1, 1, 4, 4) if images else (4, 4))
     x, y = tg.tensor(values), tg.tensor(1 - values, requires_grad=True)
     net = nn.Linear(4, 4)
     return {

@@ -1,7 +1,7 @@
 """Names of PyTorch and NumPy that tinygan does not have, and what to write instead.
 
 Each table belongs to one owner, such as a tensor or the module `tinygan.nn`. An answer is one line of code that runs
-as it stands: `x` and `y` are tensors (for a convolution, images and kernels), `net` is a module, `F` is
+as it stands: `x` and `y` are tensors (for a convolution or pooling, images and kernels), `net` is a module, `F` is
 `tinygan.functional`. When tinygan gets a name, its row goes: it would never be read.
 """
 
@@ -15,7 +15,6 @@ from typing import Any
 from tinygan.errors import MissingImportError, MissingNameError
 
 _IMAGES = "nn.Conv2d(1, 8, 3)  # of images only"
-_POOLING = "nn.Conv2d(8, 8, 2, stride=2)  # a stride makes images smaller: there is no pooling yet"
 _NO_RECURRENCE = "nn.Linear(4, 8)  # recurrent layers and attention are yours to write, as a Module of such layers"
 _NEW_VALUES = "x.data[...] = 0.5 * np.ones(x.shape); x.mark_changed()  # in place, outside of any graph"
 _NOTHING_TO_DO = "x  # nothing has to be done"
@@ -118,21 +117,25 @@ FUNCTIONAL = {
         ("conv1d", "conv3d", "conv_transpose1d", "conv_transpose3d"),
         "F.conv2d(x, y)  # of images only: a signal is an image of one row",
     ),
+    "adaptive_avg_pool2d": "x.mean(axis=(-2, -1), keepdims=True)  # one number for each channel",
+    "adaptive_max_pool2d": "x.max(axis=(-2, -1), keepdims=True)  # one number for each channel",
     **dict.fromkeys(
-        ("max_pool2d", "avg_pool2d", "adaptive_avg_pool2d"),
-        "F.conv2d(x, y, stride=2)  # a stride makes images smaller: there is no pooling yet",
+        ("interpolate", "upsample_nearest"), "F.upsample(x, 2)  # the nearest pixel; of images only"
     ),
-    **dict.fromkeys(
-        ("interpolate", "upsample"),
-        "F.repeat(F.repeat(x, 2, axis=-2), 2, axis=-1)  # the nearest pixel, twice the size",
-    ),
+    **dict.fromkeys(("max_pool1d", "max_pool3d"), "F.max_pool2d(x, 2)  # of images only"),
+    **dict.fromkeys(("avg_pool1d", "avg_pool3d"), "F.avg_pool2d(x, 2)  # of images only"),
+    "pixel_shuffle": "x.reshape(1, 1, 2, 2, 2, 2).transpose(0, 1, 4, 2, 5, 3).reshape(1, 1, 4, 4)  # of (1, 4, 2, 2)",
     "gumbel_softmax": "F.softmax((x - np.log(np.random.default_rng(0).exponential(size=x.shape))) / 0.5)",
     "scaled_dot_product_attention": "F.softmax(x @ y.T / x.shape[-1] ** 0.5) @ x",
 }
 NN = {
     **dict.fromkeys(("Conv1d", "Conv3d", "ConvTranspose1d", "ConvTranspose3d", "Unfold"), _IMAGES),
-    **dict.fromkeys(("MaxPool2d", "AvgPool2d", "AdaptiveAvgPool2d", "AdaptiveMaxPool2d"), _POOLING),
-    **dict.fromkeys(("Upsample", "PixelShuffle"), "nn.ConvTranspose2d(8, 8, 2, stride=2)  # makes images larger"),
+    "AdaptiveAvgPool2d": FUNCTIONAL["adaptive_avg_pool2d"],
+    "AdaptiveMaxPool2d": FUNCTIONAL["adaptive_max_pool2d"],
+    **dict.fromkeys(("MaxPool1d", "MaxPool3d"), "nn.MaxPool2d(2)  # of images only"),
+    **dict.fromkeys(("AvgPool1d", "AvgPool3d"), "nn.AvgPool2d(2)  # of images only"),
+    **dict.fromkeys(("UpsamplingNearest2d", "UpsamplingBilinear2d"), "nn.Upsample(2)  # the nearest pixel"),
+    "PixelShuffle": FUNCTIONAL["pixel_shuffle"],
     **dict.fromkeys(("RNN", "LSTM", "GRU", "Transformer", "MultiheadAttention", "LSTMCell", "GRUCell"), _NO_RECURRENCE),
     **dict.fromkeys(("BCEWithLogitsLoss", "BCELoss"), _LOSS.format("binary_cross_entropy_with_logits(x, targets)")),
     **dict.fromkeys(("CrossEntropyLoss", "NLLLoss"), _LOSS.format("softmax_cross_entropy(x, labels)")),

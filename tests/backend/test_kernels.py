@@ -10,9 +10,9 @@ import pytest
 from tests.doubles import cuda_on_cpu, nvrtc
 from tests.doubles.strict_cupy import StrictCupy, StrictError
 from tinygan.backend import kernels
-from tinygan.backend.kernels import NULL, OPTIONS, SOURCE, Kernels
+from tinygan.backend.kernels import NULL, OPTIONS, SOURCES, Kernels, source
 
-TEXT = SOURCE.read_text(encoding="utf-8")
+TEXT = source()
 NAMES = set(cuda_on_cpu.signatures(TEXT))
 
 needs_nvrtc = pytest.mark.skipif(
@@ -46,7 +46,7 @@ def test_a_mistake_in_a_kernel_would_show() -> None:
 
 
 def test_every_kernel_is_launched_somewhere() -> None:
-    callers = "".join(path.read_text(encoding="utf-8") for path in SOURCE.parent.glob("*.py"))
+    callers = "".join(path.read_text(encoding="utf-8") for path in SOURCES[0].parent.glob("*.py"))
     assert {name for name in NAMES if f'"{name}"' not in callers} == set()
     assert len(NAMES) > 15
 

@@ -123,6 +123,7 @@ TYPES = {
     "double": np.float64,
     "bool": np.bool_,
     "int": np.int32,
+    "u8": np.uint8,
     "u32": np.uint32,
     "long long": np.int64,
     "u64": np.uint64,

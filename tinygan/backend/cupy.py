@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from tinygan.backend.base import Array, Backend, Shape, adam_numbers
+from tinygan.backend.cupy_images import CupyImages, in_c_order
 from tinygan.backend.graph import Capture
 from tinygan.backend.kernels import LIMIT, NULL, Kernels
 from tinygan.backend.random import uniform_limits
@@ -46,11 +47,11 @@ def missing() -> str | None:
     return None
 
 
-class CupyBackend(Backend):
+class CupyBackend(CupyImages, Backend):
     """The backend of ``device="cuda"``.
 
     Each operation in which a training step spends its time is one kernel of ``kernels.cu``, for float32 arrays in C
-    order. All else is the portable method on CuPy arrays. No method waits for the GPU, or copies to or from it,
+    order, or a few of ``images.cu``. All else is the portable method on CuPy arrays. No method waits for the GPU, or copies to or from it,
     but `to_numpy`, `from_numpy`, `array`, `first_non_finite`, `read_sums` and `set_sums`.
 
     Attributes
@@ -258,7 +259,7 @@ class CupyBackend(Backend):
         decay: float = 0.0,
     ) -> None:
         """As the base class, with the same bits, in one kernel."""
-        gradient = _in_c_order(gradient)
+        gradient = in_c_order(gradient)  # only a kernel takes the rates of a replayed step from the device
         if not self._alike(weight, gradient, *([] if velocity is None else [velocity])):
             super().sgd_step(weight, gradient, velocity, lr, momentum, decay)
             return
@@ -281,7 +282,7 @@ class CupyBackend(Backend):
         shrink: float = 1.0,
     ) -> None:
         """As the base class, with the same bits, in one kernel."""
-        gradient = _in_c_order(gradient)
+        gradient = in_c_order(gradient)
         numbers = lr, betas, eps, step, decay, shrink
         if not self._alike(weight, gradient, square, *([] if mean is None else [mean])):
             super().adam_step(weight, gradient, mean, square, *numbers)
@@ -325,11 +326,6 @@ class CupyBackend(Backend):
         out = self.xp.empty(inputs[0].shape, inputs[0].dtype)
         self.kernels(kernel, out.size, *inputs, out, np.uint32(out.size))
         return out
-
-
-def _in_c_order(gradient: Array) -> Array:
-    """Return a gradient as the kernels read it; only a kernel takes the rates of a replayed step from the device."""
-    return gradient if gradient.flags.c_contiguous else gradient.copy(order="C")
 
 
 def _around(shape: Shape, axis: int) -> tuple[int, int, int]:

@@ -5,6 +5,7 @@
 // (the source is compiled with --fmad=false), so where only + - * / and the square root are involved, the results have
 // the bits that NumPy's have.
 
+typedef unsigned char u8;
 typedef unsigned int u32;
 typedef unsigned long long u64;
 

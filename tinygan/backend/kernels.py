@@ -1,4 +1,4 @@
-"""Compile the CUDA kernels of ``kernels.cu`` at first use, and launch them."""
+"""Compile the CUDA kernels of ``kernels.cu`` and ``images.cu`` at first use, and launch them."""
 
 from __future__ import annotations
 
@@ -10,13 +10,18 @@ import numpy as np
 
 from tinygan.backend.base import Array
 
-SOURCE = Path(__file__).with_name("kernels.cu")
+SOURCES = [Path(__file__).with_name(name) for name in ("kernels.cu", "images.cu")]
 OPTIONS = ("--fmad=false",)  # a b + c is rounded twice, as in NumPy
 NULL = np.uint64(0)  # a null pointer as an argument of a kernel
 
 _THREADS = 256  # in a block; kernels that sum over a block depend on this number
 _MOST_BLOCKS = 4096  # more than any GPU runs at once; for more elements, each thread processes several
 LIMIT = 2**31  # elements are counted with 32 bits
+
+
+def source() -> str:
+    """Return the source of all kernels, which is compiled as one."""
+    return "\n".join([path.read_text(encoding="utf-8") for path in SOURCES])
 
 
 class Kernels:
@@ -30,7 +35,7 @@ class Kernels:
 
     def __init__(self, cupy: Any) -> None:
         self._ndarray = cupy.ndarray
-        self._module = cupy.RawModule(code=SOURCE.read_text(encoding="utf-8"), options=OPTIONS)
+        self._module = cupy.RawModule(code=source(), options=OPTIONS)
         self._functions: dict[str, Callable[..., None]] = {}
 
     def take(self, *arrays: Array | None) -> bool:

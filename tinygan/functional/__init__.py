@@ -29,6 +29,7 @@ from tinygan.functional.joining import *  # noqa: F403
 from tinygan.functional.linear import *  # noqa: F403
 from tinygan.functional.losses import *  # noqa: F403
 from tinygan.functional.normalization import *  # noqa: F403
+from tinygan.functional.pooling import *  # noqa: F403
 from tinygan.functional.probabilities import *  # noqa: F403
 from tinygan.functional.products import *  # noqa: F403
 from tinygan.functional.reductions import *  # noqa: F403

@@ -13,6 +13,7 @@ from typing import Any
 
 from tinygan.backend import Backend, Shape
 from tinygan.backend.convolutions import Pair
+from tinygan.backend.pooling import Windows
 from tinygan.engine import Tensor
 from tinygan.functional import (
     activations,
@@ -21,6 +22,7 @@ from tinygan.functional import (
     elementwise,
     indexing,
     joining,
+    pooling,
     products,
     reductions,
     shape,
@@ -68,6 +70,22 @@ class DifferentiableBackend(Backend):
         """Apply the operation."""
         return convolution.ConvWeight(kernel, stride, padding)(g, x)
 
+    def max_pool_backward(self, gy: Tensor, place: Tensor, windows: Windows) -> Tensor:
+        """Apply the operation."""
+        return pooling.MaxUnpool2d(windows)(gy, place)
+
+    def winners(self, x: Tensor, place: Tensor, windows: Windows) -> Tensor:
+        """Apply the operation."""
+        return pooling.Winners(windows)(x, place)
+
+    def sum_pool(self, x: Tensor, windows: Windows) -> Tensor:
+        """Apply the operation."""
+        return pooling.SumPool2d(windows)(x)
+
+    def sum_pool_backward(self, gy: Tensor, windows: Windows) -> Tensor:
+        """Apply the operation."""
+        return pooling.Upsample(windows)(gy)
+
     def sigmoid(self, x: Tensor) -> Tensor:
         """Apply the operation, whose rule is shorter than that of the formula."""
         return activations.sigmoid(x)
@@ -75,6 +93,10 @@ class DifferentiableBackend(Backend):
     def softplus(self, x: Tensor) -> Tensor:
         """Apply the operation, whose rule is shorter than that of the formula."""
         return activations.softplus(x)
+
+    def normal_cdf(self, x: Tensor) -> Tensor:
+        """Apply the operation."""
+        return activations.NormalCDF()(x)
 
 
 def _array_module(arrays: Backend) -> SimpleNamespace:
@@ -89,6 +111,7 @@ def _array_module(arrays: Backend) -> SimpleNamespace:
         broadcast_to=shape.broadcast_to,
         where=elementwise.where,
         exp=elementwise.exp,
+        expm1=elementwise.expm1,
         log=elementwise.log,
         sqrt=elementwise.sqrt,
         maximum=elementwise.maximum,

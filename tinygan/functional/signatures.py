@@ -26,11 +26,14 @@ RENAMED = {
     **{"pad_width": "widths", "pad": "widths", "constant_values": "value", "target": "targets labels"},
     **{"max_norm": "norm", "parameters": "params", "momentum_decay": "momentum", "equation": "subscripts"},
     **{"negative_slope": "negative_slope alpha", "obj": "data", "object": "data", "outputs": "output"},
+    **{"kernel_size": "size", "scale_factor": "factor"},
 }
 
 ABSENT = {  # what does not exist at all, and why that may not matter
     "dilation": ", kernels have no gaps: leave out dilation=1",
     "groups": ", each kernel takes all channels: leave out groups=1",
+    "count_include_pad": ", the zeros around an image count in the mean, as in PyTorch by default",
+    "return_indices": ", only the maxima are returned",
     "padding_mode": ", the padding is zeros: for another, apply F.pad first",
 }
 

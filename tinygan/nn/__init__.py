@@ -1,12 +1,12 @@
 """Layers that own parameters, and modules that contain other modules.
 
-`layers`, `convolution` and `normalization` list the layers.
+`layers`, `convolution`, `pooling` and `normalization` list the layers.
 """
 
 from tinygan import functional as _functional
 from tinygan.functional.signatures import answer_calls as _answer_calls
 from tinygan.functional.signatures import answer_methods as _answer_methods
-from tinygan.nn import convolution, init, layers, normalization
+from tinygan.nn import convolution, init, layers, normalization, pooling
 from tinygan.nn.calls import functional_call
 from tinygan.nn.containers import ModuleList, Sequential
 from tinygan.nn.convolution import *  # noqa: F403
@@ -14,6 +14,7 @@ from tinygan.nn.layers import *  # noqa: F403
 from tinygan.nn.module import Module
 from tinygan.nn.normalization import *  # noqa: F403
 from tinygan.nn.parameter import Buffer, Parameter
+from tinygan.nn.pooling import *  # noqa: F403
 from tinygan.pytorch_names import INIT as _INIT
 from tinygan.pytorch_names import MODULE as _MODULE
 from tinygan.pytorch_names import NN as _NN
@@ -31,6 +32,7 @@ __all__ = [
     *convolution.__all__,
     *layers.__all__,
     *normalization.__all__,
+    *pooling.__all__,
 ]
 
 _answer_calls(__name__, "nn")

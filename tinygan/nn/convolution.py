@@ -18,6 +18,11 @@ __all__ = ["Conv2d", "ConvTranspose2d"]
 Size = int | tuple[int, int]
 
 
+def short(size: tuple[int, int]) -> Any:
+    """Return a pair as a user would write it: one number if both are equal."""
+    return size[0] if size[0] == size[1] else size
+
+
 class _Convolution(Module):
     """What the two layers share: all but the order of the weight's axes and the operation."""
 
@@ -52,10 +57,6 @@ class _Convolution(Module):
 
     def extra_repr(self) -> str:
         """Return the channels and the sizes, as PyTorch does."""
-
-        def short(size: tuple[int, int]) -> Any:
-            return size[0] if size[0] == size[1] else size
-
         parts = [self.in_channels, self.out_channels, f"kernel_size={short(self.kernel_size)}"]
         parts += [f"stride={short(self.stride)}"] if self.stride != (1, 1) else []
         for name in ("padding", "output_padding"):
