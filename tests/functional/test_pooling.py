@@ -191,16 +191,16 @@ def test_sizes_that_do_not_fit_are_refused(operation):
         operation(tg.tensor(np.zeros((2, 3, 0, 4))), 2, padding=1)
     broken = (0, 1, 0, "size"), (2, 0, 0, "stride"), (2, 1, -1, "padding"), (1.5, 1, 0, "size")
     for size, stride, padding, wrong in broken:
-        with pytest.raises(ArgumentError, match=f"^{name}: {wrong} must be an integer"):
+        with pytest.raises(ArgumentError, match=rf"^{name}: {wrong} must be an integer"):
             operation(x, size, stride, padding)
-    with pytest.raises(ArgumentError, match=f"^{name}: size must be an integer, or a pair"):
+    with pytest.raises(ArgumentError, match=rf"^{name}: size must be an integer, or a pair"):
         operation(x, (2, 2, 2))
-    with pytest.raises(DtypeError, match=f"^{name}: expected a tensor"):
+    with pytest.raises(DtypeError, match=rf"^{name}: expected a tensor"):
         operation([[1.0]], 2)
 
 
 def test_factors_that_make_no_image_are_refused():
-    with pytest.raises(ArgumentError, match="^upsample: factor must be an integer of at least 1, got 0"):
+    with pytest.raises(ArgumentError, match=r"^upsample: factor must be an integer of at least 1, got 0"):
         F.upsample(tg.tensor(np.zeros((1, 1, 2, 2))), (2, 0))
     with pytest.raises(ShapeError, match=r"^upsample: .*x\.expand_dims"):
         F.upsample(tg.tensor(np.zeros((1, 2, 2))), 2)

@@ -34,14 +34,14 @@ def test_layers_show_what_differs_from_the_defaults():
 
 
 def test_sizes_are_checked_when_the_layer_is_made():
-    with pytest.raises(ArgumentError, match="^MaxPool2d: size must be an integer of at least 1, got 0"):
+    with pytest.raises(ArgumentError, match=r"^MaxPool2d: size must be an integer of at least 1, got 0"):
         nn.MaxPool2d(0)
-    with pytest.raises(ArgumentError, match="^AvgPool2d: padding=2 is more than half of size=3"):
+    with pytest.raises(ArgumentError, match=r"^AvgPool2d: padding=2 is more than half of size=3"):
         nn.AvgPool2d(3, padding=2)
-    with pytest.raises(ArgumentError, match="^Upsample: factor must be an integer of at least 1, got -1"):
+    with pytest.raises(ArgumentError, match=r"^Upsample: factor must be an integer of at least 1, got -1"):
         nn.Upsample(-1)
     for sizes, name in (((0, 2, 2), "in_channels"), ((1, 0, 2), "units"), ((1, 2, 1.5), "pieces")):
-        with pytest.raises(ArgumentError, match=f"^MaxoutConv2d: {name} must be an integer of at least 1"):
+        with pytest.raises(ArgumentError, match=rf"^MaxoutConv2d: {name} must be an integer of at least 1"):
             nn.MaxoutConv2d(*sizes, 3)
 
 
