@@ -31,11 +31,13 @@ ROOT = Path(__file__).resolve().parent.parent
 WORKERS = 2
 TIMEOUT = 300  # seconds; a mutant that runs forever counts as noticed
 
-HELPERS = {"_to_winner", "_over", "_others", "_difference"}  # functions that are part of a backward formula
+HELPERS = {"_to_winner", "_over", "_others", "_difference", "_spread", "_memory_places"}  # functions that are part of a backward formula
 FIRST_TESTS = {  # the tests that most probably notice a mutant; all tests of FURTHER_TESTS follow
     "relu_backward": "test_activations",
     "sigmoid_backward": "test_activations",
     "maxout_backward": "test_activations",
+    "max_pool_backward": "test_pooling",
+    "sum_pool_backward": "test_pooling",
     "unbroadcast": "test_arithmetic",
     "scatter": "test_indexing",
 }
@@ -257,7 +259,8 @@ class Copy:
 
 
 def _tests_for(mutant: Mutant) -> list[str]:
-    first = FIRST_TESTS.get(mutant.function.partition(".")[2], f"test_{mutant.path.stem}")
+    name = mutant.function.rpartition(".")[2]
+    first = FIRST_TESTS.get(name, f"test_{mutant.path.stem.removeprefix('numpy_')}")
     return [f"tests/functional/{first}.py", *FURTHER_TESTS]
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from pytorch_images import IMAGES, Pair
 from torch.nn.functional import (
     batch_norm,
     binary_cross_entropy_with_logits,
@@ -30,8 +31,6 @@ from torch.nn.functional import embedding as torch_embedding
 
 import tinygan as tg
 import tinygan.functional as F
-
-Pair = tuple[tg.Tensor, torch.Tensor]
 
 
 def unary(ours: Callable[[Any], Any], theirs: Callable[[Any], Any]) -> Callable[..., Pair]:
@@ -321,7 +320,7 @@ OPERATIONS: dict[str, Callable[..., Pair]] = {
     "silu": unary(F.silu, silu),
     "gelu": unary(F.gelu, gelu),
     "elu": unary(lambda x: F.elu(x, 0.7), lambda x: elu(x, 0.7)),
-    "softplus with beta": unary(lambda x: F.softplus(x, 3), lambda x: softplus(x, 3, threshold=1e9)),
+    "softplus with beta": unary(lambda x: F.softplus(x, 3), lambda x: softplus(x, 3, threshold=100)),
     "softmax": along_axis(F.softmax, torch.softmax),
     "log_softmax": along_axis(F.log_softmax, torch.log_softmax),
     "sqrt": unary(lambda x: F.sqrt(1 + x * x), lambda x: (1 + x * x).sqrt()),
@@ -329,7 +328,7 @@ OPERATIONS: dict[str, Callable[..., Pair]] = {
     "tanh": unary(F.tanh, torch.tanh),
     "sigmoid": unary(F.sigmoid, torch.sigmoid),
     "log_sigmoid": unary(F.log_sigmoid, logsigmoid),
-    "softplus": unary(F.softplus, lambda x: softplus(x, threshold=1e9)),
+    "softplus": unary(F.softplus, lambda x: softplus(x, threshold=100)),
     "relu": unary(F.relu, torch.relu),
     "leaky_relu": unary(lambda x: F.leaky_relu(x, 0.2), lambda x: leaky_relu(x, 0.2)),
     "leaky_relu with a slope": binary(F.leaky_relu, lambda a, b: torch.where(a > 0, a, b * a)),
@@ -359,6 +358,7 @@ OPERATIONS: dict[str, Callable[..., Pair]] = {
     "flip": along_axis(F.flip, lambda x, axis: x.flip(axis)),
     "repeat": along_axis(lambda x, axis: F.repeat(x, 2, axis), lambda x, axis: x.repeat_interleave(2, axis)),
     "take_along_axis": do_take,
+    **IMAGES,
     "embedding": do_embedding,
     "one_hot": do_one_hot,
     "pad, reflect and edge": do_pad_mode,

@@ -32,7 +32,8 @@ dtypes = st.sampled_from([np.float32, np.float32, np.float64])
 @st.composite
 def pooled(draw: st.DrawFn) -> tuple[tuple[int, ...], Windows]:
     """Draw the shape of images, and windows that fit."""
-    shape = *draw(st.tuples(st.integers(0, 2), st.integers(1, 2))), *draw(st.tuples(st.integers(1, 6), st.integers(1, 6)))
+    sides = st.integers(1, 6)
+    shape = draw(st.integers(0, 2)), draw(st.integers(1, 2)), draw(sides), draw(sides)
     size, stride = draw(pairs), draw(pairs)
     padding = tuple(draw(st.integers(0, k // 2)) for k in size)
     try:
@@ -118,7 +119,8 @@ def game(device: str) -> tuple[nn.Module, nn.Module, tg.Tensor]:
     """Return G and D with all operations of images, and z."""
     rng = Stream(0, "weights")
     generator = nn.Sequential(
-        nn.Linear(3, 32, rng=rng), nn.Reshape(2, 4, 4), nn.Upsample(2), nn.Conv2d(2, 4, 3, padding=1, rng=rng), nn.ReLU(),
+        nn.Linear(3, 32, rng=rng), nn.Reshape(2, 4, 4), nn.Upsample(2),
+        nn.Conv2d(2, 4, 3, padding=1, rng=rng), nn.ReLU(),
         nn.ConvTranspose2d(4, 1, 4, stride=2, padding=1, rng=rng), nn.Tanh(),
     )  # fmt: skip
     discriminator = nn.Sequential(

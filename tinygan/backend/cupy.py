@@ -51,8 +51,8 @@ class CupyBackend(CupyImages, Backend):
     """The backend of ``device="cuda"``.
 
     Each operation in which a training step spends its time is one kernel of ``kernels.cu``, for float32 arrays in C
-    order, or a few of ``images.cu``. All else is the portable method on CuPy arrays. No method waits for the GPU, or copies to or from it,
-    but `to_numpy`, `from_numpy`, `array`, `first_non_finite`, `read_sums` and `set_sums`.
+    order, or a few of ``images.cu``. All else is the portable method on CuPy arrays. No method waits for the GPU, or
+    copies to or from it, but `to_numpy`, `from_numpy`, `array`, `first_non_finite`, `read_sums` and `set_sums`.
 
     Attributes
     ----------

@@ -20,8 +20,12 @@ from tinygan.backend.pooling import Pooling, Windows
 class CupyImages(Convolutions, Pooling):
     """The methods of images for float32; all else is computed by the portable methods."""
 
-    kernels: Kernels
     product: Any
+
+    @property
+    def kernels(self) -> Kernels:
+        """The kernels, which the backend compiles."""
+        raise NotImplementedError
 
     # ------------------------------------------------------------------ convolution
 

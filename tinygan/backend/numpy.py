@@ -120,8 +120,8 @@ class NumpyBackend(NumpyConvolutions, NumpyLayerKernels, NumpyPooling, Backend):
                 best[...], place = pieces[some][0], np.zeros_like(best, np.min_scalar_type(len(pieces)))
                 for p, piece in enumerate(pieces[some]):
                     take_larger(best, place, piece, place.dtype.type(p), beats_or_nan if broken else np.greater)
-                for p, winner in enumerate(winners[some]):
-                    np.equal(place, p, out=winner)
+                order = np.arange(len(pieces), dtype=place.dtype).reshape(-1, *[1] * best.ndim)
+                np.equal(place, order, out=winners[some])
         return y, won
 
     def maxout_backward(self, gy: Array, won: Array, axis: int) -> Array:

@@ -88,9 +88,9 @@ def _largest(x: Array, inner: Array | None, windows: Windows, axis: int, beats: 
         if inner is not None:
             place[_at(axis, here)] += inner[_at(axis, pixels)]
     for q, some, pixels in _taps(windows, axis):
-        candidate, best, best_place = x[pixels], y[some], place[some]
-        code = step * place.dtype.type(q)
-        take_larger(best, best_place, candidate, code if inner is None else inner[pixels] + code, beats)
+        if q:  # the first element is there already
+            code = step * place.dtype.type(q)
+            take_larger(y[some], place[some], x[pixels], code if inner is None else inner[pixels] + code, beats)
 
 
 def take_larger(best: Array, place: Array, candidate: Array, code: Array, beats: Any) -> None:
