@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from tinygan.backend.convolutions import Convolutions
+from tinygan.backend.layers import LayerKernels
 
 Array = Any  # numpy.ndarray or cupy.ndarray; only the backend classes differ between the two
 Shape = tuple[int, ...]
@@ -36,7 +37,7 @@ def wide(x: Any) -> Any:
     return x.astype(np.float32) if x.dtype.char == "e" else x
 
 
-class Backend(Convolutions):
+class Backend(Convolutions, LayerKernels):
     """The portable backend: complete and readable, and slower than the others by a constant factor.
 
     Parameters

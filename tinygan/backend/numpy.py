@@ -14,6 +14,7 @@ from threadpoolctl import threadpool_limits
 
 from tinygan.backend.base import Array, Backend, Shape, adam_rates, wide
 from tinygan.backend.blas import axpby
+from tinygan.backend.numpy_layers import NumpyLayerKernels
 
 # Numbers in a block of `_blocks`. Smaller blocks need more calls from Python, larger blocks do not fit in the cache.
 # For the 2.5 million weights of the MNIST generator, on a core of an AMD EPYC with AVX2, Adam's step takes 7.4 ms with
@@ -21,7 +22,7 @@ from tinygan.backend.blas import axpby
 _BLOCK = 1 << 17
 
 
-class NumpyBackend(Backend):
+class NumpyBackend(NumpyLayerKernels, Backend):
     """The backend of ``device="cpu"``.
 
     It overrides only the methods that are slow in the portable version. The tests compare each with that version.
