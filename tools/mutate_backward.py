@@ -38,6 +38,11 @@ FIRST_TESTS = {  # the tests that most probably notice a mutant; all tests of FU
     "maxout_backward": "test_activations",
     "unbroadcast": "test_arithmetic",
     "scatter": "test_indexing",
+    "batch_norm_backward": "test_normalization",
+    "channel_affine_backward": "test_normalization",
+    "layer_norm_backward": "test_normalization",
+    "softmax_backward": "test_probabilities",
+    "log_softmax_backward": "test_probabilities",
 }
 FURTHER_TESTS = ("tests/functional/test_differentiable.py", "tests/functional", "tests/backend")
 
@@ -258,7 +263,8 @@ class Copy:
 
 def _tests_for(mutant: Mutant) -> list[str]:
     first = FIRST_TESTS.get(mutant.function.partition(".")[2], f"test_{mutant.path.stem}")
-    return [f"tests/functional/{first}.py", *FURTHER_TESTS]
+    own = f"tests/{mutant.path.parent.name}/test_{mutant.path.stem}.py"
+    return list(dict.fromkeys([own, f"tests/functional/{first}.py", *FURTHER_TESTS]))
 
 
 def run(chosen: list[Mutant]) -> list[tuple[Mutant, str | None]]:
