@@ -40,6 +40,11 @@ FIRST_TESTS = {  # the tests that most probably notice a mutant; all tests of FU
     "sum_pool_backward": "test_pooling",
     "unbroadcast": "test_arithmetic",
     "scatter": "test_indexing",
+    "batch_norm_backward": "test_normalization",
+    "channel_affine_backward": "test_normalization",
+    "layer_norm_backward": "test_normalization",
+    "softmax_backward": "test_probabilities",
+    "log_softmax_backward": "test_probabilities",
 }
 FURTHER_TESTS = ("tests/functional/test_differentiable.py", "tests/functional", "tests/backend")
 
@@ -261,7 +266,8 @@ class Copy:
 def _tests_for(mutant: Mutant) -> list[str]:
     name = mutant.function.rpartition(".")[2]
     first = FIRST_TESTS.get(name, f"test_{mutant.path.stem.removeprefix('numpy_')}")
-    return [f"tests/functional/{first}.py", *FURTHER_TESTS]
+    own = f"tests/{mutant.path.parent.name}/test_{mutant.path.stem}.py"
+    return list(dict.fromkeys([own, f"tests/functional/{first}.py", *FURTHER_TESTS]))
 
 
 def run(chosen: list[Mutant]) -> list[tuple[Mutant, str | None]]:

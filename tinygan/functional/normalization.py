@@ -202,8 +202,10 @@ def batch_norm(
         return y
     _fits_channels(x, {"gain": gain, "bias": bias})
     mean, variance = given
-    scale = 1 / (variance + eps) ** 0.5 * (1 if gain is None else gain)
-    return ChannelAffine()(x, scale, (0 if bias is None else bias) - mean * scale)
+    rate = 1 / (variance + eps) ** 0.5
+    scale = rate if gain is None else rate * gain
+    shift = -mean * scale
+    return ChannelAffine()(x, scale, shift if bias is None else shift + bias)
 
 
 def layer_norm(
