@@ -100,6 +100,7 @@ TENSOR = {
     **dict.fromkeys(("contiguous", "is_contiguous", "pin_memory", "share_memory_", "to_dense"), _NOTHING_TO_DO),
     **dict.fromkeys(("fill", "fill_", "copy_", "normal_", "uniform_", "bernoulli_", "random_", "set_"), _NEW_VALUES),
     **dict.fromkeys(("exponential_", "apply_", "map_", "put", "put_", "index_fill_", "index_copy_"), _NEW_VALUES),
+    **dict.fromkeys(("clamp_", "clip_"), "x.data.clip(0, 1, out=x.data); x.mark_changed()  # x.clip(0, 1) on the tape"),
     "zero_": "x.data[...] = 0; x.mark_changed()  # outside of any graph; for a gradient: x.grad = None",
     **{"requires_grad_": "x.requires_grad = True", "detach_": "x = x.detach()", "grad_fn": "x.operation"},
     **dict.fromkeys(
