@@ -115,7 +115,8 @@ tg.device("cuda:0" if tg.cuda.is_available() else "cpu"); x.view(x.size(0), -1).
 """
 # Refused by other errors, whose messages say what to do.
 TOLD = """
-nn.Linear(4, 4, True, "cpu"); nn.Linear(4, 4, rng=np.random.default_rng(0)); F.dropout(x, 0.5, True, True); x.to(y)
+nn.Linear(4, 4, True, "cpu"); nn.Conv2d(1, 8, 3, 1, 1, 1, 1)
+nn.Linear(4, 4, rng=np.random.default_rng(0)); F.dropout(x, 0.5, True, True); x.to(y)
 x.to("cuda:0"); x.to("float64"); net.to(np.float64); tg.tensor(x, device="cuda:0"); tg.Tensor([1.0])
 net.weight.data = x; nn.Sequential([net]); nn.Sequential({"a": net}); nn.Sequential(net, F.relu); seq[0] = 3
 x[x > 0] = 0; x[0] += 1; y += 1; (y * 2).backward(); tg.save({"net": net}, "file"); optim.ExponentialDecay(opt, 0.9)
