@@ -101,7 +101,7 @@ from tinygan.nn.utils import spectral_norm; from tinygan.nn.modules import Modul
 from tinygan.optim.optimizer import Optimizer; import tinygan.utils.data; from tinygan.datasets import MNIST
 net(); net(x, x); net(x, y=y); net(input=x); seq(); net["a"]; net[0]; net[0] = net; del net[0]; seq["a"]
 next(net.parameters()); nn.Linear(4, 4, device="cpu", dtype="float32"); nn.Sequential(nn.ReLU()).insert(0, net)
-x ^ x; labels ^ 1; 1 ^ labels; labels << 1; labels >> 1; 1 << labels; x.T(); x()
+x ^ x; labels ^ 1; 1 ^ labels; labels << 1; labels >> 1; 1 << labels
 scheduler.step(); scheduler.get_last_lr(); scheduler.state_dict(); scheduler.last_epoch; scheduler.load_state_dict({})
 F.split(x, split_size=2); tg.split(x, 2); x.split(2); tg.chunk(x, 2); tg.max(x, 1); x.max(1).values; x.max(1).indices
 x.std(0, True); x.var(0, False); x.var(dim=0, unbiased=True, keepdim=True); x.std(unbiased=False)
@@ -251,6 +251,10 @@ def test_the_finder_of_modules_answers_only_known_names():
 def test_pieces_of_a_size_as_the_answer_says():
     x = namespace()["x"]
     assert [piece.shape for piece in F.split(x[:3], range(2, 3, 2))] == [(2, 4), (1, 4)]
+
+
+def test_a_tensor_is_no_function():
+    assert not callable(namespace()["x"])  # so that an argument may be numbers or a function
 
 
 def test_a_type_error_inside_of_forward_stays():

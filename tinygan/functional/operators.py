@@ -185,11 +185,11 @@ def _in_place(name: str) -> Callable[[Tensor, Any], Tensor]:
     return method
 
 
-def _refusal(what: str, code: str) -> Callable[..., Any]:
+def _refusal(sign: str, code: str) -> Callable[..., Any]:
     """Return a method in place of an operator that a tensor does not have."""
 
     def method(self: Tensor, *others: Any, **named: Any) -> Any:
-        raise CallError(f"a tensor {what}: write {code}")
+        raise CallError(f"a tensor has no {sign}: write {code}")
 
     return method
 
@@ -202,9 +202,8 @@ def _size(x: Tensor) -> Count:
 for _row in (*TABLE, Row(lambda x: x, "pos"), Row(lambda x, y: (x // y, x % y), "divmod")):
     _attach(_row)
 for _name, _sign, _code in (("xor", "^", "x != y"), ("lshift", "<<", "x * 2 ** y"), ("rshift", ">>", "x // 2 ** y")):
-    setattr(Tensor, f"__{_name}__", _refusal(f"has no {_sign}", _code))
-    setattr(Tensor, f"__r{_name}__", _refusal(f"has no {_sign}", _code))
-Tensor.__call__ = _refusal("is no function", "x.T  # and x.shape, x.grad, ...: without ()")  # type: ignore[method-assign]
+    setattr(Tensor, f"__{_name}__", _refusal(_sign, _code))
+    setattr(Tensor, f"__r{_name}__", _refusal(_sign, _code))
 Tensor.T = property(shape.transpose)  # type: ignore[assignment]
 Tensor.size = property(_size)  # type: ignore[assignment]
 answer_methods(Tensor, "x")
