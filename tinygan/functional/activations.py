@@ -7,7 +7,7 @@ from typing import Any
 
 from tinygan.backend import Array, Backend, Stream, current_streams
 from tinygan.engine import Elementwise, Operation, Tensor
-from tinygan.errors import ArgumentError, ShapeError
+from tinygan.errors import ArgumentError, DtypeError, ShapeError
 from tinygan.functional.arguments import integer, number, real
 from tinygan.functional.arithmetic import multiply
 
@@ -368,6 +368,8 @@ def dropout(x: Any, p: float, training: bool = True, rng: Stream | None = None) 
         `p` is not a probability, or 1 - p is too small to be rounded well.
     """
     p = number(p, "dropout", "p")
+    if rng is not None and not isinstance(rng, Stream):
+        raise DtypeError(f"dropout: rng= is a tinygan.backend.Stream, got {type(rng).__name__}; there is no inplace=")
     if not 0 <= p <= 1:
         raise ArgumentError(f"dropout: p is the probability of dropping an element, in [0, 1]; got {p}")
     if 0 < 1 - p < 2**-15:

@@ -6,6 +6,8 @@
 from tinygan import functional as _functional
 from tinygan.functional.signatures import answer_calls as _answer_calls
 from tinygan.functional.signatures import answer_methods as _answer_methods
+from tinygan.missing_names import answer_attributes as _answer_attributes
+from tinygan.missing_names import answer_names as _answer_names
 from tinygan.nn import convolution, init, layers, normalization, pooling
 from tinygan.nn.calls import functional_call
 from tinygan.nn.containers import ModuleList, Sequential
@@ -18,8 +20,6 @@ from tinygan.nn.pooling import *  # noqa: F403
 from tinygan.pytorch_names import INIT as _INIT
 from tinygan.pytorch_names import MODULE as _MODULE
 from tinygan.pytorch_names import NN as _NN
-from tinygan.pytorch_names import answer_attributes as _answer_attributes
-from tinygan.pytorch_names import answer_names as _answer_names
 
 __all__ = [
     "Buffer",
