@@ -126,7 +126,7 @@ class Dataset:
     fold : int, optional
         The number of the fold, for a data set that is divided in several ways.
     notes : tuple of str
-        How one's own images were read, a sentence each without a full stop.
+        How one's own images were read, and how images were scaled; a sentence each without a full stop.
     shown : (low, high)
         The numbers that a picture shows as black and as white; see `tinygan.data.scaling`.
 

@@ -51,7 +51,8 @@ def with_range(dataset: Dataset, low: float, high: float) -> Dataset:
     """
     if (low, high) not in RANGES:
         raise ArgumentError(f"with_range: expected 0 and 1, or -1 and 1, got {low!r} and {high!r}")
-    return _scaled("with_range", dataset, lambda rows: low + (high - low) * rows, (float(low), float(high)))
+    shown, note = (float(low), float(high)), f"scaled: black is {low:g}, white is {high:g}"
+    return _scaled("with_range", dataset, lambda rows: low + (high - low) * rows, shown, note)
 
 
 def with_contrast(dataset: Dataset, scale: float) -> Dataset:
@@ -77,7 +78,7 @@ def with_contrast(dataset: Dataset, scale: float) -> Dataset:
     Raises
     ------
     ArgumentError
-        The scale is not a positive number.
+        The scale is not a number between 1e-30 and 1e30.
     DataError
         The data are no images, or have been scaled before.
 
@@ -89,8 +90,8 @@ def with_contrast(dataset: Dataset, scale: float) -> Dataset:
     >>> bool(abs(image.mean()) < 1e-6), bool(abs(np.linalg.norm(image) - 8) < 1e-5), digits.shown
     (True, True, (-3.0, 3.0))
     """
-    if isinstance(scale, bool) or not isinstance(scale, int | float) or not 0 < np.float32(scale) < math.inf:
-        raise ArgumentError(f"with_contrast: scale is {scale!r}; expected a positive number")
+    if isinstance(scale, bool) or not isinstance(scale, int | float) or not 1e-30 < scale < 1e30:
+        raise ArgumentError(f"with_contrast: scale is {scale!r}; expected a number between 1e-30 and 1e30")
 
     def normalised(rows: Array) -> Array:
         rows = rows.astype(np.float64)
@@ -98,7 +99,8 @@ def with_contrast(dataset: Dataset, scale: float) -> Dataset:
         norms = np.linalg.norm(rows, axis=1, keepdims=True)
         return rows * (scale / np.where(norms == 0, 1, norms))
 
-    return _scaled("with_contrast", dataset, normalised, contrast_range(scale, dataset.train.images.shape[1]))
+    shown = contrast_range(scale, dataset.train.images.shape[1])
+    return _scaled("with_contrast", dataset, normalised, shown, f"scaled: each image has mean 0 and norm {scale:g}")
 
 
 def contrast_range(scale: float, numbers: int) -> tuple[float, float]:
@@ -139,7 +141,7 @@ def as_pixels(rows: Array, shown: tuple[float, float]) -> Array:
 
 
 def _scaled(
-    caller: str, dataset: Dataset, convert: Callable[[Array], Array], shown: tuple[float, float]
+    caller: str, dataset: Dataset, convert: Callable[[Array], Array], shown: tuple[float, float], note: str
 ) -> Dataset:
     if dataset.image_shape == (1,):
         raise DataError(f"{caller}: {dataset.name} has points of 1 number; expected images")
@@ -147,7 +149,7 @@ def _scaled(
         raise DataError(f"{caller}: {dataset.name} has been scaled before; expected pixels from 0 to 1, as loaded")
     with enough_memory(dataset.name):
         parts = {part: _converted(getattr(dataset, part), convert) for part in ("train", "validation", "test")}
-    return dataclasses.replace(dataset, shown=shown, **parts)
+    return dataclasses.replace(dataset, shown=shown, notes=(*dataset.notes, note), **parts)
 
 
 def _converted(split: Split, convert: Callable[[Array], Array]) -> Split:
