@@ -101,7 +101,7 @@ def test_points_are_no_images() -> None:
 
 @pytest.mark.parametrize("scale", [0, -1, math.nan, math.inf, 1e39, 1e-50, True, "55", None])
 def test_the_contrast_is_a_positive_number(scale: Any) -> None:
-    with pytest.raises(ArgumentError, match="with_contrast: scale is .*; expected a number between"):
+    with pytest.raises(ArgumentError, match=r"with_contrast: scale is .*; expected a number between"):
         with_contrast(load("digits"), scale)
 
 

@@ -11,10 +11,10 @@ from pathlib import Path
 
 from tinygan.cli import output
 from tinygan.cli.arguments import add_data_option
+from tinygan.config.data import OWN, SCALES
 from tinygan.config.experiment import ExperimentConfig, load_experiment
 from tinygan.config.layers import LARGEST_WIDTH
 from tinygan.config.refusals import quote
-from tinygan.config.sections import OWN, SCALES
 from tinygan.data.dataset import Dataset
 from tinygan.errors import ArgumentError
 

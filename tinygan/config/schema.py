@@ -200,12 +200,12 @@ class RangeOf(Kind):
 
     def read(self, value: object, place: Place) -> tuple[float, float]:
         """Accept the ranges, also with integers as ends."""
-        if not isinstance(value, list) or any(isinstance(end, bool) for end in value):
+        if not isinstance(value, list):
             raise place.wrong_type(self.expected, value)
         for known in self.ranges:
-            if value == list(known):
+            if value == list(known) and not any(isinstance(end, bool) for end in value):
                 return known
-        raise place.out_of_range(self.expected, value)
+        raise place.refuse(f"expected {self.expected}, got {value!r:.60}")
 
 
 class ListOf(Kind):

@@ -1,7 +1,7 @@
 """Data sets: `load` one by name, or make one of your own images by `from_folder` or `from_arrays`.
 
-Each is a `Dataset` of three splits of float32 rows: images in [0, 1], or points. `with_range` and `with_contrast` return
-the images in another scale.
+Each is a `Dataset` of three splits of float32 rows: images in [0, 1], or points. `with_range` and `with_contrast` scale
+the images in another way.
 """
 
 from tinygan.data.batches import batches

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import tarfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +74,7 @@ def load_cifar10(
     tinygan.errors.DataError: cifar10: no/such/folder/cifar10 has no file of the data set (there is ...
     """
     home = find_unpacked("cifar10", FOLDER, FILES, folder)
+    contents: Iterable[tuple[str, str, bytes]]
     if home is not None:
         contents = ((name, str(home / name), _content(home / name)) for name in FILES)
     else:

@@ -1,8 +1,8 @@
 """The form of every loaded data set: flat float32 images and uint8 labels, in three splits.
 
 A network reads rows, so an image is one row of pixels; `Dataset.image_shape` is the shape of the picture. Pixels lie in
-[0, 1], the range of a generator with sigmoid outputs; `tinygan.data.scaling` has other scales. Plain numbers are rows of
-shape (1,), and may be of any size.
+[0, 1], the range of a generator with sigmoid outputs, unless `tinygan.data.scaling` has changed it. Plain numbers are
+rows of shape (1,), and may be of any size.
 Other data cannot be a `Dataset`, because a sample sheet could not show them; but `gan.Algorithm1` trains on their rows.
 """
 

@@ -1,6 +1,6 @@
 """Other scales for the pixels of a data set, for generators that do not end in a sigmoid, and their way back to pixels.
 
-Every loader returns pixels from 0 (black) to 1 (white). `with_range` is for a tanh, `with_contrast` for a linear output.
+Every loader returns pixels from 0 (black) to 1 (white). `with_range` is for a tanh, `with_contrast` for a linear layer.
 `Dataset.shown` of the result says which numbers a picture shows as black and as white, and `as_pixels` uses it.
 """
 
@@ -148,8 +148,11 @@ def _scaled(
     if dataset.shown != (0.0, 1.0):
         raise DataError(f"{caller}: {dataset.name} has been scaled before; expected pixels from 0 to 1, as loaded")
     with enough_memory(dataset.name):
-        parts = {part: _converted(getattr(dataset, part), convert) for part in ("train", "validation", "test")}
-    return dataclasses.replace(dataset, shown=shown, notes=(*dataset.notes, note), **parts)
+        train, validation, test = (
+            _converted(split, convert) for split in (dataset.train, dataset.validation, dataset.test)
+        )
+    notes = (*dataset.notes, note)
+    return dataclasses.replace(dataset, train=train, validation=validation, test=test, shown=shown, notes=notes)
 
 
 def _converted(split: Split, convert: Callable[[Array], Array]) -> Split:

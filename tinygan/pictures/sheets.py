@@ -1,7 +1,7 @@
 """Sample sheets: many small images on one picture, one file for each epoch.
 
-By default 0 is black and 1 is white, and a pixel that is nan or infinite is red, so the sheet of a broken run shows where it broke.
-The same images give the same bytes.
+By default 0 is black and 1 is white. A pixel that is nan or infinite is red, so the sheet of a broken run shows where
+it broke. The same images give the same bytes.
 """
 
 from __future__ import annotations

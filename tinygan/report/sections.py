@@ -99,8 +99,8 @@ def _reading(config: ExperimentConfig) -> str:
     if config.data.contrast is None:
         return same
     return (
-        f"{same} The contrast of the data is normalised: mid grey is 0, and black and white are {WIDEST:g} times the root "
-        "mean square of the data away."
+        f"{same} The contrast of the data is normalised: mid grey is 0, and black and white are {WIDEST:g} times the "
+        "root mean square of the data away."
     )
 
 
