@@ -89,7 +89,7 @@ def load(
     Split(200 images of 64 pixels)
     >>> load("minst")  # doctest: +ELLIPSIS
     Traceback (most recent call last):
-    tinygan.errors.DataError: unknown data set 'minst'; did you mean "mnist"? There are: digits, gaussian, mnist...
+    tinygan.errors.DataError: unknown data set 'minst'; did you mean "mnist"? There are: cifar10, digits, gaussian...
     """
     if not isinstance(name, str) or name not in DATA_SETS:
         hint = did_you_mean(str(name), DATA_SETS) or "."

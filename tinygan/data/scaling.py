@@ -17,7 +17,7 @@ from tinygan.data.files import enough_memory
 from tinygan.errors import ArgumentError, DataError
 
 RANGES = ((0.0, 1.0), (-1.0, 1.0))  # of a sigmoid and of a tanh
-WIDEST = 3.0  # times the root mean square: 99.9 % of CIFAR-10's numbers; the largest, at 10, would grey all the others
+WIDEST = 3.0  # times the root mean square, 99.8 % of CIFAR-10; the largest number is 10, and would grey all others
 _BLOCK = 1000  # images at a time, so that the float64 numbers need little memory
 
 
