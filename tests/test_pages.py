@@ -45,6 +45,8 @@ SHORTER = {
         "--epochs 2",
     ),
     "tinygan train gaussian": ("7 s", "--epochs 1"),
+    'tinygan train digits --set "data.range=[-1, 1]" --set "generator.layers=[{type=\'linear\', units=256}, '
+    "{type='relu'}, {type='linear', units=64}, {type='tanh'}]\"": ("30 s", "--epochs 1"),
     "tinygan train my-experiment.toml": ("35 s", "--epochs 2"),
     "tinygan train mnist --data DIR --epochs 10": ("minutes", "--steps 1"),
     "tinygan train mnist-averaged --data DIR": ("hours", "--steps 1"),
@@ -70,6 +72,7 @@ SHORTER = {
 # Commands that are tested in another way: the reason, and the test or file that does it.
 _TABLE_1 = "tests/examples/test_table_1.py::test_from_the_data_to_the_row"
 _TFD = "tests/examples/test_table_1_tfd.py::test_from_the_file_to_the_row"
+_CIFAR_10 = "tests/cli/test_train.py::test_cifar10_from_its_files_to_every_command"
 _GPU = "tests/test_gpu_checks.py"
 _MAIN = "tests/benchmarks/test_main.py"
 _EVERY_10 = "--set output.checkpoint_every=10 --set output.samples_every=10"
@@ -80,6 +83,8 @@ ELSEWHERE = {
         ".ci/run",
     ),
     "pip install '.[cuda13]'": ("needs a package index", "tests/test_pages.py::test_extras_in_the_pages_exist"),
+    "tinygan train cifar10-fc --data DIR": ("needs a GPU, and 3 GB of memory", _CIFAR_10),
+    "tinygan train cifar10-fc --data DIR --device cuda": ("needs a GPU, and 3 GB of memory", _CIFAR_10),
     "tinygan train tfd --data DIR": ("needs a GPU, and data that are not public", _TFD),
     "tinygan train tfd-finetune --data DIR": ("needs a GPU, and data that are not public", _TFD),
     "python examples/table_1_tfd.py --data DIR": ("needs a GPU, and data that are not public", _TFD),

@@ -98,6 +98,22 @@ def test_an_experiment_file_names_its_images(tinygan, train, images, tmp_path):
     assert load_experiment("again/config.toml").data.path == str(tmp_path / "moved")
 
 
+def test_the_scale_of_the_experiment_is_kept(tinygan, train, images):
+    """The generator of the experiment was made for it."""
+    tanh = ("--set", "generator.layers=[{type='linear',units=64},{type='tanh'}]")
+    assert train("--set", "data.range=[-1,1]", *tanh, "--out", "grey", "--quiet").status == 0
+    answer = tinygan("train", "grey/config.toml", "--images", images, "--out", "colour")
+    assert "data: scaled: black is -1, white is 1\n" in answer.err
+    data = load_experiment("colour/config.toml").data
+    assert (data.range, data.contrast) == ((-1.0, 1.0), None)
+    words = ("--steps", "2", "--set", "training.batch=8", "--set", "output.samples=4")
+    shrink = [word for layer in (0, 2) for word in ("--set", f"generator.layers.{layer}.units=8")]
+    shrink += [word for layer in (1, 3) for word in ("--set", f"discriminator.layers.{layer}.units=8")]
+    answer = tinygan("train", "cifar10-fc", "--images", images, "--out", "contrast", *words, *shrink)
+    assert "data: scaled: each image has mean 0 and norm 55\n" in answer.err
+    assert load_experiment("contrast/config.toml").data.contrast == 55.0
+
+
 @pytest.mark.parametrize("experiment", ["gaussian", "mnist", pytest.param("tfd", marks=pytest.mark.slow)])
 def test_other_experiments_take_images(tinygan, images, experiment):
     words = ("--steps", "2", "--quiet", "--set", "training.batch=8", "--set", "output.samples=4")

@@ -7,6 +7,7 @@ import math
 import pytest
 
 from tinygan import gan
+from tinygan.config.data import DataConfig
 from tinygan.config.layers import (
     LAYERS,
     DropoutConfig,
@@ -20,7 +21,6 @@ from tinygan.config.sections import (
     OPTIMIZERS,
     AdamConfig,
     AdamWConfig,
-    DataConfig,
     DiscriminatorConfig,
     GeneratorConfig,
     NoiseConfig,
@@ -112,24 +112,6 @@ def test_weights_start_in_one_way():
     assert str(caught.value) == (
         "f: nonzero_weights: weight_range says already how the weights start: remove one of the two"
     )
-
-
-@pytest.mark.parametrize(
-    ("table", "message"),
-    [
-        ({"set": "tfd"}, 'fold: missing; "tfd" has 5 folds: expected an integer from 0 to 4'),
-        ({"set": "tfd", "fold": 5}, 'fold: "tfd" has 5 folds: expected an integer from 0 to 4, got 5'),
-        ({"set": "tfd", "fold": -1}, "fold: expected an integer of at least 0, got -1"),
-        ({"set": "mnist", "fold": 0}, 'fold: "mnist" has no folds: remove it'),
-    ],
-)
-def test_folds_belong_to_the_data_set_that_has_them(table, message):
-    assert refusal(DataConfig, table) == message
-
-
-@pytest.mark.parametrize("fold", range(5))
-def test_five_folds(fold):
-    assert read_section(DataConfig, {"set": "tfd", "fold": fold}, Place("f")).fold == fold
 
 
 @pytest.mark.parametrize("section", [GeneratorConfig, DiscriminatorConfig])

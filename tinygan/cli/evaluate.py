@@ -13,8 +13,8 @@ from tinygan import evaluation
 from tinygan.cli import output
 from tinygan.cli.arguments import add_no_average_option, open_run, path, positive
 from tinygan.cli.own_data import add_data_options, load_data
+from tinygan.config.data import OWN
 from tinygan.config.experiment import load_experiment
-from tinygan.config.sections import OWN
 from tinygan.errors import ArgumentError
 from tinygan.experiments.protocol import BEST, LAST, ProtocolResult, image_count, run_protocol
 from tinygan.experiments.selection import IMAGES, SAMPLES

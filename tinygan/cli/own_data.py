@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from tinygan.cli import output
 from tinygan.cli.arguments import add_data_option
+from tinygan.config.data import OWN, SCALES
 from tinygan.config.experiment import ExperimentConfig, load_experiment
 from tinygan.config.layers import LARGEST_WIDTH
 from tinygan.config.refusals import quote
-from tinygan.config.sections import OWN
 from tinygan.data.dataset import Dataset
 from tinygan.errors import ArgumentError
 
@@ -40,7 +41,9 @@ def own_data(arguments: argparse.Namespace, experiment: str | Path) -> list[str]
             if config.data.set == kind:  # keep the size and the colour
                 return [f"data.path={text}"]
             description = f"The settings of {config.name}, on other images"
-            return [f'data={{set="{kind}", path={text}}}', f"description={description}"]
+            scale = {key: getattr(config.data, key) for key in SCALES}  # the generator was made for it
+            kept = "".join(f", {key}={json.dumps(value)}" for key, value in scale.items() if value is not None)
+            return [f'data={{set="{kind}", path={text}{kept}}}', f"description={description}"]
     return []
 
 

@@ -68,7 +68,7 @@ def sample(arguments: argparse.Namespace) -> int:
         x = axis_of(images)
         save_line_sheet(out, images, x, None if density is None else density(x[:, None]))
     elif out.suffix == ".png":
-        save_sheet(out, images, image_shape)
+        save_sheet(out, images, image_shape, config.data.shown(image_shape))
     else:
         _save_numbers(out, images.reshape(len(images), *image_shape))
     output.mention(output.escaped(str(out)))

@@ -20,11 +20,11 @@ from typing import Annotated, Any
 
 import tomli_w
 
+from tinygan.config.data import DataConfig
 from tinygan.config.overrides import apply_overrides
 from tinygan.config.refusals import Place, show
 from tinygan.config.schema import Integer, Name, Section, Text, read_section
 from tinygan.config.sections import (
-    DataConfig,
     DiscriminatorConfig,
     GeneratorConfig,
     NoiseConfig,

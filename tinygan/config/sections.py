@@ -8,24 +8,17 @@ explain every key where it is used.
 from __future__ import annotations
 
 import dataclasses
-import os
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeAlias, get_args
 
 from tinygan.config.layers import LARGEST_WIDTH, LAYERS, WIDE, LayerConfig, LinearConfig, SigmoidConfig
-from tinygan.config.refusals import Place, either
-from tinygan.config.schema import Choice, Flag, FolderPath, Integer, ListOf, Number, OneOrMore, Section, Tagged
-from tinygan.data.dataset import Dataset
-from tinygan.data.folder import LARGEST_SIZE, from_folder
-from tinygan.data.own import from_file
-from tinygan.data.registry import DATA_SETS, load
-from tinygan.errors import ConfigError
+from tinygan.config.refusals import Place
+from tinygan.config.schema import Choice, FolderPath, Integer, ListOf, Number, OneOrMore, Section, Tagged
 from tinygan.gan.noise import KINDS
 from tinygan.gan.objectives import OBJECTIVES
 from tinygan.gan.options import contradiction
 from tinygan.gan.penalties import PENALTIES, Penalty
 
-OWN = {"images": "--images", "array": "--array"}  # one's own data, and the option that names their place
 LARGEST_SHEET = 10_000  # images on one picture: of MNIST, it has 30 million pixels
 _SHEET = "a picture of more takes a gigabyte of memory to draw; for more samples: tinygan sample RUN --out FILE.npy"
 _VALIDATED = "more samples take gigabytes of memory, and each validation minutes"
@@ -202,76 +195,6 @@ def _last_trainable(layers: tuple[LayerConfig, ...], place: Place) -> int:
 
 
 # --- everything else ------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, kw_only=True)
-class DataConfig(Section):
-    """Which data set is learnt; ``fold``, from 0, is for those that come divided in several ways.
-
-    ``set`` may also be "images", one's own in the folder ``path``, or "array", those in the ``.npy`` file ``path`` with
-    the labels in the file ``labels``. For ``size`` and ``colour`` see `tinygan.data.from_folder`.
-    """
-
-    set: Annotated[str, Choice(*DATA_SETS, *OWN)]
-    fold: Annotated[int | None, Integer(at_least=0)] = None
-    path: Annotated[str | None, FolderPath()] = None
-    size: Annotated[int | None, Integer(at_least=1, at_most=LARGEST_SIZE)] = None
-    colour: Annotated[bool | None, Flag()] = None
-    labels: Annotated[str | None, FolderPath()] = None
-
-    def check(self, place: Place) -> None:
-        """Refuse a fold that there is not, a missing one, and keys of another kind of data."""
-        for key, sets in {"path": tuple(OWN), "size": ("images",), "colour": ("images",), "labels": ("array",)}.items():
-            if getattr(self, key) is not None and self.set not in sets:
-                raise place.at(key).refuse(f'"{self.set}" has no such key; it belongs to set = {either(sets)}')
-        if self.set in OWN:
-            if self.fold is not None:
-                raise place.at("fold").refuse(f'"{self.set}" has no folds: remove it')
-            return
-        folds = DATA_SETS[self.set].folds
-        expected = f'"{self.set}" has {folds} folds: expected an integer from 0 to {folds - 1}'
-        if not folds:
-            if self.fold is not None:
-                raise place.at("fold").refuse(f'"{self.set}" has no folds: remove it')
-        elif self.fold is None:
-            raise place.at("fold").refuse(f"missing; {expected}")
-        elif self.fold >= folds:
-            raise place.at("fold").refuse(f"{expected}, got {self.fold}")
-
-    @property
-    def is_line(self) -> bool:
-        """Whether an example is one number instead of an image."""
-        return self.set in DATA_SETS and not DATA_SETS[self.set].images
-
-    @property
-    def needs_files(self) -> bool:
-        """Whether the data are read from files in the folder of the data sets."""
-        return self.set in DATA_SETS and DATA_SETS[self.set].files
-
-    @property
-    def option(self) -> str:
-        """The option of the command line that names the place of the data."""
-        return OWN.get(self.set, "--data")
-
-    def load(self, folder: str | os.PathLike[str] | None = None, progress: bool = False) -> Dataset:
-        """Load the data set; `folder` is that of the data sets, see `tinygan.data.load`.
-
-        Raises
-        ------
-        ConfigError
-            ``path`` is missing.
-        DataError, DtypeError, ShapeError
-            The data are missing, damaged, or of another form.
-        """
-        if self.set not in OWN:
-            return load(self.set, folder, progress=progress, fold=self.fold)
-        if self.fold is not None:
-            raise ConfigError(f'data.fold: "{self.set}" has no folds, got {self.fold}: leave it out')
-        if self.path is None:
-            raise ConfigError(f'data.path: missing; set = "{self.set}" needs it: add it, or name it with {self.option}')
-        if self.set == "images":
-            return from_folder(self.path, self.size, self.colour, progress)
-        return from_file(self.path, self.labels)
 
 
 @dataclass(frozen=True, kw_only=True)

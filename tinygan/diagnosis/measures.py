@@ -139,8 +139,8 @@ def game_measures(
         - ``classes_covered``, ``classes``; ``modes_recovered``, ``modes``.
         - ``jsd_bound_held_out``, ``jsd_bound_train`` and ``d_accuracy_held_out`` of D without dropout, with
           ``jsd_bound_error``, the standard error of the difference of the two bounds.
-        - ``data_low``, ``data_high``, ``sample_low``, ``sample_high``; ``output_low`` and ``output_high`` if G ends in
-          a bounded activation.
+        - ``data_low``, ``data_high``, ``sample_low``, ``sample_high``, and the root mean squares ``data_rms`` (of the
+          first rows) and ``sample_rms``; ``output_low`` and ``output_high`` if G ends in a bounded activation.
         - ``dead_units.LAYER`` and ``idle_pieces.LAYER``: see `units`.
 
         A measure that does not apply is left out: on fewer than 20 rows most are.
@@ -237,6 +237,8 @@ def _of_ranges(generator: Module, data: Any, samples: Any) -> Measures:
     found: Measures = {}
     for name, values in (("data", data), ("sample", samples)):
         found |= {f"{name}_low": float(values.min()), f"{name}_high": float(values.max())}
+        first = values[: len(samples)].astype(np.float64)
+        found[f"{name}_rms"] = math.sqrt(float(np.mean(first * first)))
     lowest, highest = RANGES.get(last_activation(generator), (-math.inf, math.inf))
     ends = {"output_low": lowest, "output_high": highest}
     return found | {name: end for name, end in ends.items() if math.isfinite(end)}

@@ -108,7 +108,10 @@ def build_game(config: ExperimentConfig, dataset: Dataset, streams: Streams, dev
     generator = build_generator(config, pixels, streams["weights"])
     wrong = out_of_reach(last_activation(generator), dataset.train.low, dataset.train.high)
     if wrong:
-        raise ConfigError(f"{config.name}: {wrong}: scale the data, or choose other layers for the generator")
+        raise ConfigError(
+            f"{config.name}: {wrong}: choose the scale of the data by data.range or data.contrast, or other layers for "
+            "the generator"
+        )
     discriminator = build_discriminator(config, pixels, streams["weights"])
     set_marginal_bias(config, generator, dataset.train.images)
     generator.to(device)

@@ -19,7 +19,7 @@ def draw_sheet(folder: RunFolder, training: Training, epoch: int) -> None:
     path = sheet_path(folder, epoch)
     path.parent.mkdir(exist_ok=True)  # it may have been removed since the run began
     if training.image_shape != (1,):
-        save_sheet(path, training.sheet(), training.image_shape)
+        save_sheet(path, training.sheet(), training.image_shape, training.dataset.shown)
         return
     x = axis_of(training.dataset.train.images)  # the same for all sheets of a run
     rows = x[:, None]
@@ -35,4 +35,5 @@ def draw_data(folder: RunFolder, training: Training) -> None:
     folder.check()
     folder.samples_path.mkdir(exist_ok=True)
     order = Stream(training.config.seed, "data sheet").permutation(len(training.images))
-    save_sheet(data_path(folder), training.images[order[: training.config.output.samples]], training.image_shape)
+    images = training.images[order[: training.config.output.samples]]
+    save_sheet(data_path(folder), images, training.image_shape, training.dataset.shown)

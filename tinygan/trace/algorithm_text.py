@@ -50,6 +50,7 @@ class AlgorithmText:
     iterations: int | None = None
     columns: int = 80
     style: str = "plain"
+    shown: tuple[float, float] = (0.0, 1.0)
 
     @property
     def width(self) -> int:
@@ -274,7 +275,7 @@ class AlgorithmText:
                 lines.append(f"{title:{name}} |{draw_histogram(rows, low, high, room - name - 3, self.style)}|")
             return lines
         each = (room - 3 * (len(groups) - 1)) // len(groups)
-        drawn = [(title, *draw_images(rows, self.image_shape, each, self.style)) for title, rows in groups]
+        drawn = [(title, *draw_images(rows, self.image_shape, each, self.style, self.shown)) for title, rows in groups]
         titles = "   ".join(
             (f"{title}, the first {count}" if count > 1 else title).ljust(width) for title, _, width, count in drawn
         )
