@@ -15,9 +15,10 @@ from tinygan.config.experiment import ExperimentConfig, load_experiment
 from tinygan.data.dataset import Dataset
 from tinygan.errors import CheckpointError, ConfigError
 from tinygan.experiments.build import build_generator
+from tinygan.experiments.labels import in_proportion
 from tinygan.experiments.saved_state import image_shape, moment, weights_of
 from tinygan.experiments.selection import IMAGES, SAMPLES, score_samples
-from tinygan.nn import Sequential
+from tinygan.nn import Module
 from tinygan.runs.checkpoint import Checkpoint, read_checkpoint
 from tinygan.runs.run_folder import RunFolder
 
@@ -202,13 +203,15 @@ def run_protocol(
         )
     if config.data.path is not None:
         now = {part: getattr(dataset, part).sha256 for part in ("train", "validation", "test")}
-        if checkpoint.state.get("images_sha256") != now:
+        recorded = checkpoint.state.get("images_sha256")
+        if not isinstance(recorded, dict) or {part: recorded.get(part) for part in now} != now:
             raise CheckpointError(
                 f"{checkpoint.path}: the images are others than those the run began with, and the test images may be "
                 f"among those it was trained on: give {config.data.option} the files the run began with"
             )
     noise = gan.Noise(config.noise.kind, config.noise.size)
-    drawn = gan.sample(generator, samples, noise, Stream(seed, "samples"))
+    labels = in_proportion(config, dataset.train.labels, samples, seed)
+    drawn = gan.sample(generator, samples, noise, Stream(seed, "samples"), labels)
     valid = score_samples(drawn, dataset.validation.images, progress)
     test = evaluation.parzen_log_likelihood(drawn, dataset.test.images, valid.sigma, progress=progress)
     measures = other_measures(drawn, dataset) if more else None
@@ -295,7 +298,7 @@ def departures(sigma: float, which: str, samples: Any, dataset: Dataset, average
     return found
 
 
-def generator_of(checkpoint: Checkpoint, config: ExperimentConfig, averaged: bool = True) -> Sequential:
+def generator_of(checkpoint: Checkpoint, config: ExperimentConfig, averaged: bool = True) -> Module:
     """Rebuild the generator of a checkpoint, in evaluation mode.
 
     Its weights are the running mean, if the experiment has one; with ``averaged=False``, the weights themselves.
@@ -320,7 +323,7 @@ def generator_of(checkpoint: Checkpoint, config: ExperimentConfig, averaged: boo
 
 def load_generator(
     folder: RunFolder, averaged: bool = True, which: str | int = LAST
-) -> tuple[Sequential, ExperimentConfig, tuple[int, ...]]:
+) -> tuple[Module, ExperimentConfig, tuple[int, ...]]:
     """Return the generator of a checkpoint of a run; the data of the run are not needed.
 
     Parameters
@@ -333,7 +336,7 @@ def load_generator(
 
     Returns
     -------
-    generator : Sequential
+    generator : Module
         In evaluation mode.
     config : ExperimentConfig
     image_shape : tuple of int

@@ -35,6 +35,7 @@ def save_sheet(
     path: str | os.PathLike[str],
     images: NDArray[np.floating],
     image_shape: Sequence[int],
+    columns: int | None = None,
 ) -> None:
     """Draw images side by side, row by row, into one PNG file.
 
@@ -46,6 +47,8 @@ def save_sheet(
         Pixels from 0 (black) to 1 (white). Values outside are drawn as the nearer of the two; nan and infinity are red.
     image_shape : (h, w), (h, w, 1) or (h, w, 3)
         Grey or red-green-blue images, as in `tinygan.data.Dataset`.
+    columns : int, optional
+        By default about as many as rows.
 
     Raises
     ------
@@ -66,7 +69,7 @@ def save_sheet(
     (70, 104, 4)
     """
     tiles = colours_of(images, image_shape)
-    columns = math.isqrt(len(tiles) - 1) + 1  # about as many as rows
+    columns = columns or math.isqrt(len(tiles) - 1) + 1
     scale = -(-SMALLEST_TILE // max(tiles.shape[1:3]))
     png = _png(_grid(tiles, columns, scale))
     advice = "free space, correct the permissions, or name a file in a folder that exists"

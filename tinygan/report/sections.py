@@ -94,7 +94,8 @@ def _reading(config: ExperimentConfig) -> str:
             "Green: the histogram of G(z), always for the same noise z. Dotted: the density of the data. Dashed blue: "
             "D(x), which is 1/2 everywhere at the equilibrium."
         )
-    return "The same position on every sheet shows G(z) for the same noise z, so each difference is a change of G."
+    told = "The same position on every sheet shows G(z) for the same noise z, so each difference is a change of G."
+    return told + (" Each column shows one class: 0, 1, 2, ... from the left." if config.training.classes else "")
 
 
 def _picture(sheet: Sheet, config: ExperimentConfig) -> str:
