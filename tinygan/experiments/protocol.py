@@ -83,6 +83,9 @@ class OtherMeasures:
             "classes_covered": coverage.covered,
             "class_counts": [int(count) if count == int(count) else float(count) for count in coverage.counts],
             "class_total_variation": coverage.total_variation,
+            **({} if coverage.agreement is None else {
+                "class_agreement": coverage.agreement, "class_agreement_error": coverage.agreement_error
+            }),
         }
         return {
             **classes,
@@ -214,7 +217,7 @@ def run_protocol(
     drawn = gan.sample(generator, samples, noise, Stream(seed, "samples"), labels)
     valid = score_samples(drawn, dataset.validation.images, progress)
     test = evaluation.parzen_log_likelihood(drawn, dataset.test.images, valid.sigma, progress=progress)
-    measures = other_measures(drawn, dataset) if more else None
+    measures = other_measures(drawn, dataset, labels) if more else None
     warnings = departures(valid.sigma, which, drawn, dataset, averaged)
     if measures is not None and test.mean() > measures.training_images.test_mean:
         warnings.append(
@@ -244,14 +247,17 @@ def run_protocol(
     )
 
 
-def other_measures(samples: Any, dataset: Dataset) -> OtherMeasures:
-    """Compute every other measure; those that compare use equal numbers of samples and test images."""
+def other_measures(samples: Any, dataset: Dataset, labels: Any = None) -> OtherMeasures:
+    """Compute every other measure; those that compare use equal numbers of samples and test images.
+
+    `labels` are those that the samples were drawn with, if they were.
+    """
     count = min(len(samples), len(dataset.test))
     ours, theirs = samples[:count], dataset.test.images[:count]
     train = dataset.train
     several = np.ptp(train.labels) > 0
     return OtherMeasures(
-        evaluation.class_coverage(samples, train.images, train.labels) if several else None,
+        evaluation.class_coverage(samples, train.images, train.labels, labels) if several else None,
         evaluation.precision_recall(ours, theirs),
         evaluation.density_coverage(ours, theirs),
         evaluation.maximum_mean_discrepancy(ours, theirs),

@@ -51,14 +51,14 @@ class Conditional(Module):
             raise ShapeError(
                 f"Conditional: x has shape {x.shape}; expected rows of numbers, (m, n): put nn.Flatten() before it"
             )
-        if y.dtype.kind != "f":
-            y = F.one_hot(y, self.classes, dtype=x.dtype).reshape(len(x), -1)
-        if y.ndim != 2 or len(y) != len(x) or y.shape[1] % self.classes:
+        floats = y.dtype.kind == "f"
+        if y.shape[:1] != x.shape[:1] or (floats and (y.ndim != 2 or y.shape[1] % self.classes)):
             raise ShapeError(
                 f"Conditional: y has shape {y.shape} for {len(x)} rows of x; expected labels of shape ({len(x)},), or "
                 f"one-hot rows of {self.classes} numbers"
             )
-        return self.net(F.concatenate([x, y], axis=1))
+        rows = y if floats else F.one_hot(y, self.classes, dtype=x.dtype).reshape(len(x), -1)
+        return self.net(F.concatenate([x, rows], axis=1))
 
     def extra_repr(self) -> str:
         """Return the text between the parentheses of `repr`."""
