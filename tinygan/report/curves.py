@@ -158,12 +158,12 @@ def _answers_chart(
         return Chart("answers", title, reading, x, lines, half, limits=(0, 1))
     reading = (
         "D's mean output for data and for samples, which is no probability with this objective. The larger the "
-        "difference, the better D separates them. If the samples follow the data, it is 0."
+        "difference, the better D separates them; if the samples follow the data, it is 0."
     )
     if objective == "wasserstein":
         reading += (
-            " It estimates the Wasserstein distance between data and samples, times the bound of D's slope. Only the "
-            "difference has a meaning: a constant that is added to both outputs changes nothing."
+            " The difference estimates the Wasserstein distance between data and samples, times the bound of D's "
+            "slope. The outputs alone mean nothing: a constant that is added to both changes nothing."
         )
     data, samples = column(records, "score_real"), column(records, "score_fake")
     lines = [Line("data", "d", data), Line("samples", "g", samples), Line("difference", "value", data - samples)]
