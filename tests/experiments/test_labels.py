@@ -17,7 +17,7 @@ from tinygan.backend import Stream, graph
 from tinygan.config.decisive import changes, decisive_toml
 from tinygan.config.experiment import parse_experiment, to_toml
 from tinygan.data import Dataset, Split
-from tinygan.diagnosis import game_measures
+from tinygan.diagnosis import dataset_measures, game_measures
 from tinygan.errors import ArgumentError, CheckpointError, ConfigError, RunError
 from tinygan.experiments.build import build_discriminator, build_generator, least_memory
 from tinygan.experiments.labels import columns_for, in_proportion, in_turn
@@ -231,6 +231,8 @@ def test_a_captured_step_reads_the_labels(tiny_experiment, labelled, monkeypatch
                 training.step()
         assert replaying._captured._result is not None
         (arrays, books), (arrays_there, books_there) = replaying.state(), plain.state()
+        assert replaying.sheet() == pytest.approx(plain.sheet(), abs=1e-3)
+        assert dataset_measures(plain.game, labelled())["rows"] == 8
     assert books["streams"] == books_there["streams"]
     for name in ("discriminator_loss", "generator_loss"):
         assert replaying.monitor.means()[name] == pytest.approx(plain.monitor.means()[name], rel=1e-3, abs=1e-5)

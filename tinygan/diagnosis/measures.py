@@ -18,7 +18,7 @@ from tinygan.data.dataset import Dataset
 from tinygan.diagnosis.units import watched
 from tinygan.engine import Tensor
 from tinygan.errors import ShapeError
-from tinygan.gan.inputs import labels_of, needs_labels, refuse_other_arguments, twice
+from tinygan.gan.inputs import labels_moved, needs_labels, refuse_other_arguments, twice
 from tinygan.gan.players import RANGES, last_activation
 from tinygan.gan.sampling import evaluating
 from tinygan.nn import Module
@@ -225,10 +225,8 @@ def _labels(game: gan.Algorithm1, name: str, given: Any, rows: Any, conditional:
     """Return the labels of rows as a list of one tensor; an empty list if the game has none."""
     if not conditional:
         return []
-    like = game.generator.parameters()[0]
-    if isinstance(given, np.ndarray):
-        given = Tensor(like.backend.from_numpy(np.ascontiguousarray(given[: len(rows)])))
-    return [labels_of(given, len(rows), f"game_measures: {name}", like)]
+    given = given if given is None else given[: len(rows)]
+    return [labels_moved(given, len(rows), f"game_measures: {name}", game.generator.parameters()[0])]
 
 
 def _of_discriminator(

@@ -16,7 +16,7 @@ from tinygan.data.dataset import Dataset
 from tinygan.errors import CheckpointError, ConfigError
 from tinygan.experiments.build import build_generator
 from tinygan.experiments.labels import in_proportion
-from tinygan.experiments.saved_state import image_shape, moment, weights_of
+from tinygan.experiments.saved_state import fingerprints_of, image_shape, moment, weights_of
 from tinygan.experiments.selection import IMAGES, SAMPLES, score_samples
 from tinygan.nn import Module
 from tinygan.runs.checkpoint import Checkpoint, read_checkpoint
@@ -204,14 +204,11 @@ def run_protocol(
             f"{checkpoint.path}: its generator makes samples of shape {shape}, but {config.data.set!r} has images of "
             f"shape {dataset.image_shape}: give {config.data.option} the files the run began with"
         )
-    if config.data.path is not None:
-        now = {part: getattr(dataset, part).sha256 for part in ("train", "validation", "test")}
-        recorded = checkpoint.state.get("images_sha256")
-        if not isinstance(recorded, dict) or {part: recorded.get(part) for part in now} != now:
-            raise CheckpointError(
-                f"{checkpoint.path}: the images are others than those the run began with, and the test images may be "
-                f"among those it was trained on: give {config.data.option} the files the run began with"
-            )
+    if config.data.path is not None and checkpoint.state.get("images_sha256") != fingerprints_of(config, dataset):
+        raise CheckpointError(
+            f"{checkpoint.path}: the images or their labels are others than those the run began with, and the test "
+            f"images may be among those it was trained on: give {config.data.option} the files the run began with"
+        )
     noise = gan.Noise(config.noise.kind, config.noise.size)
     labels = in_proportion(config, dataset.train.labels, samples, seed)
     drawn = gan.sample(generator, samples, noise, Stream(seed, "samples"), labels)

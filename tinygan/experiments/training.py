@@ -9,7 +9,6 @@ import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from functools import cached_property
-from hashlib import sha256
 from typing import Any
 
 from tinygan import gan, optim
@@ -22,7 +21,7 @@ from tinygan.errors import AnomalyError, CheckpointError, ConfigError
 from tinygan.experiments.build import build_game
 from tinygan.experiments.captured import CapturedSteps
 from tinygan.experiments.labels import all_in_turn
-from tinygan.experiments.saved_state import check_state, collect_arrays, load_arrays, not_finite
+from tinygan.experiments.saved_state import check_state, collect_arrays, fingerprints_of, load_arrays, not_finite
 from tinygan.gan.condition import one_hot_rows
 from tinygan.nn import Module
 
@@ -118,17 +117,8 @@ class Training:
 
     @cached_property
     def fingerprints(self) -> dict[str, str]:
-        """SHA-256 of the images that decide the run, by split: training and validation; of one's own, the test too.
-
-        In a conditional game, ``train_labels`` is that of the labels of the training images.
-        """
-        splits = {"train": self.dataset.train, "validation": self.dataset.validation}
-        if self.config.data.path is not None:  # another file can move any image from one split to another
-            splits["test"] = self.dataset.test
-        found = {name: split.sha256 for name, split in splits.items()}
-        if self.config.training.classes is not None:
-            found["train_labels"] = sha256(self.dataset.train.labels.tobytes()).hexdigest()
-        return found
+        """See `fingerprints_of`."""
+        return fingerprints_of(self.config, self.dataset)
 
     def step(self) -> None:
         """Run one iteration of Algorithm 1 on the next rows of the epoch.

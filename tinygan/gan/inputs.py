@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from itertools import accumulate
 from typing import Any
 
+import numpy as np
+
 import tinygan.functional as F
 from tinygan.engine import Tensor
 from tinygan.errors import ArgumentError, DataError, DeviceError, DtypeError, ShapeError
@@ -80,6 +82,13 @@ def labels_of(given: Any, rows: int, where: str, like: Tensor) -> Tensor:
         if index is not None:
             raise DataError(f"{where}: labels are {float(y.data[index])} at {index}; expected finite numbers")
     return y
+
+
+def labels_moved(given: Any, rows: int, where: str, like: Tensor) -> Tensor:
+    """As `labels_of`, but a NumPy array is copied to the device of `like`."""
+    if isinstance(given, np.ndarray) and given.dtype.kind in "fiub":
+        given = Tensor(like.backend.from_numpy(np.ascontiguousarray(given)))
+    return labels_of(given, rows, where, like)
 
 
 def refuse_other_arguments(where: str, player: str, module: Module, labels: bool) -> None:
