@@ -63,9 +63,9 @@ def _conditional(network: nn.Sequential, config: ExperimentConfig) -> nn.Module:
     return network if classes is None else gan.Conditional(network, classes)
 
 
-def layers_of(generator: nn.Module) -> nn.Sequential:
-    """Return the layers of a generator that `build_generator` made."""
-    layers = generator.net if isinstance(generator, gan.Conditional) else generator
+def layers_of(network: nn.Module) -> nn.Sequential:
+    """Return the layers of a network that `build_generator` made, or `build_discriminator` without packs."""
+    layers = network.net if isinstance(network, gan.Conditional) else network
     assert isinstance(layers, nn.Sequential)
     return layers
 
