@@ -44,6 +44,9 @@ SHORTER = {
         "40 s",
         "--epochs 2",
     ),
+    "tinygan train digits-conditional": ("60 s", "--epochs 1"),
+    "tinygan train digits --set training.classes=10": ("35 s", "--epochs 1"),
+    "tinygan evaluate runs/digits-conditional --all --samples 1000": ("10 s", "--samples 50"),
     "tinygan train gaussian": ("7 s", "--epochs 1"),
     'tinygan train digits --set "data.range=[-1, 1]" --set "generator.layers=[{type=\'linear\', units=256}, '
     "{type='relu'}, {type='linear', units=64}, {type='tanh'}]\"": ("30 s", "--epochs 1"),
@@ -175,8 +178,9 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     np.save(folder / "my-images.npy", pictures)
     for number, picture in enumerate(pictures):
         Image.fromarray(picture).save(folder / "my-images" / f"{number}.png")
-    done = run("tinygan train digits --epochs 2 --steps 20", folder, folder / "bin")
-    assert done.returncode == 0, done.stderr
+    for short in ("digits --epochs 2 --steps 20", "digits-conditional --epochs 1"):
+        done = run(f"tinygan train {short}", folder, folder / "bin")
+        assert done.returncode == 0, done.stderr
     return folder
 
 

@@ -75,6 +75,25 @@ def test_an_array_gives_the_same_run_as_its_files(train, images, tmp_path):
     assert load_experiment("b/config.toml").data.labels == str(tmp_path / "labels.npy")
 
 
+def test_folders_are_the_classes_of_a_conditional_run(train, tmp_path):
+    for number, picture in enumerate(PICTURES):
+        folder = tmp_path / "mine" / "abc"[number % 3]
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(picture).save(folder / f"{number:02d}.png")
+    answer = train("--images", "mine", "--set", "training.classes=10", "--out", "run")
+    assert "training.classes is 3 here: one for each label of the images\n" in answer.err
+    generator, config, _ = load_generator(RunFolder.open("run"))
+    assert config.training.classes == generator.classes == 3
+    assert main(["resume", "run", "--epochs", "3", "--quiet"]) == 0
+    assert main(["evaluate", "run", "--samples", "20", "--quiet"]) == 0
+
+
+def test_images_without_labels_make_no_conditional_run(train, images):
+    answer = train("--images", images, "--set", "training.classes=10", "--quiet")
+    assert "training.classes = 10: the labels" in error_of(answer)
+    assert "remove training.classes" in answer.err
+
+
 def test_settings_of_the_images_are_kept(train, images, tmp_path):
     settings = ("--set", "data.size=3", "--set", "data.colour=false")
     assert train("--images", images, *settings, "--out", "run", "--quiet").status == 0

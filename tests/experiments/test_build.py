@@ -17,6 +17,7 @@ from tinygan.engine import Tensor, no_grad
 from tinygan.errors import AnomalyError, ConfigError
 from tinygan.experiments import build
 from tinygan.experiments.build import build_discriminator, build_game, build_generator, build_optimizer, least_memory
+from tinygan.experiments.labels import all_in_turn
 from tinygan.experiments.training import Training
 
 EVERY_LAYER = """generator.layers=[
@@ -283,25 +284,28 @@ FEWER = {  # otherwise gigabytes of weights would be drawn
 @pytest.mark.parametrize("name", [config.name for config in shipped_experiments()])
 def test_every_shipped_experiment_can_be_built(tiny_data, name):
     config = load_experiment(name, FEWER.get(name, ()))
-    dataset = tiny_data(image_shape=SHAPES[config.data.set])
+    dataset = tiny_data(image_shape=SHAPES[config.data.set], classes=config.training.classes)
     game = build_game(config, dataset, Streams(config.seed), "cpu")
-    samples = gan.sample(game.generator, 50, game.noise, Stream(0, "samples"))
+    y = all_in_turn(config, 50)
+    samples = gan.sample(game.generator, 50, game.noise, Stream(0, "samples"), y)
     assert samples.shape == (50, math.prod(SHAPES[config.data.set]))
     last = config.generator.layers[-1].type
     if last == "sigmoid" and config.generator.pretrained is None:  # the others start far from the data
         assert abs(samples.mean() - 0.25) < 0.05  # the mean grey of the tiny data
     with no_grad():
-        assert game.discriminator(Tensor(samples)).shape == (50, 1)
+        labels = () if y is None else (Tensor(y),)
+        assert game.discriminator(Tensor(samples), *labels).shape == (50, 1)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [config.name for config in shipped_experiments()])
 def test_a_step_of_every_shipped_experiment_replays(tiny_data, name):
     config = load_experiment(name, FEWER.get(name, ()))
-    dataset = tiny_data(20, image_shape=SHAPES[config.data.set])
+    dataset = tiny_data(20, SHAPES[config.data.set], config.training.classes)
     game = build_game(config, dataset, Streams(config.seed), "cpu")
     with tg.trace() as t:
-        game.step(dataset.train.images[: 4 * config.training.k])
+        rows = slice(0, 4 * config.training.k)
+        game.step(dataset.train.images[rows], dataset.train.labels[rows] if config.training.classes else None)
     report = t.replay()
     assert report, str(report)
     assert report.rows == len(t.rows)
@@ -401,8 +405,20 @@ def test_a_penalty_that_is_not_finite_ends_the_training(tiny_experiment, tiny_da
         training.step()
 
 
-@pytest.mark.parametrize(("name", "expected"), [("lsgan", -0.25), ("hinge", -2.0), ("minimax", -math.log(4))])
-def test_the_value_at_equilibrium_is_that_of_the_objective(tiny_experiment, tiny_data, name, expected):
-    training = Training(tiny_experiment(f"training.objective={name}"), tiny_data())
+@pytest.mark.parametrize("name", gan.OBJECTIVES)
+def test_metrics_have_only_what_the_objective_has(tiny_experiment, tiny_data, name):
+    penalty = "training.penalty={kind='clipping'}"
+    training = Training(tiny_experiment(f"training.objective={name}", penalty), tiny_data())
     training.step()
-    assert training.metrics()["value_at_equilibrium"] == pytest.approx(expected)
+    found = training.metrics()
+    scored = {"score_real", "score_fake", "score_difference"}
+    if name in ("minimax", "non-saturating"):
+        assert found.keys() >= {"d_real", "d_fake", "d_accuracy", "value"}
+        assert not scored & found.keys()
+        assert found["value_at_equilibrium"] == pytest.approx(-math.log(4))
+    else:
+        assert found.keys() >= scored
+        assert not {"d_real", "d_fake", "value", "value_at_equilibrium"} & found.keys()
+        assert ("d_accuracy" in found) is (name != "wasserstein")
+    if name == "wasserstein":
+        assert found["score_difference"] == pytest.approx(-found["discriminator_loss"])

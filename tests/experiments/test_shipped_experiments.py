@@ -105,7 +105,8 @@ def test_a_missing_key_is_named_or_has_a_default(name, path):
         "description", "seed", "output", "samples", "samples_every", "checkpoint_every", "k", "schedule",
         "shared_noise", "objective", "discriminator_loss_scale", "weight_range", "bias", "lr_decay", "lr_min",
         "momentum", "max_col_norm", "slope", "beta1", "beta2", "eps", "threads", "validate_every",
-        "nonzero_weights", "pretrained", "average_decay", "contrast",
+        "nonzero_weights", "pretrained", "average_decay", "classes", "penalty", "weight", "contrast", "range",
+        "weight_std", "scale_std", "stride", "padding", "ceil_mode", "separate_passes",
     }  # fmt: skip
     shares_its_noise = SHIPPED[name]["training"].get("shared_noise", False)
     if path[-1] in optional and not (path[-1] == "schedule" and shares_its_noise):

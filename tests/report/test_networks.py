@@ -8,7 +8,7 @@ import pytest
 
 from tinygan.backend import Stream
 from tinygan.config.experiment import load_experiment, shipped_experiments
-from tinygan.experiments.build import build_discriminator, build_generator
+from tinygan.experiments.build import build_discriminator, build_generator, layers_of
 from tinygan.report.networks import layer_names, networks, parameter_counts
 
 SMALL = [config for config in shipped_experiments() if not config.name.startswith("tfd")]
@@ -25,10 +25,14 @@ def test_counts_are_those_of_the_built_networks(config):
     for layer in config.generator.layers:
         pixels = layer.outputs(pixels)
     for layers, inputs, network in (
-        (config.generator.layers, config.noise.size, build_generator(config, pixels, Stream(0, "weights"))),
-        (config.discriminator.layers, pixels, build_discriminator(config, pixels, Stream(0, "weights"))),
+        (config.generator.layers, config.generator_inputs, build_generator(config, pixels, Stream(0, "weights"))),
+        (
+            config.discriminator.layers,
+            config.discriminator_inputs(pixels),
+            build_discriminator(config, pixels, Stream(0, "weights")),
+        ),
     ):
-        built = [sum(parameter.size for parameter in layer.parameters()) for layer in network]
+        built = [sum(parameter.size for parameter in layer.parameters()) for layer in layers_of(network)]
         assert parameter_counts(layers, inputs) == built
         assert f"{sum(built):,}" in networks(config)
 

@@ -259,16 +259,21 @@ class Backend(Convolutions, LayerKernels, Pooling):
         """Return the sums as Python numbers; this waits for the device."""
         return self.to_numpy(sums).tolist()
 
-    def add_scores(self, sums: Array, first: Array, second: Array, positive: Array, negative: Array) -> None:
+    def add_scores(
+        self, sums: Array, first: Array, second: Array, positive: Array, negative: Array, threshold: float = 0.0,
+        probability: bool = True,
+    ) -> None:  # fmt: skip
         """Add one step to five running sums: two numbers, and three scores of a binary classifier.
 
-        The scores are computed from its logits for examples of class 1 (`positive`) and of class 0 (`negative`): the
-        mean probability of class 1 over each of the two, and the balanced accuracy. A sum that is not finite stays so;
-        the first such step, counted from 1, is noted (0: every step was finite).
+        The scores are computed from its outputs for examples of class 1 (`positive`) and of class 0 (`negative`): the
+        mean over each of the two of the probability of class 1, if the outputs are logits, or else of the output; and
+        the balanced accuracy, where an output above `threshold` means class 1. A sum that is not finite stays so; the
+        first such step, counted from 1, is noted (0: every step was finite).
         """
         xp = self.xp
-        accuracy = ((positive > 0).mean() + (negative <= 0).mean()) / 2
-        terms = xp.stack([first, second, self.sigmoid(positive).mean(), self.sigmoid(negative).mean(), accuracy])
+        accuracy = ((positive > threshold).mean() + (negative <= threshold).mean()) / 2
+        scores = [(self.sigmoid(outputs) if probability else outputs).mean() for outputs in (positive, negative)]
+        terms = xp.stack([first, second, *scores, accuracy])
         sums[:-2] += terms
         sums[-2] += 1
         found = (sums[-1] == 0) & ~xp.isfinite(terms).all()

@@ -126,4 +126,8 @@ def _more(found: ProtocolResult) -> list[tuple[str, str]]:
         each = zip(measures.coverage.classes, measures.coverage.counts, strict=True)
         counts = ", ".join(f"{label}: {round(count, 1):,g}" for label, count in each)
         rows.insert(0, ("coverage", f"{measures.coverage} ({counts})"))
+        share, error = measures.coverage.agreement, measures.coverage.agreement_error
+        if share is not None and error is not None:
+            right = f"{100 * share:.1f} % ± {100 * error:.1f} % of the samples"
+            rows.insert(0, ("classes", f"{right} are nearest to a training image of the class asked for"))
     return rows

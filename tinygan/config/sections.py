@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal, TypeAlias, get_args
 from tinygan.config.layers import LARGEST_WIDTH, LAYERS, WIDE, LayerConfig, LinearConfig, SigmoidConfig
 from tinygan.config.refusals import Place
 from tinygan.config.schema import Choice, FolderPath, Integer, ListOf, Number, OneOrMore, Section, Tagged
+from tinygan.data.own import MOST_CLASSES
 from tinygan.gan.noise import KINDS
 from tinygan.gan.objectives import OBJECTIVES
 from tinygan.gan.options import contradiction
@@ -21,6 +22,7 @@ from tinygan.gan.penalties import PENALTIES, Penalty
 
 LARGEST_SHEET = 10_000  # images on one picture: of MNIST, it has 30 million pixels
 _SHEET = "a picture of more takes a gigabyte of memory to draw; for more samples: tinygan sample RUN --out FILE.npy"
+_LABELS = "a label is one byte"
 _VALIDATED = "more samples take gigabytes of memory, and each validation minutes"
 
 # --- optimizers -----------------------------------------------------------------------------------
@@ -244,8 +246,9 @@ class TrainingConfig(Section):
     """The game: Algorithm 1 as printed is what the defaults say; for the other options see `tinygan.gan.Algorithm1`.
 
     ``instance_noise`` falls linearly to 0 in ``instance_noise_steps`` iterations; without these it stays. With
-    ``packing`` m, D judges m samples at once. ``threads`` limits the threads of the matrix products; without it there
-    is one for each processor.
+    ``packing`` m, D judges m samples at once. With ``classes`` the game is conditional: G(z, y) and D(x, y) read the
+    label y of each image, one-hot, after the numbers of z and of x. ``threads`` limits the threads of the matrix
+    products; without it there is one for each processor.
     """
 
     epochs: Annotated[int, Integer(at_least=1)]
@@ -261,6 +264,7 @@ class TrainingConfig(Section):
     instance_noise_steps: Annotated[int | None, Integer(at_least=1)] = None
     separate_passes: bool = False
     packing: Annotated[int, Integer(at_least=1)] = 1
+    classes: Annotated[int | None, Integer(at_least=2, at_most=MOST_CLASSES, because=_LABELS)] = None
     threads: Annotated[int | None, Integer(at_least=1, at_most=1024)] = None
 
     def check(self, place: Place) -> None:

@@ -12,13 +12,21 @@ from tinygan import gan, nn, optim
 from tinygan.backend import Stream, Streams
 from tinygan.config.experiment import ExperimentConfig
 from tinygan.config.layers import LayerConfig, LinearConfig
-from tinygan.config.sections import AdamConfig, AdamWConfig, OptimizerConfig, RmspropConfig
+from tinygan.config.sections import (
+    AdamConfig,
+    AdamWConfig,
+    DiscriminatorConfig,
+    GeneratorConfig,
+    OptimizerConfig,
+    RmspropConfig,
+)
 from tinygan.data.dataset import Dataset
 from tinygan.errors import ConfigError
+from tinygan.experiments.labels import refuse_other_labels
 from tinygan.gan.players import last_activation, out_of_reach
 
 
-def build_generator(config: ExperimentConfig, pixels: int, stream: Stream) -> nn.Sequential:
+def build_generator(config: ExperimentConfig, pixels: int, stream: Stream) -> nn.Module:
     """Build G with new random weights; "marginal" biases are 0 until `set_marginal_bias`.
 
     Parameters
@@ -34,25 +42,37 @@ def build_generator(config: ExperimentConfig, pixels: int, stream: Stream) -> nn
     ConfigError
         The generator's output is not an image of the data set.
     """
-    network, outputs = _network(config.generator.layers, config.noise.size, stream)
+    network, outputs = _network(config.generator.layers, config.generator_inputs, stream)
     if outputs != pixels:
         raise ConfigError(
             f"{config.name}: the generator's last layer has {outputs} units, but an image of "
             f"{config.data.set!r} has {pixels} pixels: set its units to {pixels}"
         )
-    return network
+    return _conditional(network, config)
 
 
 def build_discriminator(config: ExperimentConfig, pixels: int, stream: Stream) -> nn.Module:
     """Build D with new random weights: from the pixels of one image, or of a pack, to one logit."""
-    m = config.training.packing
-    network = _network(config.discriminator.layers, m * pixels, stream)[0]
+    layers, m = config.discriminator.layers, config.training.packing
+    network = _conditional(_network(layers, config.discriminator_inputs(pixels), stream)[0], config)
     return network if m == 1 else gan.Packed(network, m)
 
 
-def set_marginal_bias(config: ExperimentConfig, generator: nn.Sequential, images: Any) -> None:
+def _conditional(network: nn.Sequential, config: ExperimentConfig) -> nn.Module:
+    classes = config.training.classes
+    return network if classes is None else gan.Conditional(network, classes)
+
+
+def layers_of(network: nn.Module) -> nn.Sequential:
+    """Return the layers of a network that `build_generator` made, or `build_discriminator` without packs."""
+    layers = network.net if isinstance(network, gan.Conditional) else network
+    assert isinstance(layers, nn.Sequential)
+    return layers
+
+
+def set_marginal_bias(config: ExperimentConfig, generator: nn.Module, images: Any) -> None:
     """Set the bias of each layer declared ``bias = "marginal"`` to the logit of the mean training image."""
-    for layer_config, layer in zip(config.generator.layers, generator, strict=True):
+    for layer_config, layer in zip(config.generator.layers, layers_of(generator), strict=True):
         if isinstance(layer_config, LinearConfig) and layer_config.bias == "marginal":
             layer = layer.layer if isinstance(layer, nn.SpectralNorm) else layer
             assert isinstance(layer, nn.Linear)
@@ -95,7 +115,8 @@ def build_game(config: ExperimentConfig, dataset: Dataset, streams: Streams, dev
     Raises
     ------
     ConfigError
-        The networks do not fit the data, such as a sigmoid and pixels up to 255, or the memory of this machine.
+        The networks do not fit the data, such as a sigmoid and pixels up to 255, or the memory of this machine; or the
+        data do not have the labels of a conditional game.
     """
     pixels = dataset.train.images.shape[1]
     needed, there = least_memory(config, pixels), _memory()
@@ -105,6 +126,7 @@ def build_game(config: ExperimentConfig, dataset: Dataset, streams: Streams, dev
             f"minibatch take {needed / 2**30:,.1f} GiB, and this machine has {there / 2**30:,.1f}: choose fewer units "
             "or a smaller training.batch"
         )
+    refuse_other_labels(config, dataset.train.labels)
     generator = build_generator(config, pixels, streams["weights"])
     wrong = out_of_reach(last_activation(generator), dataset.train.low, dataset.train.high)
     if wrong:
@@ -150,9 +172,10 @@ def least_memory(config: ExperimentConfig, pixels: int) -> int:
     44
     """
     numbers = 0
-    packed = config.training.packing * pixels
-    for player, inputs in ((config.generator, config.noise.size), (config.discriminator, packed)):
-        weights, width = 0, inputs
+    inputs = config.generator_inputs, config.discriminator_inputs(pixels)
+    players: tuple[GeneratorConfig | DiscriminatorConfig, ...] = (config.generator, config.discriminator)
+    for player, width in zip(players, inputs, strict=True):
+        weights = 0
         for layer in player.layers:
             weights += layer.weights(width)
             numbers += config.training.batch * layer.maps

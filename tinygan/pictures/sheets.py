@@ -37,6 +37,7 @@ def save_sheet(
     images: NDArray[np.floating],
     image_shape: Sequence[int],
     shown: tuple[float, float] = (0.0, 1.0),
+    columns: int | None = None,
 ) -> None:
     """Draw images side by side, row by row, into one PNG file.
 
@@ -51,6 +52,8 @@ def save_sheet(
         Grey or red-green-blue images, as in `tinygan.data.Dataset`.
     shown : (low, high)
         The numbers for black and white: `Dataset.shown`.
+    columns : int, optional
+        By default about as many as rows.
 
     Raises
     ------
@@ -71,7 +74,7 @@ def save_sheet(
     (70, 104, 4)
     """
     tiles = colours_of(images, image_shape, shown)
-    columns = math.isqrt(len(tiles) - 1) + 1  # about as many as rows
+    columns = columns or math.isqrt(len(tiles) - 1) + 1
     scale = -(-SMALLEST_TILE // max(tiles.shape[1:3]))
     png = _png(_grid(tiles, columns, scale))
     advice = "free space, correct the permissions, or name a file in a folder that exists"

@@ -23,8 +23,12 @@ def layer_names(config: ExperimentConfig) -> dict[str, str]:
     >>> layer_names(load_experiment("digits"))["discriminator.1"]
     'maxout'
     """
-    players = {"discriminator": config.discriminator.layers, "generator": config.generator.layers}
-    return {f"{player}.{i}": layer.type for player, layers in players.items() for i, layer in enumerate(layers)}
+    inner = "net." * (config.training.classes is not None)
+    players = {
+        f"discriminator.{'net.' * (config.training.packing > 1)}{inner}": config.discriminator.layers,
+        f"generator.{inner}": config.generator.layers,
+    }
+    return {f"{player}{i}": layer.type for player, layers in players.items() for i, layer in enumerate(layers)}
 
 
 def parameter_counts(layers: Sequence[LayerConfig], inputs: int) -> list[int]:
@@ -51,21 +55,22 @@ def parameter_counts(layers: Sequence[LayerConfig], inputs: int) -> list[int]:
 
 def networks(config: ExperimentConfig) -> str:
     """Return both networks as tables, with the rules that train them, as HTML."""
-    pixels = _width(config.generator.layers, config.noise.size)
+    pixels = _width(config.generator.layers, config.generator_inputs)
     training, m = config.training, config.training.batch
     turns = "one after the other" if training.schedule == "alternating" else "at once, from the same weights"
     aim = "maximises log D(G(z))" if training.objective == "non-saturating" else "minimises log(1 − D(G(z)))"
     if training.objective not in ("non-saturating", "minimax"):
         aim = f"has the objective {text(training.objective)}"
     steps = "1 step" if training.k == 1 else f"{training.k} steps"
-    scale, packed = training.discriminator_loss_scale, training.packing * pixels
+    scale, inputs = training.discriminator_loss_scale, config.generator_inputs
+    of_d = config.discriminator_inputs(pixels)
     penalties = " and ".join(
         f"{penalty.kind} ({', '.join(f'{name} {number:g}' for name, number in penalty.numbers.items())})"
         for penalty in training.penalty or ()
     )
     players = (
-        ("The generator, G", config.generator.layers, config.noise.size, config.generator.optimizer, _samples(config)),
-        ("The discriminator, D", config.discriminator.layers, packed, config.discriminator.optimizer, ""),
+        ("The generator, G", config.generator.layers, inputs, config.generator.optimizer, _samples(config)),
+        ("The discriminator, D", config.discriminator.layers, of_d, config.discriminator.optimizer, ""),
     )
     parts = [
         f"<p>An iteration is {steps} of D, each on m = {m} data and as many samples, and one step of G; the players "
@@ -74,6 +79,7 @@ def networks(config: ExperimentConfig) -> str:
         + (f"; D's loss is multiplied by {scale:g}" if scale != 1 else "")
         + (f"; it has the penalty {text(penalties)}" if penalties else "")
         + (f"; D judges {training.packing} samples at once" if training.packing > 1 else "")
+        + (f"; both also read the class, one of {training.classes}, as a one-hot row" if training.classes else "")
         + ".</p>"
     ]
     parts += [

@@ -95,13 +95,15 @@ def _reading(config: ExperimentConfig) -> str:
             "Green: the histogram of G(z), always for the same noise z. Dotted: the density of the data. Dashed blue: "
             "D(x), which is 1/2 everywhere at the equilibrium."
         )
-    same = "The same position on every sheet shows G(z) for the same noise z, so each difference is a change of G."
-    if config.data.contrast is None:
-        return same
-    return (
-        f"{same} The contrast of the data is normalised: mid grey is 0, and black and white are {WIDEST:g} times the "
-        "root mean square of the data away."
-    )
+    told = "The same position on every sheet shows G(z) for the same noise z, so each difference is a change of G."
+    if config.training.classes:
+        told += " Each column shows one class: 0, 1, 2, ... from the left."
+    if config.data.contrast is not None:
+        told += (
+            f" The contrast of the data is normalised: mid grey is 0, and black and white are {WIDEST:g} times the "
+            "root mean square of the data away."
+        )
+    return told
 
 
 def _picture(sheet: Sheet, config: ExperimentConfig) -> str:
