@@ -48,7 +48,7 @@ def panel(subject: Trained, seed: int) -> Any:
 def draw(options: argparse.Namespace) -> None:
     """Draw the figure, and print the numbers."""
     if len(options.runs) > len(ascii_lowercase):
-        raise ArgumentError(f"expected at most {len(ascii_lowercase)} runs, one for each letter, got {len(options.runs)}")
+        raise ArgumentError(f"expected at most {len(ascii_lowercase)} runs, a letter for each; got {len(options.runs)}")
     subjects = load_subjects(options)
     names = [subject.name for subject in subjects]
     if len(set(names)) < len(names):  # runs of one name in different folders

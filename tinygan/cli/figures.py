@@ -77,6 +77,8 @@ def run_program(main: Callable[[argparse.Namespace], None], parser: Parser, argu
     output.occupy_closed_streams()
     try:
         main(parser.parse_args(arguments))
+    except output.ReaderGoneError:
+        return 0
     except TinyganError as error:
         output.say(f"{parser.prog}: error: {error}")
         return 2
@@ -84,7 +86,7 @@ def run_program(main: Callable[[argparse.Namespace], None], parser: Parser, argu
         output.say(f"{parser.prog}: error: the memory is full ({error}); end other programs")
         return 2
     except KeyboardInterrupt:
-        output.say(f"{parser.prog}: stopped; nothing was written")
+        output.say(f"{parser.prog}: stopped")
         return 130
     return 0
 

@@ -74,6 +74,22 @@ class Trained:
         """Draw samples, shape (count, d): fair draws from p_g."""
         return gan.sample(self.generator, count, self.noise, stream)
 
+    def along(self, ends: Any, steps: int) -> Any:
+        """Return samples along straight lines in z space; see `gan.Noise.line`.
+
+        Parameters
+        ----------
+        ends : array of shape (n, 2, size)
+            Where each line starts and ends.
+        steps : int
+
+        Returns
+        -------
+        array of shape (n, steps + 1, d)
+        """
+        z = np.concatenate([self.noise.line(start, end, steps) for start, end in ends])
+        return gan.push(self.generator, z).reshape(len(ends), steps + 1, -1)
+
     def colours(self, images: Any) -> Any:
         """Return the colours of rows of pixels, shape (n, h, w, 3), from 0 to 255, in the range of the data."""
         low, high = getattr(self.dataset, "shown", (0.0, 1.0))  # other than 0 and 1 for scaled data
@@ -106,10 +122,10 @@ class Trained:
             mmd2_after=mmd[1],
             mmd2_train=floor.squared,
             mmd_bandwidth=float(floor.bandwidth or 0),
-            classes=found and found.covered,
-            classes_of_data=found and len(found.classes),
-            class_total_variation=found and found.total_variation,
-            classifier_accuracy=found and float(right),
+            classes=None if found is None else found.covered,
+            classes_of_data=None if found is None else len(found.classes),
+            class_total_variation=None if found is None else found.total_variation,
+            classifier_accuracy=None if found is None else float(right),
             epochs=int(self.epochs) if self.epochs.is_integer() else self.epochs,
             steps=self.steps,
             seconds=self.seconds,
@@ -162,9 +178,9 @@ class Measured:
         seconds = "" if self.seconds is None else f" in {self.seconds:,.0f} s"
         lines = [
             f"G was trained for {self.epochs:,.6g} epochs ({self.steps:,} steps){seconds}.",
-            f"The median distance of {self.samples:,} samples to the nearest training image is "
-            f"{self.nearest_ratio:.2f} ± {self.nearest_ratio_error:.2f} times that of {self.test_images:,} test images. "
-            "Below 1, samples are copies, or smoother than data.",
+            f"The median distance of {self.samples:,} samples to the nearest training image is {self.nearest_ratio:.2f}"
+            f" ± {self.nearest_ratio_error:.2f} times that of {self.test_images:,} test images. Below 1, samples are "
+            "copies, or smoother than data.",
             f"The squared maximum mean discrepancy from the test images (kernel of width {self.mmd_bandwidth:.3g}) was "
             f"{self.mmd2_before:.3g} before training and is {self.mmd2_after:.3g} now. That of training images is "
             f"{self.mmd2_train:.1g}.",
@@ -257,6 +273,22 @@ def train_in_memory(
     generator.to("cpu")
     generator.eval()
     return Trained(config.name, config, dataset, generator, training.steps, seconds)
+
+
+def share(flags: Any) -> tuple[float, float]:
+    """Return the share of True among independent trials, and its standard error.
+
+    The error is sqrt(p (1 - p) / n) of the binomial distribution, with p = (successes + 1) / (n + 2): it is not 0 if all
+    trials have the same result.
+
+    Examples
+    --------
+    >>> [round(number, 3) for number in share([True] * 98)]
+    [1.0, 0.01]
+    """
+    n = len(flags)
+    p = (np.sum(flags) + 1) / (n + 2)
+    return float(np.mean(flags)), float(np.sqrt(p * (1 - p) / n))
 
 
 def _some(split: Any, name: str) -> Any:
