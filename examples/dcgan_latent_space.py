@@ -3,12 +3,13 @@
 Usage: python examples/dcgan_latent_space.py [RUN] [--out DIR] [--json] [--seed S] [--data DIR]
        python examples/dcgan_latent_space.py [--experiment NAME] [--epochs N | --steps N] [--set KEY=VALUE ...] ...
 
-RUN is a run folder of any experiment on images. Without it, this trains the digits that come with tinygan, for a minute.
+RUN is a run folder of any experiment on images. Without it, this trains the digits that come with tinygan, for a
+minute.
 
 The walk visits 7 fair draws of z: each row of the picture goes along a straight line to the next.
 
-The arithmetic is that of Radford, Metz and Chintala (2016, "Unsupervised representation learning with deep convolutional
-generative adversarial networks"): the mean z of three samples stands for a concept, and
+The arithmetic is that of Radford, Metz and Chintala (2016, "Unsupervised representation learning with deep
+convolutional generative adversarial networks"): the mean z of three samples stands for a concept, and
 
     mean z of three 7s - mean z of three 1s + mean z of three other 1s
 
@@ -94,8 +95,8 @@ class Arithmetic:
             for name in ("as_expected", "without_the_difference", "means")
         }
         return (
-            f"mean z of A - mean z of B + mean z of other B: {told['as_expected']} of {found['trials']} results are named "
-            f"A, as expected. Without the difference, {told['without_the_difference']} are. Of the means themselves, "
+            f"Mean z of A - mean z of B + mean z of other B: of {found['trials']} results, {told['as_expected']} are "
+            f"named A, as expected. Without the difference, {told['without_the_difference']} are. Of the means, "
             f"{told['means']} are named as their three samples."
         )
 
@@ -129,8 +130,8 @@ def plate(subject: Trained, found: Arithmetic) -> tuple[str, Any]:
     tiles = subject.colours(found.images[:SHOWN].reshape(SHOWN * columns, -1))
     rows = ", ".join(f"{a} - {b} + {b}" for a, b in zip(found.wanted[:SHOWN], found.other[:SHOWN], strict=True))
     caption = (
-        f"{subject.name}. Rows: {rows}. In frames: G of the mean z of the three samples on the left; in the last column, "
-        "G of the first mean - the second + the third."
+        f"{subject.name}, {subject.epochs:,.4g} epochs. Rows: {rows}. In frames: G of the mean z of the three samples "
+        "on the left; in the last column, G of the first mean - the second + the third."
     )
     framed = (EACH, 2 * EACH + 1, 3 * EACH + 2, columns - 1)
     return caption, arrange(tiles.reshape(SHOWN, columns, *tiles.shape[1:]), framed)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -63,12 +64,14 @@ def load_subjects(options: argparse.Namespace) -> list[Trained]:
     """
     runs = options.runs if isinstance(options.runs, list) else [options.runs] * (options.runs is not None)
     training = [name for name in ("experiment", "epochs", "steps", "overrides") if getattr(options, name)]
+    training += ["device"] * (options.device != "cpu")
     if runs and training:
         option = {"overrides": "--set"}.get(training[0], f"--{training[0]}")
         raise ArgumentError(f"{option}: {runs[0]} is trained already; give either runs or what to train")
     subjects = [_of_run(open_run(run), options) for run in runs]
-    with refused(RunError, f"--out {options.out}: cannot be made", "name another folder"):
+    with refused(RunError, f"--out {options.out}: cannot be used", "name another folder"):
         options.out.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=options.out).close()  # refused now, not after the training
     return subjects or [_train(options)]
 
 

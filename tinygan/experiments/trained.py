@@ -278,8 +278,8 @@ def train_in_memory(
 def share(flags: Any) -> tuple[float, float]:
     """Return the share of True among independent trials, and its standard error.
 
-    The error is sqrt(p (1 - p) / n) of the binomial distribution, with p = (successes + 1) / (n + 2): it is not 0 if all
-    trials have the same result.
+    The error is sqrt(p (1 - p) / n) of the binomial distribution, with p = (successes + 1) / (n + 2): it is not 0 if
+    all trials have the same result.
 
     Examples
     --------

@@ -21,7 +21,7 @@ from tinygan.pictures.line import default_settings
 from tinygan.runs.atomic import atomic_write
 from tinygan.runs.plain_files import refused
 
-GAP, FRAME = 6, 4  # pixels between two images, and of a frame inside the gap
+GAP, FRAME = 6, 3  # pixels between two images, and of a frame: half a gap, so that it touches no other image
 PAPER, FRAME_COLOUR = (255, 255, 255), (255, 190, 0)
 SMALLEST_TILE = 64  # pixels
 DPI, LINE = 100, 18  # pixels to an inch, and from one line of text to the next
@@ -104,7 +104,7 @@ def save_plate(path: str | os.PathLike[str], panels: Sequence[tuple[str, Picture
 def save_animation(path: str | os.PathLike[str], frames: Sequence[Picture], milliseconds: int) -> None:
     """Write pictures of one size as a GIF that repeats for ever.
 
-    Grey pictures keep their levels. In other pictures, 256 colours of the first replace all colours.
+    Grey pictures keep their levels. In others, the same 256 colours replace all colours of all frames.
 
     Parameters
     ----------
@@ -128,7 +128,7 @@ def save_animation(path: str | os.PathLike[str], frames: Sequence[Picture], mill
     if all((frame == frame[..., :1]).all() for frame in frames):
         first, *others = [Image.fromarray(frame[..., 0]) for frame in frames]
     else:
-        palette = Image.fromarray(frames[0]).quantize(256)
+        palette = Image.fromarray(np.concatenate(frames)).quantize(256)
         pictures = [Image.fromarray(frame).quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
         first, *others = pictures
     buffer = io.BytesIO()
