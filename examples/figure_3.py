@@ -82,7 +82,7 @@ def draw(options: argparse.Namespace) -> None:
     ends = draws(subject, MEASURED, Stream(options.seed, "figure 3 measured"))
     ratios = step_ratios(subject.along(ends, STEPS))
     jumps, error = share(ratios > JUMP)
-    numbers = {"largest_step_ratio": float(np.median(ratios)), "steps": STEPS, "lines": len(ratios)}
+    numbers = {"largest_step_ratio": float(np.median(ratios)), "line_steps": STEPS, "lines": len(ratios)}
     numbers |= {"jumps": jumps, "jumps_error": error}
     measured = subject.measured
     caption = f"{subject.name}, {subject.epochs:,.4g} epochs: straight lines in z space"

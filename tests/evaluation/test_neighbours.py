@@ -169,8 +169,8 @@ def test_training_distance_is_a_ratio_of_medians(samples: Any, train: Any, test:
     found = training_distance(samples, train, test)
     nearest_samples = cdist(samples.astype(np.float64), train.astype(np.float64)).min(axis=1)
     assert found.ratio == pytest.approx(np.median(nearest_samples) / reference, rel=1e-6, abs=1e-6)
-    assert len(found.samples) == len(samples)
-    assert len(found.test) == len(test)
+    np.testing.assert_array_equal(found.samples, nearest(samples, train))
+    np.testing.assert_array_equal(found.test, nearest(test, train))
     assert found.standard_error >= 0
 
 

@@ -91,6 +91,9 @@ def test_copies_and_new_data_are_told_apart(subject: Trained, monkeypatch: pytes
     assert abs(copies.mmd2_after - copies.mmd2_train) < 0.01
     sevens = with_samples(subject, train.images[train.labels == 7], monkeypatch)
     assert sevens.classes == 1
+    ones = with_samples(subject, validation.images[validation.labels == 1], monkeypatch)
+    assert ones.nearest_ratio < ones.nearest_ratio_within_classes - 0.05  # ones are alike
+    assert 0.8 < ones.nearest_ratio_within_classes < 1.3
     assert sevens.mmd2_after > 5 * copies.mmd2_after
     assert "1 of 10 classes" in str(sevens)
 

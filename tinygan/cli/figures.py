@@ -19,10 +19,9 @@ from tinygan.runs.plain_files import refused
 from tinygan.runs.run_folder import RunFolder
 
 OUT = Path("runs/examples")
-EXPERIMENT = "digits"
 
 
-def add_options(parser: argparse.ArgumentParser, runs: str | int) -> None:
+def add_options(parser: argparse.ArgumentParser, runs: str, experiment: str = "digits") -> None:
     """Add the options: the runs, or what to train instead; where to write; the form of the numbers.
 
     Parameters
@@ -30,13 +29,16 @@ def add_options(parser: argparse.ArgumentParser, runs: str | int) -> None:
     parser : argparse.ArgumentParser
     runs : {"*", "?"}
         Several run folders, or one at most.
+    experiment : str
+        What is trained without a run.
     """
+    parser.set_defaults(default_experiment=experiment)
     parser.add_argument("runs", type=path, nargs=runs, metavar="RUN", help="a run folder (default: train here)")
     parser.add_argument(
         "--experiment",
         type=os.path.expanduser,
         metavar="NAME",
-        help=f"train this experiment, a shipped name or a TOML file, and write no run folder (default: {EXPERIMENT})",
+        help=f"train this experiment, a shipped name or a TOML file, and write no run folder (default: {experiment})",
     )
     length = parser.add_mutually_exclusive_group()
     length.add_argument("--epochs", type=positive, metavar="N", help="passes over the data, instead of its own")
@@ -106,7 +108,7 @@ def _train(options: argparse.Namespace) -> Trained:
     overrides = list(options.overrides)
     if options.epochs is not None:
         overrides.append(f"training.epochs={options.epochs}")
-    config, dataset = load_experiment_and_data(options, options.experiment or EXPERIMENT, overrides)
+    config, dataset = load_experiment_and_data(options, options.experiment or options.default_experiment, overrides)
     with Progress(options.quiet) as progress:
         return train_in_memory(config, dataset, options.steps, progress, options.device)
 

@@ -140,17 +140,18 @@ class TrainingDistance:
     ratio : float
         The median distance from a sample to its nearest training image, divided by that from a test image. Near 1 if
         the samples are as new as the test images, near 0 if they are copies of training images, above 1 if they are
-        farther away than data are.
+        farther away than data are. It is also below 1 if samples are smoother than data, or if too many of them are of
+        a kind whose images are alike.
     standard_error : float
         Of the ratio, by the bootstrap: 200 resamples of the distances.
-    samples, test : int64 array of shape (n,)
-        The row of the nearest training image of each sample, and of each test image.
+    samples, test : (int64 array, float64 array), each of shape (n,)
+        The row of the nearest training image, and its distance, for each sample and for each test image.
     """
 
     ratio: float
     standard_error: float
-    samples: Array
-    test: Array
+    samples: tuple[Array, Array]
+    test: tuple[Array, Array]
 
     def __str__(self) -> str:
         return f"{self.ratio:.2f} ± {self.standard_error:.2f} times as far from the training images as test images"
@@ -182,21 +183,20 @@ def training_distance(samples: Any, train: Any, test: Any, *, stream: Stream | N
     --------
     >>> train, test = [[0.0], [1.0], [2.0]], [[0.2], [0.8], [2.2]]
     >>> found = training_distance([[0.1], [1.9]], train, test)
-    >>> round(found.ratio, 6), found.samples
+    >>> round(found.ratio, 6), found.samples[0]
     (0.5, array([0, 2]))
     """
-    index, distance = nearest(samples, train)
-    test_index, test_distance = nearest(test, train)
-    reference = float(np.median(test_distance))
+    ours, theirs = nearest(samples, train), nearest(test, train)
+    reference = float(np.median(theirs[1]))
     if reference == 0:
         raise DataError(
             "training_distance: most test images are also training images, so their median distance is 0; give images "
             "that are not in the training set"
         )
-    ratio = float(np.median(distance)) / reference
+    ratio = float(np.median(ours[1])) / reference
     stream = stream or Stream(0, "bootstrap")
-    errors = [_median_error(distances, stream) for distances in (distance, test_distance)]
-    return TrainingDistance(ratio, math.hypot(errors[0], ratio * errors[1]) / reference, index, test_index)
+    errors = [_median_error(distances, stream) for _, distances in (ours, theirs)]
+    return TrainingDistance(ratio, math.hypot(errors[0], ratio * errors[1]) / reference, ours, theirs)
 
 
 def _median_error(values: Array, stream: Stream) -> float:

@@ -107,17 +107,20 @@ class Trained:
         distance = evaluation.training_distance(after, train.images, test)
         floor = evaluation.maximum_mean_discrepancy(train.images[_some(train, "train")], test)  # its bandwidth for all
         mmd = [evaluation.maximum_mean_discrepancy(rows, test, floor.bandwidth).squared for rows in (before, after)]
-        found = None
+        found = within = None
+        named, test_named = train.labels[distance.samples[0]], train.labels[distance.test[0]]
         if np.ptp(train.labels) > 0:
             classes, data_counts = np.unique(train.labels, return_counts=True)
-            counts = np.array([np.count_nonzero(train.labels[distance.samples] == label) for label in classes], float)
+            counts = np.array([np.count_nonzero(named == label) for label in classes], float)
             found = evaluation.ClassCoverage(classes, counts, data_counts)
-        right = np.mean(train.labels[distance.test] == self.dataset.test.labels[chosen])
+            within = _within_classes(distance, named, test_named)
+        right = np.mean(test_named == self.dataset.test.labels[chosen])
         return Measured(
             samples=COUNT,
             test_images=len(test),
             nearest_ratio=distance.ratio,
             nearest_ratio_error=distance.standard_error,
+            nearest_ratio_within_classes=within,
             mmd2_before=mmd[0],
             mmd2_after=mmd[1],
             mmd2_train=floor.squared,
@@ -142,6 +145,9 @@ class Measured:
         How many of each are compared.
     nearest_ratio, nearest_ratio_error : float
         See `evaluation.TrainingDistance`.
+    nearest_ratio_within_classes : float or None
+        The median over the samples of their distance, divided by the median distance of the test images of the same
+        class: unlike `nearest_ratio`, it does not fall if G draws too many of a class whose images are alike.
     mmd2_before, mmd2_after, mmd2_train, mmd_bandwidth : float
         The squared maximum mean discrepancy from test images, of samples before and after training, and of as many
         training images; the Gaussian kernel has the same bandwidth for all three.
@@ -162,6 +168,7 @@ class Measured:
     test_images: int
     nearest_ratio: float
     nearest_ratio_error: float
+    nearest_ratio_within_classes: float | None
     mmd2_before: float
     mmd2_after: float
     mmd2_train: float
@@ -176,11 +183,13 @@ class Measured:
 
     def __str__(self) -> str:
         seconds = "" if self.seconds is None else f" in {self.seconds:,.0f} s"
+        within = self.nearest_ratio_within_classes
+        each = "" if within is None else f" (by class: {within:.2f})"
         lines = [
             f"G was trained for {self.epochs:,.6g} epochs ({self.steps:,} steps){seconds}.",
             f"The median distance of {self.samples:,} samples to the nearest training image is {self.nearest_ratio:.2f}"
-            f" ± {self.nearest_ratio_error:.2f} times that of {self.test_images:,} test images. Below 1, samples are "
-            "copies, or smoother than data.",
+            f" ± {self.nearest_ratio_error:.2f} times that of {self.test_images:,} test images{each}. Below 1, samples "
+            "are copies, smoother than data, or too often of a class whose images are alike.",
             f"The squared maximum mean discrepancy from the test images (kernel of width {self.mmd_bandwidth:.3g}) was "
             f"{self.mmd2_before:.3g} before training and is {self.mmd2_after:.3g} now. That of training images is "
             f"{self.mmd2_train:.1g}.",
@@ -273,6 +282,17 @@ def train_in_memory(
     generator.to("cpu")
     generator.eval()
     return Trained(config.name, config, dataset, generator, training.steps, seconds)
+
+
+def _within_classes(distance: evaluation.TrainingDistance, named: Any, test_named: Any) -> float | None:
+    """Return `Measured.nearest_ratio_within_classes`; samples of a class without test images are left out."""
+    ratios = []
+    for label in np.unique(test_named):
+        reference = np.median(distance.test[1][test_named == label])
+        if reference > 0:
+            ratios.append(distance.samples[1][named == label] / reference)
+    together = np.concatenate(ratios)
+    return float(np.median(together)) if len(together) else None
 
 
 def share(flags: Any) -> tuple[float, float]:
