@@ -130,7 +130,7 @@ def plate(subject: Trained, found: Arithmetic) -> tuple[str, Any]:
     tiles = subject.colours(found.images[:SHOWN].reshape(SHOWN * columns, -1))
     rows = ", ".join(f"{a} - {b} + {b}" for a, b in zip(found.wanted[:SHOWN], found.other[:SHOWN], strict=True))
     caption = (
-        f"{subject.name}, {subject.epochs:,.4g} epochs. Rows: {rows}. In frames: G of the mean z of the three samples "
+        f"{subject.title}. Rows: {rows}. In frames: G of the mean z of the three samples "
         "on the left; in the last column, G of the first mean - the second + the third."
     )
     framed = (EACH, 2 * EACH + 1, 3 * EACH + 2, columns - 1)
@@ -142,7 +142,7 @@ def draw(options: argparse.Namespace) -> None:
     [subject] = load_subjects(options)
     measured = subject.measured
     found = calculate(subject, options.seed) if measured.classes is not None else None
-    caption = f"{subject.name}, {subject.epochs:,.4g} epochs: a walk in z space, row by row"
+    caption = f"{subject.title}: a walk in z space, row by row"
     paths = [options.out / "dcgan_walk.png"]
     save_plate(paths[0], [(caption, walk(subject, options.seed))])
     if found is not None:
@@ -151,7 +151,7 @@ def draw(options: argparse.Namespace) -> None:
     if options.json:
         result(json.dumps(asdict(measured) | {"arithmetic": found and found.numbers()}))
         return
-    none = "no arithmetic: it needs two classes, each with six samples among 2,000"
+    none = f"No arithmetic: it needs two classes of data, and {2 * EACH} of {POOL:,} samples named as each."
     result(f"{caption}\n{measured}\n{found or none}\n\nDrawn in {' and '.join(map(str, paths))}")
 
 

@@ -15,9 +15,9 @@ whether G has memorised the training set. Draws DIR/figure_2.png; DIR is runs/ex
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import sys
-from dataclasses import asdict
 from string import ascii_lowercase
 from typing import Any
 
@@ -55,13 +55,13 @@ def draw(options: argparse.Namespace) -> None:
         names = [str(run) for run in options.runs]
     panels = []
     for letter, name, subject in zip(ascii_lowercase, names, subjects, strict=False):
-        caption = f"{name}, {subject.epochs:,.4g} epochs"
+        caption = dataclasses.replace(subject, name=name).title
         panels.append((f"({letter}) {caption}" if names[1:] else caption, panel(subject, options.seed)))
     measured = [subject.measured for subject in subjects]
     picture = options.out / "figure_2.png"
     save_plate(picture, panels)
     if options.json:
-        numbers = {name: asdict(found) for name, found in zip(names, measured, strict=True)}
+        numbers = {name: dataclasses.asdict(found) for name, found in zip(names, measured, strict=True)}
         result(json.dumps(numbers if names[1:] else numbers[names[0]]))
     else:
         told = (f"{caption}\n{found}" for (caption, _), found in zip(panels, measured, strict=True))

@@ -85,7 +85,7 @@ def draw(options: argparse.Namespace) -> None:
     numbers = {"largest_step_ratio": float(np.median(ratios)), "line_steps": STEPS, "lines": len(ratios)}
     numbers |= {"jumps": jumps, "jumps_error": error}
     measured = subject.measured
-    caption = f"{subject.name}, {subject.epochs:,.4g} epochs: straight lines in z space"
+    caption = f"{subject.title}: straight lines in z space"
     paths = options.out / "figure_3.png", options.out / "figure_3.gif"
     save_plate(paths[0], [(caption, picture(subject, options.seed))])
     save_animation(paths[1], animation(subject, options.seed), MILLISECONDS)

@@ -79,4 +79,4 @@ def test_a_generator_of_one_class_has_no_arithmetic(
     assert json.loads(capsys.readouterr().out)["arithmetic"] is None
     assert [path.name for path in tmp_path.iterdir()] == ["dcgan_walk.png"]
     assert example.main(["--out", str(tmp_path)]) == 0
-    assert "no arithmetic: it needs two classes" in capsys.readouterr().out
+    assert "No arithmetic: it needs two classes" in capsys.readouterr().out

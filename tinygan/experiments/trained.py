@@ -58,6 +58,11 @@ class Trained:
         rows = self.config.training.batch * self.config.training.k
         return self.steps / (len(self.dataset.train) // rows)
 
+    @property
+    def title(self) -> str:
+        """The name and the epochs, for a caption."""
+        return f"{self.name}, {round(self.epochs, 2):,g} epochs"
+
     @cached_property
     def noise(self) -> gan.Noise:
         """The prior p_z."""
@@ -186,7 +191,7 @@ class Measured:
         within = self.nearest_ratio_within_classes
         each = "" if within is None else f" (by class: {within:.2f})"
         lines = [
-            f"G was trained for {self.epochs:,.6g} epochs ({self.steps:,} steps){seconds}.",
+            f"G was trained for {round(self.epochs, 2):,g} epochs ({self.steps:,} steps){seconds}.",
             f"The median distance of {self.samples:,} samples to the nearest training image is {self.nearest_ratio:.2f}"
             f" ± {self.nearest_ratio_error:.2f} times that of {self.test_images:,} test images{each}. Below 1, samples "
             "are copies, smoother than data, or too often of a class whose images are alike.",
