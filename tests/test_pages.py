@@ -68,6 +68,9 @@ SHORTER = {
     "python examples/losses.py --data grid": ("9 minutes", "--steps 2"),
     "python examples/pacgan.py": ("hours", "--iterations 2"),
     "python examples/pacgan.py --packed 4": ("hours", "--iterations 2"),
+    "python examples/figure_2.py": ("41 s", "--steps 2"),
+    "python examples/figure_3.py": ("41 s", "--steps 2"),
+    "python examples/dcgan_latent_space.py": ("41 s", "--steps 2"),
     "python -m benchmarks sweep --device cpu": ("minutes", "--seconds 0.001 --batches 2 --widths 8"),
     "python tools/count_faults.py": ("15 minutes", "--only steps --every 25"),
 }
@@ -114,6 +117,10 @@ ELSEWHERE = {
         "tests/examples/test_figure_1.py::test_pictures_page_and_gif_are_written",
     ),
     "python examples/learned_discriminator.py": ("50 s", "tests/examples/test_learned_discriminator.py"),
+    "python examples/figure_2.py runs/mnist runs/tfd runs/cifar10-fc runs/cifar10-conv --data DIR": (
+        "needs four runs",
+        "tests/examples/test_figure_2.py::test_two_runs_have_two_panels_and_two_objects",
+    ),
     "python examples/toys_2d.py --toy ring": ("31 s", "tests/examples/test_toys_2d.py"),
     "python examples/helvetica.py": ("23 s", "tests/examples/test_helvetica.py"),
     "python tests/gpu_checks.py": ("needs a GPU", _GPU),
