@@ -8,6 +8,7 @@ import pytest
 
 from tinygan.backend import Stream
 from tinygan.config.experiment import load_experiment, shipped_experiments
+from tinygan.config.layer_config import shapes
 from tinygan.experiments.build import build_discriminator, build_generator, layers_of
 from tinygan.report.networks import layer_names, networks, parameter_counts
 
@@ -21,9 +22,7 @@ def text_of(page):
 @pytest.mark.slow
 @pytest.mark.parametrize("config", SMALL, ids=lambda config: config.name)
 def test_counts_are_those_of_the_built_networks(config):
-    pixels = 1
-    for layer in config.generator.layers:
-        pixels = layer.outputs(pixels)
+    (pixels,) = shapes(config.generator.layers, (config.generator_inputs,), "generator.layers")[-1]
     for layers, inputs, network in (
         (config.generator.layers, config.generator_inputs, build_generator(config, pixels, Stream(0, "weights"))),
         (
@@ -33,7 +32,7 @@ def test_counts_are_those_of_the_built_networks(config):
         ),
     ):
         built = [sum(parameter.size for parameter in layer.parameters()) for layer in layers_of(network)]
-        assert parameter_counts(layers, inputs) == built
+        assert parameter_counts(layers, (inputs,)) == built
         assert f"{sum(built):,}" in networks(config)
 
 

@@ -13,7 +13,7 @@ from tinygan.cli import output
 from tinygan.cli.arguments import add_data_option
 from tinygan.config.data import OWN, SCALES
 from tinygan.config.experiment import ExperimentConfig, load_experiment
-from tinygan.config.layers import LARGEST_WIDTH
+from tinygan.config.layer_config import LARGEST_WIDTH
 from tinygan.config.refusals import quote
 from tinygan.data.dataset import Dataset
 from tinygan.errors import ArgumentError
@@ -87,7 +87,7 @@ def load_experiment_and_data(
     if arguments.images is None and arguments.array is None:
         return config, dataset
     layers, numbers = config.generator.layers, dataset.train.images.shape[1]
-    last = max(index for index, layer in enumerate(layers) if layer.maps)
+    last = max(index for index, layer in enumerate(layers) if layer.affine)
     fitted, classes = {}, int(dataset.train.labels.max()) + 1
     if classes > 1 and config.training.classes not in (None, classes):
         fitted[f"training.classes={classes}"] = f"training.classes is {classes} here: one for each label of the images"

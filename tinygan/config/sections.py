@@ -11,7 +11,9 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeAlias, get_args
 
-from tinygan.config.layers import LARGEST_WIDTH, LAYERS, WIDE, LayerConfig, LinearConfig, SigmoidConfig
+from tinygan.config.convolutions import FlattenConfig, PixelsConfig
+from tinygan.config.layer_config import LARGEST_WIDTH, WIDE, LayerConfig
+from tinygan.config.layers import LAYERS, LinearConfig, SigmoidConfig
 from tinygan.config.refusals import Place
 from tinygan.config.schema import Choice, FolderPath, Integer, ListOf, Number, OneOrMore, Section, Tagged
 from tinygan.data.own import MOST_CLASSES
@@ -173,27 +175,31 @@ class DiscriminatorConfig(Section):
         if isinstance(self.layers[last], SigmoidConfig):
             raise at_layers.at(last).refuse("losses are computed on logits: remove the last sigmoid")
         logit = _last_trainable(self.layers, at_layers)
-        if logit != last:
-            raise at_layers.at(last).refuse(
-                f"the discriminator ends on its logit: remove the {self.layers[last].type} after it"
-            )
+        for index in range(logit + 1, last + 1):
+            if not isinstance(self.layers[index], FlattenConfig | PixelsConfig):
+                raise at_layers.at(index).refuse(
+                    f"the discriminator ends on its logit: remove the {self.layers[index].type} after it"
+                )
         for index, layer in enumerate(self.layers):
             if isinstance(layer, LinearConfig) and layer.bias == "marginal":
                 raise at_layers.at(index, "bias").refuse(
                     '"marginal" is for the output of the generator; expected a number'
                 )
-            if index == logit and layer.outputs(0) != 1:
+            units = getattr(layer, "units", 1)
+            if index == logit and units != 1:
                 raise at_layers.at(index, "units").refuse(
-                    f"the discriminator ends on one logit: expected 1, got {layer.outputs(0)}"
+                    f"the discriminator ends on one logit: expected 1, got {units}"
                 )
 
 
 def _last_trainable(layers: tuple[LayerConfig, ...], place: Place) -> int:
     """Return the index of the last layer that owns parameters."""
     for index in reversed(range(len(layers))):
-        if layers[index].maps:
+        if layers[index].affine:
             return index
-    raise place.refuse("expected at least one linear or maxout layer: without one there is nothing to train")
+    raise place.refuse(
+        "expected at least one linear, maxout or convolutional layer: without one there is nothing to train"
+    )
 
 
 # --- everything else ------------------------------------------------------------------------------

@@ -11,7 +11,8 @@ from typing import Any
 from tinygan import gan, nn, optim
 from tinygan.backend import Stream, Streams
 from tinygan.config.experiment import ExperimentConfig
-from tinygan.config.layers import LayerConfig, LinearConfig
+from tinygan.config.layer_config import LayerConfig, described, shapes
+from tinygan.config.layers import LinearConfig
 from tinygan.config.sections import (
     AdamConfig,
     AdamWConfig,
@@ -42,10 +43,15 @@ def build_generator(config: ExperimentConfig, pixels: int, stream: Stream) -> nn
     ConfigError
         The generator's output is not an image of the data set.
     """
-    network, outputs = _network(config.generator.layers, config.generator_inputs, stream)
-    if outputs != pixels:
+    network, made = _network(config.generator.layers, config.generator_inputs, stream, "generator.layers")
+    if len(made) > 1:
         raise ConfigError(
-            f"{config.name}: the generator's last layer has {outputs} units, but an image of "
+            f'{config.name}: the generator returns {described(made)}: end it with {{ type = "pixels" }}, which makes '
+            "them rows of pixels"
+        )
+    if made != (pixels,):
+        raise ConfigError(
+            f"{config.name}: the generator's last layer has {made[0]} units, but an image of "
             f"{config.data.set!r} has {pixels} pixels: set its units to {pixels}"
         )
     return _conditional(network, config)
@@ -54,8 +60,14 @@ def build_generator(config: ExperimentConfig, pixels: int, stream: Stream) -> nn
 def build_discriminator(config: ExperimentConfig, pixels: int, stream: Stream) -> nn.Module:
     """Build D with new random weights: from the pixels of one image, or of a pack, to one logit."""
     layers, m = config.discriminator.layers, config.training.packing
-    network = _conditional(_network(layers, config.discriminator_inputs(pixels), stream)[0], config)
-    return network if m == 1 else gan.Packed(network, m)
+    network, made = _network(layers, config.discriminator_inputs(pixels), stream, "discriminator.layers")
+    if made != (1,):
+        raise ConfigError(
+            f"{config.name}: the discriminator ends on {described(made)}; expected one logit: end it with "
+            '{ type = "flatten" } and { type = "linear", units = 1 }'
+        )
+    reader = _conditional(network, config)
+    return reader if m == 1 else gan.Packed(reader, m)
 
 
 def _conditional(network: nn.Sequential, config: ExperimentConfig) -> nn.Module:
@@ -176,10 +188,9 @@ def least_memory(config: ExperimentConfig, pixels: int) -> int:
     players: tuple[GeneratorConfig | DiscriminatorConfig, ...] = (config.generator, config.discriminator)
     for player, width in zip(players, inputs, strict=True):
         weights = 0
-        for layer in player.layers:
-            weights += layer.weights(width)
-            numbers += config.training.batch * layer.maps
-            width = layer.outputs(width)
+        for layer, shape in zip(player.layers, shapes(player.layers, (width,), "layers"), strict=False):
+            weights += layer.weights(shape)
+            numbers += config.training.batch * layer.numbers(shape)
         rule = player.optimizer
         slots = 2 if isinstance(rule, AdamConfig) else isinstance(rule, RmspropConfig) or rule.momentum > 0
         numbers += (2 + slots) * weights  # each with its gradient
@@ -197,10 +208,10 @@ def _memory() -> int | None:
     return there
 
 
-def _network(layers: Sequence[LayerConfig], inputs: int, stream: Stream) -> tuple[nn.Sequential, int]:
-    """Return a network of these layers, and how many values it returns for each row."""
-    built = []
-    for layer in layers:
-        built.append(layer.build(inputs, stream))
-        inputs = layer.outputs(inputs)
-    return nn.Sequential(*built), inputs
+def _network(
+    layers: Sequence[LayerConfig], inputs: int, stream: Stream, place: str
+) -> tuple[nn.Sequential, tuple[int, ...]]:
+    """Return a network of these layers, and the shape that it makes of a row of so many numbers."""
+    reached = shapes(layers, (inputs,), place)
+    built = [layer.build(shape, stream) for layer, shape in zip(layers, reached[:-1], strict=True)]
+    return nn.Sequential(*built), reached[-1]

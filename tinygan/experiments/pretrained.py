@@ -7,7 +7,7 @@ import os
 
 from tinygan import nn
 from tinygan.config.experiment import ExperimentConfig, load_experiment
-from tinygan.config.layers import LayerConfig
+from tinygan.config.layer_config import LayerConfig, described, shapes
 from tinygan.errors import CheckpointError, ConfigError, RunError
 from tinygan.experiments.build import layers_of
 from tinygan.experiments.saved_state import weights_of
@@ -97,13 +97,11 @@ def _refuse_misfit(place: str, config: ExperimentConfig, earlier: ExperimentConf
             f"{place}: its generator reads {_labels(reads)}, but generator.layers[{new}], where it begins, reads "
             f"{_labels(read)}: set training.classes as there, or train that run again"
         )
-    width = config.generator_inputs
-    for layer in ours[:new]:
-        width = layer.outputs(width)
-    if width != earlier.generator_inputs:
+    shape = shapes(ours[:new], (config.generator_inputs,), "generator.layers")[-1]
+    if shape != (earlier.generator_inputs,):
         raise ConfigError(
             f"{place}: its generator takes {earlier.generator_inputs} inputs, but below generator.layers[{new}], where "
-            f"it begins, there are {width}"
+            f"it begins, there are {described(shape)}"
         )
     for index, (our, their) in enumerate(zip(ours[new:], theirs, strict=True), start=new):
         if _what(our) != _what(their):

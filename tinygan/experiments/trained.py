@@ -37,7 +37,7 @@ class Trained:
     config : ExperimentConfig
     dataset : Dataset
         Of images.
-    generator : nn.Sequential
+    generator : nn.Module
         In evaluation mode, with the weights for samples.
     steps : int
         Iterations of Algorithm 1.
@@ -48,7 +48,7 @@ class Trained:
     name: str
     config: ExperimentConfig
     dataset: Dataset
-    generator: nn.Sequential
+    generator: nn.Module
     steps: int
     seconds: float | None
 
@@ -68,7 +68,7 @@ class Trained:
         """The prior p_z."""
         return gan.Noise(self.config.noise.kind, self.config.noise.size)
 
-    def untrained(self) -> nn.Sequential:
+    def untrained(self) -> nn.Module:
         """Return the generator as it was before training, with new random weights in the place of pretrained ones."""
         images = self.dataset.train.images
         generator = build_generator(self.config, images.shape[1], Streams(self.config.seed)["weights"])
@@ -283,7 +283,7 @@ def train_in_memory(
         seconds = time.perf_counter() - began
         with training.generator_to_sample() as weighted:
             generator = copy.deepcopy(weighted)
-    assert isinstance(generator, nn.Sequential)
+    assert isinstance(generator, nn.Module)
     generator.to("cpu")
     generator.eval()
     return Trained(config.name, config, dataset, generator, training.steps, seconds)

@@ -25,7 +25,7 @@ RANGES = {
 }
 ROUNDING = 1e-4  # data may lie outside by this much: they were divided, and perhaps stored in float16
 _NAMES = {nn.Sigmoid: "sigmoid", nn.Tanh: "tanh", nn.ReLU: "relu", nn.Softplus: "softplus"}
-_RESHAPING = (nn.Flatten, nn.Reshape)
+_RESHAPING = (nn.Flatten, nn.Reshape, nn.Maps, nn.Pixels)
 _RESHAPING_NAMES = ("reshape", "transpose", "get_item", "cast")
 _KEEPING_WIDTH = (
     nn.Dropout, nn.GaussianNoise, nn.BatchNorm, nn.LayerNorm, nn.Identity, nn.LeakyReLU, nn.Flatten, *_NAMES
