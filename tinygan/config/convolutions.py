@@ -20,7 +20,8 @@ from tinygan.config.layer_config import (
 )
 from tinygan.config.refusals import Place
 from tinygan.config.schema import Flag, Integer, Number
-from tinygan.errors import ConfigError
+from tinygan.errors import ArgumentError, ConfigError, ShapeError
+from tinygan.functional.pooling import windows_of
 
 LARGEST_SIZE = 4096  # of an image, a kernel, a stride
 
@@ -189,17 +190,11 @@ class _Pool(LayerConfig):
     def outputs(self, shape: Shape) -> Shape:
         """Return the channels and the number of windows."""
         channels, *image = _maps(self, shape)
-        return channels, *(self._side(side) for side in image)
-
-    def _side(self, side: int) -> int:
-        stride = self.stride or self.size
-        free = side + 2 * self.padding - self.size
-        if free < 0:
-            raise ConfigError(
-                f"a window of size {self.size} does not fit into an image of size {side} with padding = {self.padding}"
-            )
-        count = -(-free // stride) + 1 if self.ceil_mode else free // stride + 1
-        return count - (self.ceil_mode and (count - 1) * stride >= side + self.padding)  # a window starts inside
+        options = self.size, self.stride, self.padding, self.ceil_mode
+        try:
+            return channels, *windows_of(self.type, tuple(image), *options).count
+        except (ArgumentError, ShapeError) as error:
+            raise ConfigError(str(error)) from None
 
     def build(self, shape: Shape, stream: Stream) -> nn.Module:
         """Return the layer."""

@@ -13,7 +13,7 @@ from tinygan import nn
 from tinygan.backend import Stream
 from tinygan.config.refusals import Place
 from tinygan.config.schema import Choice, Kind, Section
-from tinygan.errors import ConfigError, ShapeError
+from tinygan.errors import ConfigError
 
 LARGEST_WIDTH = 100_000  # of a layer: two such layers have 10^10 weights between them
 WIDE = "the weights between two layers that wide take 40 GB"
@@ -90,7 +90,7 @@ def shapes(layers: Sequence[LayerConfig], first: Shape, place: str) -> list[Shap
     for index, layer in enumerate(layers):
         try:
             found.append(layer.outputs(found[-1]))
-        except (ConfigError, ShapeError) as error:
+        except ConfigError as error:
             raise ConfigError(f"{place}[{index}]: {error}") from None
     return found
 

@@ -175,7 +175,7 @@ class DiscriminatorConfig(Section):
         if isinstance(self.layers[last], SigmoidConfig):
             raise at_layers.at(last).refuse("losses are computed on logits: remove the last sigmoid")
         logit = _last_trainable(self.layers, at_layers)
-        for index in range(logit + 1, last + 1):
+        for index in range(last, logit, -1):
             if not isinstance(self.layers[index], FlattenConfig | PixelsConfig):
                 raise at_layers.at(index).refuse(
                     f"the discriminator ends on its logit: remove the {self.layers[index].type} after it"
