@@ -296,6 +296,11 @@ class TrainingConfig(Section):
         wrong = contradiction(self.objective, penalties, self.label_smoothing, layers)
         if wrong is not None:
             raise place.at(wrong[0]).refuse(wrong[1])
+        if self.packing > 1 and any(layer.type == "maps" for layer in discriminator.layers):
+            raise place.at("packing").refuse(
+                "a pack is one row with the numbers of several images, which are not the pixels of maps: use layers "
+                "without maps in D, or packing = 1"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -50,9 +50,11 @@ def build_generator(config: ExperimentConfig, pixels: int, stream: Stream) -> nn
             "them rows of pixels"
         )
     if made != (pixels,):
+        units = any(isinstance(layer, LinearConfig) for layer in config.generator.layers[-2:])
         raise ConfigError(
             f"{config.name}: the generator's last layer has {made[0]} units, but an image of "
-            f"{config.data.set!r} has {pixels} pixels: set its units to {pixels}"
+            f"{config.data.set!r} has {pixels} pixels: "
+            + (f"set its units to {pixels}" if units else "choose other sizes of its maps, or of the images")
         )
     return _conditional(network, config)
 
