@@ -92,7 +92,7 @@ def test_spectral_norm_is_a_key_of_layers_with_weights(keys):
 
 
 def test_keys_of_the_normalizations_reach_their_modules():
-    layer = LAYERS.read({"type": "batch_norm", "eps": 0.5, "momentum": 0.25}, Place("f")).build((3,), Stream(0, "weights"))
+    layer = read("batch_norm", eps=0.5, momentum=0.25).build((3,), Stream(0, "weights"))
     assert (layer.num_features, layer.eps, layer.momentum) == (3, 0.5, 0.25)
     layer = LAYERS.read({"type": "layer_norm", "eps": 0.5}, Place("f")).build((3,), Stream(0, "weights"))
     assert (layer.normalized_shape, layer.eps) == ((3,), 0.5)

@@ -12,6 +12,7 @@ import tinygan as tg
 from tinygan import gan, nn, optim
 from tinygan.backend import Stream, Streams
 from tinygan.config.experiment import load_experiment, shipped_experiments
+from tinygan.config.layer_config import shapes
 from tinygan.data import Split
 from tinygan.engine import Tensor, no_grad
 from tinygan.errors import AnomalyError, ConfigError
@@ -274,6 +275,10 @@ def test_each_scale_needs_an_output_that_reaches_it(tiny_experiment, last, scale
 SHAPES = {"cifar10": (32, 32, 3), "digits": (8, 8), "gaussian": (1,), "mnist": (28, 28), "tfd": (48, 48)}
 _SMALL_D = [f"discriminator.layers.{layer}.units=40" for layer in (1, 3)]
 FEWER = {  # otherwise gigabytes of weights would be drawn
+    "cifar10-conv": [
+        "generator.layers.0.units=50", "generator.layers.2.units=800",
+        *(f"discriminator.layers.{layer}.units=4" for layer in (2, 5, 8, 12)),
+    ],
     "cifar10-fc": ["generator.layers.0.units=50", "generator.layers.2.units=50", *_SMALL_D],
     "tfd": ["generator.layers.0.units=50", "generator.layers.2.units=300"],
     "tfd-finetune": ["generator.layers.0.units=50", "generator.layers.4.units=50", "generator.layers.6.units=50"],
@@ -422,3 +427,41 @@ def test_metrics_have_only_what_the_objective_has(tiny_experiment, tiny_data, na
         assert ("d_accuracy" in found) is (name != "wasserstein")
     if name == "wasserstein":
         assert found["score_difference"] == pytest.approx(-found["discriminator_loss"])
+
+
+# --- networks with maps ------------------------------------------------------------------------------------
+
+
+def test_a_generator_of_maps_ends_in_pixels():
+    config = load_experiment("dcgan-digits")
+    short = dataclasses.replace(config.generator, layers=config.generator.layers[:-1])
+    with pytest.raises(ConfigError, match=r'the generator returns 1 maps of 8x8: end it with .* "pixels"'):
+        build_generator(dataclasses.replace(config, generator=short), 64, Stream(0, "weights"))
+    with pytest.raises(ConfigError, match=r"choose other sizes of its maps, or of the images"):
+        build_generator(config, 81, Stream(0, "weights"))
+
+
+def test_a_discriminator_of_maps_ends_on_one_logit():
+    config = load_experiment("dcgan-digits")
+    for layers in (config.discriminator.layers[:-2], config.discriminator.layers[:-1]):
+        short = dataclasses.replace(config.discriminator, layers=layers)
+        with pytest.raises(ConfigError, match=r"the discriminator ends on .*; expected one logit"):
+            build_discriminator(dataclasses.replace(config, discriminator=short), 64, Stream(0, "weights"))
+    with pytest.raises(ConfigError, match=r"discriminator.layers\[0\]: maps of 8x8 are made of .* 81 numbers"):
+        build_discriminator(config, 81, Stream(0, "weights"))
+
+
+@pytest.mark.parametrize("key", ["packing=2", "classes=10"])
+def test_maps_are_not_made_of_packs_or_of_labels(key):
+    with pytest.raises(ConfigError, match=rf"training.{key.split('=')[0]}: .* not the pixels of maps"):
+        load_experiment("dcgan-digits", [f"training.{key}"])
+
+
+def test_the_convolutional_networks_of_the_paper_have_its_sizes():
+    config = load_experiment("cifar10-conv")
+    both = (config.generator.layers, 100, 64_825_072), (config.discriminator.layers, 3072, 12_454_073)
+    for layers, inputs, count in both:
+        reached = shapes(layers, (inputs,), "layers")
+        assert sum(layer.weights(shape) for layer, shape in zip(layers, reached[:-1], strict=True)) == count
+    sides = [shape[1] for shape in reached if len(shape) == 3]
+    assert list(dict.fromkeys(sides)) == [32, 33, 16, 15, 7, 9, 5]

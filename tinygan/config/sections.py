@@ -296,10 +296,17 @@ class TrainingConfig(Section):
         wrong = contradiction(self.objective, penalties, self.label_smoothing, layers)
         if wrong is not None:
             raise place.at(wrong[0]).refuse(wrong[1])
-        if self.packing > 1 and any(layer.type == "maps" for layer in discriminator.layers):
+        if not any(layer.type == "maps" for layer in discriminator.layers):
+            return
+        if self.packing > 1:
             raise place.at("packing").refuse(
                 "a pack is one row with the numbers of several images, which are not the pixels of maps: use layers "
-                "without maps in D, or packing = 1"
+                "without maps in D, or remove it"
+            )
+        if self.classes is not None:
+            raise place.at("classes").refuse(
+                "D reads a row with the pixels and the class, which are not the pixels of maps: use layers without "
+                "maps in D, or remove it"
             )
 
 
