@@ -12,7 +12,7 @@ from tinygan.config.layer_config import shapes
 from tinygan.experiments.build import build_discriminator, build_generator, layers_of
 from tinygan.report.networks import layer_names, networks, parameter_counts
 
-SMALL = [config for config in shipped_experiments() if not config.name.startswith("tfd")]
+SMALL = [config for config in shipped_experiments() if not config.name.startswith(("tfd", "cifar10"))]
 
 
 def text_of(page):
