@@ -195,7 +195,7 @@ def test_a_sheet_of_data_has_the_classes_of_the_samples(tiny_experiment, labelle
     config = tiny_experiment(CONDITION, "output.samples=12", "training.epochs=1")
     data = labelled((0, 0, 0, 0, 0, 1, 2))
     run(*start(config, data, tmp_path / "run"))
-    (_, images, _, columns) = drawn[1]  # after the samples before training
+    (_, images, _, _, columns) = drawn[1]  # after the samples before training
     rows = (images[:, 0] * 50).round().astype(int) - 1
     assert columns == 3
     assert data.train.labels[rows].tolist() == [0, 1, 2] * 4

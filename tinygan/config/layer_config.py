@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
+
+import numpy as np
 
 from tinygan import nn
 from tinygan.backend import Stream
@@ -119,7 +120,7 @@ def without_weights(name: str, module: type[nn.Module], **keys: Kind | tuple[Kin
 
 
 def normalization(
-    name: str, module: Callable[..., nn.Module], of: Callable[[Shape], Shape], **keys: tuple[Kind, Any]
+    name: str, module: Callable[..., nn.Module], of: Callable[[Shape], int | Shape], **keys: tuple[Kind, Any]
 ) -> Any:
     """Register a layer with a scale and a shift for each of its channels; return its section.
 
@@ -128,9 +129,9 @@ def normalization(
     name : str
         The ``type`` in an experiment file.
     module : callable
-        Takes the shape of the scales.
+        Takes the number or the shape of the scales.
     of : callable
-        Returns the shape of the scales for a row of a given shape.
+        Returns the number or the shape of the scales for a row of a given shape.
     **keys : (Kind, default)
         The keys of the section, which are keywords of the module; "scale_std" is not: it draws the scales from
         N(1, scale_std^2), which start at 1 otherwise.
@@ -147,7 +148,7 @@ def normalization(
 
     def weights(self: Any, shape: Shape) -> int:
         """Return how many numbers are trained."""
-        return 2 * math.prod(of(shape))
+        return 2 * int(np.prod(of(shape)))
 
     return _section(name, module, fields, build=build, weights=weights)
 

@@ -161,7 +161,7 @@ GaussianNoiseConfig = without_weights(
 BatchNormConfig = normalization(
     "batch_norm",
     nn.BatchNorm,
-    lambda shape: shape[:1],
+    lambda shape: shape[0],
     eps=(Number(above=0, single=True), 1e-5),
     momentum=(Number(above=0, below=1), 0.1),
     scale_std=(Number(above=0, single=True), None),
