@@ -31,7 +31,8 @@ ROOT = Path(__file__).resolve().parent.parent
 WORKERS = 2
 TIMEOUT = 300  # seconds; a mutant that runs forever counts as noticed
 
-HELPERS = {"_to_winner", "_over", "_others", "_difference", "_spread", "_memory_places"}  # functions that are part of a backward formula
+# Functions that are part of a backward formula.
+HELPERS = {"_to_winner", "_over", "_others", "_difference", "_spread", "_memory_places"}
 FIRST_TESTS = {  # the tests that most probably notice a mutant; all tests of FURTHER_TESTS follow
     "relu_backward": "test_activations",
     "sigmoid_backward": "test_activations",
