@@ -186,7 +186,7 @@ def parts(x: Array, size: int, axes: tuple[int, ...]) -> Iterator[Any]:
 
     Where the arrays that are visited together have this size in all, a part of them has about `_BLOCK` numbers.
     """
-    axis = max(axes, key=lambda one: abs(x.strides[one])) if axes and size > _BLOCK else None
+    axis = max(axes, key=lambda one: abs(x.strides[one])) if axes and size > 2 * _BLOCK else None
     if axis is None:
         yield (...,)
     else:

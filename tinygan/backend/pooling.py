@@ -1,8 +1,8 @@
 """Windows of images, their maxima and their sums, as plainly as they can be written.
 
 A window of `size` rows and columns is laid on an image at each place, `stride` pixels from one another. Pixels outside
-of the image do not exist: there the window is cut. Here windows of 2x2 have the stride 2 and the padding 1, so the first
-begins one pixel before the image::
+of the image do not exist: there the window is cut. Here windows of 2x2 have the stride 2 and the padding 1, so the
+first begins one pixel before the image::
 
     . .|. .|. .
     . a|b c|d .         the maxima are   a          max(b, c)         d

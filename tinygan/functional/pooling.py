@@ -224,7 +224,7 @@ def check_padding(caller: str, size: Pair, padding: Pair) -> None:
     """Refuse a padding of more than half of the windows, as PyTorch does."""
     for p, k in zip(padding, size, strict=True):
         if 2 * p > k:
-            raise ArgumentError(f"{caller}: padding={p} is more than half of size={k}, the window: take at most {k // 2}")
+            raise ArgumentError(f"{caller}: padding={p} is more than half of size={k}: take at most {k // 2}")
 
 
 def _image_shape(caller: str, x: Any) -> tuple[int, ...]:
