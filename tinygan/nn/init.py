@@ -197,7 +197,7 @@ def sparse(count: int) -> Initializer:
     Raises
     ------
     ArgumentError
-        `count` is below 1, or, once the shape is known, above the number of inputs.
+        `count` is below 1, or, once the shape is known, above the number of inputs; or the shape has not two axes.
 
     Examples
     --------
@@ -209,6 +209,8 @@ def sparse(count: int) -> Initializer:
         raise ArgumentError(f"sparse: each unit needs at least 1 weight, got {count}")
 
     def draw(shape: Shape, stream: Stream) -> Array:
+        if len(shape) != 2:
+            raise ArgumentError(f"sparse: a weight needs two axes, (inputs, units); got the shape {shape}")
         inputs, units = shape
         if count > inputs:
             raise ArgumentError(f"sparse: a unit cannot have {count} weights that are not 0, with {inputs} inputs")
