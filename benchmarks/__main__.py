@@ -12,6 +12,8 @@ from typing import Any
 
 from benchmarks.compare import compare
 from benchmarks.contestants import PEERS, default_peers, refuse_missing
+from benchmarks.conv import measure_conv
+from benchmarks.conv_games import GAMES, LAYERS
 from benchmarks.costs import measure_costs
 from benchmarks.errors import BenchmarkError, PeerMissingError
 from benchmarks.layers import measure_layers
@@ -58,6 +60,18 @@ def build_parser() -> argparse.ArgumentParser:
     _add_output_options(layers, seconds=0.3, what="how long each layer runs, each way")
     layers.add_argument("--batch", type=_count, default=100, help="images in a minibatch (100)")
     layers.set_defaults(run=_layers)
+
+    conv = commands.add_parser("conv", help="convolutions, and an iteration of convolutional games, beside PyTorch")
+    conv.add_argument(
+        "--steps", nargs="*", choices=list(GAMES), metavar="GAME", help=f"iterations of {', '.join(GAMES)} (all)"
+    )
+    conv.add_argument(
+        "--layers", nargs="*", choices=list(LAYERS), metavar="LAYER", help=f"of: {'; '.join(LAYERS)} (all)"
+    )
+    conv.add_argument("--threads", type=_count, nargs="+", default=[1, 2], metavar="N", help="in turn (1 2)")
+    conv.add_argument("--batch", type=_count, metavar="N", help="images in a minibatch (that of each game and layer)")
+    _add_output_options(conv, seconds=4.0, what="how long each contestant runs in a game; in a layer, a quarter")
+    conv.set_defaults(run=_conv)
 
     sweep = commands.add_parser("sweep", help="one iteration over the size of the batch and the width of the networks")
     _add_machine_options(sweep)
@@ -155,6 +169,19 @@ def _layers(arguments: argparse.Namespace) -> None:
     threads = arguments.threads or default_threads()
     measured = measure_layers(_device(arguments), threads, arguments.batch, arguments.seconds)
     _show(arguments, measured, draw_roofline)
+
+
+def _conv(arguments: argparse.Namespace) -> None:
+    everything = arguments.steps is None and arguments.layers is None
+    games, layers = (
+        list(there) if given == [] or everything else given or []
+        for given, there in ((arguments.steps, GAMES), (arguments.layers, LAYERS))
+    )
+    measured = measure_conv(games, layers, arguments.threads, arguments.batch, arguments.seconds)
+    _show(arguments, measured)
+    refused = [row["what"] for row in measured["rows"] if "refused" in row]
+    if refused:
+        raise BenchmarkError(f"conv: no times of {', '.join(refused)}; the reasons are above, and in the JSON")
 
 
 def _sweep(arguments: argparse.Namespace) -> None:
