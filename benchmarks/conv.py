@@ -100,7 +100,7 @@ def _measured(
 def conv_table(measured: dict[str, Any]) -> str:
     """Write a result of `measure_conv` as text."""
     head = ["one iteration, or one product", "threads", "tinygan ms", "p10 to p90", "torch ms", "p10 to p90", "ratio",
-            "CPU time", "MiB at peak", "torch"]  # fmt: skip
+            "CPU time", "MiB built to peak", "torch"]  # fmt: skip
     table, notes = [], [*measured["missing"].values()]
     for row in measured["rows"]:
         if "refused" in row:
@@ -112,8 +112,8 @@ def conv_table(measured: dict[str, Any]) -> str:
             cells += milliseconds(measured["measurements"][key]) if key else ("", "")
         cells += [f"{row[key]:.2f}" if key in row else "" for key in ("ratio", "cpu_ratio")]
         for name in ("tinygan", "torch"):
-            peak = row["memory_bytes"].get(name, {}).get("peak")
-            cells.append(f"{peak / 2**20:.0f}" if peak else "")
+            memory = row["memory_bytes"].get(name, {})
+            cells.append(" to ".join(f"{memory[key] / 2**20:.0f}" for key in ("built", "peak") if memory.get(key)))
         table.append(cells)
     text = "convolutions, cpu, beside PyTorch eager; both compute the same; a ratio below 1: tinygan is faster\n"
     return text + "".join(f"{note}\n" for note in notes) + (format_table(head, table) if table else "")
