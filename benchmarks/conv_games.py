@@ -17,7 +17,7 @@ import numpy as np
 
 Networks = tuple[Any, Any]  # the generator and the discriminator, of one framework
 
-_BATCHES = 3  # minibatches taken in turn
+_BATCHES = 3  # minibatches taken in turn, and iterations in which the contestants must agree
 _SAMPLED = 500  # numbers of an array that two contestants compare
 
 
@@ -49,6 +49,16 @@ class Game:
     ranges: tuple[float, float]
     optimizer: dict[str, Any] = field(default_factory=lambda: {"lr": 2e-4, "betas": (0.5, 0.999)})
     released: bool = False
+
+    @property
+    def rates(self) -> tuple[float, ...]:
+        """The learning rates of the iterations in which contestants must agree.
+
+        Adam moves a weight with next to no gradient as far as any other, and up or down by rounding error. So no weight
+        moves in the first iteration, in which gradients are compared. SGD has no such step.
+        """
+        lr = self.optimizer["lr"]
+        return (lr if "momentum" in self.optimizer else 1e-30, lr, lr)
 
 
 def cifar10_conv(nn: Any) -> Networks:
@@ -181,7 +191,7 @@ class ConvTask:
     def noise(self) -> Any:
         """Draw the noise on which the contestants must agree: for D's update, then for G's."""
         updates = 0 if self.way else 2 - GAMES[self.name].released
-        return _rng("noise").uniform(-1.7, 1.7, (2, updates, self.batch, 100)).astype(np.float32)
+        return _rng("noise").uniform(-1.7, 1.7, (_BATCHES, updates, self.batch, 100)).astype(np.float32)
 
     def batches(self) -> list[Any]:
         """Return the minibatches of a game, of shape (N, C, H, W): random images in [-1, 1]."""

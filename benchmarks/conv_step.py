@@ -40,6 +40,7 @@ class TinyganGame:
             generator_optimizer=optimizers[0],
             discriminator_optimizer=optimizers[1],
         )
+        self.rates = rules.rates
         self.batches = [Tensor(batch) for batch in task.batches()]
         self._next = cycle(self.batches)
 
@@ -71,7 +72,10 @@ class TinyganGame:
         for layer in dropouts:
             layer.eval()
         self.game.noise = given
-        for batch in self.batches[: len(noise)]:
+        players = self.game.generator_optimizer, self.game.discriminator_optimizer
+        for lr, batch in zip(self.rates, self.batches, strict=True):
+            for optimizer in players:
+                optimizer.lr = lr
             step = self.game.step(batch)
             losses.append((step.discriminator_loss.item(), step.generator_loss.item()))
             for player, network in zip(("generator", "discriminator"), self.networks, strict=True):

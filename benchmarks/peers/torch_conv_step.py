@@ -110,7 +110,9 @@ class TorchGame:
         dropouts = [module for network in self.networks for module in network if isinstance(module, nn.Dropout)]
         for dropout in dropouts:
             dropout.eval()
-        for z, batch in zip(torch.from_numpy(noise), self.batches, strict=False):
+        for lr, z, batch in zip(self.rules.rates, torch.from_numpy(noise), self.batches, strict=True):
+            for optimizer in self.optimizers:
+                optimizer.param_groups[0]["lr"] = lr
             losses.append(tuple(loss.item() for loss in self.iteration(batch, z)))
             for player, network in zip(("generator", "discriminator"), self.networks, strict=True):
                 for name, gradient in _parameters(network, lambda p: p.grad).items():

@@ -84,8 +84,8 @@ def test_a_task_draws_the_same_everywhere() -> None:
         assert a.shape == (2, 1, 28, 28)
         assert np.array_equal(a, b)
     assert np.array_equal(task.noise(), same.noise())
-    assert task.noise().shape == (2, 2, 2, 100)
-    assert ConvTask("cifar10-conv", 1, 2).noise().shape == (2, 1, 2, 100)  # shared
+    assert task.noise().shape == (3, 2, 2, 100)
+    assert ConvTask("cifar10-conv", 1, 2).noise().shape == (3, 1, 2, 100)  # shared
 
 
 def test_a_layer_has_arrays_and_no_noise() -> None:

@@ -52,7 +52,7 @@ def test_a_game_is_played_and_timed(name: str) -> None:
     noise = task_of(name).noise()
     played = contestant.play(noise)
     assert played == again.play(noise)
-    assert len(played["losses"]) == 2
+    assert len(played["losses"]) == 3
     assert len(contestant.run(2)) == 2
     assert contestant.play(noise) != played  # it learns
     names = [f"generator.{name}" for name, _ in contestant.networks[0].named_parameters()]
@@ -89,7 +89,7 @@ def test_a_gradient_that_is_permuted_is_refused() -> None:
     played = TinyganGame(task_of("adam")).play(task_of("adam").noise())
     refuse_disagreement({"tinygan": played, "same": played})
     gradients = {name: values[::-1] for name, values in played["gradients"].items()}
-    with pytest.raises(DisagreementError, match=r"other .* the gradient of \S+ after iteration 2 is off by"):
+    with pytest.raises(DisagreementError, match=r"other .* the gradient in iteration 1 of \S+ is off by"):
         refuse_disagreement({"tinygan": played, "other": {**played, "gradients": gradients}})
 
 
