@@ -29,7 +29,7 @@ from tinygan.backend import get_backend
 from tinygan.errors import TinyganError
 
 DEFAULT_OUT = Path("runs/benchmarks")
-_DESCRIPTION = "How fast tinygan is. Without a command, everything: about three minutes on two cores."
+_DESCRIPTION = "How fast tinygan is. Without a command, everything but conv: about three minutes on two cores."
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -37,7 +37,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=_DESCRIPTION)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
-    everything = commands.add_parser("all", help="everything below, and what runs without a command")
+    everything = commands.add_parser("all", help="everything below but conv; runs without a command")
     _add_machine_options(everything)
     everything.add_argument("--experiment", default="mnist", help="for the parts that have one (mnist)")
     everything.add_argument("--quick", action="store_true", help="for a moment each and few sizes: does it all work?")

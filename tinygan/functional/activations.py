@@ -40,10 +40,10 @@ class LeakyReLU(Elementwise):
     def forward(self, B: Backend, x: Array, s: Array) -> Array:
         positive = x > 0
         self.save(positive, s, x if self.needs[1] else None)
-        return B.xp.where(positive, x, s * x)
+        return B.leaky(x, positive, s)
 
     def backward(self, B: Backend, gy: Any, positive: Any, s: Any, x: Any) -> Any:
-        gx = B.xp.where(positive, gy, s * gy) if self.needs[0] else None
+        gx = B.leaky(gy, positive, s) if self.needs[0] else None
         return gx, B.xp.where(positive, 0, gy * x) if self.needs[1] else None
 
 
