@@ -4,9 +4,9 @@
 
 Every ``backward`` of `tinygan.functional`, and every ``*_backward``, ``unbroadcast``, ``scatter`` and product of a
 convolution of `tinygan.backend`, is broken in every way that `mutants_of` knows: a term, a factor or a minus is
-dropped, two branches are swapped, ``>`` becomes ``>=``, a gradient becomes None, and so on. Each mutant is tested in a copy of the
-repository, never in the working tree. If no test notices a mutant, a test is missing, or the mutant is equivalent to
-the original. The known equivalent mutants are listed below, each with the reason.
+dropped, two branches are swapped, ``>`` becomes ``>=``, a gradient becomes None, and so on. Each mutant is tested in a
+copy of the repository, never in the working tree. If no test notices a mutant, a test is missing, or the mutant is
+equivalent to the original. The known equivalent mutants are listed below, each with the reason.
 """
 
 from __future__ import annotations
