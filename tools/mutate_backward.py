@@ -63,6 +63,8 @@ EQUIVALENT = {
     "Power.backward: if isinstance(b, (int, float)) -> if False": _SLOWER,
     "Power.backward: if isinstance(a, (int, float)) -> if True": "adds zeros to a",
     "Linear.backward: B.sum(gy, axis=0) if needs_bias else None -> B.sum(gy, axis=0)": _IN_VAIN,
+    "Conv2d.backward: B.sum(gy, (0, 2, 3)) if needs_b else None -> B.sum(gy, (0, 2, 3))": _IN_VAIN,
+    "ConvTranspose2d.backward: B.sum(gy, (0, 2, 3)) if needs_b else None -> B.sum(gy, (0, 2, 3))": _IN_VAIN,
     "Transfer.backward: gy.to(self.backend.device) -> gy": "differs on a GPU only",
     "Backend.unbroadcast: gradient.reshape(shape) -> gradient": "it has that shape already",
     "Backend.unbroadcast: size == 1 and gradient.shape[added + axis] != 1 -> size == 1": "sums over one element too",
