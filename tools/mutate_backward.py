@@ -57,6 +57,8 @@ EQUIVALENT = {
     "Power.backward: if isinstance(a, (int, float)) -> if True": "adds zeros to a",
     "Linear.backward: B.sum(gy, axis=0) if needs_bias else None -> B.sum(gy, axis=0)": _IN_VAIN,
     "Transfer.backward: gy.to(self.backend.device) -> gy": "differs on a GPU only",
+    "NumpyPooling.max_pool_backward: gx.transpose(np.argsort(order)).astype(gy.dtype, copy=False) -> "
+    "gx.transpose(np.argsort(order)).astype(gy.dtype)": "copies",
     "Backend.unbroadcast: gradient.reshape(shape) -> gradient": "it has that shape already",
     "Backend.unbroadcast: size == 1 and gradient.shape[added + axis] != 1 -> size == 1": "sums over one element too",
     "Backend.scatter: if all((isinstance(part, _BASIC_INDEX) for part in (index if isinstance(index, tuple) else "
