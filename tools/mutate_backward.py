@@ -59,6 +59,8 @@ EQUIVALENT = {
     "Transfer.backward: gy.to(self.backend.device) -> gy": "differs on a GPU only",
     "NumpyPooling.max_pool_backward: gx.transpose(np.argsort(order)).astype(gy.dtype, copy=False) -> "
     "gx.transpose(np.argsort(order)).astype(gy.dtype)": "copies",
+    "_spread: if windows.stride[axis] >= windows.size[axis] -> if False": _SLOWER,
+    "_spread: windows.stride[axis] >= windows.size[axis] -> windows.stride[axis] > windows.size[axis]": _SLOWER,
     "Backend.unbroadcast: gradient.reshape(shape) -> gradient": "it has that shape already",
     "Backend.unbroadcast: size == 1 and gradient.shape[added + axis] != 1 -> size == 1": "sums over one element too",
     "Backend.scatter: if all((isinstance(part, _BASIC_INDEX) for part in (index if isinstance(index, tuple) else "
