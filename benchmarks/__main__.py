@@ -12,6 +12,8 @@ from typing import Any
 
 from benchmarks.compare import compare
 from benchmarks.contestants import PEERS, default_peers, refuse_missing
+from benchmarks.conv import measure_conv
+from benchmarks.conv_games import GAMES, LAYERS
 from benchmarks.costs import measure_costs
 from benchmarks.errors import BenchmarkError, PeerMissingError
 from benchmarks.layers import measure_layers
@@ -27,7 +29,7 @@ from tinygan.backend import get_backend
 from tinygan.errors import TinyganError
 
 DEFAULT_OUT = Path("runs/benchmarks")
-_DESCRIPTION = "How fast tinygan is. Without a command, everything: about three minutes on two cores."
+_DESCRIPTION = "How fast tinygan is. Without a command, everything but conv: about three minutes on two cores."
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -35,7 +37,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=_DESCRIPTION)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
-    everything = commands.add_parser("all", help="everything below, and what runs without a command")
+    everything = commands.add_parser("all", help="everything below but conv; runs without a command")
     _add_machine_options(everything)
     everything.add_argument("--experiment", default="mnist", help="for the parts that have one (mnist)")
     everything.add_argument("--quick", action="store_true", help="for a moment each and few sizes: does it all work?")
@@ -58,6 +60,18 @@ def build_parser() -> argparse.ArgumentParser:
     _add_output_options(layers, seconds=0.3, what="how long each layer runs, each way")
     layers.add_argument("--batch", type=_count, default=100, help="images in a minibatch (100)")
     layers.set_defaults(run=_layers)
+
+    conv = commands.add_parser("conv", help="convolutions, and an iteration of convolutional games, beside PyTorch")
+    conv.add_argument(
+        "--steps", nargs="*", choices=list(GAMES), metavar="GAME", help=f"iterations of {', '.join(GAMES)} (all)"
+    )
+    conv.add_argument(
+        "--layers", nargs="*", choices=list(LAYERS), metavar="LAYER", help=f"of: {'; '.join(LAYERS)} (all)"
+    )
+    conv.add_argument("--threads", type=_count, nargs="+", default=[1, 2], metavar="N", help="in turn (1 2)")
+    conv.add_argument("--batch", type=_count, metavar="N", help="images in a minibatch (that of each game and layer)")
+    _add_output_options(conv, seconds=4.0, what="how long each contestant runs in a game; in a layer, a quarter")
+    conv.set_defaults(run=_conv)
 
     sweep = commands.add_parser("sweep", help="one iteration over the size of the batch and the width of the networks")
     _add_machine_options(sweep)
@@ -155,6 +169,19 @@ def _layers(arguments: argparse.Namespace) -> None:
     threads = arguments.threads or default_threads()
     measured = measure_layers(_device(arguments), threads, arguments.batch, arguments.seconds)
     _show(arguments, measured, draw_roofline)
+
+
+def _conv(arguments: argparse.Namespace) -> None:
+    everything = arguments.steps is None and arguments.layers is None
+    games, layers = (
+        list(there) if given == [] or everything else given or []
+        for given, there in ((arguments.steps, GAMES), (arguments.layers, LAYERS))
+    )
+    measured = measure_conv(games, layers, arguments.threads, arguments.batch, arguments.seconds)
+    _show(arguments, measured)
+    refused = [row["what"] for row in measured["rows"] if "refused" in row]
+    if refused:
+        raise BenchmarkError(f"conv: no times of {', '.join(refused)}; the reasons are above, and in the JSON")
 
 
 def _sweep(arguments: argparse.Namespace) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Sequence
+from importlib import import_module
 from typing import Any
 
+from benchmarks.conv_games import ConvTask
 from benchmarks.errors import BenchmarkError, PeerMissingError
 from benchmarks.task import Task
 
@@ -41,6 +43,19 @@ def build_contestant(name: str, task: Task) -> Any:
     from benchmarks.peers.torch_step import TorchStep
 
     return TorchStep(task, compiled=name == "torch-compile", captured=name == "torch-graph")
+
+
+def build_conv_contestant(name: str, task: ConvTask) -> Any:
+    """Build "tinygan" or "torch" for a game or a layer of `conv_games`; it has ``run(count)`` and ``play(noise)``.
+
+    Raises
+    ------
+    PeerMissingError
+        PyTorch is not installed.
+    """
+    refuse_missing([name])
+    module = import_module("benchmarks.conv_step" if name == "tinygan" else "benchmarks.peers.torch_conv_step")
+    return getattr(module, f"{name.capitalize()}{'Layer' if task.way else 'Game'}")(task)
 
 
 def default_peers(device: str) -> list[str]:

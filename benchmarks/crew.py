@@ -16,14 +16,15 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from benchmarks.conv_games import ConvTask
 from benchmarks.errors import BenchmarkError, DisagreementError
 from benchmarks.task import Task
 
 SLICE_SECONDS = 0.25  # one turn: long beside an iteration, short beside what disturbs a machine
 _REST_SECONDS = 0.04  # OpenBLAS threads go on waiting busily for about this long after the last product
-_AGREEMENT_STEPS = 4
 TOLERANCE = 1e-4  # relative: float32 sums in another order, carried through a few updates
 VELOCITY_TOLERANCE = 1e-3  # gradients round off more than a loss does
+ADAM_TOLERANCE = 5e-3  # after weights with next to no gradient moved up or down by rounding error, or at a kink
 
 
 class Member:
@@ -88,12 +89,28 @@ class Member:
 
 
 class Crew:
-    """All contestants of one task, each in its process; use it in a ``with`` block through `crew_of`."""
+    """All contestants of one task, each in its process; use it in a ``with`` block through `crew_of`.
 
-    def __init__(self, members: dict[str, Member], folder: Path, task: Task) -> None:
+    Attributes
+    ----------
+    cpu_turns : dict of str to list of lists of float
+        After `take_turns`, by contestant and turn, the milliseconds that all its threads worked for one iteration.
+        Another program that takes a processor away does not lengthen them.
+    """
+
+    cpu_turns: dict[str, list[list[float]]]
+
+    def __init__(self, members: dict[str, Member], folder: Path, task: Task | ConvTask) -> None:
         self.members = members
         self.folder = folder
+        self.build(task)
+
+    def build(self, task: Task | ConvTask) -> None:
+        """Let each worker build its contestant of a task, in place of the one that it has."""
         self.task = task
+        order = task.order(self.folder)
+        for name, member in self.members.items():
+            member.ask("build", name=name, **order)
 
     def check_agreement(self) -> dict[str, Any]:
         """Let all but the products play the same few iterations: same weights, noise and data, no dropout.
@@ -108,11 +125,8 @@ class Crew:
         DisagreementError
             A contestant plays another game than tinygan; a comparison of times would mean nothing.
         """
-        config = self.task.config
-        rng = np.random.default_rng(config.seed)
-        shape = (_AGREEMENT_STEPS, config.training.k + 1, config.training.batch, config.noise.size)
         path = self.folder / "noise.npy"
-        np.save(path, rng.uniform(-np.sqrt(3), np.sqrt(3), shape).astype(np.float32))
+        np.save(path, self.task.noise())
         players = [name for name in self.members if name != "products"]
         plays = {name: self.members[name].ask("play", noise=str(path)) for name in players}
         refuse_disagreement(plays)
@@ -126,71 +140,83 @@ class Crew:
         dict of str to list of lists of float
             By contestant and turn, the milliseconds of each iteration.
         """
-        counts = {}
+        counts, longest = {}, SLICE_SECONDS
         for name, member in self.members.items():
-            member.ask("run", count=3)  # the first iterations allocate, compile, fill caches
-            typical = float(np.median(member.ask("run", count=3)))
+            [first] = member.ask("run", count=1)  # the first iterations allocate, compile, fill caches
+            quick = first < 1e3
+            member.ask("run", count=2 * quick)
+            typical = float(np.median(member.ask("run", count=1 + 2 * quick)))
             counts[name] = max(1, round(1e3 * min(SLICE_SECONDS, seconds) / typical))
-        rounds = max(1, round(seconds / SLICE_SECONDS))
+            longest = max(longest, typical / 1e3)
+        rounds = max(1, round(seconds / longest))
         turns: dict[str, list[list[float]]] = {name: [] for name in self.members}
+        self.cpu_turns = {name: [] for name in self.members}
         for _ in tqdm(range(rounds), "rounds", leave=False, disable=None):
             for name, member in self.members.items():
                 time.sleep(_REST_SECONDS)
-                member.ask("run", count=2)  # wakes its threads and brings its data back into the caches
+                if counts[name] > 1:
+                    member.ask("run", count=2)  # wakes its threads and brings its data back into the caches
+                before = member.ask("cpu")
                 turns[name].append(member.ask("run", count=counts[name]))
+                self.cpu_turns[name].append([1e3 * (member.ask("cpu") - before) / counts[name]])
         return turns
 
 
 @contextmanager
-def crew_of(task: Task, names: Sequence[str]) -> Iterator[Crew]:
+def crew_of(task: Task | ConvTask, names: Sequence[str]) -> Iterator[Crew]:
     """Start a process for each contestant; end them all when the block ends."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="benchmarks-")))
-        task.save(folder)
         members = {}
         for name in names:
             members[name] = Member(name, task.threads)
             stack.callback(members[name].close)
-            members[name].ask("build", name=name, folder=str(folder))
         yield Crew(members, folder, task)
 
 
 def refuse_disagreement(plays: dict[str, Any]) -> None:
-    """Raise `DisagreementError` where the losses or the last velocities of a contestant are not tinygan's.
+    """Raise `DisagreementError` where the losses, velocities or gradients of a contestant are not tinygan's.
 
     Losses alone would not do: early in a game the generator's steps hardly show in them.
 
     Parameters
     ----------
     plays : dict
-        By contestant, what `TinyganStep.play` returns.
+        By contestant, what `TinyganStep.play` returns: ``losses``, and for each parameter a number or a list of
+        numbers, ``velocities`` or ``gradients``.
     """
     ours = plays["tinygan"]
+    key, what = "velocities", f"velocity after iteration {len(ours['losses'])}"
+    later, rough = TOLERANCE, VELOCITY_TOLERANCE
+    if "gradients" in ours:
+        key, what, later, rough = "gradients", "gradient in iteration 1", ADAM_TOLERANCE, ADAM_TOLERANCE
     # The gradients from data and from samples may cancel, as for the last bias; the rest is rounding error. So a
     # velocity is also judged by the largest of its player.
     largest: dict[str, float] = {}
-    for parameter, x in ours["velocities"].items():
+    for parameter, x in ours[key].items():
         player = parameter.partition(".")[0]
-        largest[player] = max(largest.get(player, 0.0), abs(x))
+        largest[player] = max(largest.get(player, 0.0), float(np.linalg.norm(x)))
     for name, theirs in plays.items():
         pairs = [
-            (f"the {player}'s loss in iteration {number}", x, y, TOLERANCE * abs(x))
+            (f"the {player}'s loss in iteration {number}", x, y, (later if number > 1 else TOLERANCE) * abs(x))
             for number, (a, b) in enumerate(zip(ours["losses"], theirs["losses"], strict=True), start=1)
             for player, x, y in zip(("discriminator", "generator"), a, b, strict=True)
         ]
-        if set(ours["velocities"]) != set(theirs["velocities"]):
+        if set(ours[key]) != set(theirs[key]):
             raise DisagreementError(
-                f"{name} does not play the same game as tinygan: its parameters are {', '.join(theirs['velocities'])}, "
-                f"not {', '.join(ours['velocities'])}"
+                f"{name} does not play the same game as tinygan: its parameters are {', '.join(theirs[key])}, "
+                f"not {', '.join(ours[key])}"
             )
         pairs += [
-            (f"the velocity of {parameter} after iteration {len(ours['losses'])}", x, theirs["velocities"][parameter],
-             VELOCITY_TOLERANCE * (abs(x) + 0.1 * largest[parameter.partition(".")[0]]))
-            for parameter, x in ours["velocities"].items()
+            (f"the {what} of {parameter}", x, theirs[key][parameter],
+             rough * (float(np.linalg.norm(x)) + 0.1 * largest[parameter.partition(".")[0]]))
+            for parameter, x in ours[key].items()
         ]  # fmt: skip
-        for what, x, y, tolerance in pairs:
-            if not abs(x - y) <= tolerance:  # a nan disagrees with everything
+        for where, x, y, tolerance in pairs:
+            error = float(np.linalg.norm(np.subtract(x, y)))
+            if not error <= tolerance:  # a nan disagrees with everything
+                is_not = f"{y:.6g}, not {x:.6g}" if np.ndim(x) == 0 else f"off by {error / np.linalg.norm(x):.2g}"
                 raise DisagreementError(
                     f"{name} does not play the same game as tinygan: from the same weights, noise and data, "
-                    f"{what} is {y:.6g}, not {x:.6g}; times would not compare"
+                    f"{where} is {is_not}; times would not compare"
                 )

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from benchmarks.conv import conv_table
 from benchmarks.costs import costs_table
 from benchmarks.errors import BenchmarkError
 from benchmarks.layers import layers_table
@@ -25,6 +26,7 @@ TABLES: dict[str, Callable[[dict[str, Any]], str]] = {  # in the order of the RE
     "costs": costs_table,
     "parzen": parzen_table,
     "profile": profile_table,
+    "conv": conv_table,
 }
 BEGIN, END = "<!-- begin: python -m benchmarks table --write -->", "<!-- end -->"
 

@@ -45,7 +45,8 @@ def threads_of(count: Any) -> str:
 
     Examples
     --------
-    >>> threads_of(1), threads_of(2)
-    ('1 thread', '2 threads')
+    >>> threads_of(1), threads_of(2), threads_of([1, 2])
+    ('1 thread', '2 threads', '1 and 2 threads')
     """
-    return f"{count} thread{'s' * (count != 1)}"
+    counts = count if isinstance(count, list) else [count]
+    return f"{' and '.join(map(str, counts))} thread{'s' * (counts != [1])}"

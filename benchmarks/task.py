@@ -35,6 +35,7 @@ SCHEDULES = {
 }
 _MOST_BATCHES = 20  # minibatches taken in turn
 _MOST_ROWS = 8192
+_AGREEMENT_STEPS = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,6 +85,19 @@ class Task:
             "k": training.k,
             "data": self.data,
         }
+
+    def noise(self) -> Any:
+        """Draw the noise on which the contestants must agree: four iterations of k + 1 updates."""
+        training, shape = self.config.training, (_AGREEMENT_STEPS, self.config.training.k + 1)
+        noise = np.random.default_rng(self.config.seed).uniform(
+            -np.sqrt(3), np.sqrt(3), (*shape, training.batch, self.config.noise.size)
+        )
+        return noise.astype(np.float32)
+
+    def order(self, folder: Path) -> dict[str, Any]:
+        """Write the task to a folder; return what a worker needs to build a contestant."""
+        self.save(folder)
+        return {"folder": str(folder)}
 
     def save(self, folder: Path) -> None:
         """Write the task to a folder."""

@@ -65,7 +65,7 @@ class TinyganStep:
         for network in networks:
             network.eval()
         for z, batch in zip(noise, self.batches, strict=False):
-            game.noise = _GivenNoise(z.reshape(-1, z.shape[-1]))
+            game.noise = GivenNoise(z.reshape(-1, z.shape[-1]))
             step = game.step(batch)
             losses.append((step.discriminator_loss.item(), step.generator_loss.item()))
         for network in networks:
@@ -83,7 +83,7 @@ class TinyganStep:
         return {"losses": losses, "velocities": velocities}
 
 
-class _GivenNoise:
+class GivenNoise:
     """A prior that hands out given rows one after the other."""
 
     def __init__(self, rows: Any) -> None:

@@ -9,18 +9,20 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 from pathlib import Path
 from typing import Any, TextIO
 
 import numpy as np
 
-from benchmarks.contestants import build_contestant
+from benchmarks.contestants import build_contestant, build_conv_contestant
+from benchmarks.conv_games import ConvTask
 from benchmarks.task import Task
 from tinygan.errors import TinyganError
 
 
 class Worker:
-    """What answers: ``build`` a contestant, ``run`` it, let it ``play``; tell the ``peak`` product, the ``memory``."""
+    """What answers: ``build`` a contestant, ``run`` it, let it ``play``; tell ``peak`` product, ``cpu``, ``memory``."""
 
     def __init__(self) -> None:
         self.contestant: Any = None
@@ -34,6 +36,13 @@ class Worker:
                 self.contestant = build_contestant(name, Task.load(Path(folder)))
                 self.built = peak_memory()
                 return None
+            case {"do": "build", "name": name, "conv": details}:
+                self.contestant = None
+                self.contestant = build_conv_contestant(name, ConvTask(**details))
+                self.built = peak_memory()
+                return None
+            case {"do": "cpu"}:
+                return time.process_time()
             case {"do": "run", "count": count}:
                 return self.contestant.run(count)
             case {"do": "play", "noise": path}:

@@ -67,12 +67,16 @@ def tiny_experiment() -> Callable[..., ExperimentConfig]:
 
 @pytest.fixture(scope="session")
 def tiny_data() -> Callable[..., Dataset]:
-    """Return a function that makes a data set of a few images; image i has the grey value (i + 1) / (2 count + 2)."""
+    """Return a function that makes a data set of a few images; image i has the grey value (i + 1) / (2 count + 2).
 
-    def make(count: int = 22, image_shape: tuple[int, ...] = (1, 4)) -> Dataset:
+    Its label is i modulo the number of classes.
+    """
+
+    def make(count: int = 22, image_shape: tuple[int, ...] = (1, 4), classes: int | None = None) -> Dataset:
         greys = np.arange(1, count + 1, dtype=np.float32)[:, None] / (2 * count + 2)
         images = np.repeat(greys, int(np.prod(image_shape)), axis=1)
-        splits = [Split(part, np.zeros(len(part), np.uint8)) for part in (images, images[:2], images[:1])]
+        labels = (np.arange(count) % (classes or 1)).astype(np.uint8)
+        splits = [Split(part, labels[: len(part)]) for part in (images, images[:2], images[:1])]
         return Dataset("digits", image_shape, *splits)
 
     return make

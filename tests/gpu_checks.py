@@ -186,9 +186,9 @@ def methods() -> dict[str, Any]:
         assert B.first_non_finite(B.from_numpy(broken)) == PORTABLE.first_non_finite(broken), "first_non_finite"
         numbers = [rng.normal(size=size).astype(dtype) for size in ((), (), (m, 1), (u, 1))]
         sums, sums_there = PORTABLE.new_sums(5), B.new_sums(5)
-        for _ in range(5):
-            PORTABLE.add_scores(sums, *numbers)
-            B.add_scores(sums_there, *(B.from_numpy(number) for number in numbers))
+        for rules in ((0.0, True), (0.5, True), (0.0, False), (0.5, False)):
+            PORTABLE.add_scores(sums, *numbers, *rules)
+            B.add_scores(sums_there, *(B.from_numpy(number) for number in numbers), *rules)
         np.testing.assert_allclose(B.read_sums(sums_there), PORTABLE.read_sums(sums), rtol=1e-6, atol=1e-6)
     return {"largest difference": {name: float(f"{value:.2g}") for name, value in worst.items()}}
 

@@ -44,7 +44,12 @@ SHORTER = {
         "40 s",
         "--epochs 2",
     ),
+    "tinygan train digits-conditional": ("60 s", "--epochs 1"),
+    "tinygan train digits --set training.classes=10": ("35 s", "--epochs 1"),
+    "tinygan evaluate runs/digits-conditional --all --samples 1000": ("10 s", "--samples 50"),
     "tinygan train gaussian": ("7 s", "--epochs 1"),
+    'tinygan train digits --set "data.range=[-1, 1]" --set "generator.layers=[{type=\'linear\', units=256}, '
+    "{type='relu'}, {type='linear', units=64}, {type='tanh'}]\"": ("30 s", "--epochs 1"),
     "tinygan train my-experiment.toml": ("35 s", "--epochs 2"),
     "tinygan train mnist --data DIR --epochs 10": ("minutes", "--steps 1"),
     "tinygan train mnist-averaged --data DIR": ("hours", "--steps 1"),
@@ -63,6 +68,9 @@ SHORTER = {
     "python examples/losses.py --data grid": ("9 minutes", "--steps 2"),
     "python examples/pacgan.py": ("hours", "--iterations 2"),
     "python examples/pacgan.py --packed 4": ("hours", "--iterations 2"),
+    "python examples/figure_2.py": ("41 s", "--steps 2"),
+    "python examples/figure_3.py": ("41 s", "--steps 2"),
+    "python examples/dcgan_latent_space.py": ("41 s", "--steps 2"),
     "python -m benchmarks sweep --device cpu": ("minutes", "--seconds 0.001 --batches 2 --widths 8"),
     "python tools/count_faults.py": ("15 minutes", "--only steps --every 25"),
 }
@@ -70,6 +78,7 @@ SHORTER = {
 # Commands that are tested in another way: the reason, and the test or file that does it.
 _TABLE_1 = "tests/examples/test_table_1.py::test_from_the_data_to_the_row"
 _TFD = "tests/examples/test_table_1_tfd.py::test_from_the_file_to_the_row"
+_CIFAR_10 = "tests/cli/test_train.py::test_cifar10_from_its_files_to_every_command"
 _GPU = "tests/test_gpu_checks.py"
 _MAIN = "tests/benchmarks/test_main.py"
 _EVERY_10 = "--set output.checkpoint_every=10 --set output.samples_every=10"
@@ -80,6 +89,8 @@ ELSEWHERE = {
         ".ci/run",
     ),
     "pip install '.[cuda13]'": ("needs a package index", "tests/test_pages.py::test_extras_in_the_pages_exist"),
+    "tinygan train cifar10-fc --data DIR": ("needs a GPU, and 3 GB of memory", _CIFAR_10),
+    "tinygan train cifar10-fc --data DIR --device cuda": ("needs a GPU, and 3 GB of memory", _CIFAR_10),
     "tinygan train tfd --data DIR": ("needs a GPU, and data that are not public", _TFD),
     "tinygan train tfd-finetune --data DIR": ("needs a GPU, and data that are not public", _TFD),
     "python examples/table_1_tfd.py --data DIR": ("needs a GPU, and data that are not public", _TFD),
@@ -106,6 +117,10 @@ ELSEWHERE = {
         "tests/examples/test_figure_1.py::test_pictures_page_and_gif_are_written",
     ),
     "python examples/learned_discriminator.py": ("50 s", "tests/examples/test_learned_discriminator.py"),
+    "python examples/figure_2.py runs/mnist runs/tfd runs/cifar10-fc runs/cifar10-conv --data DIR": (
+        "needs four runs",
+        "tests/examples/test_figure_2.py::test_two_runs_have_two_panels_and_two_objects",
+    ),
     "python examples/toys_2d.py --toy ring": ("31 s", "tests/examples/test_toys_2d.py"),
     "python examples/helvetica.py": ("23 s", "tests/examples/test_helvetica.py"),
     "python tests/gpu_checks.py": ("needs a GPU", _GPU),
@@ -170,8 +185,9 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     np.save(folder / "my-images.npy", pictures)
     for number, picture in enumerate(pictures):
         Image.fromarray(picture).save(folder / "my-images" / f"{number}.png")
-    done = run("tinygan train digits --epochs 2 --steps 20", folder, folder / "bin")
-    assert done.returncode == 0, done.stderr
+    for short in ("digits --epochs 2 --steps 20", "digits-conditional --epochs 1"):
+        done = run(f"tinygan train {short}", folder, folder / "bin")
+        assert done.returncode == 0, done.stderr
     return folder
 
 

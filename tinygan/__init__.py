@@ -17,8 +17,8 @@ from tinygan.engine import no_grad as _no_grad
 from tinygan.errors import GradcheckError
 from tinygan.functional.signatures import Block as _Block
 from tinygan.functional.signatures import answer_calls as _answer_calls
+from tinygan.missing_names import answer_names as _answer_names
 from tinygan.pytorch_names import TINYGAN as _NAMES
-from tinygan.pytorch_names import answer_names as _answer_names
 from tinygan.saving import load, save
 from tinygan.trace import detect_anomaly, trace
 

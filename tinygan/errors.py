@@ -61,7 +61,7 @@ class MissingNameError(TinyganError, AttributeError):
         return self.args[0] + (did_you_mean(self._name, known) if known else "")
 
 
-class MissingImportError(TinyganError, ImportError):
+class MissingImportError(TinyganError, ModuleNotFoundError):
     """A name that is not here was imported; see `MissingNameError`."""
 
 

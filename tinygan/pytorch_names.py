@@ -2,17 +2,11 @@
 
 Each table belongs to one owner, such as a tensor or the module `tinygan.nn`. An answer is one line of code that runs
 as it stands: `x` and `y` are tensors (for a convolution or pooling, images and kernels), `net` is a module, `F` is
-`tinygan.functional`. When tinygan gets a name, its row goes: it would never be read.
+`tinygan.functional`. When tinygan gets a name, its row goes: it would never be read. The name of a package of PyTorch,
+such as `utils`, gives way to the row of the name after it: `nn.utils.spectral_norm` is answered by "spectral_norm".
 """
 
 from __future__ import annotations
-
-import sys
-from collections.abc import Callable, Mapping
-from dis import opmap
-from typing import Any
-
-from tinygan.errors import MissingImportError, MissingNameError
 
 _IMAGES = "nn.Conv2d(1, 8, 3)  # of images only"
 _NO_RECURRENCE = "nn.Linear(4, 8)  # recurrent layers and attention are yours to write, as a Module of such layers"
@@ -21,6 +15,11 @@ _NOTHING_TO_DO = "x  # nothing has to be done"
 _RANDOM = "tg.tensor(np.random.default_rng(0).normal(size=(2, 3)), dtype='float32')"
 _SCHEDULE = "optim.SGD(net.parameters(), lr=optim.{})  # a schedule takes the place of the number, and has no step()"
 _LOSS = "F.{}  # a loss is a function, in tinygan.functional"
+_GRAD = "tg.grad((y * y).sum(), y)  # one tensor for one tensor: no [0]"
+_OWN = "tg.Operation  # this one is yours to write: derive from it, with forward and backward"
+_VALUES = "np.{}  # of the values: no gradient"
+_PAD = "F.pad(x, [(0, 0), (1, 1)]{})  # a pair (before, after) for each axis"
+_SAVE = "tg.save('net.safetensors', net=net); tg.load('net.safetensors', net=net)"
 _DTYPE = "tg.tensor([1, 2], dtype='{}')  # a dtype is text, or one of NumPy"
 
 # For tensors, `tinygan` and `functional`.
@@ -38,6 +37,24 @@ OPERATIONS = {
     **{"all": "np.all(x)", "any": "np.any(x)", "nonzero": "np.nonzero(x)", "count_nonzero": "np.count_nonzero(x)"},
     **{"allclose": "np.allclose(x, y)", "isclose": "np.isclose(x, y)", "equal": "np.array_equal(x, y)"},
     **{"argmin": "(-x).argmax()", "amax": "x.max(axis=-1)", "amin": "x.min(axis=-1)"},
+    **{"max": "F.max(x, 1)  # only the values; x.argmax(1) has the places", "min": "F.min(x, 1)  # only the values"},
+    **{"split": "F.split(x, 2)  # into 2 pieces, as in NumPy; range(2, len(x), 2) in place of 2: pieces of 2 rows"},
+    **{"tensor_split": "F.split(x, 2)", "swapdims": "x.swapaxes(0, 1)", "rot90": "x.T.flip(0)"},
+    **{"addcmul": "x + 0.5 * y * y", "addcdiv": "x + 0.5 * y / y", "baddbmm": "x + x @ y", "addmv": "x[0] + x @ y[0]"},
+    **{"dist": "F.norm(x - y)", "cdist": "F.norm(x[:, None] - y, axis=-1)", "tensordot": "F.einsum('ij,jk->ik', x, y)"},
+    **{"clamp_min": "x.maximum(0)", "clamp_max": "x.minimum(1)", "hypot": "(x ** 2 + y ** 2).sqrt()"},
+    **{"xlogy": "x * y.log()", "float_power": "x ** 2.0", "sgn": "x.sign()", "ger": "F.outer(x[0], y[0])"},
+    **{"vdot": "(x * y).sum()", "heaviside": "(x > 0) * 1.0", "unflatten": "x.reshape(4, 2, 2)"},
+    **{"deg2rad": "x * (np.pi / 180)", "nan_to_num": "F.where(x.isnan(), 0.0, x)"},
+    **{"nansum": "F.where(x.isnan(), 0.0, x).sum()"},
+    **{"nanmean": "F.where(x.isnan(), 0.0, x).sum() / (~x.isnan()).sum()", "aminmax": "(x.min(), x.max())"},
+    **{"logical_xor": "(x != 0) != (y != 0)", "bitwise_xor": "(x > 0) != (y > 0)", "bitwise_not": "~(x > 0)"},
+    "erf": "2 * F.gelu(x * 2 ** 0.5) / (x * 2 ** 0.5) - 1  # x other than 0",
+    **dict.fromkeys(("asin", "acos", "atan", "atan2", "arctan", "erfinv", "lgamma", "digamma", "cummax", "mode"), _OWN),
+    **{"unique": _VALUES.format("unique(x.data)"), "bincount": _VALUES.format("bincount(labels.data)")},
+    **{"histc": _VALUES.format("histogram(x.data, 10)"), "cov": _VALUES.format("cov(x.data)")},
+    **{name: _VALUES.format(f"linalg.{name}(x.data)") for name in ("det", "svd", "qr", "pinv", "eigh", "matrix_rank")},
+    **dict.fromkeys(("inverse", "inv", "solve", "pinverse"), _VALUES.format("linalg.pinv(x.data)")),
     **{"median": "np.median(x.detach())", "quantile": "np.quantile(x.detach(), 0.5)"},
     "sort": "F.take_along_axis(x, x.argsort(-1), -1)",
     "topk": "F.take_along_axis(x, x.argsort(-1)[..., -2:], -1)  # the two largest, in ascending order",
@@ -79,17 +96,41 @@ TENSOR = {
         "new_zeros": "tg.tensor(np.zeros((2, 3)), dtype='float32')",
         "new_ones": "tg.tensor(np.ones((2, 3)), dtype='float32')",
     },
-    **dict.fromkeys(("contiguous", "is_contiguous", "pin_memory", "share_memory_"), _NOTHING_TO_DO),
-    **dict.fromkeys(("zero_", "fill_", "copy_", "normal_", "uniform_", "bernoulli_"), _NEW_VALUES),
+    **dict.fromkeys(("contiguous", "is_contiguous", "pin_memory", "share_memory_", "to_dense"), _NOTHING_TO_DO),
+    **dict.fromkeys(("fill", "fill_", "copy_", "normal_", "uniform_", "bernoulli_", "random_", "set_"), _NEW_VALUES),
+    **dict.fromkeys(("exponential_", "apply_", "map_", "put", "put_", "index_fill_", "index_copy_"), _NEW_VALUES),
+    **dict.fromkeys(("clamp_", "clip_"), "x.data.clip(0, 1, out=x.data); x.mark_changed()  # x.clip(0, 1) on the tape"),
+    "zero_": "x.data[...] = 0; x.mark_changed()  # outside of any graph; for a gradient: x.grad = None",
     **{"requires_grad_": "x.requires_grad = True", "detach_": "x = x.detach()", "grad_fn": "x.operation"},
     **dict.fromkeys(
         ("retain_grad", "register_hook", "retains_grad"), "tg.grad((y * y).sum(), y)  # y may be an intermediate result"
     ),
     "repeat": "F.repeat(x, 2, axis=0)  # each row twice in a row, as in NumPy; PyTorch's is F.concatenate([x, x])",
-    "split": "F.split(x, 2)  # into 2 pieces, as in NumPy; PyTorch's 2 is the size of a piece",
+    **{"values": "x.max(1)  # a reduction returns its values", "indices": "x.argmax(1)", "flat": "x.flatten()"},
+    **{"itemsize": "x.data.itemsize", "tobytes": "x.numpy().tobytes()", "ptp": "x.max() - x.min()", "real": "x"},
+    **{"resize": "x.reshape(2, -1)", "resize_": "x.reshape(2, -1)", "is_cpu": "x.device == 'cpu'", "conj": "x"},
+    **{"new": "tg.tensor([1.0, 2.0])", "new_full": "tg.tensor(np.full((2, 3), 0.5), dtype='float32')"},
+    **{"bfloat16": "x.astype('float16')", "short": "x.astype('int16')", "char": "x.astype('int8')"},
+    **{"where": "F.where(x > 0, x, y)", "is_same_size": "x.shape == y.shape", "sum_to_size": "x.sum(axis=0)"},
+    **{"is_complex": "x.dtype.kind == 'c'", "is_signed": "x.dtype.kind in 'fi'", "is_sparse": "False", "imag": "x * 0"},
+}
+LOSSES = {  # PyTorch has a function and a class of each
+    "margin_ranking_loss": "F.relu(y - x + 0.5).mean()  # x is to be larger than y, by a margin",
+    "hinge_embedding_loss": "F.where(y > 0, x, F.relu(1 - x)).mean()",
+    "soft_margin_loss": "F.softplus(-x * y).mean()",
+    "cosine_embedding_loss": "1 - (x * y).sum(1) / (F.norm(x, axis=1) * F.norm(y, axis=1))",
+    "poisson_nll_loss": "(x.exp() - y * x).mean()",
+    "gaussian_nll_loss": "((x - y) ** 2 / 0.5 + np.log(0.5)).mean() / 2  # of the variance 0.5",
+    "multi_margin_loss": "F.softmax_cross_entropy(x, labels)  # another loss of the same labels",
 }
 FUNCTIONAL = {
     **OPERATIONS,
+    **LOSSES,
+    **{"pairwise_distance": "F.norm(x - y, axis=1)", "pdist": "F.norm(x[:, None] - x, axis=-1)"},
+    **{"tanhshrink": "x - x.tanh()", "hardshrink": "F.where(abs(x) > 0.5, x, 0.0)"},
+    **{"hardswish": "x * (x / 6 + 0.5).clip(0, 1)", "rrelu": "F.leaky_relu(x, 0.2)  # with one slope"},
+    **dict.fromkeys(("instance_norm", "group_norm"), "F.layer_norm(x, 4)  # nearest: it normalizes each example"),
+    **dict.fromkeys(("grid_sample", "affine_grid", "unfold", "fold", "local_response_norm", "ctc_loss"), _OWN),
     "cross_entropy": "F.softmax_cross_entropy(x, labels)",
     "nll_loss": "F.softmax_cross_entropy(x, labels)  # of logits, without log_softmax before it",
     "binary_cross_entropy": "F.binary_cross_entropy_with_logits(x, targets)  # of logits, without a sigmoid before it",
@@ -137,14 +178,29 @@ NN = {
     **dict.fromkeys(("UpsamplingNearest2d", "UpsamplingBilinear2d"), "nn.Upsample(2)  # the nearest pixel"),
     "PixelShuffle": FUNCTIONAL["pixel_shuffle"],
     **dict.fromkeys(("RNN", "LSTM", "GRU", "Transformer", "MultiheadAttention", "LSTMCell", "GRUCell"), _NO_RECURRENCE),
-    **dict.fromkeys(("BCEWithLogitsLoss", "BCELoss"), _LOSS.format("binary_cross_entropy_with_logits(x, targets)")),
+    **dict.fromkeys(
+        ("BCEWithLogitsLoss", "BCELoss", "MultiLabelSoftMarginLoss"),
+        _LOSS.format("binary_cross_entropy_with_logits(x, targets)"),
+    ),
     **dict.fromkeys(("CrossEntropyLoss", "NLLLoss"), _LOSS.format("softmax_cross_entropy(x, labels)")),
+    **{name.title().replace("_", "").replace("Nll", "NLL"): LOSSES[name] for name in LOSSES},
+    **dict.fromkeys(("CTCLoss", "LocalResponseNorm", "Fold", "ChannelShuffle"), _OWN),
+    **{name: FUNCTIONAL[name.lower()] for name in ("Hardswish", "Hardsigmoid", "CELU", "GLU", "Softsign", "Softmin")},
+    **{name: FUNCTIONAL[name.lower()] for name in ("Threshold", "Tanhshrink", "Hardshrink", "RReLU", "Bilinear")},
+    **{"PairwiseDistance": FUNCTIONAL["pairwise_distance"], "Softmax2d": "F.softmax(x, 1)", "modules": "nn.Module()"},
+    **dict.fromkeys(("LazyLinear", "Dense"), "nn.Linear(4, 8)"),
+    **dict.fromkeys(("ReflectionPad1d", "ReflectionPad2d"), _PAD.format(", mode='reflect'")),
+    **dict.fromkeys(("ReplicationPad1d", "ReplicationPad2d"), _PAD.format(", mode='edge'")),
+    **dict.fromkeys(("ZeroPad1d", "ZeroPad2d", "ConstantPad1d", "ConstantPad2d"), _PAD.format("")),
+    **dict.fromkeys(("TransformerEncoder", "TransformerEncoderLayer", "TransformerDecoder"), _NO_RECURRENCE),
+    "EmbeddingBag": "nn.Embedding(10, 4)  # and a sum over an axis",
     **{"MSELoss": _LOSS.format("mse_loss(x, y)"), "L1Loss": _LOSS.format("l1_loss(x, y)")},
     **dict.fromkeys(("SmoothL1Loss", "HuberLoss"), FUNCTIONAL["huber_loss"]),
     **{"KLDivLoss": FUNCTIONAL["kl_div"], "TripletMarginLoss": FUNCTIONAL["triplet_margin_loss"]},
     **dict.fromkeys(("BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "SyncBatchNorm"), "nn.BatchNorm(4)"),
     **dict.fromkeys(
-        ("InstanceNorm2d", "GroupNorm", "RMSNorm"), "nn.LayerNorm(4)  # nearest: it normalizes each example"
+        ("InstanceNorm1d", "InstanceNorm2d", "GroupNorm", "RMSNorm"),
+        "nn.LayerNorm(4)  # nearest: it normalizes each example"
     ),
     **dict.fromkeys(("Dropout1d", "Dropout2d", "AlphaDropout"), "nn.Dropout(0.5)"),
     **{
@@ -167,6 +223,10 @@ NN = {
     ),
     **dict.fromkeys(("DataParallel", "parallel"), "net  # one process has one device"),
     "utils": "optim.clip_grad_norm(net.parameters(), 1.0)  # and nn.SpectralNorm, nn.WeightNorm",
+    **dict.fromkeys(("spectral_norm", "parametrizations"), "nn.SpectralNorm(net)  # it takes the layer's place"),
+    **{"weight_norm": "nn.WeightNorm(net)", "parameters_to_vector": "optim.get_gradients(net.parameters())"},
+    **{"clip_grad_norm_": "optim.clip_grad_norm(net.parameters(), 1.0)", "vector_to_parameters": _NEW_VALUES},
+    "clip_grad_value_": "optim.clip_grad_norm(net.parameters(), 1.0)  # by the norm of all gradients together",
     "functional": "import tinygan.functional as F",
 }
 INIT = {
@@ -182,12 +242,20 @@ OPTIM = {
     "ExponentialLR": _SCHEDULE.format("ExponentialDecay(0.1)"),
     **dict.fromkeys(("LinearLR", "PolynomialLR"), _SCHEDULE.format("LinearDecay(0.1, 1000)")),
     "CosineAnnealingLR": _SCHEDULE.format("CosineDecay(0.1, 1000)"),
-    **dict.fromkeys(("LambdaLR", "OneCycleLR"), "optim.SGD(net.parameters(), lr=lambda updates: 0.1 / (1 + updates))"),
+    "CosineAnnealingWarmRestarts": _SCHEDULE.format("CosineDecay(0.1, 1000)"),
+    **dict.fromkeys(("SequentialLR", "ChainedScheduler"), _SCHEDULE.format("WarmUp(optim.LinearDecay(0.1, 1000), 10)")),
+    **{"ConstantLR": "optim.SGD(net.parameters(), lr=0.1)", "optimizer": "optim.Optimizer"},
+    **dict.fromkeys(
+        ("LambdaLR", "OneCycleLR", "CyclicLR", "MultiplicativeLR"),
+        "optim.SGD(net.parameters(), lr=lambda updates: 0.1 / (1 + updates))"),
     "ReduceLROnPlateau": "optim.SGD(net.parameters(), lr=0.1).param_groups[0]['lr'] = 0.01",
-    **dict.fromkeys(("Adagrad", "Adadelta", "Rprop"), "optim.RMSprop(net.parameters())"),
+    **dict.fromkeys(("Adagrad", "Adadelta", "Rprop", "ASGD"), "optim.RMSprop(net.parameters())"),
     **dict.fromkeys(("NAdam", "RAdam", "Adamax", "LBFGS", "SparseAdam"), "optim.Adam(net.parameters())"),
+    **dict.fromkeys(("Adafactor", "Lion", "Muon"), "optim.Adam(net.parameters())"),
     **dict.fromkeys(("clip_grad_norm_", "clip_grad_value_"), "optim.clip_grad_norm(net.parameters(), 1.0)"),
-    **dict.fromkeys(("swa_utils", "EMA"), "optim.ExponentialMovingAverage(net.parameters(), decay=0.999)"),
+    **dict.fromkeys(
+        ("swa_utils", "EMA", "AveragedModel"), "optim.ExponentialMovingAverage(net.parameters(), decay=0.999)"
+    ),
     "parameters_to_vector": "optim.get_gradients(net.parameters())",
 }
 MODULE = {
@@ -198,6 +266,11 @@ MODULE = {
         "device": "net.parameters()[0].device",
     },
     **dict.fromkeys(("float", "half", "double", "bfloat16"), "net  # parameters are float32"),
+    **dict.fromkeys(("share_memory", "type", "xpu", "to_empty"), "net  # nothing has to be done"),
+    **dict.fromkeys(("get_buffer", "_buffers"), "net.state_dict()"),
+    **{"save": _SAVE, "load": _SAVE, "predict": "net.eval()(x)"},
+    "fit": "opt.step()  # the loop is yours, or that of gan.Algorithm1",
+    **{"insert": "nn.Sequential(nn.ReLU(), net)", "pop": "nn.Sequential(net, nn.ReLU())[:-1]"},
     "register_parameter": "net.extra = nn.Parameter(x)",
     **dict.fromkeys(("add_module", "register_module"), "net.extra = nn.Linear(4, 4)"),
     **dict.fromkeys(("buffers", "named_buffers"), "net.state_dict()  # parameters and buffers"),
@@ -211,7 +284,17 @@ MODULE = {
 }
 OPTIMIZER = {
     **{"add_param_group": "opt = optim.SGD([{'params': net.parameters()}, {'params': [y]}], lr=0.1)"},
+    **dict.fromkeys(("minimize", "backward", "apply_gradients"), "net(x).sum().backward(); opt.step()"),
+    **dict.fromkeys(("learning_rate", "get_lr"), "opt.param_groups[0]['lr']"),
+    **{"set_lr": "opt.param_groups[0]['lr'] = 0.01", "parameters": "opt.params"},
+    **dict.fromkeys(("cuda", "to"), "net.to('cpu'); opt = optim.SGD(net.parameters(), lr=0.1)"),
     **{"state": "opt.state_dict()", "defaults": "opt.param_groups[0]"},
+}
+SCHEDULES = {
+    "step": "opt.step()  # a schedule counts the updates of its optimiser by itself",
+    **dict.fromkeys(("get_last_lr", "get_lr"), "opt.param_groups[0]['lr']"),
+    **dict.fromkeys(("state_dict", "load_state_dict"), "opt.state_dict()  # it holds the count of updates"),
+    **{"last_epoch": "opt.state_dict()['updates']", "optimizer": _SCHEDULE.format("StepDecay(0.1, 1000)")},
 }
 TINYGAN = {
     **OPERATIONS,
@@ -242,75 +325,30 @@ TINYGAN = {
     **{"cuda": "x.to('cuda')", "device": "tg.tensor([1.0], device='cpu')  # a device is text", "backends": "x.backend"},
     **{"is_tensor": "isinstance(x, tg.Tensor)", "seed": "tg.manual_seed(0)", "Generator": "tg.manual_seed(0)"},
     **{"inference_mode": "with tg.no_grad(): x + y", "set_grad_enabled": "with tg.no_grad(): x + y"},
-    **{"autograd": "tg.grad((x * x).sum(), x)", "Function": "tg.Operation  # derive from it: forward and backward"},
+    **dict.fromkeys(("set_default_tensor_type", "get_default_dtype"), _DTYPE.format("float32")),
+    **dict.fromkeys(("set_default_device", "mps"), "net.to('cpu')  # a module and its inputs are on one device"),
+    **dict.fromkeys(("is_available", "device_count"), "x.to('cuda')  # a DeviceError says what a GPU lacks"),
+    **{"manual_seed_all": "tg.manual_seed(0)", "version": "tg.__version__", "amp": "x  # all of it is float32"},
+    **dict.fromkeys(("synchronize", "empty_cache", "cudnn", "autocast"), _NOTHING_TO_DO),
+    "use_deterministic_algorithms": "tg.manual_seed(0)",
+    **dict.fromkeys(("distributed", "multiprocessing", "hub", "onnx"), "net  # one process has one device"),
+    **dict.fromkeys(("set_num_threads", "get_num_threads"), "import os; os.environ['OPENBLAS_NUM_THREADS'] = '1'"),
+    **{"set_printoptions": "np.set_printoptions(precision=3)", "finfo": "np.finfo('float32')", "pi": "np.pi"},
+    **{"inf": "np.inf", "nan": "np.nan", "e": "np.e", "newaxis": "x[:, None]", "iinfo": "np.iinfo('int64')"},
+    **{"logspace": "tg.tensor(np.logspace(0, 1, 5))", "Variable": "tg.tensor([1.0], requires_grad=True)"},
+    **dict.fromkeys(("data", "datasets", "transforms"), "from tinygan import data  # and data.batches"),
+    **dict.fromkeys(("backward", "gradient", "GradientTape"), "(y * y).sum().backward(); y.grad"),
+    **{"set_detect_anomaly": "with tg.detect_anomaly(): x + y", "func": "nn.functional_call(net, {}, x)", "vmap": _OWN},
+    **{"distributions": "np.random.default_rng(0).normal(size=(2, 3))  # and tinygan.theory", "fft": _OWN},
+    **{"broadcast_tensors": "x.broadcast_to(y.shape)", "cross": _VALUES.format("cross(x.data[:, :3], y.data[:, :3])")},
+    **{"losses": "F.mse_loss(x, y)", "layers": "nn.Linear(4, 4)", "activations": "F.relu(x)"},
+    **{"optimizers": "optim.Adam(net.parameters())", "atleast_1d": "x.reshape(-1)"},
+    **{"autograd": _GRAD, "autograd.grad": _GRAD, "models": "nn.Sequential(net, nn.ReLU())"},
+    **{"Function": "tg.Operation  # derive from it: forward and backward"},
     **dict.fromkeys(("jit", "compile"), "net  # it runs as it is"),
     **dict.fromkeys(
-        ("utils", "DataLoader"), "x[[0, 1, 2]]  # a minibatch is an index; algorithm 1 shuffles the data itself"
+        ("utils", "DataLoader"), "x[[0, 1, 2]]  # a minibatch is an index: see tinygan.data.batches"
     ),
     **{"linalg": "F.norm(x)", "special": "F.sigmoid(x)", "random": "tg.manual_seed(0)", "Module": "nn.Module()"},
     **dict.fromkeys(("optimize", "lr_scheduler"), OPTIM["lr_scheduler"]),
 }
-
-
-# The arguments of methods of tensors, for the answer to a name such as `clip_`.
-_ARGUMENTS = {"clip": "(0, 1)", "remainder": "(2)", "swapaxes": "(0, 1)", "transpose": "(1, 0)", "floor_divide": "(2)"}
-_ARGUMENTS |= {"maximum": "(y)", "minimum": "(y)", "moveaxis": "(0, 1)", "reshape": "(2, -1)", "cumsum": "(0)"}
-
-
-def missing(what: str, name: str, owner: Any, table: Mapping[str, str], **others: Any) -> MissingNameError:
-    """Return the error for a name that `owner` does not have.
-
-    Parameters
-    ----------
-    what : str
-        The owner, for the message.
-    name : str
-    owner : object
-        A misspelled name may mean one of its attributes.
-    table : mapping
-        The answers.
-    **others : module
-        Where else to look, such as ``F=tinygan.functional``.
-    """
-    answer, bare = table.get(name, ""), name.rstrip("_")
-    if not answer and not name.startswith("_"):
-        if bare == name:
-            answer = next((f"{where}.{name}" for where, other in others.items() if name in other.__all__), "")
-        elif what == "Tensor" and (bare in table or hasattr(owner, bare)):
-            code = table.get(bare) or f"x.{bare}{_ARGUMENTS.get(bare, '()')}"
-            answer = f"x = {code.partition('  #')[0]}  # a new tensor: a tensor on the tape does not change"
-        else:  # initialisers of PyTorch, such as `normal_`, change the weight that they get
-            need = {"uniform": "0.05", "constant": "0.0", "sparse": "2"}.get(bare, "")
-            own = f"nn.Linear(4, 4, weight_init=nn.init.{bare}({need}))" if hasattr(owner, bare) else ""
-            answer = table.get(bare, own)
-    if "F." in answer and what != "tinygan.functional":
-        answer += (";" if "#" in answer else "  #") + " F is tinygan.functional"
-    message = f"{what} has no {name!r}" + (f": write {answer}" if answer else "")
-    return MissingNameError(message, "" if answer else name, owner)
-
-
-def answer_names(module: str, table: Mapping[str, str], **others: Any) -> Callable[[str], Any]:
-    """Return the function ``__getattr__`` of a module: it answers names that the module does not have.
-
-    ``from module import name`` replaces each AttributeError by an error of its own, so an ImportError answers there.
-    """
-
-    def answer(name: str) -> Any:
-        error = missing(module, name, sys.modules[module], table, **others)
-        caller = sys._getframe(1)
-        if caller.f_code.co_code[caller.f_lasti] == opmap["IMPORT_FROM"]:
-            raise MissingImportError(str(error)) from None
-        raise error
-
-    return answer
-
-
-def answer_attributes(owner: type, table: Mapping[str, str], what: str = "", **others: Any) -> None:
-    """Let the objects of a class answer names that they do not have."""
-
-    def answer(self: Any, name: str) -> Any:
-        if hasattr(type(self), name):  # a property, which raised an AttributeError: this raises it again
-            return object.__getattribute__(self, name)
-        raise missing(what or type(self).__name__, name, self if not what else owner, table, **others)
-
-    owner.__getattr__ = answer  # type: ignore[attr-defined]

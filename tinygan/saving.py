@@ -131,7 +131,9 @@ def load(path: str | os.PathLike[str], /, **things: Any) -> dict[str, Any]:
 
 def _check_path(operation: str, path: Any) -> None:
     if not isinstance(path, (str, os.PathLike)):
-        raise DtypeError(f"{operation}: expected a path first, got a {type(path).__name__}; write tg.{operation}(path)")
+        raise DtypeError(
+            f"{operation}: expected a path first, got a {type(path).__name__}; write tg.{operation}('file', net=net)"
+        )
     if not Path(path).name or "\0" in str(path):
         raise ArgumentError(f"{operation}: the path {str(path)!r} names no file")
 

@@ -2,11 +2,11 @@
 
     python tools/mutate_backward.py [--only TEXT] [--list]
 
-Every ``backward`` of `tinygan.functional`, and every ``*_backward``, ``unbroadcast`` and ``scatter`` of
-`tinygan.backend`, is broken in every way that `mutants_of` knows: a term, a factor or a minus is dropped, two branches
-are swapped, ``>`` becomes ``>=``, a gradient becomes None, and so on. Each mutant is tested in a copy of the
-repository, never in the working tree. If no test notices a mutant, a test is missing, or the mutant is equivalent to
-the original. The known equivalent mutants are listed below, each with the reason.
+Every ``backward`` of `tinygan.functional`, and every ``*_backward``, ``unbroadcast``, ``scatter`` and product of a
+convolution of `tinygan.backend`, is broken in every way that `mutants_of` knows: a term, a factor or a minus is
+dropped, two branches are swapped, ``>`` becomes ``>=``, a gradient becomes None, and so on. Each mutant is tested in a
+copy of the repository, never in the working tree. If no test notices a mutant, a test is missing, or the mutant is
+equivalent to the original. The known equivalent mutants are listed below, each with the reason.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ TIMEOUT = 300  # seconds; a mutant that runs forever counts as noticed
 
 # Functions that are part of a backward formula.
 HELPERS = {"_to_winner", "_over", "_others", "_difference", "_spread", "_memory_places"}
+PRODUCTS = {"conv", "conv_transpose", "conv_weight"}  # of a backend: each is part of two backward formulas
 FIRST_TESTS = {  # the tests that most probably notice a mutant; all tests of FURTHER_TESTS follow
     "relu_backward": "test_activations",
     "sigmoid_backward": "test_activations",
@@ -41,6 +42,12 @@ FIRST_TESTS = {  # the tests that most probably notice a mutant; all tests of FU
     "sum_pool_backward": "test_pooling",
     "unbroadcast": "test_arithmetic",
     "scatter": "test_indexing",
+    "batch_norm_backward": "test_normalization",
+    "channel_affine_backward": "test_normalization",
+    "layer_norm_backward": "test_normalization",
+    "softmax_backward": "test_probabilities",
+    "log_softmax_backward": "test_probabilities",
+    **dict.fromkeys(PRODUCTS, "test_convolution"),
 }
 FURTHER_TESTS = ("tests/functional/test_differentiable.py", "tests/functional", "tests/backend")
 
@@ -98,12 +105,12 @@ def mutants() -> Iterator[Mutant]:
 
 def _formulas(tree: ast.Module, folder: str) -> Iterator[tuple[str, ast.FunctionDef]]:
     for node in tree.body:
-        if isinstance(node, ast.FunctionDef) and node.name in HELPERS:
+        if isinstance(node, ast.FunctionDef) and node.name in HELPERS | PRODUCTS:
             yield node.name, node
         for method in node.body if isinstance(node, ast.ClassDef) else []:
             if not isinstance(method, ast.FunctionDef):
                 continue
-            kernel = method.name.endswith("_backward") or method.name in ("unbroadcast", "scatter")
+            kernel = method.name.endswith("_backward") or method.name in {"unbroadcast", "scatter"} | PRODUCTS
             if method.name == "backward" if folder == "functional" else kernel:
                 yield f"{node.name}.{method.name}", method
 
@@ -266,7 +273,8 @@ class Copy:
 def _tests_for(mutant: Mutant) -> list[str]:
     name = mutant.function.rpartition(".")[2]
     first = FIRST_TESTS.get(name, f"test_{mutant.path.stem.removeprefix('numpy_')}")
-    return [f"tests/functional/{first}.py", *FURTHER_TESTS]
+    own = f"tests/{mutant.path.parent.name}/test_{mutant.path.stem}.py"
+    return list(dict.fromkeys([own, f"tests/functional/{first}.py", *FURTHER_TESTS]))
 
 
 def run(chosen: list[Mutant]) -> list[tuple[Mutant, str | None]]:

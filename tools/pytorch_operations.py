@@ -14,6 +14,8 @@ from pytorch_images import IMAGES, Pair
 from torch.nn.functional import (
     batch_norm,
     binary_cross_entropy_with_logits,
+    conv2d,
+    conv_transpose2d,
     cross_entropy,
     elu,
     gelu,
@@ -98,6 +100,27 @@ def do_layer_norm(rng: np.random.Generator, x: Pair, y: Pair) -> Pair:
     return F.layer_norm(a[0], size, sums[0], sums[0] ** 2, eps=0.1), layer_norm(
         a[1], (size,), sums[1], sums[1] ** 2, eps=0.1
     )
+
+
+def convolution(ours: Callable[..., Any], theirs: Callable[..., Any]) -> Callable[..., Pair]:
+    """Make a convolution of an operand as one image, by kernels that are multiples of a piece of the other."""
+
+    def apply(rng: np.random.Generator, x: Pair, y: Pair) -> Pair:
+        a, b = as_matrix(x), as_matrix(y)
+        options = {"stride": tuple(rng.integers(1, 4, 2).tolist()), "padding": 1}  # a kernel of 3x3 always fits
+        several = rng.normal(size=(1, 2, 1, 1))
+        image = a[0].reshape(1, 1, *a[0].shape), a[1].reshape(1, 1, *a[1].shape)
+        kernel = [one[:3, :3].reshape(1, 1, *one[:3, :3].shape) for one in b]
+        if ours is F.conv_transpose2d:
+            options["output_padding"] = tuple(s - 1 for s in options["stride"])
+            image = F.pad(image[0], [(0, 0)] * 2 + [(0, 2)] * 2), pad(image[1], (0, 2, 0, 2))
+        else:
+            several = several.reshape(2, 1, 1, 1)
+        return ours(image[0], kernel[0] * several, **options), theirs(
+            image[1], kernel[1] * torch.tensor(several), **options
+        )
+
+    return apply
 
 
 def do_maxout(rng: np.random.Generator, x: Pair, y: Pair) -> Pair:
@@ -377,6 +400,8 @@ OPERATIONS: dict[str, Callable[..., Pair]] = {
     "pad": do_pad,
     "matmul": do_matmul,
     "linear": do_linear,
+    "conv2d": convolution(F.conv2d, conv2d),
+    "conv_transpose2d": convolution(F.conv_transpose2d, conv_transpose2d),
     "batch_norm": do_batch_norm,
     "layer_norm": do_layer_norm,
     "maxout": do_maxout,

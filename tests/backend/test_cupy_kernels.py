@@ -143,15 +143,16 @@ def test_cross_entropy_of_more_logits_than_threads(B: CupyBackend) -> None:
 
 @given(data=st.data(), steps=st.integers(0, 4), dtype=dtypes)
 def test_add_scores(B: CupyBackend, data: st.DataObject, steps: int, dtype: Any) -> None:
-    """A logit of 0, probability 1/2, counts as class 0."""
+    """An output at the threshold, as a logit of 0 with probability 1/2, counts as class 0."""
+    rules = data.draw(st.tuples(st.sampled_from([0.0, 1.0]), st.booleans()))
     sums, there = PORTABLE.new_sums(5), B.new_sums(5)
     for _ in range(steps):
         rows = [data.draw(st.integers(1, 5)) for _ in range(2)]
         elements = st.one_of(st.integers(-2, 2), st.sampled_from([np.nan, np.inf, 50.0]))
         sizes = [(), (), *((n, 1) for n in rows)]
         numbers = [data.draw(hnp.arrays(dtype, size, elements=elements)) for size in sizes]
-        PORTABLE.add_scores(sums, *numbers)
-        B.add_scores(there, *map(B.from_numpy, numbers))
+        PORTABLE.add_scores(sums, *numbers, *rules)
+        B.add_scores(there, *map(B.from_numpy, numbers), *rules)
     np.testing.assert_allclose(B.read_sums(there)[-2:], PORTABLE.read_sums(sums)[-2:])  # the steps, the first bad one
     if not sums[-1]:  # a sum that is not finite is never read again
         np.testing.assert_allclose(B.read_sums(there), PORTABLE.read_sums(sums), rtol=1e-6, atol=1e-6)

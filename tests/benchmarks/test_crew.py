@@ -79,7 +79,7 @@ def test_the_message_says_who_where_and_how_much() -> None:
     with pytest.raises(DisagreementError, match=r"torch .* the generator's loss in iteration 2 is 2\.5, not 2;"):
         refuse_disagreement(plays)
     plays = {"tinygan": played((1.0, 2.0)), "torch": played((1.0, 2.0), velocity=-1.0)}
-    with pytest.raises(DisagreementError, match=r"velocity of generator\.0\.weight after iteration 1 is -1, not 1;"):
+    with pytest.raises(DisagreementError, match=r"velocity after iteration 1 of generator\.0\.weight is -1, not 1;"):
         refuse_disagreement(plays)
 
 

@@ -75,6 +75,25 @@ def test_an_array_gives_the_same_run_as_its_files(train, images, tmp_path):
     assert load_experiment("b/config.toml").data.labels == str(tmp_path / "labels.npy")
 
 
+def test_folders_are_the_classes_of_a_conditional_run(train, tmp_path):
+    for number, picture in enumerate(PICTURES):
+        folder = tmp_path / "mine" / "abc"[number % 3]
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(picture).save(folder / f"{number:02d}.png")
+    answer = train("--images", "mine", "--set", "training.classes=10", "--out", "run")
+    assert "training.classes is 3 here: one for each label of the images\n" in answer.err
+    generator, config, _ = load_generator(RunFolder.open("run"))
+    assert config.training.classes == generator.classes == 3
+    assert main(["resume", "run", "--epochs", "3", "--quiet"]) == 0
+    assert main(["evaluate", "run", "--samples", "20", "--quiet"]) == 0
+
+
+def test_images_without_labels_make_no_conditional_run(train, images):
+    answer = train("--images", images, "--set", "training.classes=10", "--quiet")
+    assert "training.classes = 10: the labels" in error_of(answer)
+    assert "remove training.classes" in answer.err
+
+
 def test_settings_of_the_images_are_kept(train, images, tmp_path):
     settings = ("--set", "data.size=3", "--set", "data.colour=false")
     assert train("--images", images, *settings, "--out", "run", "--quiet").status == 0
@@ -96,6 +115,22 @@ def test_an_experiment_file_names_its_images(tinygan, train, images, tmp_path):
     os.rename(images, tmp_path / "moved")
     assert tinygan("resume", "again", "--epochs", "3", "--set", "data.path=moved", "--quiet").status == 0
     assert load_experiment("again/config.toml").data.path == str(tmp_path / "moved")
+
+
+def test_the_scale_of_the_experiment_is_kept(tinygan, train, images):
+    """The generator of the experiment was made for it."""
+    tanh = ("--set", "generator.layers=[{type='linear',units=64},{type='tanh'}]")
+    assert train("--set", "data.range=[-1,1]", *tanh, "--out", "grey", "--quiet").status == 0
+    answer = tinygan("train", "grey/config.toml", "--images", images, "--out", "colour")
+    assert "data: scaled: black is -1, white is 1\n" in answer.err
+    data = load_experiment("colour/config.toml").data
+    assert (data.range, data.contrast) == ((-1.0, 1.0), None)
+    words = ("--steps", "2", "--set", "training.batch=8", "--set", "output.samples=4")
+    shrink = [word for layer in (0, 2) for word in ("--set", f"generator.layers.{layer}.units=8")]
+    shrink += [word for layer in (1, 3) for word in ("--set", f"discriminator.layers.{layer}.units=8")]
+    answer = tinygan("train", "cifar10-fc", "--images", images, "--out", "contrast", *words, *shrink)
+    assert "data: scaled: each image has mean 0 and norm 55\n" in answer.err
+    assert load_experiment("contrast/config.toml").data.contrast == 55.0
 
 
 @pytest.mark.parametrize("experiment", ["gaussian", "mnist", pytest.param("tfd", marks=pytest.mark.slow)])

@@ -82,6 +82,15 @@ def test_the_numbers_are_those_of_the_record(train, monkeypatch, tmp_path):
     assert f"D(x) {record['d_real']:.2f}  D(G(z)) {record['d_fake']:.2f}" in last
 
 
+def test_outputs_that_are_no_probabilities_are_called_scores(train, tmp_path):
+    penalty = "training.penalty={kind='clipping'}"
+    answer = train("--set", "training.objective=wasserstein", "--set", penalty, "--out", "critic")
+    last = next(line for line in answer.err.splitlines() if line.startswith("epoch 3/3"))
+    record = RunFolder.open(tmp_path / "critic").metrics()[-1]
+    assert f"score(x) {record['score_real']:.2f}  score(G(z)) {record['score_fake']:.2f}" in last
+    assert "D(x)" not in answer.err
+
+
 @pytest.mark.slow
 def test_a_bar_on_a_terminal(train, terminal):
     err = train().err

@@ -9,6 +9,7 @@ from matplotlib.image import imread
 from tinygan import gan
 from tinygan.backend import Stream
 from tinygan.experiments.protocol import load_generator
+from tinygan.experiments.weights import load_weights
 from tinygan.runs.run_folder import RunFolder
 
 
@@ -156,3 +157,79 @@ def test_a_missing_checkpoint_is_refused_with_those_there(tinygan, trained):
         answer = tinygan("sample", trained, "--out", "x.npy", f"--checkpoint={wrong}")
         assert answer.status == 2
         assert f"expected last, best, or a number of steps, got {wrong!r}" in answer.err
+
+
+# --- labels -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def conditional(tinygan, small, tmp_path):
+    words = ("--epochs", "1", "--out", "run", "--quiet", *small, "--set", "training.classes=10")
+    assert tinygan("train", "digits", *words).status == 0
+    return tmp_path / "run"
+
+
+@pytest.mark.parametrize(
+    ("words", "labels"),
+    [
+        ([], range(10)),
+        (["--labels", "3"], [3]),
+        (["--labels", "0,1,2"], [0, 1, 2]),
+        (["--labels", "7-9,0, 4"], [7, 8, 9, 0, 4]),
+        (["--labels=5,5,1"], [5, 5, 1]),
+    ],
+)
+def test_samples_go_through_the_labels_in_turn(tinygan, conditional, words, labels):
+    assert tinygan("sample", conditional, "--count", "23", "--out", "some.npy", *words).status == 0
+    generator, config, _ = load_generator(RunFolder.open(conditional))
+    noise = gan.Noise(config.noise.kind, config.noise.size)
+    expected = gan.sample(generator, 23, noise, Stream(0, "samples"), np.resize(np.array(labels), 23))
+    assert np.array_equal(np.load("some.npy").reshape(23, 64), expected)
+
+
+def test_each_column_of_a_picture_has_one_label(tinygan, conditional):
+    for words, columns, rows in ((["--labels", "0-2"], 6, 5), ([], 10, 3), (["--labels", "1"], 5, 6)):
+        assert tinygan("sample", conditional, "--count", "30", "--out", "some.png", *words).status == 0
+        assert imread("some.png").shape[:2] == (rows * 34 + 2, columns * 34 + 2)
+
+
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [
+        ("10", "--labels: 10 is no class of this run; expected labels from 0 to 9"),
+        ("8-12", "--labels: 10 is no class"),
+        *((wrong, "expected labels such as 3, 0,1,2 or 0-9") for wrong in ("", "a", "1,", "9-0", "-1", "1.5", "0-999")),
+    ],
+)
+def test_labels_that_there_are_not_are_refused(tinygan, conditional, labels, said):
+    answer = tinygan("sample", conditional, "--out", "some.npy", f"--labels={labels}")
+    assert answer.status in (1, 2)
+    assert said in answer.err
+
+
+def test_a_run_without_labels_has_none_to_choose(tinygan, trained):
+    answer = tinygan("sample", trained, "--out", "some.npy", "--labels", "3")
+    assert answer.status == 1
+    assert "--labels: digits was trained without labels" in answer.err
+    assert "training.classes=N" in answer.err
+
+
+def test_every_command_takes_a_conditional_run(tinygan, conditional, small):
+    for words in (
+        ("evaluate", conditional, "--samples", "50", "--all"),
+        ("evaluate", conditional, "--samples", "50", "--all", "--json"),
+        ("diagnose", conditional),
+        ("report", conditional),
+        ("export", conditional, "--out", "both.safetensors", "--network", "both", "--layout", "pytorch"),
+        ("trace", conditional, "--replay"),
+        ("step", "digits", *small, "--set", "training.classes=10", "--all"),
+        ("resume", conditional, "--epochs", "2"),
+    ):
+        answer = tinygan(*words)
+        assert answer.status == 0, (words, answer.err)
+        if words[0] == "step":
+            assert "Their labels y are read by both" in " ".join(answer.out.split())
+        if "--all" in words and words[0] == "evaluate":
+            assert ("class_agreement" if "--json" in words else "of the class asked for") in answer.out
+    arrays = load_weights("both.safetensors")
+    assert arrays["generator.net.0.weight"].shape == (32 + 10, 8)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import importlib.util
+import json
 import os
 import re
 import signal
@@ -11,10 +13,15 @@ import sys
 import time
 import warnings
 
+import numpy as np
 import pytest
+from matplotlib.image import imread
 
+from tests.doubles.colours import write_small_cifar10
+from tinygan.backend import Stream
 from tinygan.cli import train as command
 from tinygan.config.experiment import load_experiment, shipped_experiments
+from tinygan.pictures.sheets import GAP
 from tinygan.runs.run_folder import RunFolder
 
 pytestmark = pytest.mark.slow
@@ -25,6 +32,47 @@ STEPS = 21  # of one epoch of the digits
 
 def metrics(path):
     return (path / "metrics.jsonl").read_bytes()
+
+
+def test_cifar10_from_its_files_to_every_command(tinygan, tmp_path, monkeypatch, real_report):
+    """A few images, and small networks of the same layers."""
+    write_small_cifar10(tmp_path / "data", monkeypatch)
+    monkeypatch.setenv("TINYGAN_DATA", str(tmp_path / "data"))
+    shrink = [f"generator.layers.{layer}.units=8" for layer in (0, 2)]
+    shrink += [f"discriminator.layers.{layer}.units=8" for layer in (1, 3)]
+    small = [word for setting in (*shrink, "training.batch=10", "output.samples=4") for word in ("--set", setting)]
+    answer = tinygan("train", "cifar10-fc", *small, "--epochs", "2", "--out", "run")
+    assert answer.status == 0, answer.err
+    data = load_experiment("run/config.toml").data.load()
+    assert [len(split) for split in (data.train, data.validation, data.test)] == [80, 20, 20]
+    np.testing.assert_allclose(np.linalg.norm(data.train.images, axis=1), 55, rtol=1e-5)
+
+    # The sheets have colours, and mid grey is 0.
+    order = Stream(2014, "data sheet").permutation(80)[:4]
+    levels = np.rint(255 * np.clip((data.train.images[order[0]] / data.shown[1] + 1) / 2, 0, 1))
+    sheet = np.rint(255 * imread("run/samples/data.png")[GAP : GAP + 32, GAP : GAP + 32, :3])
+    assert np.abs(sheet - levels.reshape(32, 32, 3)).max() <= 1
+    report = (tmp_path / "run" / "report.html").read_text()
+    for name in ("data.png", "epoch-000002.png"):
+        assert base64.b64encode((tmp_path / "run" / "samples" / name).read_bytes()).decode() in report
+
+    for name in ("samples.npy", "samples.png"):
+        assert tinygan("sample", "run", "--count", "4", "--out", name).status == 0
+    samples = np.load("samples.npy")
+    assert samples.shape == (4, 32, 32, 3)
+    levels = np.rint(255 * np.clip((samples[0] / data.shown[1] + 1) / 2, 0, 1))
+    sheet = np.rint(255 * imread("samples.png")[GAP : GAP + 32, GAP : GAP + 32, :3])
+    assert np.abs(sheet - levels).max() <= 1
+    measured = json.loads(tinygan("diagnose", "run", "--json").out)["measures"]
+    assert measured["data_rms"] == pytest.approx(55 / 3072**0.5, rel=1e-3)
+    assert "nats depend on the units" in tinygan("evaluate", "run", "--samples", "20", "--quiet").out
+    assert "(10, 3072)" in tinygan("trace", "run", "--quiet").out
+    assert tinygan("trace", "run", "--quiet", "--html", "page.html").status == 0
+    assert tinygan("step", "cifar10-fc", *small, "--all").status == 0
+    assert "train 80" in tinygan("doctor").out
+    assert tinygan("resume", "run", "--epochs", "3", "--quiet").status == 0
+    answer = tinygan("resume", "run", "--epochs", "4", "--set", "data.contrast=50")
+    assert "data.contrast was 55.0 and is now 50.0" in answer.err
 
 
 # --- what it leaves and says -----------------------------------------------------------------------------

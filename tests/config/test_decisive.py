@@ -28,6 +28,7 @@ FREE = [
 DECISIVE = {
     "seed=1": "seed was 2014 and is now 1",
     "data.set=digits": 'data.set was "mnist" and is now "digits"',
+    "data.contrast=55": "data.contrast was absent and is now 55.0",
     "noise.kind=gaussian": 'noise.kind was "uniform" and is now "gaussian"',
     "noise.size=9": "noise.size was 100 and is now 9",
     "generator.layers.0.units=9": "generator.layers.0.units was 1200 and is now 9",

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tinygan.config.data import DataConfig
 from tinygan.config.experiment import (
     ExperimentConfig,
     load_experiment,
@@ -27,7 +28,6 @@ from tinygan.config.layers import (
 from tinygan.config.sections import (
     AdamConfig,
     AdamWConfig,
-    DataConfig,
     DiscriminatorConfig,
     GeneratorConfig,
     NoiseConfig,

@@ -168,6 +168,9 @@ def test_a_shape_that_no_sheet_can_draw_is_refused(tmp_path: Path, shape: Any) -
         ({"fold": True}, DataError, "expected a fold from 0, or None, got True"),
         ({"fold": "first"}, DataError, "expected a fold from 0, or None, got 'first'"),
         ({"test": (1, 2)}, DtypeError, "test is tuple; expected a Split"),
+        ({"shown": (1.0, 0.0)}, DataError, "expected the numbers for black and for white"),
+        ({"shown": (0.0, math.inf)}, DataError, "expected the numbers for black and for white"),
+        ({"shown": (0.0,)}, DataError, "expected the numbers for black and for white"),
     ],
 )
 def test_the_other_fields_are_checked(changes: dict[str, Any], error: type[Exception], message: str) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pooch
 import pytest
 
-from tinygan.data.files import file_in, find_or_download, find_private
+from tinygan.data.files import file_in, find_or_download, find_private, find_unpacked
 from tinygan.errors import DataError
 
 FILES = {"one.gz": b"the first file", "two.gz": b"the second file"}
@@ -258,3 +258,22 @@ def test_private_files_are_not_searched_in_the_cache(tmp_path: Path, cache: Path
         find_private("toys", list(FILES), "Ask Ann")
     with pytest.raises(DataError, match=r"no file of the data set \(there is no such folder\). Ask Ann. Put one.gz"):
         find_private("toys", list(FILES), "Ask Ann", tmp_path)
+
+
+@pytest.mark.parametrize("place", ["toys/inner", "toys", "inner", "."])
+def test_unpacked_files_are_found_in_every_place(tmp_path: Path, place: str) -> None:
+    assert find_unpacked("toys", "inner", ["a", "b"], tmp_path) is None
+    home = tmp_path / place
+    home.mkdir(parents=True, exist_ok=True)
+    (home / "a").touch()
+    with pytest.raises(DataError, match=r"toys: .* has no b\. Unpack the archive again"):
+        find_unpacked("toys", "inner", ["a", "b"], tmp_path)
+    (home / "b").touch()
+    assert find_unpacked("toys", "inner", ["a", "b"], tmp_path) == home
+
+
+def test_no_folder_has_no_unpacked_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert find_unpacked("toys", "inner", ["a"]) is None
+    (tmp_path / "a").touch()
+    monkeypatch.setenv("TINYGAN_DATA", str(tmp_path))
+    assert find_unpacked("toys", "inner", ["a"]) == tmp_path

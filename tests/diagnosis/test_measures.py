@@ -165,6 +165,13 @@ def test_the_range_of_data_and_of_samples(last, scale, shift, verdicts):
     found = game_measures(game_of(generator), data, data)
     assert [name for name in names(found) if name == "range"] == verdicts
     assert (found["data_low"], found["data_high"]) == (data.min(), data.max())
+    assert found["data_rms"] == pytest.approx(np.sqrt((data**2).mean()), rel=1e-5)
+
+
+def test_the_samples_may_be_13_times_too_large():
+    data = RNG.normal(size=(600, 2)).astype(np.float32)
+    found = game_measures(game_of(nn.Sequential(linear(13 * np.eye(2)))), data[:300], data[300:])
+    assert found["sample_rms"] / found["data_rms"] == pytest.approx(13, rel=0.15)
 
 
 # --- the bound -------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from scipy.spatial.distance import cdist
 from tests.doubles.small import memory
 from tinygan.backend import Stream
 from tinygan.errors import DataError, ShapeError
-from tinygan.evaluation import nearest, nearest_neighbour_distances, nearest_neighbour_ratio
+from tinygan.evaluation import nearest, nearest_neighbour_distances, nearest_neighbour_ratio, training_distance
 
 values = st.floats(-100, 100, width=32)
 
@@ -156,3 +156,39 @@ def test_the_ratio_is_that_of_the_means(n: int) -> None:
 def test_arguments_without_neighbours_are_refused(call: Any, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         call()
+
+
+# ---------------------------------------------------------------------- beside test images
+
+
+@given(*[rows(1, 3)] * 3)
+def test_training_distance_is_a_ratio_of_medians(samples: Any, train: Any, test: Any) -> None:
+    reference = np.median(cdist(test.astype(np.float64), train.astype(np.float64)).min(axis=1))
+    if reference < 1e-3:  # 0 is tested below
+        return
+    found = training_distance(samples, train, test)
+    nearest_samples = cdist(samples.astype(np.float64), train.astype(np.float64)).min(axis=1)
+    assert found.ratio == pytest.approx(np.median(nearest_samples) / reference, rel=1e-6, abs=1e-6)
+    np.testing.assert_array_equal(found.samples, nearest(samples, train))
+    np.testing.assert_array_equal(found.test, nearest(test, train))
+    assert found.standard_error >= 0
+
+
+def test_copies_have_the_ratio_0_and_data_1() -> None:
+    train, test, new = (normal(400, 4, seed) for seed in range(3))
+    assert training_distance(train[:100], train, test).ratio == 0
+    found = training_distance(new, train, test)
+    assert abs(found.ratio - 1) < 4 * found.standard_error
+    assert training_distance(new + 5, train, test).ratio > 2
+
+
+def test_the_error_of_the_ratio_is_its_deviation() -> None:
+    train = normal(300, 3)
+    found = [training_distance(normal(150, 3, 2 * i + 1), train, normal(150, 3, 2 * i + 2)) for i in range(60)]
+    deviation = np.std([each.ratio for each in found], ddof=1)
+    assert 0.6 < np.median([each.standard_error for each in found]) / deviation < 1.6
+
+
+def test_test_images_among_the_training_images_are_refused() -> None:
+    with pytest.raises(DataError, match="most test images are also training images"):
+        training_distance([[5.0]], [[0.0], [1.0]], [[0.0], [1.0]])

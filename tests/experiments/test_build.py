@@ -12,11 +12,13 @@ import tinygan as tg
 from tinygan import gan, nn, optim
 from tinygan.backend import Stream, Streams
 from tinygan.config.experiment import load_experiment, shipped_experiments
+from tinygan.config.layer_config import shapes
 from tinygan.data import Split
 from tinygan.engine import Tensor, no_grad
 from tinygan.errors import AnomalyError, ConfigError
 from tinygan.experiments import build
 from tinygan.experiments.build import build_discriminator, build_game, build_generator, build_optimizer, least_memory
+from tinygan.experiments.labels import all_in_turn
 from tinygan.experiments.training import Training
 
 EVERY_LAYER = """generator.layers=[
@@ -90,7 +92,7 @@ def test_the_wrong_number_of_outputs_is_refused(tiny_experiment, tiny_data):
     ("activation", "scale", "shift", "refused"),
     [
         ("sigmoid", 255, 0, r"the data lie in \[\S+, \S+\], but the generator ends in a sigmoid, which only reaches"),
-        ("sigmoid", 2, -1, r"ends in a sigmoid, which only reaches \[0, 1\]: scale the data"),
+        ("sigmoid", 2, -1, r"ends in a sigmoid, which only reaches \[0, 1\]: choose the scale"),
         ("sigmoid", 1, 0, None),
         ("tanh", 255, 0, r"ends in a tanh, which only reaches \[-1, 1\]"),
         ("tanh", 2, -1, None),
@@ -241,8 +243,43 @@ def test_the_training_keys_reach_the_game(tiny_experiment, tiny_data, shared_noi
         assert all(ours is theirs for ours, theirs in zip(optimizer.params, player.parameters(), strict=True))
 
 
-SHAPES = {"digits": (8, 8), "gaussian": (1,), "mnist": (28, 28), "tfd": (48, 48)}
+@pytest.mark.parametrize(
+    ("last", "scale", "reached"),
+    [
+        ("sigmoid", {}, True),
+        ("sigmoid", {"range": (-1.0, 1.0)}, False),
+        ("sigmoid", {"contrast": 8.0}, False),
+        ("tanh", {}, True),  # wasteful, which `tinygan diagnose` says, but not wrong
+        ("tanh", {"range": (-1.0, 1.0)}, True),
+        ("tanh", {"contrast": 8.0}, False),
+        ("tanh", {"contrast": 1.0}, True),
+        ("relu", {}, True),
+        ("relu", {"range": (-1.0, 1.0)}, False),
+        ("relu", {"contrast": 8.0}, False),
+        ("softplus", {"contrast": 8.0}, False),
+        ("leaky_relu", {"contrast": 8.0}, True),
+        ("", {"contrast": 8.0}, True),
+    ],
+)
+def test_each_scale_needs_an_output_that_reaches_it(tiny_experiment, last, scale, reached):
+    top = f", {{type='{last}'}}" if last else ""
+    config = tiny_experiment(f"generator.layers=[{{type='linear', units=64}}{top}]")
+    data = dataclasses.replace(config.data, **scale).load()
+    if reached:
+        build_game(config, data, Streams(0), "cpu")
+        return
+    with pytest.raises(ConfigError, match=rf"the generator ends in a {last}, .* data\.range or data\.contrast"):
+        build_game(config, data, Streams(0), "cpu")
+
+
+SHAPES = {"cifar10": (32, 32, 3), "digits": (8, 8), "gaussian": (1,), "mnist": (28, 28), "tfd": (48, 48)}
+_SMALL_D = [f"discriminator.layers.{layer}.units=40" for layer in (1, 3)]
 FEWER = {  # otherwise gigabytes of weights would be drawn
+    "cifar10-conv": [
+        "generator.layers.0.units=50", "generator.layers.2.units=800",
+        *(f"discriminator.layers.{layer}.units=4" for layer in (2, 5, 8, 12)),
+    ],
+    "cifar10-fc": ["generator.layers.0.units=50", "generator.layers.2.units=50", *_SMALL_D],
     "tfd": ["generator.layers.0.units=50", "generator.layers.2.units=300"],
     "tfd-finetune": ["generator.layers.0.units=50", "generator.layers.4.units=50", "generator.layers.6.units=50"],
 }
@@ -252,24 +289,28 @@ FEWER = {  # otherwise gigabytes of weights would be drawn
 @pytest.mark.parametrize("name", [config.name for config in shipped_experiments()])
 def test_every_shipped_experiment_can_be_built(tiny_data, name):
     config = load_experiment(name, FEWER.get(name, ()))
-    dataset = tiny_data(image_shape=SHAPES[config.data.set])
+    dataset = tiny_data(image_shape=SHAPES[config.data.set], classes=config.training.classes)
     game = build_game(config, dataset, Streams(config.seed), "cpu")
-    samples = gan.sample(game.generator, 50, game.noise, Stream(0, "samples"))
+    y = all_in_turn(config, 50)
+    samples = gan.sample(game.generator, 50, game.noise, Stream(0, "samples"), y)
     assert samples.shape == (50, math.prod(SHAPES[config.data.set]))
-    if not config.data.is_line and config.generator.pretrained is None:  # these start far from the data
+    last = config.generator.layers[-1].type
+    if last == "sigmoid" and config.generator.pretrained is None:  # the others start far from the data
         assert abs(samples.mean() - 0.25) < 0.05  # the mean grey of the tiny data
     with no_grad():
-        assert game.discriminator(Tensor(samples)).shape == (50, 1)
+        labels = () if y is None else (Tensor(y),)
+        assert game.discriminator(Tensor(samples), *labels).shape == (50, 1)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [config.name for config in shipped_experiments()])
 def test_a_step_of_every_shipped_experiment_replays(tiny_data, name):
     config = load_experiment(name, FEWER.get(name, ()))
-    dataset = tiny_data(20, image_shape=SHAPES[config.data.set])
+    dataset = tiny_data(20, SHAPES[config.data.set], config.training.classes)
     game = build_game(config, dataset, Streams(config.seed), "cpu")
     with tg.trace() as t:
-        game.step(dataset.train.images[: 4 * config.training.k])
+        rows = slice(0, 4 * config.training.k)
+        game.step(dataset.train.images[rows], dataset.train.labels[rows] if config.training.classes else None)
     report = t.replay()
     assert report, str(report)
     assert report.rows == len(t.rows)
@@ -369,8 +410,58 @@ def test_a_penalty_that_is_not_finite_ends_the_training(tiny_experiment, tiny_da
         training.step()
 
 
-@pytest.mark.parametrize(("name", "expected"), [("lsgan", -0.25), ("hinge", -2.0), ("minimax", -math.log(4))])
-def test_the_value_at_equilibrium_is_that_of_the_objective(tiny_experiment, tiny_data, name, expected):
-    training = Training(tiny_experiment(f"training.objective={name}"), tiny_data())
+@pytest.mark.parametrize("name", gan.OBJECTIVES)
+def test_metrics_have_only_what_the_objective_has(tiny_experiment, tiny_data, name):
+    penalty = "training.penalty={kind='clipping'}"
+    training = Training(tiny_experiment(f"training.objective={name}", penalty), tiny_data())
     training.step()
-    assert training.metrics()["value_at_equilibrium"] == pytest.approx(expected)
+    found = training.metrics()
+    scored = {"score_real", "score_fake", "score_difference"}
+    if name in ("minimax", "non-saturating"):
+        assert found.keys() >= {"d_real", "d_fake", "d_accuracy", "value"}
+        assert not scored & found.keys()
+        assert found["value_at_equilibrium"] == pytest.approx(-math.log(4))
+    else:
+        assert found.keys() >= scored
+        assert not {"d_real", "d_fake", "value", "value_at_equilibrium"} & found.keys()
+        assert ("d_accuracy" in found) is (name != "wasserstein")
+    if name == "wasserstein":
+        assert found["score_difference"] == pytest.approx(-found["discriminator_loss"])
+
+
+# --- networks with maps ------------------------------------------------------------------------------------
+
+
+def test_a_generator_of_maps_ends_in_pixels():
+    config = load_experiment("dcgan-digits")
+    short = dataclasses.replace(config.generator, layers=config.generator.layers[:-1])
+    with pytest.raises(ConfigError, match=r'the generator returns 1 maps of 8x8: end it with .* "pixels"'):
+        build_generator(dataclasses.replace(config, generator=short), 64, Stream(0, "weights"))
+    with pytest.raises(ConfigError, match=r"choose other sizes of its maps, or of the images"):
+        build_generator(config, 81, Stream(0, "weights"))
+
+
+def test_a_discriminator_of_maps_ends_on_one_logit():
+    config = load_experiment("dcgan-digits")
+    for layers in (config.discriminator.layers[:-2], config.discriminator.layers[:-1]):
+        short = dataclasses.replace(config.discriminator, layers=layers)
+        with pytest.raises(ConfigError, match=r"the discriminator ends on .*; expected one logit"):
+            build_discriminator(dataclasses.replace(config, discriminator=short), 64, Stream(0, "weights"))
+    with pytest.raises(ConfigError, match=r"discriminator.layers\[0\]: maps of 8x8 are made of .* 81 numbers"):
+        build_discriminator(config, 81, Stream(0, "weights"))
+
+
+@pytest.mark.parametrize("key", ["packing=2", "classes=10"])
+def test_maps_are_not_made_of_packs_or_of_labels(key):
+    with pytest.raises(ConfigError, match=rf"training.{key.split('=')[0]}: .* not the pixels of maps"):
+        load_experiment("dcgan-digits", [f"training.{key}"])
+
+
+def test_the_convolutional_networks_of_the_paper_have_its_sizes():
+    config = load_experiment("cifar10-conv")
+    both = (config.generator.layers, 100, 64_825_072), (config.discriminator.layers, 3072, 12_454_073)
+    for layers, inputs, count in both:
+        reached = shapes(layers, (inputs,), "layers")
+        assert sum(layer.weights(shape) for layer, shape in zip(layers, reached[:-1], strict=True)) == count
+    sides = [shape[1] for shape in reached if len(shape) == 3]
+    assert list(dict.fromkeys(sides)) == [32, 33, 16, 15, 7, 9, 5]

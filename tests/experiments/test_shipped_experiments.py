@@ -105,7 +105,8 @@ def test_a_missing_key_is_named_or_has_a_default(name, path):
         "description", "seed", "output", "samples", "samples_every", "checkpoint_every", "k", "schedule",
         "shared_noise", "objective", "discriminator_loss_scale", "weight_range", "bias", "lr_decay", "lr_min",
         "momentum", "max_col_norm", "slope", "beta1", "beta2", "eps", "threads", "validate_every",
-        "nonzero_weights", "pretrained", "average_decay",
+        "nonzero_weights", "pretrained", "average_decay", "classes", "penalty", "weight", "contrast", "range",
+        "weight_std", "scale_std", "stride", "padding", "ceil_mode", "separate_passes",
     }  # fmt: skip
     shares_its_noise = SHIPPED[name]["training"].get("shared_noise", False)
     if path[-1] in optional and not (path[-1] == "schedule" and shares_its_noise):
@@ -221,6 +222,37 @@ def test_tfd_is_the_first_stage_of_the_released_code():
         optimizer=TFD_SGD,
     )
     assert config.training == dataclasses.replace(mnist.training, epochs=50)
+
+
+CIFAR10_SGD = SgdConfig(lr=0.025, lr_decay=1.000004, lr_min=1e-6, momentum=0.5, momentum_final=0.7, momentum_epochs=250)
+
+
+def test_cifar10_fc_is_the_configuration_of_the_released_code():
+    config, mnist = load_experiment("cifar10-fc"), load_experiment("mnist")
+    assert (config.data.set, config.data.contrast, config.data.range) == ("cifar10", 55.0, None)
+    assert config.noise == NoiseConfig(kind="gaussian", size=100)
+    assert config.generator == GeneratorConfig(
+        layers=(
+            LinearConfig(units=8000, weight_range=0.05),
+            ReluConfig(),
+            LinearConfig(units=8000, weight_range=0.05),
+            SigmoidConfig(),
+            LinearConfig(units=32 * 32 * 3, weight_range=0.5),
+        ),
+        optimizer=CIFAR10_SGD,
+    )
+    assert config.discriminator == DiscriminatorConfig(
+        layers=(
+            DropoutConfig(p=0.2),
+            MaxoutConfig(units=1600, pieces=5, weight_range=0.005),
+            DropoutConfig(p=0.5),
+            MaxoutConfig(units=1600, pieces=5, weight_range=0.005),
+            DropoutConfig(p=0.5),
+            LinearConfig(units=1, weight_range=0.005),
+        ),
+        optimizer=CIFAR10_SGD,
+    )
+    assert config.training == dataclasses.replace(mnist.training, epochs=config.training.epochs)
 
 
 def test_tfd_finetune_adds_two_layers_below_the_generator():

@@ -116,18 +116,20 @@ def test_only_the_wanted_gradients_are_computed(operation, wanted, monkeypatch):
     arrays = [images(2, 2, 4, 4).data, images(2, 2, 3, 3, seed=1).data, images(2, seed=2).data]
     inputs = [tg.Tensor(array, requires_grad=k in wanted) for k, array in enumerate(arrays)]
     y = operation(*inputs)
-    backend, counts = get_backend("cpu"), {}
-    for name in ("conv", "conv_transpose", "conv_weight"):
-        counts[name] = 0
+    backend, counts = get_backend("cpu"), dict.fromkeys(("conv", "conv_transpose", "conv_weight"), 0)
 
-        def counting(*operands, name=name, product=getattr(backend, name)):
+    def counting(name, product):
+        def counted(*operands):
             counts[name] += 1
             return product(*operands)
 
-        monkeypatch.setattr(backend, name, counting)
+        return counted
+
+    for name in counts:
+        monkeypatch.setattr(backend, name, counting(name, getattr(backend, name)))
     y.backward(np.cos(np.arange(y.size).reshape(y.shape)))
     of_x = "conv_transpose" if operation is F.conv2d else "conv"
-    assert counts == {name: 0 for name in counts} | {of_x: int(0 in wanted), "conv_weight": int(1 in wanted)}
+    assert counts == dict.fromkeys(counts, 0) | {of_x: int(0 in wanted), "conv_weight": int(1 in wanted)}
     assert [value.grad is not None for value in inputs] == [k in wanted for k in range(3)]
 
 

@@ -266,3 +266,34 @@ def test_on_a_gpu_nothing_is_copied_and_nothing_waits():
         for here, there in zip(on_host[:1], inputs[:1], strict=True):
             assert np.allclose(here.grad.data, there.grad.numpy(), rtol=1e-4, atol=1e-5)
         assert np.allclose(mean.numpy(), 0.9 + 0.1 * arrays[0].mean((0, 2, 3)), rtol=1e-5)
+
+
+# ---------------------------------------------------------------------- order of memory
+
+
+def channels_first(x):
+    """Return the same images as they lie in memory after a convolution: channel, row, column, example."""
+    return np.ascontiguousarray(x.transpose(1, 2, 3, 0)).transpose(3, 0, 1, 2)
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("shape", [(4, 3, 2, 2), (3, 2, 9, 9)])
+def test_batch_norm_keeps_the_order_of_memory(training, shape):
+    x, gain, bias = arrays_of(shape, shape[1:2], 9)
+    running = {"running_mean": tg.tensor(gain), "running_var": tg.tensor(bias**2)}
+    share, found = np.cos(x), []
+    for order in (np.array, channels_first):
+        inputs = [Tensor(order(x), requires_grad=True), *[tg.tensor(v, requires_grad=True) for v in (gain, bias)]]
+        y = F.batch_norm(*inputs, **running, training=training, momentum=0.0)
+        y.backward(share)
+        found.append([y.data, *[tensor.grad.data for tensor in inputs]])
+        assert y.data.strides == inputs[0].data.strides
+        assert not training or inputs[0].grad.data.strides == inputs[0].data.strides
+    for plain, moved in zip(*found, strict=True):
+        np.testing.assert_allclose(moved, plain, rtol=1e-11, atol=1e-13)
+
+
+def test_both_orders_of_gradients_in_another_order_of_memory():
+    x, gain, bias = arrays_of((3, 2, 2, 3), (2,), 10)
+    leaves = [Tensor(channels_first(x), requires_grad=True), *[tg.tensor(v, requires_grad=True) for v in (gain, bias)]]
+    tg.gradcheck(lambda *inputs: F.batch_norm(*inputs, 0.1) ** 2, leaves, order=2)

@@ -15,6 +15,7 @@ from tinygan import nn
 from tinygan.backend import Stream, get_backend
 from tinygan.engine import Tensor
 from tinygan.gan import (
+    OBJECTIVES,
     VALUE_AT_EQUILIBRIUM,
     Algorithm1,
     Monitor,
@@ -69,6 +70,29 @@ def test_at_the_equilibrium():
     assert means["value"] == pytest.approx(-math.log(4), rel=1e-7)
     assert means["generator_loss"] == pytest.approx(math.log(2), rel=1e-7)
     assert (means["d_real"], means["d_fake"], means["d_accuracy"]) == (0.5, 0.5, 0.5)
+
+
+@given(seeds, st.sampled_from(sorted(OBJECTIVES)))
+def test_means_have_the_names_that_the_objective_allows(seed, name):
+    rng, rules = np.random.default_rng(seed), OBJECTIVES[name]
+    real, fake = (Tensor(rng.normal(size=(5, 1))) for _ in range(2))
+    losses = rules.discriminator_loss(real, fake), rules.generator_loss(fake)
+    means = monitor_of([Step(*losses, real, fake, objective=rules)]).means()
+    a, b = real.numpy(), fake.numpy()
+    if name in ("minimax", "non-saturating"):
+        assert means["d_real"] == pytest.approx(expit(a).mean())
+        assert "score_real" not in means
+    else:
+        assert means["score_real"] == pytest.approx(a.mean())
+        assert means["score_fake"] == pytest.approx(b.mean())
+        assert means["score_difference"] == pytest.approx(a.mean() - b.mean())
+        assert not {"value", "d_real", "d_fake"} & means.keys()
+    threshold = {"lsgan": 0.5, "wasserstein": None}.get(name, 0)
+    if threshold is None:
+        assert "d_accuracy" not in means
+        assert means["score_difference"] == pytest.approx(-means["discriminator_loss"])  # the estimate of the distance
+    else:
+        assert means["d_accuracy"] == pytest.approx(((a > threshold).mean() + (b <= threshold).mean()) / 2)
 
 
 def test_reset_forgets():

@@ -76,3 +76,31 @@ def test_refusals():
         with pytest.raises(ArgumentError, match="Noise: size must be an integer of at least 1"):
             Noise("uniform", size)
     assert type(Noise("uniform", np.int64(3)).size) is int
+
+
+@given(kinds, seeds, st.integers(1, 12))
+def test_a_line_is_straight_with_equal_steps(kind, seed, steps):
+    noise = Noise(kind, SIZE)
+    start, end = noise.draw(2, Stream(seed, "noise"))
+    z = noise.line(start, end, steps)
+    assert (z.shape, z.dtype) == ((steps + 1, SIZE), np.float32)
+    np.testing.assert_allclose(z[[0, -1]], [start, end], rtol=1e-6, atol=1e-6)
+    if kind == "spherical":
+        np.testing.assert_allclose(np.linalg.norm(z, axis=1), 1, rtol=1e-5)
+        assert np.linalg.matrix_rank(z, tol=1e-5) <= 2  # all in the plane of the ends and the centre
+    else:
+        np.testing.assert_allclose(np.diff(z, axis=0), np.tile((end - start) / steps, (steps, 1)), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("kind", "start", "end", "steps", "message"),
+    [
+        ("gaussian", [0, 0], [1, 1], 0, "Noise.line: steps"),
+        ("gaussian", [0, 0], [1], 2, r"Noise.line: end has shape \(1,\); expected \(2,\)"),
+        ("gaussian", [[0, 0]], [1, 1], 2, r"Noise.line: start has shape"),
+        ("spherical", [0, 1], [0, -1], 2, "opposite points of the sphere"),
+    ],
+)
+def test_a_line_without_ends_or_steps_is_refused(kind, start, end, steps, message):
+    with pytest.raises(ValueError, match=message):
+        Noise(kind, 2).line(start, end, steps)

@@ -119,3 +119,18 @@ def test_many_samples_are_the_bits_of_one_draw(kind, batch):
     z = noise.draw(count, Stream(5, "samples"))
     expected = np.concatenate([push(net, z[start : start + batch]) for start in range(0, count, batch)])
     assert np.array_equal(drawn, expected)
+
+
+def test_batch_norm_in_g_makes_no_sample_depend_on_its_neighbours():
+    net = nn.Sequential(
+        nn.Linear(3, 8), nn.BatchNorm(8), nn.ReLU(), nn.Linear(8, 12), nn.Reshape(3, 2, 2), nn.BatchNorm(3)
+    )
+    for seed in range(3):
+        net(Tensor(NOISE.draw(20, Stream(seed, "noise"))))
+    before = net.state_dict()
+    images = sample(net, 10, NOISE, Stream(0, "samples"))
+    for batch in (1, 3):
+        others = sample(net, 7, NOISE, Stream(0, "samples"), batch=batch)
+        np.testing.assert_allclose(others, images[:7], rtol=1e-5, atol=1e-6)
+    for name, array in net.state_dict().items():
+        np.testing.assert_array_equal(array, before[name])

@@ -65,6 +65,20 @@ def test_each_image_is_at_its_position(shared_path, data):
     assert (sheet[~seen] == GAP_COLOUR).all()
 
 
+@pytest.mark.parametrize("shown", [(0.0, 1.0), (-1.0, 1.0), (-2.98, 2.98)])
+@pytest.mark.parametrize("shape", [(2, 3), (2, 3, 3)])
+def test_another_range_is_shown_from_black_to_white(path, shape, shown):
+    pixels = np.random.default_rng(0).integers(0, 256, (5, math.prod(shape))) / 255
+    pixels[0, :2] = -9, 9  # darker than black, and brighter than white
+    save_sheet(path, pixels, shape)
+    expected = drawn(path)
+    low, high = shown
+    save_sheet(path, (low + (high - low) * pixels).astype(np.float32), shape, shown)
+    assert np.array_equal(drawn(path), expected)
+    save_sheet(path, np.full((1, math.prod(shape)), np.nan), shape, shown)
+    assert (drawn(path)[GAP:-GAP, GAP:-GAP] == BROKEN_COLOUR).all()
+
+
 @pytest.mark.parametrize(("count", "shape", "expected"), [
     (1, (8, 8), (36, 36)),
     (100, (8, 8), (10 * 34 + 2, 10 * 34 + 2)),

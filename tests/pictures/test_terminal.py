@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from tinygan.errors import ShapeError
-from tinygan.pictures.terminal import BROKEN, RAMP, draw_histogram, draw_images, style_of
+from tinygan.pictures.terminal import BROKEN, RAMP, STYLES, draw_histogram, draw_images, style_of
 
 CELL = re.compile(r"\x1b\[38;2;(\d+);(\d+);(\d+);(?:48;2;(\d+);(\d+);(\d+)|49)m")
 
@@ -79,6 +79,13 @@ def test_plain_characters_go_from_black_to_white():
     ramp = np.linspace(0, 1, len(RAMP))
     lines, _, _ = draw_images(np.stack([ramp, ramp]).reshape(1, -1), (2, len(RAMP)), 80)
     assert lines == [RAMP]
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_another_range_is_shown_from_black_to_white(style):
+    pixels = np.random.default_rng(0).random((2, 4 * 6 * 3))
+    expected = draw_images(pixels, (4, 6, 3), 80, style)
+    assert draw_images(2 * pixels - 1, (4, 6, 3), 80, style, (-1.0, 1.0)) == expected
 
 
 def test_a_pixel_that_is_not_finite_is_marked():

@@ -138,8 +138,17 @@ def test_the_validation_chart_has_validated_epochs_only():
     ],
 )
 def test_charts_say_of_an_objective_only_what_holds(objective, smoothing, charts, levels):
-    found = {c.name: c for c in training_charts([{"epoch": 1}], objective, label_smoothing=smoothing)}
+    record = {"epoch": 1, "d_real": 0.7, "d_fake": 0.2, "score_real": 3.0, "score_fake": 1.0}
+    found = {c.name: c for c in training_charts([record], objective, label_smoothing=smoothing)}
     assert {"value", "accuracy"} & found.keys() == charts
     assert [level.label for level in found["losses"].references] == levels
     assert ("log 4" in found["losses"].reading) is ("value" in charts)
-    assert ("no probability" in found["answers"].reading) is (objective in ("lsgan", "hinge", "wasserstein"))
+    scored = objective in ("lsgan", "hinge", "wasserstein")
+    assert ("no probability" in found["answers"].reading) is scored
+    assert ("Wasserstein" in found["answers"].reading) is (objective == "wasserstein")
+    assert [line.y.item() for line in found["answers"].lines] == ([3.0, 1.0, 2.0] if scored else [0.7, 0.2])
+
+
+def test_a_critic_of_an_earlier_version_has_no_chart_of_sigmoids():
+    charts = training_charts([{"epoch": 1, "d_real": 0.98, "d_fake": 0.4}], "wasserstein")
+    assert all(chart.name != "answers" for chart in charts)

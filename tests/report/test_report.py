@@ -176,6 +176,12 @@ def test_real_images_beside_the_samples(make_run):
 
 
 @pytest.mark.slow
+def test_normalised_contrast_is_explained(make_run):
+    assert "mid grey is 0" in report_of(make_run(epochs=1, sheets=[0, 1], overrides=["data.contrast=55"])).text
+    assert "mid grey" not in report_of(make_run(epochs=1, sheets=[0, 1], name="plain")).text
+
+
+@pytest.mark.slow
 def test_gradient_norms_are_charts_and_no_row(make_run):
     page = report_of(make_run(epochs=3, layers=True))
     assert "The gradient norms in D, by layer" in page.text

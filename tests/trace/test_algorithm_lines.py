@@ -427,7 +427,9 @@ def test_objectives_since_2014_have_their_own_lines(options, schedule):
     text = AlgorithmText((1, 3))
     shown = "\n".join(text.line(line) for line in lines)
     assert ("log(1 - D(G(z(i))))" in shown) is (game.objective == "non-saturating")
-    assert ("no probability" in shown) is (game.objective != "non-saturating")
+    assert ("D's mean output" in shown) is (game.objective != "non-saturating")
+    assert ("D(x) is" in shown) is (game.objective == "non-saturating")
+    assert ("D is right" in shown) is (game.losses.threshold is not None)
 
 
 def test_a_conditional_game_is_watched():

@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from tinygan.backend.convolutions import Convolutions
+from tinygan.backend.layers import LayerKernels
 from tinygan.backend.pooling import Pooling
 
 Array = Any  # numpy.ndarray or cupy.ndarray; only the backend classes differ between the two
@@ -37,7 +38,7 @@ def wide(x: Any) -> Any:
     return x.astype(np.float32) if x.dtype.char == "e" else x
 
 
-class Backend(Convolutions, Pooling):
+class Backend(Convolutions, LayerKernels, Pooling):
     """The portable backend: complete and readable, and slower than the others by a constant factor.
 
     Parameters
@@ -181,6 +182,10 @@ class Backend(Convolutions, Pooling):
         """Return max(x, 0); nan stays nan."""
         return self.xp.maximum(x, 0)
 
+    def leaky(self, x: Array, positive: Array, slope: Any) -> Array:
+        """Return x where `positive`, else slope x."""
+        return self.xp.where(positive, x, slope * x)
+
     def relu_backward(self, gy: Array, y: Array) -> Array:
         """Return gy where y = relu(x) is not 0, else 0. So relu'(0) = 0, and the gradient passes through a nan."""
         return self.xp.where(y != 0, gy, 0)
@@ -258,16 +263,21 @@ class Backend(Convolutions, Pooling):
         """Return the sums as Python numbers; this waits for the device."""
         return self.to_numpy(sums).tolist()
 
-    def add_scores(self, sums: Array, first: Array, second: Array, positive: Array, negative: Array) -> None:
+    def add_scores(
+        self, sums: Array, first: Array, second: Array, positive: Array, negative: Array, threshold: float = 0.0,
+        probability: bool = True,
+    ) -> None:  # fmt: skip
         """Add one step to five running sums: two numbers, and three scores of a binary classifier.
 
-        The scores are computed from its logits for examples of class 1 (`positive`) and of class 0 (`negative`): the
-        mean probability of class 1 over each of the two, and the balanced accuracy. A sum that is not finite stays so;
-        the first such step, counted from 1, is noted (0: every step was finite).
+        The scores are computed from its outputs for examples of class 1 (`positive`) and of class 0 (`negative`): the
+        mean over each of the two of the probability of class 1, if the outputs are logits, or else of the output; and
+        the balanced accuracy, where an output above `threshold` means class 1. A sum that is not finite stays so; the
+        first such step, counted from 1, is noted (0: every step was finite).
         """
         xp = self.xp
-        accuracy = ((positive > 0).mean() + (negative <= 0).mean()) / 2
-        terms = xp.stack([first, second, self.sigmoid(positive).mean(), self.sigmoid(negative).mean(), accuracy])
+        accuracy = ((positive > threshold).mean() + (negative <= threshold).mean()) / 2
+        scores = [(self.sigmoid(outputs) if probability else outputs).mean() for outputs in (positive, negative)]
+        terms = xp.stack([first, second, *scores, accuracy])
         sums[:-2] += terms
         sums[-2] += 1
         found = (sums[-1] == 0) & ~xp.isfinite(terms).all()

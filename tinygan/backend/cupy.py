@@ -186,14 +186,18 @@ class CupyBackend(CupyImages, Backend):
         rounded, errors = self.to_numpy(sums).astype(np.float64)
         return (rounded - errors).tolist()
 
-    def add_scores(self, sums: Array, first: Array, second: Array, positive: Array, negative: Array) -> None:
+    def add_scores(
+        self, sums: Array, first: Array, second: Array, positive: Array, negative: Array, threshold: float = 0.0,
+        probability: bool = True,
+    ) -> None:  # fmt: skip
         """As the base class, in one kernel."""
         terms = first, second, positive, negative
         if not self.kernels.take(*terms):
-            super().add_scores(sums[0], *terms)
+            super().add_scores(sums[0], *terms, threshold, probability)
             return
         sizes = np.uint32(positive.size), np.uint32(negative.size)
-        self.kernels.in_one_block("add_scores", sums[0], sums[1], *terms, *sizes)
+        rules = np.float32(threshold), np.uint32(probability)
+        self.kernels.in_one_block("add_scores", sums[0], sums[1], *terms, *sizes, *rules)
 
     # ------------------------------------------------------------------ random numbers
 

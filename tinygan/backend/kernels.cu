@@ -96,20 +96,21 @@ extern "C" __global__ void cross_entropy_backward(const float* gloss, const floa
     EACH(i, n) gx[i] = *gloss / n * (sigmoid_of(logits[i]) - target);
 }
 
-// Adds one step to running sums: two numbers; of a binary classifier, from its logits for examples of class 1 and of
-// class 0, the mean probability of class 1 over each, and the balanced accuracy. Then follow the number of steps, and the
+// Adds one step to running sums: two numbers; of a binary classifier, from its outputs for examples of class 1 and of
+// class 0, the mean over each (of the probability of class 1, or of the output), and the balanced accuracy. Then follow the number of steps, and the
 // first step that was not finite (0: none). Each sum is kept with the rounding error it has made so far (Kahan, 1965).
 // One block of 256 threads.
 extern "C" __global__ void add_scores(float* sums, float* errors, const float* first, const float* second,
-                                      const float* positive, const float* negative, u32 positives, u32 negatives) {
+                                      const float* positive, const float* negative, u32 positives, u32 negatives,
+                                      float threshold, u32 probability) {
     float mean_positive = 0, mean_negative = 0, right_positive = 0, right_negative = 0;
     EACH(i, positives) {
-        mean_positive += sigmoid_of(positive[i]);
-        right_positive += positive[i] > 0;
+        mean_positive += probability ? sigmoid_of(positive[i]) : positive[i];
+        right_positive += positive[i] > threshold;
     }
     EACH(i, negatives) {
-        mean_negative += sigmoid_of(negative[i]);
-        right_negative += negative[i] <= 0;
+        mean_negative += probability ? sigmoid_of(negative[i]) : negative[i];
+        right_negative += negative[i] <= threshold;
     }
     mean_positive = block_sum(mean_positive) / positives;
     mean_negative = block_sum(mean_negative) / negatives;

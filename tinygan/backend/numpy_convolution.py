@@ -132,7 +132,7 @@ def _met(lines: Array, o: int, h: int, step: int, padding: int) -> tuple[Array, 
 
 
 def _fourier_is_faster(planes: Shape, weight: Shape, stride: Pair, padding: Pair, dtype: Any) -> bool:
-    """Return whether transforms save a sixth of the multiplications; their matrices are smaller, which costs as much."""
+    """Return whether transforms save a sixth of the multiplications: their matrices are smaller, and so slower."""
     (channels, height, width, batch), (units, _, h, k) = planes, weight
     if stride != (1, 1) or dtype != np.float32:
         return False

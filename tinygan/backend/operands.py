@@ -58,7 +58,8 @@ def numeric_array(array: Any) -> Array:
     """
     if type(array) not in PLAIN_ARRAYS:
         if backend_of(array) is None:
-            raise DtypeError(f"Tensor: expected an array, got {type(array).__name__}; use tg.tensor(data)")
+            use = "its .data" if hasattr(array, "data") else "tg.tensor(data)"
+            raise DtypeError(f"Tensor: expected an array, got {type(array).__name__}; use {use}")
         array = plain_array(array, "tensor")
     if array.dtype.kind not in "fiubc":
         raise DtypeError(f"tensor: expected numbers, got an array of dtype {array.dtype}")

@@ -38,11 +38,14 @@ def get_backend(device: str) -> Backend:
     >>> get_backend("cpu")
     NumpyBackend(device='cpu')
     """
-    if device == "cpu":
+    if isinstance(device, str) and device == "cpu":
         return _numpy
-    if device == "cuda":
+    if isinstance(device, str) and device == "cuda":
         return _cupy()
-    raise DeviceError(f"unknown device {device!r}: expected 'cpu' or 'cuda'")
+    what = f"of type {type(device).__name__}" if hasattr(device, "shape") else repr(device)
+    is_dtype = isinstance(device, (type, np.dtype)) or (isinstance(device, str) and device in np.sctypeDict)
+    advice = "; for another dtype write x.astype('float64')" if is_dtype else ""
+    raise DeviceError(f"unknown device {what}: expected 'cpu' or 'cuda'{advice}")
 
 
 def backend_of(array: Any) -> Backend | None:

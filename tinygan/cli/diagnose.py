@@ -52,6 +52,7 @@ def _lines(found: RunDiagnosis, folder: RunFolder) -> list[str]:
         ("run", f"{found.run} ({found.experiment})"),
         ("checkpoint", f"the last: epoch {found.epoch:,}, step {found.steps:,}"),
         ("samples", headline({"measures": measures}) or "There are too few rows of new data to judge the samples."),
+        ("scale", "Root mean square of the samples {sample_rms:.3g}, of data {data_rms:.3g}.".format_map(measures)),
         ("D", _about_d(measures)),
     ]
     for verdict in found.record["verdicts"]:

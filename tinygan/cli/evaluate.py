@@ -13,8 +13,8 @@ from tinygan import evaluation
 from tinygan.cli import output
 from tinygan.cli.arguments import add_no_average_option, open_run, path, positive
 from tinygan.cli.own_data import add_data_options, load_data
+from tinygan.config.data import OWN
 from tinygan.config.experiment import load_experiment
-from tinygan.config.sections import OWN
 from tinygan.errors import ArgumentError
 from tinygan.experiments.protocol import BEST, LAST, ProtocolResult, image_count, run_protocol
 from tinygan.experiments.selection import IMAGES, SAMPLES
@@ -126,4 +126,8 @@ def _more(found: ProtocolResult) -> list[tuple[str, str]]:
         each = zip(measures.coverage.classes, measures.coverage.counts, strict=True)
         counts = ", ".join(f"{label}: {round(count, 1):,g}" for label, count in each)
         rows.insert(0, ("coverage", f"{measures.coverage} ({counts})"))
+        share, error = measures.coverage.agreement, measures.coverage.agreement_error
+        if share is not None and error is not None:
+            right = f"{100 * share:.1f} % ± {100 * error:.1f} % of the samples"
+            rows.insert(0, ("classes", f"{right} are nearest to a training image of the class asked for"))
     return rows

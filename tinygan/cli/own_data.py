@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from tinygan.cli import output
 from tinygan.cli.arguments import add_data_option
+from tinygan.config.data import OWN, SCALES
 from tinygan.config.experiment import ExperimentConfig, load_experiment
-from tinygan.config.layers import LARGEST_WIDTH
+from tinygan.config.layer_config import LARGEST_WIDTH
 from tinygan.config.refusals import quote
-from tinygan.config.sections import OWN
 from tinygan.data.dataset import Dataset
 from tinygan.errors import ArgumentError
 
@@ -40,7 +41,9 @@ def own_data(arguments: argparse.Namespace, experiment: str | Path) -> list[str]
             if config.data.set == kind:  # keep the size and the colour
                 return [f"data.path={text}"]
             description = f"The settings of {config.name}, on other images"
-            return [f'data={{set="{kind}", path={text}}}', f"description={description}"]
+            scale = {key: getattr(config.data, key) for key in SCALES}  # the generator was made for it
+            kept = "".join(f", {key}={json.dumps(value)}" for key, value in scale.items() if value is not None)
+            return [f'data={{set="{kind}", path={text}{kept}}}', f"description={description}"]
     return []
 
 
@@ -77,21 +80,25 @@ def load_data(config: ExperimentConfig, arguments: argparse.Namespace, tell: boo
 def load_experiment_and_data(
     arguments: argparse.Namespace, experiment: str, overrides: Sequence[str]
 ) -> tuple[ExperimentConfig, Dataset]:
-    """Read an experiment and load its data; fit the generator's last layer to those of ``--images`` or ``--array``."""
+    """Read an experiment and load its data; fit the generator's last layer and the classes to one's own images."""
     overrides = [*own_data(arguments, experiment), *overrides]
     config = load_experiment(experiment, overrides)
     dataset = load_data(config, arguments, tell=True)
     if arguments.images is None and arguments.array is None:
         return config, dataset
     layers, numbers = config.generator.layers, dataset.train.images.shape[1]
-    last = max(index for index, layer in enumerate(layers) if layer.maps)
-    if getattr(layers[last], "units", numbers) == numbers:
-        return config, dataset
-    if numbers > LARGEST_WIDTH:
-        smaller = "choose a smaller size: --set data.size=64" if arguments.images else "make them smaller"
-        raise ArgumentError(
-            f"an image has {numbers:,} numbers, and a layer has at most {LARGEST_WIDTH:,} units: {smaller}"
-        )
-    if not arguments.quiet:
-        output.say(f"generator.layers[{last}].units is {numbers} here: one unit for each number of an image")
-    return load_experiment(experiment, [*overrides, f"generator.layers.{last}.units={numbers}"]), dataset
+    last = max(index for index, layer in enumerate(layers) if layer.affine)
+    fitted, classes = {}, int(dataset.train.labels.max()) + 1
+    if classes > 1 and config.training.classes not in (None, classes):
+        fitted[f"training.classes={classes}"] = f"training.classes is {classes} here: one for each label of the images"
+    if getattr(layers[last], "units", numbers) != numbers:
+        if numbers > LARGEST_WIDTH:
+            smaller = "choose a smaller size: --set data.size=64" if arguments.images else "make them smaller"
+            raise ArgumentError(
+                f"an image has {numbers:,} numbers, and a layer has at most {LARGEST_WIDTH:,} units: {smaller}"
+            )
+        told = f"generator.layers[{last}].units is {numbers} here: one unit for each number of an image"
+        fitted[f"generator.layers.{last}.units={numbers}"] = told
+    for told in fitted.values() if not arguments.quiet else ():
+        output.say(told)
+    return load_experiment(experiment, [*overrides, *fitted]), dataset

@@ -28,7 +28,7 @@ SHORTEST_BAR = 5  # columns
 
 
 class Progress(Watcher):
-    """Show the progress of training, the remaining time, both losses, D(x) and D(G(z)).
+    """Show the progress of training, the remaining time, both losses, D(x) and D(G(z)), or D's mean scores.
 
     Parameters
     ----------
@@ -181,12 +181,13 @@ def fitted(fields: Sequence[tuple[int, str]], width: int) -> str:
 
 
 def _monitors(training: Training) -> list[tuple[int, str]]:
-    """Return the running means as fields of the line; D(x) and D(G(z)) are the last to go."""
+    """Return the running means as fields of the line; what D answers is the last to go."""
     means = training.monitor.means()
+    d, answer = ("D", "d") if training.game.losses.is_probability else ("score", "score")
     return [
         (2, f"loss D {means['discriminator_loss']:.3f} G {means['generator_loss']:.3f}"),
-        (0, f"D(x) {means['d_real']:.2f}"),
-        (1, f"D(G(z)) {means['d_fake']:.2f}"),
+        (0, f"{d}(x) {means[f'{answer}_real']:.2f}"),
+        (1, f"{d}(G(z)) {means[f'{answer}_fake']:.2f}"),
     ]
 
 

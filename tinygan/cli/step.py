@@ -152,7 +152,8 @@ class _Pager:
     def _text(self) -> AlgorithmText:
         training = self.training
         iterations = training.steps_per_epoch * training.config.training.epochs
-        return AlgorithmText(training.image_shape, iterations, output.columns(sys.stdout), self.style)
+        columns, shown = output.columns(sys.stdout), training.dataset.shown
+        return AlgorithmText(training.image_shape, iterations, columns, self.style, shown)
 
     @staticmethod
     def _write(text: str) -> None:

@@ -20,11 +20,11 @@ from typing import Annotated, Any
 
 import tomli_w
 
+from tinygan.config.data import DataConfig
 from tinygan.config.overrides import apply_overrides
 from tinygan.config.refusals import Place, show
 from tinygan.config.schema import Integer, Name, Section, Text, read_section
 from tinygan.config.sections import (
-    DataConfig,
     DiscriminatorConfig,
     GeneratorConfig,
     NoiseConfig,
@@ -55,6 +55,15 @@ class ExperimentConfig(Section):
     discriminator: DiscriminatorConfig
     training: TrainingConfig
     output: OutputConfig = field(default_factory=OutputConfig)
+
+    @property
+    def generator_inputs(self) -> int:
+        """How many numbers G reads: the noise, and a one-hot label in a conditional game."""
+        return self.noise.size + (self.training.classes or 0)
+
+    def discriminator_inputs(self, pixels: int) -> int:
+        """Return how many numbers D reads at once: the pixels of each image of a pack, and its one-hot label."""
+        return self.training.packing * (pixels + (self.training.classes or 0))
 
     def check(self, place: Place) -> None:
         """Refuse a game that does not fit D."""
@@ -144,7 +153,7 @@ def shipped_experiments() -> list[ExperimentConfig]:
     Examples
     --------
     >>> [config.name for config in shipped_experiments() if config.data.set == "digits"]
-    ['digits']
+    ['digits', 'digits-conditional']
     """
     return [parse_experiment(text, f"{name}.toml") for name, text in _shipped_texts().items()]
 

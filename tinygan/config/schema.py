@@ -191,6 +191,23 @@ def single_precision(number: float) -> float:
         return math.copysign(math.inf, number)
 
 
+class RangeOf(Kind):
+    """One of a few ranges, each a list of its two ends."""
+
+    def __init__(self, *ranges: tuple[float, float]) -> None:
+        self.ranges = ranges
+        self.expected = " or ".join(f"[{low:g}, {high:g}]" for low, high in ranges)
+
+    def read(self, value: object, place: Place) -> tuple[float, float]:
+        """Accept the ranges, also with integers as ends."""
+        if not isinstance(value, list):
+            raise place.wrong_type(self.expected, value)
+        for known in self.ranges:
+            if value == list(known) and not any(isinstance(end, bool) for end in value):
+                return known
+        raise place.refuse(f"expected {self.expected}, got {value!r:.60}")
+
+
 class ListOf(Kind):
     """A list of at least one item, all of one kind."""
 

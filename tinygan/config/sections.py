@@ -8,26 +8,23 @@ explain every key where it is used.
 from __future__ import annotations
 
 import dataclasses
-import os
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeAlias, get_args
 
-from tinygan.config.layers import LARGEST_WIDTH, LAYERS, WIDE, LayerConfig, LinearConfig, SigmoidConfig
-from tinygan.config.refusals import Place, either
-from tinygan.config.schema import Choice, Flag, FolderPath, Integer, ListOf, Number, OneOrMore, Section, Tagged
-from tinygan.data.dataset import Dataset
-from tinygan.data.folder import LARGEST_SIZE, from_folder
-from tinygan.data.own import from_file
-from tinygan.data.registry import DATA_SETS, load
-from tinygan.errors import ConfigError
+from tinygan.config.convolutions import FlattenConfig, PixelsConfig
+from tinygan.config.layer_config import LARGEST_WIDTH, WIDE, LayerConfig
+from tinygan.config.layers import LAYERS, LinearConfig, SigmoidConfig
+from tinygan.config.refusals import Place
+from tinygan.config.schema import Choice, FolderPath, Integer, ListOf, Number, OneOrMore, Section, Tagged
+from tinygan.data.own import MOST_CLASSES
 from tinygan.gan.noise import KINDS
 from tinygan.gan.objectives import OBJECTIVES
 from tinygan.gan.options import contradiction
 from tinygan.gan.penalties import PENALTIES, Penalty
 
-OWN = {"images": "--images", "array": "--array"}  # one's own data, and the option that names their place
 LARGEST_SHEET = 10_000  # images on one picture: of MNIST, it has 30 million pixels
 _SHEET = "a picture of more takes a gigabyte of memory to draw; for more samples: tinygan sample RUN --out FILE.npy"
+_LABELS = "a label is one byte"
 _VALIDATED = "more samples take gigabytes of memory, and each validation minutes"
 
 # --- optimizers -----------------------------------------------------------------------------------
@@ -178,100 +175,34 @@ class DiscriminatorConfig(Section):
         if isinstance(self.layers[last], SigmoidConfig):
             raise at_layers.at(last).refuse("losses are computed on logits: remove the last sigmoid")
         logit = _last_trainable(self.layers, at_layers)
-        if logit != last:
-            raise at_layers.at(last).refuse(
-                f"the discriminator ends on its logit: remove the {self.layers[last].type} after it"
-            )
+        for index in range(last, logit, -1):
+            if not isinstance(self.layers[index], FlattenConfig | PixelsConfig):
+                raise at_layers.at(index).refuse(
+                    f"the discriminator ends on its logit: remove the {self.layers[index].type} after it"
+                )
         for index, layer in enumerate(self.layers):
             if isinstance(layer, LinearConfig) and layer.bias == "marginal":
                 raise at_layers.at(index, "bias").refuse(
                     '"marginal" is for the output of the generator; expected a number'
                 )
-            if index == logit and layer.outputs(0) != 1:
+            units = getattr(layer, "units", 1)
+            if index == logit and units != 1:
                 raise at_layers.at(index, "units").refuse(
-                    f"the discriminator ends on one logit: expected 1, got {layer.outputs(0)}"
+                    f"the discriminator ends on one logit: expected 1, got {units}"
                 )
 
 
 def _last_trainable(layers: tuple[LayerConfig, ...], place: Place) -> int:
     """Return the index of the last layer that owns parameters."""
     for index in reversed(range(len(layers))):
-        if layers[index].maps:
+        if layers[index].affine:
             return index
-    raise place.refuse("expected at least one linear or maxout layer: without one there is nothing to train")
+    raise place.refuse(
+        "expected at least one linear, maxout or convolutional layer: without one there is nothing to train"
+    )
 
 
 # --- everything else ------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, kw_only=True)
-class DataConfig(Section):
-    """Which data set is learnt; ``fold``, from 0, is for those that come divided in several ways.
-
-    ``set`` may also be "images", one's own in the folder ``path``, or "array", those in the ``.npy`` file ``path`` with
-    the labels in the file ``labels``. For ``size`` and ``colour`` see `tinygan.data.from_folder`.
-    """
-
-    set: Annotated[str, Choice(*DATA_SETS, *OWN)]
-    fold: Annotated[int | None, Integer(at_least=0)] = None
-    path: Annotated[str | None, FolderPath()] = None
-    size: Annotated[int | None, Integer(at_least=1, at_most=LARGEST_SIZE)] = None
-    colour: Annotated[bool | None, Flag()] = None
-    labels: Annotated[str | None, FolderPath()] = None
-
-    def check(self, place: Place) -> None:
-        """Refuse a fold that there is not, a missing one, and keys of another kind of data."""
-        for key, sets in {"path": tuple(OWN), "size": ("images",), "colour": ("images",), "labels": ("array",)}.items():
-            if getattr(self, key) is not None and self.set not in sets:
-                raise place.at(key).refuse(f'"{self.set}" has no such key; it belongs to set = {either(sets)}')
-        if self.set in OWN:
-            if self.fold is not None:
-                raise place.at("fold").refuse(f'"{self.set}" has no folds: remove it')
-            return
-        folds = DATA_SETS[self.set].folds
-        expected = f'"{self.set}" has {folds} folds: expected an integer from 0 to {folds - 1}'
-        if not folds:
-            if self.fold is not None:
-                raise place.at("fold").refuse(f'"{self.set}" has no folds: remove it')
-        elif self.fold is None:
-            raise place.at("fold").refuse(f"missing; {expected}")
-        elif self.fold >= folds:
-            raise place.at("fold").refuse(f"{expected}, got {self.fold}")
-
-    @property
-    def is_line(self) -> bool:
-        """Whether an example is one number instead of an image."""
-        return self.set in DATA_SETS and not DATA_SETS[self.set].images
-
-    @property
-    def needs_files(self) -> bool:
-        """Whether the data are read from files in the folder of the data sets."""
-        return self.set in DATA_SETS and DATA_SETS[self.set].files
-
-    @property
-    def option(self) -> str:
-        """The option of the command line that names the place of the data."""
-        return OWN.get(self.set, "--data")
-
-    def load(self, folder: str | os.PathLike[str] | None = None, progress: bool = False) -> Dataset:
-        """Load the data set; `folder` is that of the data sets, see `tinygan.data.load`.
-
-        Raises
-        ------
-        ConfigError
-            ``path`` is missing.
-        DataError, DtypeError, ShapeError
-            The data are missing, damaged, or of another form.
-        """
-        if self.set not in OWN:
-            return load(self.set, folder, progress=progress, fold=self.fold)
-        if self.fold is not None:
-            raise ConfigError(f'data.fold: "{self.set}" has no folds, got {self.fold}: leave it out')
-        if self.path is None:
-            raise ConfigError(f'data.path: missing; set = "{self.set}" needs it: add it, or name it with {self.option}')
-        if self.set == "images":
-            return from_folder(self.path, self.size, self.colour, progress)
-        return from_file(self.path, self.labels)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -321,8 +252,9 @@ class TrainingConfig(Section):
     """The game: Algorithm 1 as printed is what the defaults say; for the other options see `tinygan.gan.Algorithm1`.
 
     ``instance_noise`` falls linearly to 0 in ``instance_noise_steps`` iterations; without these it stays. With
-    ``packing`` m, D judges m samples at once. ``threads`` limits the threads of the matrix products; without it there
-    is one for each processor.
+    ``packing`` m, D judges m samples at once. With ``classes`` the game is conditional: G(z, y) and D(x, y) read the
+    label y of each image, one-hot, after the numbers of z and of x. ``threads`` limits the threads of the matrix
+    products; without it there is one for each processor.
     """
 
     epochs: Annotated[int, Integer(at_least=1)]
@@ -338,6 +270,7 @@ class TrainingConfig(Section):
     instance_noise_steps: Annotated[int | None, Integer(at_least=1)] = None
     separate_passes: bool = False
     packing: Annotated[int, Integer(at_least=1)] = 1
+    classes: Annotated[int | None, Integer(at_least=2, at_most=MOST_CLASSES, because=_LABELS)] = None
     threads: Annotated[int | None, Integer(at_least=1, at_most=1024)] = None
 
     def check(self, place: Place) -> None:
@@ -363,6 +296,18 @@ class TrainingConfig(Section):
         wrong = contradiction(self.objective, penalties, self.label_smoothing, layers)
         if wrong is not None:
             raise place.at(wrong[0]).refuse(wrong[1])
+        if not any(layer.type == "maps" for layer in discriminator.layers):
+            return
+        if self.packing > 1:
+            raise place.at("packing").refuse(
+                "a pack is one row with the numbers of several images, which are not the pixels of maps: use layers "
+                "without maps in D, or remove it"
+            )
+        if self.classes is not None:
+            raise place.at("classes").refuse(
+                "D reads a row with the pixels and the class, which are not the pixels of maps: use layers without "
+                "maps in D, or remove it"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,7 +1,8 @@
 """The form of every loaded data set: flat float32 images and uint8 labels, in three splits.
 
 A network reads rows, so an image is one row of pixels; `Dataset.image_shape` is the shape of the picture. Pixels lie in
-[0, 1], the range of a generator with sigmoid outputs. Plain numbers are rows of shape (1,), and may be of any size.
+[0, 1], the range of a generator with sigmoid outputs, unless `tinygan.data.scaling` has changed it. Plain numbers are
+rows of shape (1,), and may be of any size.
 Other data cannot be a `Dataset`, because a sample sheet could not show them; but `gan.Algorithm1` trains on their rows.
 """
 
@@ -31,7 +32,7 @@ class Split:
     Parameters
     ----------
     images : float32 array of shape (N, d), C-contiguous
-        One image a row, pixels in [0, 1]; at least one.
+        One image a row, pixels row by row, colours last; at least one.
     labels : uint8 array of shape (N,)
         The class of each image.
 
@@ -125,7 +126,9 @@ class Dataset:
     fold : int, optional
         The number of the fold, for a data set that is divided in several ways.
     notes : tuple of str
-        How one's own images were read, a sentence each without a full stop.
+        How one's own images were read, and how images were scaled; a sentence each without a full stop.
+    shown : (low, high)
+        The numbers that a picture shows as black and as white; see `tinygan.data.scaling`.
 
     Raises
     ------
@@ -134,7 +137,7 @@ class Dataset:
     DtypeError
         A split is not a `Split`, or the name is not a text.
     DataError
-        The fold is not an integer from 0.
+        The fold is not an integer from 0, or `shown` is not two finite numbers, the smaller first.
 
     Examples
     --------
@@ -152,6 +155,7 @@ class Dataset:
     density: Callable[[Any], Array] | None = None
     fold: int | None = None
     notes: tuple[str, ...] = ()
+    shown: tuple[float, float] = (0.0, 1.0)
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name:
@@ -159,6 +163,8 @@ class Dataset:
         object.__setattr__(self, "image_shape", picture_shape(self.image_shape, f"Dataset {self.name}"))
         if self.fold is not None and (isinstance(self.fold, bool) or not isinstance(self.fold, int) or self.fold < 0):
             raise DataError(f"Dataset {self.name}: expected a fold from 0, or None, got {self.fold!r}")
+        if len(self.shown) != 2 or not -math.inf < self.shown[0] < self.shown[1] < math.inf:
+            raise DataError(f"Dataset {self.name}: shown is {self.shown}; expected the numbers for black and for white")
         for part in ("train", "validation", "test"):
             if not isinstance(getattr(self, part), Split):
                 found = type(getattr(self, part)).__name__

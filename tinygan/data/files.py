@@ -120,6 +120,43 @@ def find_private(
     return home
 
 
+def find_unpacked(
+    dataset: str, inner: str, names: Sequence[str], folder: str | os.PathLike[str] | None = None
+) -> Path | None:
+    """Return the folder with the unpacked files of an archive, or None if the user names no folder that has one.
+
+    Parameters
+    ----------
+    dataset : str
+        Name of the data set and of its subfolder.
+    inner : str
+        The folder in the archive. The files may lie in it, in the subfolder of the data set, or in the named folder.
+    names : sequence of str
+        The files.
+    folder : str or path, optional
+        As in `find_or_download`; the cache has the archive only.
+
+    Raises
+    ------
+    DataError
+        Some of the files are missing; the message names them.
+
+    Examples
+    --------
+    >>> find_unpacked("colours", "batches", ["one.bin"], folder="no/such/folder") is None
+    True
+    """
+    named = folder if folder is not None else os.environ.get(VARIABLE) or None
+    if named is None:
+        return None
+    for place in (f"{dataset}/{inner}", inner, dataset):
+        _, home = _home(place, names, named)
+        if any(os.path.exists(home / name) for name in names):
+            _require_all(dataset, names, home, "Unpack the archive again: all of its files belong there")
+            return home
+    return None
+
+
 def file_in(home: Path, name: str) -> Path:
     """Return the path of a file of a data set: with its name, or, if unpacked, with its name without ``.gz``.
 

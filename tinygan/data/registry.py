@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from tinygan.data.cifar10 import load_cifar10
 from tinygan.data.dataset import Dataset
 from tinygan.data.digits import load_digits
 from tinygan.data.gaussian import load_gaussian
@@ -41,6 +42,7 @@ class Source:
 
 
 DATA_SETS = {
+    "cifar10": Source(load_cifar10, files=True),
     "digits": Source(load_digits),
     "gaussian": Source(load_gaussian, images=False),
     "mnist": Source(load_mnist, files=True),
@@ -87,7 +89,7 @@ def load(
     Split(200 images of 64 pixels)
     >>> load("minst")  # doctest: +ELLIPSIS
     Traceback (most recent call last):
-    tinygan.errors.DataError: unknown data set 'minst'; did you mean "mnist"? There are: digits, gaussian, mnist...
+    tinygan.errors.DataError: unknown data set 'minst'; did you mean "mnist"? There are: cifar10, digits, gaussian...
     """
     if not isinstance(name, str) or name not in DATA_SETS:
         hint = did_you_mean(str(name), DATA_SETS) or "."

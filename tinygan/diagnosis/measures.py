@@ -16,7 +16,9 @@ from tinygan import evaluation, gan
 from tinygan.backend import Streams
 from tinygan.data.dataset import Dataset
 from tinygan.diagnosis.units import watched
+from tinygan.engine import Tensor
 from tinygan.errors import ShapeError
+from tinygan.gan.inputs import labels_moved, needs_labels, refuse_other_arguments, twice
 from tinygan.gan.players import RANGES, last_activation
 from tinygan.gan.sampling import evaluating
 from tinygan.nn import Module
@@ -103,6 +105,8 @@ def game_measures(
     held_out: Any,
     *,
     train_labels: Any = None,
+    train_y: Any = None,
+    held_out_y: Any = None,
     generator: Module | None = None,
     modes: Any = None,
     std: float | None = None,
@@ -118,6 +122,8 @@ def game_measures(
         Data that the game is trained on, and other data from the same distribution; the first rows are used.
     train_labels : integer array of shape (n,), optional
         For ``classes_covered``.
+    train_y, held_out_y : array of shape (n, ...) and (m, ...), optional
+        Of a conditional game: the labels, or any other condition, of all rows. The samples have those of `held_out`.
     generator : Module, optional
         Draws the samples whose quality is measured; by default that of the game.
     modes : array of shape (K, d), optional
@@ -139,8 +145,8 @@ def game_measures(
         - ``classes_covered``, ``classes``; ``modes_recovered``, ``modes``.
         - ``jsd_bound_held_out``, ``jsd_bound_train`` and ``d_accuracy_held_out`` of D without dropout, with
           ``jsd_bound_error``, the standard error of the difference of the two bounds.
-        - ``data_low``, ``data_high``, ``sample_low``, ``sample_high``; ``output_low`` and ``output_high`` if G ends in
-          a bounded activation.
+        - ``data_low``, ``data_high``, ``sample_low``, ``sample_high``, and the root mean squares ``data_rms`` (of the
+          first rows) and ``sample_rms``; ``output_low`` and ``output_high`` if G ends in a bounded activation.
         - ``dead_units.LAYER`` and ``idle_pieces.LAYER``: see `units`.
 
         A measure that does not apply is left out: on fewer than 20 rows most are.
@@ -148,7 +154,9 @@ def game_measures(
     Raises
     ------
     ShapeError
-        The data are not rows, there is no row, or samples and data differ in shape.
+        The data are not rows, there is no row, samples and data differ in shape, or not each row has a label.
+    ArgumentError
+        The game is conditional and there are no labels, or it takes none and there are.
 
     Examples
     --------
@@ -165,9 +173,14 @@ def game_measures(
         if data.ndim < 2 or data.size == 0:
             raise ShapeError(f"game_measures: {name} has shape {data.shape}; expected (n, ...), one example a row")
     held_out, train_rows = held_out[:rows], train[:rows]
-    count = len(held_out)
+    count, conditional = len(held_out), train_y is not None or held_out_y is not None
+    for player in ("generator", "discriminator"):
+        refuse_other_arguments("game_measures", player, getattr(game, player), conditional)
+    y, seen_y = (_labels(game, name, given, data, conditional) for name, given, data in (
+        ("held_out_y", held_out_y, held_out), ("train_y", train_y, train_rows)
+    ))
     noise = game.noise.draw(count, Streams(seed)[STREAM]).astype(game.generator.parameters()[0].dtype, copy=False)
-    fake, units = watched(game.generator, noise, "generator")
+    fake, units = watched(game.generator, noise, "generator", *y)
     if fake.shape != held_out.shape:
         raise ShapeError(
             f"game_measures: an example has the shape {held_out.shape[1:]}, and a sample {fake.shape[1:]}; expected one"
@@ -176,10 +189,10 @@ def game_measures(
     samples = fake
     if generator is not None and generator is not game.generator:
         with evaluating(generator):
-            samples = gan.push(generator, noise)
+            samples = gan.push(generator, noise, *y)
     return {
         **found,
-        **_of_discriminator(game, held_out, fake, train_rows),
+        **_of_discriminator(game, held_out, fake, train_rows, y, seen_y),
         **_of_ranges(game.generator, train, samples),
         **_of_samples(samples, held_out, train_rows, None if train_labels is None else train_labels[:rows]),
         **_of_modes(samples, modes, std),
@@ -199,24 +212,37 @@ def dataset_measures(
         See `game_measures`.
     dataset : Dataset
     """
-    validation, test = dataset.validation.images, dataset.test.images
+    train, validation, test = dataset.train, dataset.validation, dataset.test
     held_out = test if len(validation) < min(100, len(test)) else validation
-    train = dataset.train
     labels = train.labels if np.ptp(train.labels) > 0 else None
-    return game_measures(game, train.images, held_out, train_labels=labels, generator=generator, seed=seed)
+    y: Any = {"train_y": train.labels, "held_out_y": held_out.labels} if needs_labels(game.generator) else {}
+    return game_measures(
+        game, train.images, held_out.images, train_labels=labels, generator=generator, seed=seed, **y
+    )
 
 
-def _of_discriminator(game: gan.Algorithm1, held_out: Any, fake: Any, train: Any) -> Measures:
+def _labels(game: gan.Algorithm1, name: str, given: Any, rows: Any, conditional: bool) -> list[Tensor]:
+    """Return the labels of rows as a list of one tensor; an empty list if the game has none."""
+    if not conditional:
+        return []
+    given = given if given is None else given[: len(rows)]
+    return [labels_moved(given, len(rows), f"game_measures: {name}", game.generator.parameters()[0])]
+
+
+def _of_discriminator(
+    game: gan.Algorithm1, held_out: Any, fake: Any, train: Any, y: list[Tensor], seen_y: list[Tensor]
+) -> Measures:
     """Measure the layers of D, and its logits for new data, for samples, and for data that it was trained on."""
     dtype, m = game.discriminator.parameters()[0].dtype, game.rows_a_logit
     held_out, fake, train = (rows[: len(rows) - len(rows) % m].astype(dtype) for rows in (held_out, fake, train))
+    y, seen_y = [label[: len(held_out)] for label in y], [label[: len(train)] for label in seen_y]
     if not len(held_out) or not len(train):  # fewer rows than a pack has
         return {}
-    logits, units = watched(game.discriminator, np.concatenate([held_out, fake]), "discriminator")
+    logits, units = watched(game.discriminator, np.concatenate([held_out, fake]), "discriminator", *map(twice, y))
     if not game.losses.is_probability:
         return units
     with evaluating(game.discriminator):
-        seen = gan.push(game.discriminator, train)
+        seen = gan.push(game.discriminator, train, *seen_y)
     half = len(logits) // 2
     parts = (part.astype(np.float64).ravel() for part in (logits[:half], logits[half:], seen))
     return {**units, **_of_logits(*parts)}
@@ -237,6 +263,8 @@ def _of_ranges(generator: Module, data: Any, samples: Any) -> Measures:
     found: Measures = {}
     for name, values in (("data", data), ("sample", samples)):
         found |= {f"{name}_low": float(values.min()), f"{name}_high": float(values.max())}
+        first = values[: len(samples)].astype(np.float64)
+        found[f"{name}_rms"] = math.sqrt(float(np.mean(first * first)))
     lowest, highest = RANGES.get(last_activation(generator), (-math.inf, math.inf))
     ends = {"output_low": lowest, "output_high": highest}
     return found | {name: end for name, end in ends.items() if math.isfinite(end)}

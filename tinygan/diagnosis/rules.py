@@ -232,7 +232,7 @@ def ranges_differ(m: Measures, given: Collection[str]) -> Verdict | None:
     """The data do not lie where G can draw."""
     low, high = m["data_low"], m["data_high"]
     lowest, highest = m.get("output_low", -math.inf), m.get("output_high", math.inf)
-    scale = "scale the data to [0, 1] for a sigmoid, or to [-1, 1] for a tanh"
+    scale = "scale the data to [0, 1] for a sigmoid, or to [-1, 1] for a tanh (data.range)"
     data = f"The data lie in [{low:.3g}, {high:.3g}]"
     if low < lowest - ROUNDING or high > highest + ROUNDING:
         return Verdict(
@@ -251,7 +251,7 @@ def ranges_differ(m: Measures, given: Collection[str]) -> Verdict | None:
             "negative number.",
             low,
             lowest,
-            ("scale the data to [-1, 1]: 2 x - 1", "or end G in a sigmoid"),
+            ("scale the data to [-1, 1]: data.range = [-1, 1], or 2 x - 1", "or end G in a sigmoid"),
         )
     size, drawn = max(abs(low), abs(high)), max(abs(m["sample_low"]), abs(m["sample_high"]))
     if size <= 10 * drawn or math.isfinite(highest):
@@ -263,7 +263,7 @@ def ranges_differ(m: Measures, given: Collection[str]) -> Verdict | None:
         "its samples are as large.",
         drawn,
         size,
-        (f"{scale}; without either, to a standard deviation of 1",),
+        (f"{scale}; without either, to a standard deviation of 1 (data.contrast)",),
     )
 
 

@@ -14,7 +14,7 @@ from tinygan.gan.sampling import evaluating
 from tinygan.nn import Module
 
 
-def watched(network: Module, rows: Any, player: str) -> tuple[Any, dict[str, float]]:
+def watched(network: Module, rows: Any, player: str, *y: Tensor) -> tuple[Any, dict[str, float]]:
     """Pass rows through a network in evaluation mode; return the result, and the idle units of its layers.
 
     Parameters
@@ -23,6 +23,8 @@ def watched(network: Module, rows: Any, player: str) -> tuple[Any, dict[str, flo
     rows : array in host memory, shape (m, ...)
     player : str
         The first part of the names: a layer is called as in `Module.named_parameters`, such as ``generator.1``.
+    *y : Tensor, shape (m, ...)
+        Labels, if the network takes them.
 
     Returns
     -------
@@ -41,7 +43,7 @@ def watched(network: Module, rows: Any, player: str) -> tuple[Any, dict[str, flo
     inputs: dict[str, list[Any]] = {}
     layers = {name: layer for name, layer in named_layers(network, player) if isinstance(layer, nn.ReLU | nn.Maxout)}
     with evaluating(network), _noting_inputs(layers, inputs):
-        result = gan.push(network, rows)
+        result = gan.push(network, rows, *y)
     found = {}
     for name, layer in layers.items():
         seen = [array.reshape(-1, array.shape[-1]) for array in inputs.get(name, ()) if array.ndim]

@@ -36,7 +36,8 @@ class Tensor:
     Attributes
     ----------
     data : array
-        The values. After writing into them, call `mark_changed`. An assignment to `data` calls it.
+        The values: an array of NumPy or CuPy, with the methods of those. After writing into it, as in
+        ``w.data.clip(-1, 1, out=w.data)``, call `mark_changed`. An assignment to `data` calls it.
     grad : Tensor or None
         The gradient, summed over backward passes until it is set to None; only on leaves. A gradient that is assigned
         must be a tensor of the same shape, dtype and device.

@@ -4,7 +4,13 @@ from tinygan.evaluation.classes import ClassCoverage, class_coverage
 from tinygan.evaluation.manifolds import DensityCoverage, PrecisionRecall, density_coverage, precision_recall
 from tinygan.evaluation.mean_discrepancy import MeanDiscrepancy, maximum_mean_discrepancy
 from tinygan.evaluation.modes import PACGAN_SAMPLES, ModeCount, count_modes
-from tinygan.evaluation.neighbours import nearest, nearest_neighbour_distances, nearest_neighbour_ratio
+from tinygan.evaluation.neighbours import (
+    TrainingDistance,
+    nearest,
+    nearest_neighbour_distances,
+    nearest_neighbour_ratio,
+    training_distance,
+)
 from tinygan.evaluation.parzen import (
     SIGMAS,
     parzen_log_likelihood,
@@ -22,6 +28,7 @@ __all__ = [
     "MeanDiscrepancy",
     "ModeCount",
     "PrecisionRecall",
+    "TrainingDistance",
     "TwoSampleTest",
     "class_coverage",
     "count_modes",
@@ -35,5 +42,6 @@ __all__ = [
     "precision_recall",
     "select_sigma",
     "standard_error",
+    "training_distance",
     "two_sample_test",
 ]

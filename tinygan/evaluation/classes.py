@@ -29,11 +29,20 @@ class ClassCoverage:
         Samples of each class. If its nearest images tie, a sample belongs to their classes in equal shares.
     data_counts : int64 array of shape (K,)
         Images of each class.
+    agreement : float or None
+        The share of the samples that have the class asked for.
     """
 
     classes: Array
     counts: Array
     data_counts: Array
+    agreement: float | None = None
+
+    @property
+    def agreement_error(self) -> float | None:
+        """The standard error of `agreement`, that of a share of independent samples."""
+        share = self.agreement
+        return None if share is None else float(np.sqrt(share * (1 - share) / self.counts.sum()))
 
     @property
     def covered(self) -> int:
@@ -57,7 +66,7 @@ class ClassCoverage:
         )
 
 
-def class_coverage(samples: Any, images: Any, labels: Any) -> ClassCoverage:
+def class_coverage(samples: Any, images: Any, labels: Any, asked: Any = None) -> ClassCoverage:
     """Count the samples of each class; a sample has the class of its nearest image.
 
     Parameters
@@ -67,6 +76,8 @@ def class_coverage(samples: Any, images: Any, labels: Any) -> ClassCoverage:
         Training images: the classes that G could have learnt.
     labels : integer array of shape (m,)
         The class of each image.
+    asked : integer array of shape (n,), optional
+        Of a conditional generator: the label that each sample was drawn with.
 
     Returns
     -------
@@ -75,7 +86,7 @@ def class_coverage(samples: Any, images: Any, labels: Any) -> ClassCoverage:
     Raises
     ------
     ShapeError
-        Samples and images are not rows of one length, or there is not one label for each image.
+        Samples and images are not rows of one length, or there is not one label for each image or sample.
     DtypeError
         The labels are not integers.
     DataError
@@ -102,7 +113,12 @@ def class_coverage(samples: Any, images: Any, labels: Any) -> ClassCoverage:
     extra = 12 + 5 * len(classes)
     sizes = block_sizes(len(samples), len(images), images.shape[1], pairs=3, extra=extra)
     check_values(name, sizes[1], samples=samples, images=images)
-    counts = np.zeros(len(classes))
-    for shares in nearest_shares(samples, images, positions, sizes, centre(images, sizes[1])):
-        counts += shares.sum(axis=0)
-    return ClassCoverage(classes, counts, data_counts)
+    shares = list(nearest_shares(samples, images, positions, sizes, centre(images, sizes[1])))
+    counts = sum((block.sum(axis=0) for block in shares), np.zeros(len(classes)))
+    if asked is None:
+        return ClassCoverage(classes, counts, data_counts)
+    asked = np.asarray(asked)
+    if asked.shape != samples.shape[:1]:
+        raise ShapeError(f"{name}: asked must have shape {samples.shape[:1]}, one for each sample, got {asked.shape}")
+    right = np.concatenate(shares)[asked[:, None] == classes].sum()  # 0 for a class that no image has
+    return ClassCoverage(classes, counts, data_counts, float(right / len(samples)))

@@ -1,15 +1,19 @@
 """Nearest neighbours: exact, in blocks of bounded memory, by matrix products.
 
 `nearest_neighbour_ratio` detects the Helvetica scenario of the paper's section 6, in which G maps too many values of z
-to the same x: then the distance from each sample to its nearest neighbour goes to 0.
+to the same x: then the distance from each sample to its nearest neighbour goes to 0. `training_distance` detects
+copies: samples that are nearer to the training images than new images are.
 """
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from tinygan.backend import Stream
 from tinygan.errors import DataError, ShapeError
 from tinygan.evaluation.blocks import block_sizes, centre, nearest_blocks, row_squares
 from tinygan.evaluation.rows import Array, as_rows, check_values, same_columns
@@ -122,6 +126,83 @@ def nearest_neighbour_ratio(samples: Any, data: Any) -> float:
     if reference == 0:
         raise DataError(f"{name}: every point of the data coincides with another, so their mean distance is 0")
     return float(search(name, samples=sample_rows)[1].mean() / reference)
+
+
+RESAMPLES = 200  # of the bootstrap
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingDistance:
+    """How near samples are to the training images, beside test images.
+
+    Attributes
+    ----------
+    ratio : float
+        The median distance from a sample to its nearest training image, divided by that from a test image. Near 1 if
+        the samples are as new as the test images, near 0 if they are copies of training images, above 1 if they are
+        farther away than data are. It is also below 1 if samples are smoother than data, or if too many of them are of
+        a kind whose images are alike.
+    standard_error : float
+        Of the ratio, by the bootstrap: 200 resamples of the distances.
+    samples, test : (int64 array, float64 array), each of shape (n,)
+        The row of the nearest training image, and its distance, for each sample and for each test image.
+    """
+
+    ratio: float
+    standard_error: float
+    samples: tuple[Array, Array]
+    test: tuple[Array, Array]
+
+    def __str__(self) -> str:
+        return f"{self.ratio:.2f} ± {self.standard_error:.2f} times as far from the training images as test images"
+
+
+def training_distance(samples: Any, train: Any, test: Any, *, stream: Stream | None = None) -> TrainingDistance:
+    """Compare the distance of samples to their nearest training image with that of test images.
+
+    Parameters
+    ----------
+    samples : array of shape (n, d)
+    train : array of shape (m, d)
+        The rows that G was trained on.
+    test : array of shape (k, d)
+        Rows of the same kind that it was not trained on.
+    stream : Stream, optional
+        The source of the bootstrap; by default ``Stream(0, "bootstrap")``.
+
+    Returns
+    -------
+    TrainingDistance
+
+    Raises
+    ------
+    ShapeError, DataError
+        As in `nearest`, or most test images are also training images, so that their median distance is 0.
+
+    Examples
+    --------
+    >>> train, test = [[0.0], [1.0], [2.0]], [[0.2], [0.8], [2.2]]
+    >>> found = training_distance([[0.1], [1.9]], train, test)
+    >>> round(found.ratio, 6), found.samples[0]
+    (0.5, array([0, 2]))
+    """
+    ours, theirs = nearest(samples, train), nearest(test, train)
+    reference = float(np.median(theirs[1]))
+    if reference == 0:
+        raise DataError(
+            "training_distance: most test images are also training images, so their median distance is 0; give images "
+            "that are not in the training set"
+        )
+    ratio = float(np.median(ours[1])) / reference
+    stream = stream or Stream(0, "bootstrap")
+    errors = [_median_error(distances, stream) for _, distances in (ours, theirs)]
+    return TrainingDistance(ratio, math.hypot(errors[0], ratio * errors[1]) / reference, ours, theirs)
+
+
+def _median_error(values: Array, stream: Stream) -> float:
+    """Return the standard error of the median of the values, by the bootstrap."""
+    medians = [np.median(values[stream.integers(0, len(values), (len(values),))]) for _ in range(RESAMPLES)]
+    return float(np.std(medians, ddof=1))
 
 
 def search(operation: str, **arguments: Array) -> tuple[Array, Array]:

@@ -11,14 +11,23 @@ from typing import Any
 from tinygan import gan, nn, optim
 from tinygan.backend import Stream, Streams
 from tinygan.config.experiment import ExperimentConfig
-from tinygan.config.layers import LayerConfig, LinearConfig
-from tinygan.config.sections import AdamConfig, AdamWConfig, OptimizerConfig, RmspropConfig
+from tinygan.config.layer_config import LayerConfig, described, shapes
+from tinygan.config.layers import LinearConfig
+from tinygan.config.sections import (
+    AdamConfig,
+    AdamWConfig,
+    DiscriminatorConfig,
+    GeneratorConfig,
+    OptimizerConfig,
+    RmspropConfig,
+)
 from tinygan.data.dataset import Dataset
 from tinygan.errors import ConfigError
+from tinygan.experiments.labels import refuse_other_labels
 from tinygan.gan.players import last_activation, out_of_reach
 
 
-def build_generator(config: ExperimentConfig, pixels: int, stream: Stream) -> nn.Sequential:
+def build_generator(config: ExperimentConfig, pixels: int, stream: Stream) -> nn.Module:
     """Build G with new random weights; "marginal" biases are 0 until `set_marginal_bias`.
 
     Parameters
@@ -34,25 +43,50 @@ def build_generator(config: ExperimentConfig, pixels: int, stream: Stream) -> nn
     ConfigError
         The generator's output is not an image of the data set.
     """
-    network, outputs = _network(config.generator.layers, config.noise.size, stream)
-    if outputs != pixels:
+    network, made = _network(config.generator.layers, config.generator_inputs, stream, "generator.layers")
+    if len(made) > 1:
         raise ConfigError(
-            f"{config.name}: the generator's last layer has {outputs} units, but an image of "
-            f"{config.data.set!r} has {pixels} pixels: set its units to {pixels}"
+            f'{config.name}: the generator returns {described(made)}: end it with {{ type = "pixels" }}, which makes '
+            "them rows of pixels"
         )
-    return network
+    if made != (pixels,):
+        units = any(isinstance(layer, LinearConfig) for layer in config.generator.layers[-2:])
+        raise ConfigError(
+            f"{config.name}: the generator's last layer has {made[0]} units, but an image of "
+            f"{config.data.set!r} has {pixels} pixels: "
+            + (f"set its units to {pixels}" if units else "choose other sizes of its maps, or of the images")
+        )
+    return _conditional(network, config)
 
 
 def build_discriminator(config: ExperimentConfig, pixels: int, stream: Stream) -> nn.Module:
     """Build D with new random weights: from the pixels of one image, or of a pack, to one logit."""
-    m = config.training.packing
-    network = _network(config.discriminator.layers, m * pixels, stream)[0]
-    return network if m == 1 else gan.Packed(network, m)
+    layers, m = config.discriminator.layers, config.training.packing
+    network, made = _network(layers, config.discriminator_inputs(pixels), stream, "discriminator.layers")
+    if made != (1,):
+        raise ConfigError(
+            f"{config.name}: the discriminator ends on {described(made)}; expected one logit: end it with "
+            '{ type = "flatten" } and { type = "linear", units = 1 }'
+        )
+    reader = _conditional(network, config)
+    return reader if m == 1 else gan.Packed(reader, m)
 
 
-def set_marginal_bias(config: ExperimentConfig, generator: nn.Sequential, images: Any) -> None:
+def _conditional(network: nn.Sequential, config: ExperimentConfig) -> nn.Module:
+    classes = config.training.classes
+    return network if classes is None else gan.Conditional(network, classes)
+
+
+def layers_of(network: nn.Module) -> nn.Sequential:
+    """Return the layers of a network that `build_generator` made, or `build_discriminator` without packs."""
+    layers = network.net if isinstance(network, gan.Conditional) else network
+    assert isinstance(layers, nn.Sequential)
+    return layers
+
+
+def set_marginal_bias(config: ExperimentConfig, generator: nn.Module, images: Any) -> None:
     """Set the bias of each layer declared ``bias = "marginal"`` to the logit of the mean training image."""
-    for layer_config, layer in zip(config.generator.layers, generator, strict=True):
+    for layer_config, layer in zip(config.generator.layers, layers_of(generator), strict=True):
         if isinstance(layer_config, LinearConfig) and layer_config.bias == "marginal":
             layer = layer.layer if isinstance(layer, nn.SpectralNorm) else layer
             assert isinstance(layer, nn.Linear)
@@ -95,7 +129,8 @@ def build_game(config: ExperimentConfig, dataset: Dataset, streams: Streams, dev
     Raises
     ------
     ConfigError
-        The networks do not fit the data, such as a sigmoid and pixels up to 255, or the memory of this machine.
+        The networks do not fit the data, such as a sigmoid and pixels up to 255, or the memory of this machine; or the
+        data do not have the labels of a conditional game.
     """
     pixels = dataset.train.images.shape[1]
     needed, there = least_memory(config, pixels), _memory()
@@ -105,10 +140,14 @@ def build_game(config: ExperimentConfig, dataset: Dataset, streams: Streams, dev
             f"minibatch take {needed / 2**30:,.1f} GiB, and this machine has {there / 2**30:,.1f}: choose fewer units "
             "or a smaller training.batch"
         )
+    refuse_other_labels(config, dataset.train.labels)
     generator = build_generator(config, pixels, streams["weights"])
     wrong = out_of_reach(last_activation(generator), dataset.train.low, dataset.train.high)
     if wrong:
-        raise ConfigError(f"{config.name}: {wrong}: scale the data, or choose other layers for the generator")
+        raise ConfigError(
+            f"{config.name}: {wrong}: choose the scale of the data by data.range or data.contrast, or other layers for "
+            "the generator"
+        )
     discriminator = build_discriminator(config, pixels, streams["weights"])
     set_marginal_bias(config, generator, dataset.train.images)
     generator.to(device)
@@ -147,13 +186,13 @@ def least_memory(config: ExperimentConfig, pixels: int) -> int:
     44
     """
     numbers = 0
-    packed = config.training.packing * pixels
-    for player, inputs in ((config.generator, config.noise.size), (config.discriminator, packed)):
-        weights, width = 0, inputs
-        for layer in player.layers:
-            weights += layer.weights(width)
-            numbers += config.training.batch * layer.maps
-            width = layer.outputs(width)
+    inputs = config.generator_inputs, config.discriminator_inputs(pixels)
+    players: tuple[GeneratorConfig | DiscriminatorConfig, ...] = (config.generator, config.discriminator)
+    for player, width in zip(players, inputs, strict=True):
+        weights = 0
+        for layer, shape in zip(player.layers, shapes(player.layers, (width,), "layers"), strict=False):
+            weights += layer.weights(shape)
+            numbers += config.training.batch * layer.numbers(shape)
         rule = player.optimizer
         slots = 2 if isinstance(rule, AdamConfig) else isinstance(rule, RmspropConfig) or rule.momentum > 0
         numbers += (2 + slots) * weights  # each with its gradient
@@ -171,10 +210,10 @@ def _memory() -> int | None:
     return there
 
 
-def _network(layers: Sequence[LayerConfig], inputs: int, stream: Stream) -> tuple[nn.Sequential, int]:
-    """Return a network of these layers, and how many values it returns for each row."""
-    built = []
-    for layer in layers:
-        built.append(layer.build(inputs, stream))
-        inputs = layer.outputs(inputs)
-    return nn.Sequential(*built), inputs
+def _network(
+    layers: Sequence[LayerConfig], inputs: int, stream: Stream, place: str
+) -> tuple[nn.Sequential, tuple[int, ...]]:
+    """Return a network of these layers, and the shape that it makes of a row of so many numbers."""
+    reached = shapes(layers, (inputs,), place)
+    built = [layer.build(shape, stream) for layer, shape in zip(layers, reached[:-1], strict=True)]
+    return nn.Sequential(*built), reached[-1]

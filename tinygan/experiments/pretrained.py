@@ -7,8 +7,9 @@ import os
 
 from tinygan import nn
 from tinygan.config.experiment import ExperimentConfig, load_experiment
-from tinygan.config.layers import LayerConfig
+from tinygan.config.layer_config import LayerConfig, described, shapes
 from tinygan.errors import CheckpointError, ConfigError, RunError
+from tinygan.experiments.build import layers_of
 from tinygan.experiments.saved_state import weights_of
 from tinygan.experiments.training import Training
 from tinygan.runs.run_folder import RunFolder
@@ -47,8 +48,9 @@ def load_pretrained(training: Training) -> None:
         ) from error
     if checkpoint is None:
         raise ConfigError(f"{place}: the run has no checkpoint yet; let it reach its end: {folder.resume_command()}")
-    assert isinstance(generator, nn.Sequential)
-    top = nn.Sequential(*list(generator)[-len(earlier.generator.layers) :])
+    top: nn.Module = nn.Sequential(*list(layers_of(generator))[-len(earlier.generator.layers) :])
+    if earlier.training.classes is not None:  # then `_refuse_misfit` has let only the whole generator pass
+        top = generator
     try:
         top.load_state_dict(weights_of("generator", checkpoint.arrays))
     except CheckpointError as error:
@@ -89,13 +91,17 @@ def _refuse_misfit(place: str, config: ExperimentConfig, earlier: ExperimentConf
             f"{place}: its generator has {len(theirs)} layers, which cannot be the topmost of {len(ours)}: list them "
             "all in generator.layers, and the new ones before them"
         )
-    width = config.noise.size
-    for layer in ours[:new]:
-        width = layer.outputs(width)
-    if width != earlier.noise.size:
+    reads, read = earlier.training.classes, None if new else config.training.classes
+    if reads != read:
         raise ConfigError(
-            f"{place}: its generator takes {earlier.noise.size} inputs, but below generator.layers[{new}], where it "
-            f"begins, there are {width}"
+            f"{place}: its generator reads {_labels(reads)}, but generator.layers[{new}], where it begins, reads "
+            f"{_labels(read)}: set training.classes as there, or train that run again"
+        )
+    shape = shapes(ours[:new], (config.generator_inputs,), "generator.layers")[-1]
+    if shape != (earlier.generator_inputs,):
+        raise ConfigError(
+            f"{place}: its generator takes {earlier.generator_inputs} inputs, but below generator.layers[{new}], where "
+            f"it begins, there are {described(shape)}"
         )
     for index, (our, their) in enumerate(zip(ours[new:], theirs, strict=True), start=new):
         if _what(our) != _what(their):
@@ -106,6 +112,10 @@ def _refuse_misfit(place: str, config: ExperimentConfig, earlier: ExperimentConf
         for key in our.starting:
             if getattr(our, key) not in (None, 0.0):
                 raise ConfigError(f"{place}: generator.layers[{index}] starts as that run ended: remove its {key}")
+
+
+def _labels(classes: int | None) -> str:
+    return "no labels" if classes is None else f"labels of {classes} classes"
 
 
 def _what(layer: LayerConfig) -> dict[str, object]:

@@ -15,9 +15,10 @@ from tinygan.config.experiment import ExperimentConfig, load_experiment
 from tinygan.data.dataset import Dataset
 from tinygan.errors import CheckpointError, ConfigError
 from tinygan.experiments.build import build_generator
-from tinygan.experiments.saved_state import image_shape, moment, weights_of
+from tinygan.experiments.labels import in_proportion
+from tinygan.experiments.saved_state import fingerprints_of, image_shape, moment, weights_of
 from tinygan.experiments.selection import IMAGES, SAMPLES, score_samples
-from tinygan.nn import Sequential
+from tinygan.nn import Module
 from tinygan.runs.checkpoint import Checkpoint, read_checkpoint
 from tinygan.runs.run_folder import RunFolder
 
@@ -82,6 +83,9 @@ class OtherMeasures:
             "classes_covered": coverage.covered,
             "class_counts": [int(count) if count == int(count) else float(count) for count in coverage.counts],
             "class_total_variation": coverage.total_variation,
+            **({} if coverage.agreement is None else {
+                "class_agreement": coverage.agreement, "class_agreement_error": coverage.agreement_error
+            }),
         }
         return {
             **classes,
@@ -200,18 +204,17 @@ def run_protocol(
             f"{checkpoint.path}: its generator makes samples of shape {shape}, but {config.data.set!r} has images of "
             f"shape {dataset.image_shape}: give {config.data.option} the files the run began with"
         )
-    if config.data.path is not None:
-        now = {part: getattr(dataset, part).sha256 for part in ("train", "validation", "test")}
-        if checkpoint.state.get("images_sha256") != now:
-            raise CheckpointError(
-                f"{checkpoint.path}: the images are others than those the run began with, and the test images may be "
-                f"among those it was trained on: give {config.data.option} the files the run began with"
-            )
+    if config.data.path is not None and checkpoint.state.get("images_sha256") != fingerprints_of(config, dataset):
+        raise CheckpointError(
+            f"{checkpoint.path}: the images or their labels are others than those the run began with, and the test "
+            f"images may be among those it was trained on: give {config.data.option} the files the run began with"
+        )
     noise = gan.Noise(config.noise.kind, config.noise.size)
-    drawn = gan.sample(generator, samples, noise, Stream(seed, "samples"))
+    labels = in_proportion(config, dataset.train.labels, samples, seed)
+    drawn = gan.sample(generator, samples, noise, Stream(seed, "samples"), labels)
     valid = score_samples(drawn, dataset.validation.images, progress)
     test = evaluation.parzen_log_likelihood(drawn, dataset.test.images, valid.sigma, progress=progress)
-    measures = other_measures(drawn, dataset) if more else None
+    measures = other_measures(drawn, dataset, labels) if more else None
     warnings = departures(valid.sigma, which, drawn, dataset, averaged)
     if measures is not None and test.mean() > measures.training_images.test_mean:
         warnings.append(
@@ -241,14 +244,17 @@ def run_protocol(
     )
 
 
-def other_measures(samples: Any, dataset: Dataset) -> OtherMeasures:
-    """Compute every other measure; those that compare use equal numbers of samples and test images."""
+def other_measures(samples: Any, dataset: Dataset, labels: Any = None) -> OtherMeasures:
+    """Compute every other measure; those that compare use equal numbers of samples and test images.
+
+    `labels` are those that the samples were drawn with, if they were.
+    """
     count = min(len(samples), len(dataset.test))
     ours, theirs = samples[:count], dataset.test.images[:count]
     train = dataset.train
     several = np.ptp(train.labels) > 0
     return OtherMeasures(
-        evaluation.class_coverage(samples, train.images, train.labels) if several else None,
+        evaluation.class_coverage(samples, train.images, train.labels, labels) if several else None,
         evaluation.precision_recall(ours, theirs),
         evaluation.density_coverage(ours, theirs),
         evaluation.maximum_mean_discrepancy(ours, theirs),
@@ -295,7 +301,7 @@ def departures(sigma: float, which: str, samples: Any, dataset: Dataset, average
     return found
 
 
-def generator_of(checkpoint: Checkpoint, config: ExperimentConfig, averaged: bool = True) -> Sequential:
+def generator_of(checkpoint: Checkpoint, config: ExperimentConfig, averaged: bool = True) -> Module:
     """Rebuild the generator of a checkpoint, in evaluation mode.
 
     Its weights are the running mean, if the experiment has one; with ``averaged=False``, the weights themselves.
@@ -320,7 +326,7 @@ def generator_of(checkpoint: Checkpoint, config: ExperimentConfig, averaged: boo
 
 def load_generator(
     folder: RunFolder, averaged: bool = True, which: str | int = LAST
-) -> tuple[Sequential, ExperimentConfig, tuple[int, ...]]:
+) -> tuple[Module, ExperimentConfig, tuple[int, ...]]:
     """Return the generator of a checkpoint of a run; the data of the run are not needed.
 
     Parameters
@@ -333,7 +339,7 @@ def load_generator(
 
     Returns
     -------
-    generator : Sequential
+    generator : Module
         In evaluation mode.
     config : ExperimentConfig
     image_shape : tuple of int

@@ -22,6 +22,7 @@ from tinygan.data.dataset import Dataset
 from tinygan.errors import AnomalyError, CheckpointError, ConfigError, RunError
 from tinygan.experiments.diagnosing import Diagnoses
 from tinygan.experiments.drawing import draw_data, draw_sheet
+from tinygan.experiments.labels import in_proportion
 from tinygan.experiments.pretrained import load_pretrained, with_absolute_path
 from tinygan.experiments.selection import score_generator
 from tinygan.experiments.side_outputs import SideOutputs
@@ -331,8 +332,9 @@ def _run_epoch(
     is_best = False
     if output.validate_every is not None and (training.epoch % output.validate_every == 0 or is_done(training)):
         images, noise, seed = training.dataset.validation.images, training.game.noise, training.config.seed
+        labels = in_proportion(training.config, training.dataset.train.labels, output.validation_samples, seed)
         with training.generator_to_sample() as generator:
-            found = score_generator(generator, noise, images, seed, output.validation_samples)
+            found = score_generator(generator, noise, images, seed, output.validation_samples, labels)
         metrics |= found.metrics()
         if found.log_likelihood > training.best_validation:
             is_best, training.best_validation = True, found.log_likelihood

@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tinygan.backend import Stream
+from tinygan.config.experiment import ExperimentConfig
 from tinygan.config.refusals import LARGEST_INTEGER
+from tinygan.data.dataset import Dataset
 from tinygan.errors import CheckpointError
 from tinygan.gan.monitors import WATCHED
 from tinygan.nn import Dropout, GaussianNoise, Module
@@ -37,6 +40,20 @@ _NEEDED = {
 }  # fmt: skip
 _LARGEST_SIDE = 1 << 16  # pixels; no data set has larger images
 _ENDS = {"buffer_pos": 5, "has_uint32": 2, "uinteger": 1 << 32}  # the small numbers of a stream are below these
+
+
+def fingerprints_of(config: ExperimentConfig, dataset: Dataset) -> dict[str, str]:
+    """Return the SHA-256 of what decides a run: of training and validation images; of one's own, the test images too.
+
+    In a conditional game, ``train_labels`` is that of the labels of the training images.
+    """
+    splits = {"train": dataset.train, "validation": dataset.validation}
+    if config.data.path is not None:  # another file can move any image from one split to another
+        splits["test"] = dataset.test
+    found = {name: split.sha256 for name, split in splits.items()}
+    if config.training.classes is not None:
+        found["train_labels"] = sha256(dataset.train.labels.tobytes()).hexdigest()
+    return found
 
 
 def check_state(training: Training, arrays: Mapping[str, Any], plain: Mapping[str, Any]) -> None:

@@ -45,7 +45,7 @@ class ValidationScore:
 
 
 def score_generator(
-    generator: Module, noise: gan.Noise, images: Any, seed: int, samples: int = SAMPLES
+    generator: Module, noise: gan.Noise, images: Any, seed: int, samples: int = SAMPLES, labels: Any = None
 ) -> ValidationScore:
     """Score a generator by the first 1,000 validation images.
 
@@ -59,6 +59,8 @@ def score_generator(
     seed : int
         The seed of the run. Equal seeds draw equal noise, so two scores of a run differ by the generator only.
     samples : int
+    labels : array of integers, shape (samples,), optional
+        For a conditional generator.
 
     Examples
     --------
@@ -68,7 +70,7 @@ def score_generator(
     >>> sorted(found.metrics())
     ['validation_log_likelihood', 'validation_sigma', 'validation_standard_error']
     """
-    return score_samples(gan.sample(generator, samples, noise, Streams(seed)[STREAM]), images)
+    return score_samples(gan.sample(generator, samples, noise, Streams(seed)[STREAM], labels), images)
 
 
 def score_samples(samples: Any, images: Any, progress: Any = None) -> ValidationScore:

@@ -20,7 +20,9 @@ from tinygan.engine import Tensor
 from tinygan.errors import AnomalyError, CheckpointError, ConfigError
 from tinygan.experiments.build import build_game
 from tinygan.experiments.captured import CapturedSteps
-from tinygan.experiments.saved_state import check_state, collect_arrays, load_arrays, not_finite
+from tinygan.experiments.labels import all_in_turn
+from tinygan.experiments.saved_state import check_state, collect_arrays, fingerprints_of, load_arrays, not_finite
+from tinygan.gan.condition import one_hot_rows
 from tinygan.nn import Module
 
 LOOK_EVERY = 100  # steps between two checks of a device that runs ahead
@@ -91,11 +93,14 @@ class Training:
         self.steps = 0
         self.best_validation = -math.inf
         self.restart_average()
-        self.monitor = gan.Monitor(self.backend)
+        self.monitor = gan.Monitor(self.backend, self.game.losses)
         self._last: gan.Step | None = None  # of this epoch
         self._update_ratios: dict[str, float] = {}  # of the last step of this epoch
         self.watched = self._biases()
-        self._table = self.backend.from_numpy(self.images)  # a GPU gets the data set once
+        self._tables = [self.backend.from_numpy(self.images)]  # a GPU gets the data set once
+        if config.training.classes is not None:
+            one_hot = one_hot_rows(dataset.train.labels, config.training.classes)
+            self._tables.append(self.backend.from_numpy(one_hot))
         self.order = self.streams["order"].permutation(len(self.images))
         self._order_there = self.backend.array(self.order)
         self._captured = CapturedSteps(self)
@@ -112,11 +117,8 @@ class Training:
 
     @cached_property
     def fingerprints(self) -> dict[str, str]:
-        """SHA-256 of the images that decide the run, by split: training and validation; of one's own, the test too."""
-        splits = {"train": self.dataset.train, "validation": self.dataset.validation}
-        if self.config.data.path is not None:  # another file can move any image from one split to another
-            splits["test"] = self.dataset.test
-        return {name: split.sha256 for name, split in splits.items()}
+        """See `fingerprints_of`."""
+        return fingerprints_of(self.config, self.dataset)
 
     def step(self) -> None:
         """Run one iteration of Algorithm 1 on the next rows of the epoch.
@@ -143,7 +145,8 @@ class Training:
 
     def iterate(self) -> gan.Step:
         """Run the iteration of `step` without a CUDA graph; return its losses and logits."""
-        step = self.game.step(Tensor(self.backend.rows(self._table, *self.place_in_data, self.rows)))
+        place = self.place_in_data
+        step = self.game.step(*(Tensor(self.backend.rows(table, *place, self.rows)) for table in self._tables))
         self.monitor.add(step)
         if self.average is not None:
             self.average.update()
@@ -229,13 +232,13 @@ class Training:
         end of an epoch.
         """
         game, rule = self.game, self.game.generator_optimizer
-        at_equilibrium = game.losses.at_equilibrium[0]
+        at_equilibrium = game.losses.at_equilibrium[0] or 0.0
         norms = {player: gan.gradient_norms(network) for player, network in self.players.items()}
         return {
             "epoch": self.epoch,
             "steps": self.steps,
             **self.monitor.means(),
-            "value_at_equilibrium": None if at_equilibrium is None else -at_equilibrium,
+            **({"value_at_equilibrium": -at_equilibrium} if game.losses.is_probability else {}),
             **{f"{player}_gradient_norm": math.hypot(*parts.values()) for player, parts in norms.items()},
             "generator_lr": rule.lr,
             "discriminator_lr": game.discriminator_optimizer.lr,
@@ -245,10 +248,13 @@ class Training:
         }
 
     def sheet(self) -> Any:
-        """Return the samples of the sample sheet, shape (count, pixels), always from the same noise."""
-        stream = Streams(self.config.seed)[SHEET_NOISE]
+        """Return the samples of the sample sheet, shape (count, pixels), always from the same noise.
+
+        In a conditional game, all classes come in turn.
+        """
+        stream, count = Streams(self.config.seed)[SHEET_NOISE], self.config.output.samples
         with self.generator_to_sample() as generator:
-            return gan.sample(generator, self.config.output.samples, self.game.noise, stream)
+            return gan.sample(generator, count, self.game.noise, stream, all_in_turn(self.config, count))
 
     # ------------------------------------------------------------------ state
 
@@ -329,8 +335,9 @@ class Training:
             raise CheckpointError(f"the checkpoint says {recorded!r:.60} for images_sha256; expected one of each split")
         for split, found in self.fingerprints.items():
             if recorded[split] != found:
+                what = "labels of the train images" if split == "train_labels" else f"{split} images"
                 raise CheckpointError(
-                    f"the checkpoint belongs to other {split} images than those of {self.config.data.set!r} now: their "
+                    f"the checkpoint belongs to other {what} than those of {self.config.data.set!r} now: their "
                     f"SHA-256 was {recorded[split]!s:.16}..., and is {found:.16}...; give {self.config.data.option} "
                     "the files the run began with"
                 )

@@ -37,8 +37,8 @@ from tinygan.functional.shape import *  # noqa: F403
 from tinygan.functional.signatures import answer_calls as _answer_calls
 from tinygan.functional.statistics import *  # noqa: F403
 from tinygan.functional.without_gradient import *  # noqa: F403
+from tinygan.missing_names import answer_names as _answer_names
 from tinygan.pytorch_names import FUNCTIONAL as _NAMES
-from tinygan.pytorch_names import answer_names as _answer_names
 
 chain_rule.differentiable = _differentiable
 

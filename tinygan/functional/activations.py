@@ -7,7 +7,7 @@ from typing import Any
 
 from tinygan.backend import Array, Backend, Stream, current_streams
 from tinygan.engine import Elementwise, Operation, Tensor
-from tinygan.errors import ArgumentError, ShapeError
+from tinygan.errors import ArgumentError, DtypeError, ShapeError
 from tinygan.functional.arguments import integer, number, real
 from tinygan.functional.arithmetic import multiply
 
@@ -40,30 +40,61 @@ class LeakyReLU(Elementwise):
     def forward(self, B: Backend, x: Array, s: Array) -> Array:
         positive = x > 0
         self.save(positive, s, x if self.needs[1] else None)
-        return B.xp.where(positive, x, s * x)
+        return B.leaky(x, positive, s)
 
     def backward(self, B: Backend, gy: Any, positive: Any, s: Any, x: Any) -> Any:
-        gx = B.xp.where(positive, gy, s * gy) if self.needs[0] else None
+        gx = B.leaky(gy, positive, s) if self.needs[0] else None
         return gx, B.xp.where(positive, 0, gy * x) if self.needs[1] else None
 
 
-class ELU(Elementwise):
-    """y = x where x > 0, else s (e^x - 1);  gx = gy where x > 0, else gy (y + s) (Clevert et al., 2016)."""
+class _WithSlope(Elementwise):
+    """y = f(x);  gx = gy f'(x)."""
 
     fresh = True
+
+    def _curve(self, B: Backend, x: Any) -> tuple[Any, Any]:
+        """Return f(x) and f'(x)."""
+        raise NotImplementedError
+
+    def forward(self, B: Backend, x: Array) -> Array:
+        y, slope = self._curve(B, real(x))
+        self.save(x, slope)
+        return y
+
+    def backward(self, B: Backend, gy: Any, x: Any, slope: Any) -> Any:
+        if isinstance(x, Tensor):  # the pass is recorded, and needs the slope as a function of x
+            _, slope = self._curve(B, x)
+        return gy * slope
+
+
+class ELU(_WithSlope):
+    """y = x where x > 0, else s (e^x - 1);  gx = gy where x > 0, else gy s e^x (Clevert et al., 2016)."""
+
     name = "elu"
 
     def __init__(self, alpha: float) -> None:
         self.alpha = alpha
 
-    def forward(self, B: Backend, x: Array) -> Array:
-        x = real(x)
-        y = B.xp.where(x > 0, x, self.alpha * B.xp.expm1(B.xp.minimum(x, 0)))
-        self.save(x > 0, y)
-        return y
+    def _curve(self, B: Backend, x: Any) -> tuple[Any, Any]:
+        return B.elu(x, self.alpha)
 
-    def backward(self, B: Backend, gy: Any, positive: Any, y: Any) -> Any:
-        return gy * B.xp.where(positive, 1, y + self.alpha)
+
+class SiLU(_WithSlope):
+    """y = x s, where s = sigmoid(x);  gx = gy (s + y (1 - s)) (Elfwing et al., 2018)."""
+
+    name = "silu"
+
+    def _curve(self, B: Backend, x: Any) -> tuple[Any, Any]:
+        return B.silu(x)
+
+
+class GELU(_WithSlope):
+    """y = x Phi(x);  gx = gy (Phi(x) + x e^(-x^2 / 2) / (2 pi)^(1/2)), Phi(x) = (1 + erf(x / 2^(1/2))) / 2."""
+
+    name = "gelu"
+
+    def _curve(self, B: Backend, x: Any) -> tuple[Any, Any]:
+        return B.gelu(x)
 
 
 class NormalCDF(Elementwise):
@@ -231,7 +262,7 @@ def silu(x: Any) -> Tensor:
     >>> tg.functional.silu(tg.tensor([0.0, 100.0]))
     tensor([  0., 100.], dtype=float32)
     """
-    return multiply(x, sigmoid(x))
+    return SiLU()(x)
 
 
 def gelu(x: Any) -> Tensor:
@@ -245,7 +276,7 @@ def gelu(x: Any) -> Tensor:
     >>> tg.functional.gelu(tg.tensor([0.0, 1.0]))
     tensor([0.        , 0.84134...], dtype=float32)
     """
-    return multiply(x, NormalCDF()(x))
+    return GELU()(x)
 
 
 def elu(x: Any, alpha: float = 1.0) -> Tensor:
@@ -337,6 +368,8 @@ def dropout(x: Any, p: float, training: bool = True, rng: Stream | None = None) 
         `p` is not a probability, or 1 - p is too small to be rounded well.
     """
     p = number(p, "dropout", "p")
+    if rng is not None and not isinstance(rng, Stream):
+        raise DtypeError(f"dropout: rng= is a tinygan.backend.Stream, got {type(rng).__name__}; there is no inplace=")
     if not 0 <= p <= 1:
         raise ArgumentError(f"dropout: p is the probability of dropping an element, in [0, 1]; got {p}")
     if 0 < 1 - p < 2**-15:

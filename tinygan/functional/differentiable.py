@@ -94,6 +94,10 @@ class DifferentiableBackend(Backend):
         """Apply the operation, whose rule is shorter than that of the formula."""
         return activations.softplus(x)
 
+    def normal_cdf(self, x: Tensor) -> Tensor:
+        """Apply the operation."""
+        return activations.NormalCDF()(x)
+
 
 def _array_module(arrays: Backend) -> SimpleNamespace:
     """Return the functions of an array module that rules use, by NumPy's names."""
@@ -107,6 +111,7 @@ def _array_module(arrays: Backend) -> SimpleNamespace:
         broadcast_to=shape.broadcast_to,
         where=elementwise.where,
         exp=elementwise.exp,
+        expm1=elementwise.expm1,
         log=elementwise.log,
         sqrt=elementwise.sqrt,
         maximum=elementwise.maximum,

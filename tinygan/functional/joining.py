@@ -84,7 +84,7 @@ def stack(inputs: Sequence[Any], axis: int = 0) -> Tensor:
 
 
 def split(x: Any, sections: Any, axis: int = 0) -> list[Tensor]:
-    """Cut a tensor along an axis, as `numpy.split`; the inverse of `concatenate`.
+    """Cut a tensor along an axis into `sections` pieces, as NumPy; PyTorch's number is the size of a piece.
 
     Parameters
     ----------

@@ -21,91 +21,67 @@ from tinygan.functional.arguments import number, real, sizes, with_shape
 __all__ = ["batch_norm", "layer_norm"]
 
 
-class _Normalization(Operation):
-    """What the two share. A group lies along `axes` of the `_view` of x, and has n elements."""
-
-    fresh = True
-    axes: tuple[int, ...]
-    n: int
-
-    def __init__(self, eps: float) -> None:
-        self.eps = eps
-
-    def _view(self, x: Any) -> Any:
-        """Return x in a shape with few axes, and half precision as single precision."""
-        raise NotImplementedError
-
-    def statistics(self, B: Backend, z: Any) -> tuple[Any, Any, Any, Any]:
-        """Return z - m, and 1 / s, m and v of each group."""
-        mean = B.sum(z, self.axes, keepdims=True) / self.n
-        centred = z - mean
-        variance = B.sum_of_products(centred, centred, self.axes) / self.n
-        return centred, 1 / B.xp.sqrt(variance + self.eps), mean, variance
-
-    def again(self, B: Backend, x: Any, mean: Any, rate: Any) -> tuple[Any, Any]:
-        """Return z - m and 1 / s in a backward pass; if it is recorded, as functions of x."""
-        z = self._view(x)
-        return self.statistics(B, z)[:2] if isinstance(x, Tensor) else (z - mean, rate)
-
-
-class BatchNorm(_Normalization):
+class BatchNorm(Operation):
     """y = g h + b with h = (x - m) / s;  gx = g (gy - gb / n - h gg / n) / s,  gg = the sum of gy h,  gb = the sum of
     gy (Ioffe and Szegedy, 2015).
 
     The sums are over a channel, which is a group.
     """
 
+    fresh = True
+
+    def __init__(self, eps: float) -> None:
+        self.eps = eps
+
     def check(self, x: Array, gain: Array | None, bias: Array | None) -> None:
         _fits_channels(x, {"gain": gain, "bias": bias})
         self.n = x.size // max(x.shape[1], 1)
-        self.axes = (0,) if x.ndim == 2 else (0, 2)
         if self.n < 2:
             raise ShapeError(
                 f"batch_norm: in training each channel needs 2 values or more, or its variance is 0, but an input of "
                 f"shape {x.shape} has {self.n}: give a larger batch, or use the running statistics, as in net.eval()"
             )
 
-    def _view(self, x: Any) -> Any:
-        z = wide(real(x))
-        return z if x.ndim == 2 else z.reshape((*x.shape[:2], math.prod(x.shape[2:])))
-
     def forward(self, B: Backend, x: Array, gain: Array | None, bias: Array | None) -> Array:
-        y, rate, mean, variance = self.statistics(B, self._view(x))
-        self.moments = mean.reshape(-1), variance.reshape(-1)
-        self.save(x, gain, mean, rate)
-        y *= rate if gain is None else rate * gain.reshape(rate.shape)
-        if bias is not None:
-            y += bias.reshape(rate.shape)
-        return y.reshape(x.shape).astype(real(x).dtype, copy=False)
+        y, mean, variance = B.batch_norm(wide(real(x)), gain, bias, self.eps)
+        self.moments = mean, variance
+        self.save(x, gain, mean, variance)
+        return y.astype(real(x).dtype, copy=False)
 
-    def backward(self, B: Backend, gy: Any, x: Any, gain: Any, mean: Any, rate: Any) -> Any:
-        needs_x, needs_gain, _ = self.needs
-        k = self._view(gy)
-        gb = B.sum(k, self.axes, keepdims=True)
-        if not (needs_x or needs_gain):
-            return None, None, gb.reshape(-1)
-        h, rate = self.again(B, x, mean, rate)
-        gg = B.sum_of_products(k, h, self.axes) * rate
-        if needs_x:
-            h *= gg * rate / -self.n  # in place, and with the factor 1 / s of h: each pass over the array costs time
-            h += k
-            h -= gb / self.n
-            h *= rate if gain is None else rate * gain.reshape(rate.shape)
-        return h.reshape(x.shape) if needs_x else None, gg.reshape(-1), gb.reshape(-1)
+    def backward(self, B: Backend, gy: Any, x: Any, gain: Any, mean: Any, variance: Any) -> Any:
+        x = wide(real(x))
+        if isinstance(x, Tensor):  # the pass is recorded, and needs the moments as functions of x
+            mean, variance = B.channel_moments(x)
+        return B.batch_norm_backward(wide(gy), x, gain, mean, variance, self.eps)
 
 
-class LayerNorm(_Normalization):
+class ChannelAffine(Operation):
+    """y = x a + b;  gx = gy a,  ga = the sum of gy x,  gb = the sum of gy.
+
+    The sums are over a channel.
+    """
+
+    fresh = True
+
+    def forward(self, B: Backend, x: Array, scale: Array, shift: Array) -> Array:
+        self.save(x, scale)
+        return B.channel_affine(real(x), scale, shift)
+
+    def backward(self, B: Backend, gy: Any, x: Any, scale: Any) -> Any:
+        return B.channel_affine_backward(gy, x, scale)
+
+
+class LayerNorm(Operation):
     """y = g h + b with h = (x - m) / s;  gx = (k - mean k - h mean(k h)) / s with k = g gy,  gg = the sum
     of gy h,  gb = the sum of gy (Ba et al., 2016).
 
     The sums are over the examples; each is a group.
     """
 
-    axes = (1,)
+    fresh = True
 
     def __init__(self, shape: tuple[int, ...], eps: float) -> None:
-        super().__init__(eps)
-        self.last, self.n = shape, math.prod(shape)
+        self.eps, self.last, self.n = eps, shape, math.prod(shape)
 
     def check(self, x: Array, weight: Array | None, bias: Array | None) -> None:
         if not self.n or x.shape[-len(self.last) :] != self.last:
@@ -117,36 +93,21 @@ class LayerNorm(_Normalization):
             if value is not None and value.shape != self.last:
                 raise ShapeError(f"layer_norm: {name} must have the shape {self.last}, got {value.shape}")
 
-    def _view(self, x: Any) -> Any:
-        return wide(real(x)).reshape((x.size // self.n, self.n))
+    def rows(self, x: Any) -> Any:
+        """Return the groups as rows, and half precision as single precision."""
+        return None if x is None else wide(real(x)).reshape((-1, self.n))
 
     def forward(self, B: Backend, x: Array, weight: Array | None, bias: Array | None) -> Array:
-        y, rate, mean, _ = self.statistics(B, self._view(x))
-        self.save(x, weight, mean, rate)
-        y *= rate
-        if weight is not None:
-            y *= weight.reshape(-1)
-        if bias is not None:
-            y += bias.reshape(-1)
+        y, mean, variance = B.layer_norm(self.rows(x), self.rows(weight), self.rows(bias), self.eps)
+        self.save(x, weight, mean, variance)
         return y.reshape(x.shape).astype(real(x).dtype, copy=False)
 
-    def backward(self, B: Backend, gy: Any, x: Any, weight: Any, mean: Any, rate: Any) -> Any:
-        needs_x, needs_weight, needs_bias = self.needs
-        k = self._view(gy)
-        gb = B.sum(k, 0).reshape(self.last) if needs_bias else None
-        if not (needs_x or needs_weight):
-            return None, None, gb
-        h, rate = self.again(B, x, mean, rate)
-        h *= rate
-        gw = B.sum_of_products(k, h, (0,)).reshape(self.last) if needs_weight else None
-        if not needs_x:
-            return None, gw, gb
-        k = k if weight is None else k * weight.reshape(-1)
-        h *= B.sum_of_products(k, h, self.axes) / -self.n
-        h += k
-        h -= B.sum(k, self.axes, keepdims=True) / self.n
-        h *= rate
-        return h.reshape(x.shape), gw, gb
+    def backward(self, B: Backend, gy: Any, x: Any, weight: Any, mean: Any, variance: Any) -> Any:
+        rows = self.rows(x)
+        if isinstance(x, Tensor):  # as in `BatchNorm`
+            mean, variance = B.row_moments(rows)
+        gx, gw, gb = B.layer_norm_backward(self.rows(gy), rows, self.rows(weight), mean, variance, self.eps)
+        return gx.reshape(x.shape), gw.reshape(self.last), gb.reshape(self.last)
 
 
 def _fits_channels(x: Any, vectors: dict[str, Any]) -> None:
@@ -240,10 +201,11 @@ def batch_norm(
             tensor.mark_changed()
         return y
     _fits_channels(x, {"gain": gain, "bias": bias})
-    channels = (-1, *(1,) * (x.ndim - 2))
-    rate = 1 / (given[1] + eps) ** 0.5
-    y = (x - given[0].reshape(channels)) * (rate if gain is None else rate * gain).reshape(channels)
-    return y if bias is None else y + bias.reshape(channels)
+    mean, variance = given
+    rate = 1 / (variance + eps) ** 0.5
+    scale = rate if gain is None else rate * gain
+    shift = -mean * scale
+    return ChannelAffine()(x, scale, shift if bias is None else shift + bias)
 
 
 def layer_norm(

@@ -12,7 +12,7 @@ import numpy as np
 
 from tinygan.backend.operands import describe, operand
 from tinygan.engine import Tensor, is_grad_enabled
-from tinygan.errors import DtypeError, GradientError, ShapeError
+from tinygan.errors import CallError, DtypeError, GradientError, ShapeError
 from tinygan.functional import (
     activations,
     arithmetic,
@@ -27,7 +27,8 @@ from tinygan.functional import (
     without_gradient,
 )
 from tinygan.functional.signatures import RENAMED, Count, answer_methods
-from tinygan.pytorch_names import TENSOR, answer_attributes
+from tinygan.missing_names import answer_attributes
+from tinygan.pytorch_names import TENSOR
 
 
 class Row(NamedTuple):
@@ -184,6 +185,15 @@ def _in_place(name: str) -> Callable[[Tensor, Any], Tensor]:
     return method
 
 
+def _refusal(sign: str, code: str) -> Callable[..., Any]:
+    """Return a method in place of an operator that a tensor does not have."""
+
+    def method(self: Tensor, *others: Any, **named: Any) -> Any:
+        raise CallError(f"a tensor has no {sign}: write {code}")
+
+    return method
+
+
 def _size(x: Tensor) -> Count:
     """Return the number of elements."""
     return Count(x.data.size)
@@ -191,6 +201,9 @@ def _size(x: Tensor) -> Count:
 
 for _row in (*TABLE, Row(lambda x: x, "pos"), Row(lambda x, y: (x // y, x % y), "divmod")):
     _attach(_row)
+for _name, _sign, _code in (("xor", "^", "x != y"), ("lshift", "<<", "x * 2 ** y"), ("rshift", ">>", "x // 2 ** y")):
+    setattr(Tensor, f"__{_name}__", _refusal(_sign, _code))
+    setattr(Tensor, f"__r{_name}__", _refusal(_sign, _code))
 Tensor.T = property(shape.transpose)  # type: ignore[assignment]
 Tensor.size = property(_size)  # type: ignore[assignment]
 answer_methods(Tensor, "x")

@@ -157,7 +157,7 @@ def max_pool2d(
     tensor([[[[5., 2.],
               [7., 6.]]]], dtype=float32)
     """
-    return MaxPool2d(_windows("max_pool2d", x, size, stride, padding, ceil_mode))(x)
+    return MaxPool2d(windows_of("max_pool2d", _image_shape("max_pool2d", x)[2:], size, stride, padding, ceil_mode))(x)
 
 
 def avg_pool2d(
@@ -188,7 +188,7 @@ def avg_pool2d(
     >>> tg.functional.avg_pool2d(x, 2, ceil_mode=True)
     tensor([[[[3., 1.]]]], dtype=float32)
     """
-    return AvgPool2d(_windows("avg_pool2d", x, size, stride, padding, ceil_mode))(x)
+    return AvgPool2d(windows_of("avg_pool2d", _image_shape("avg_pool2d", x)[2:], size, stride, padding, ceil_mode))(x)
 
 
 def upsample(x: Any, factor: int | Pair) -> Tensor:
@@ -236,9 +236,10 @@ def _image_shape(caller: str, x: Any) -> tuple[int, ...]:
     return shape
 
 
-def _windows(caller: str, x: Any, size: Any, stride: Any, padding: Any, ceil_mode: bool) -> Windows:
-    """Return the windows of a call, which fit into the images."""
-    image = _image_shape(caller, x)[2:]
+def windows_of(
+    caller: str, image: tuple[int, ...], size: Any, stride: Any, padding: Any, ceil_mode: bool
+) -> Windows:
+    """Return the windows of a call, which fit into images of this height and width."""
     size = pair(size, caller, "size", at_least=1)
     stride = size if stride is None else pair(stride, caller, "stride", at_least=1)
     padding = pair(padding, caller, "padding")

@@ -23,37 +23,31 @@ class _AlongAxis(Operation):
         axis = one_axis(self.given, max(x.ndim, 1), self.name, f"an input of shape {x.shape}")
         self.axis = axis if x.ndim else None
 
-    def below_0(self, x: Array) -> Array:
-        """Return x without its maximum along the axis, so that e^x does not overflow."""
-        x = real(x)
-        return x - x.max(axis=self.axis, keepdims=True) if x.size else x
-
 
 class Softmax(_AlongAxis):
     """y = e^x / sum e^x along an axis;  gx = y (gy - sum gy y)."""
 
     def forward(self, B: Backend, x: Array) -> Array:
-        powers = B.xp.exp(self.below_0(x))
-        y = (powers / B.sum(wide(powers), self.axis, keepdims=True)).astype(powers.dtype, copy=False)
+        x = real(x)
+        y = B.softmax(wide(x), self.axis).astype(x.dtype, copy=False) if x.size else x
         self.save(y)
         return y
 
     def backward(self, B: Backend, gy: Any, y: Any) -> Any:
-        return y * (gy - B.sum(gy * y, self.axis, keepdims=True))
+        return B.softmax_backward(wide(gy), wide(y), self.axis)
 
 
 class LogSoftmax(_AlongAxis):
     """y = x - log sum e^x along an axis;  gx = gy - e^y sum gy."""
 
     def forward(self, B: Backend, x: Array) -> Array:
-        y = self.below_0(x)
-        if y.size:
-            y = y - B.xp.log(B.sum(wide(B.xp.exp(y)), self.axis, keepdims=True)).astype(y.dtype)
+        x = real(x)
+        y = B.log_softmax(wide(x), self.axis).astype(x.dtype, copy=False) if x.size else x
         self.save(y)
         return y
 
     def backward(self, B: Backend, gy: Any, y: Any) -> Any:
-        return gy - B.xp.exp(y) * B.sum(gy, self.axis, keepdims=True)
+        return B.log_softmax_backward(wide(gy), wide(y), self.axis)
 
 
 def softmax(x: Any, axis: int = -1) -> Tensor:

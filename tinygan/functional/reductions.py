@@ -160,7 +160,7 @@ def mean(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
 
 
 def max(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """Return the largest element over `axis`; elements that tie share its gradient equally."""
+    """Return the largest element over `axis`, without its place; elements that tie share its gradient equally."""
     return Max(axis, keepdims)(x)
 
 

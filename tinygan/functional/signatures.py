@@ -22,19 +22,29 @@ RENAMED = {
     **{"keepdim": "keepdims", "ddof": "correction", "unbiased": "correction", "dim0": "axis1", "dim1": "axis2"},
     **{"a_min": "low", "a_max": "high", "min": "low", "max": "high", "start_dim": "start", "end_dim": "end"},
     **{"arrays": "inputs", "tensors": "inputs", "seq": "inputs", "index": "indices", "num_classes": "classes"},
-    **{"newshape": "shape", "size": "shape", "indices_or_sections": "sections", "split_size_or_sections": "sections"},
+    **{"newshape": "shape", "size": "shape", "indices_or_sections": "sections"},
     **{"pad_width": "widths", "pad": "widths", "constant_values": "value", "target": "targets labels"},
     **{"max_norm": "norm", "parameters": "params", "momentum_decay": "momentum", "equation": "subscripts"},
     **{"negative_slope": "negative_slope alpha", "obj": "data", "object": "data", "outputs": "output"},
     **{"kernel_size": "size", "scale_factor": "factor"},
+    **{"step_size": "milestone", "T_max": "updates", "total_iters": "updates", "start_factor": "start"},
 }
-
-ABSENT = {  # what does not exist at all, and why that may not matter
-    "dilation": ", kernels have no gaps: leave out dilation=1",
-    "groups": ", each kernel takes all channels: leave out groups=1",
-    "count_include_pad": ", the zeros around an image count in the mean, as in PyTorch by default",
-    "return_indices": ", only the maxima are returned",
-    "padding_mode": ", the padding is zeros: for another, apply F.pad first",
+# What to know of an argument that is not here, or means something else.
+NOTES = {
+    "ord": "there is the 2-norm; abs(x).sum(1) is the 1-norm, abs(x).max(1) the maximum norm",
+    "outputs": "one tensor for one tensor: no [0]",
+    **dict.fromkeys(("split_size_or_sections", "split_size"), "range(2, len(x), 2) cuts pieces of 2 rows"),
+    **{"device": "net.to('cuda') moves it", "dtype": "x.astype('float64') converts a tensor; a module is float32"},
+    **{"descending": "(-x).argsort() begins with the largest", "step_size": "repeated=True, as StepLR"},
+    **{"maximize": "minimize -loss", "pos_weight": "weight= has one for each element", "inplace": "results are new"},
+    **dict.fromkeys(("size_average", "reduce"), "reduction='mean', 'sum' or 'none'"),
+    **dict.fromkeys(("beta1", "beta2"), "betas=(0.5, 0.999)"),
+    "dilation": "kernels have no gaps: leave out dilation=1",
+    "groups": "each kernel takes all channels: leave out groups=1",
+    "count_include_pad": "the zeros around an image count in the mean, as in PyTorch by default",
+    "return_indices": "only the maxima are returned",
+    "padding_mode": "the padding is zeros: for another, apply F.pad first",
+    "ignore_index": "leave the rows out: x[labels != -100]",
 }
 
 
@@ -57,7 +67,7 @@ def answering(function: Function, label: str, method: bool = False) -> Function:
         except TypeError as error:
             if error.__traceback__.tb_next is not None:  # type: ignore[union-attr]  # raised inside of the function
                 raise
-        raise _misfit(inspect.signature(function).parameters, label, method, args, kwargs)
+        raise misfit(inspect.signature(function).parameters, label, method, args, kwargs)
 
     return call  # type: ignore[return-value]
 
@@ -107,26 +117,26 @@ class Count(int):
         raise CallError(f"x.size is the number of elements, and no function: write x.shape{place}")
 
 
-def _misfit(parameters: Any, label: str, method: bool, args: Any, kwargs: Any) -> CallError:
+def misfit(parameters: Any, label: str, method: bool, args: Any, kwargs: Any) -> CallError:
     """Return the error for arguments that do not fit: it has the nearest call that fits."""
     kinds = {name: parameter.kind for name, parameter in parameters.items()}
     by_name = [name for name, kind in kinds.items() if kind == inspect.Parameter.KEYWORD_ONLY]
     several = [name for name, kind in kinds.items() if kind == inspect.Parameter.VAR_POSITIONAL]
     by_place = [name for name in kinds if kinds[name] in _BY_PLACE]
     facts = []
-    found = dict(zip([*by_place, *by_name], args, strict=False))
+    unbiased = [name for name in by_name if name == "correction"]  # the second argument of PyTorch's x.var(0, False)
+    found = dict(zip([*by_place, *unbiased], args, strict=False))
     if len(args) > len(by_place) and not several:
         facts.append(f"arguments without a name: at most {len(by_place) - method} here, got {len(args) - method}")
     for name, value in kwargs.items():
         free = [one for one in kinds if one not in found]
         ours = name if name in free else next((one for one in RENAMED.get(name, "").split() if one in free), None)
-        ours = ours or (nearest(name, free, 0.7) if name not in kinds and name not in ABSENT else None)
+        ours = ours or (nearest(name, free, 0.7) if name not in (kinds | NOTES) else None)
         if ours:
-            found[ours] = int(value) if name == "unbiased" else value
+            found[ours] = value
             facts += [f"{name}= is {ours}= here"] if ours != name and ours not in several else []
         else:
-            absent = f"does not exist here{ABSENT.get(name, '')}"
-            facts.append(f"{name}= {'was given twice' if name in kinds else absent}")
+            facts.append(f"{name}= {'was given twice' if name in kinds else 'does not exist here'}")
     names = iter("xyz")
     lacking = [
         name
@@ -140,6 +150,7 @@ def _misfit(parameters: Any, label: str, method: bool, args: Any, kwargs: Any) -
         value = found.get(name, found)
         if value is not found or name in lacking:
             myself = method and not parts  # stands in the label, and may not be made yet
+            value = +value if name == "correction" else value  # of unbiased=True: 1
             text = name if value is found or myself else _text(value, name, names)
             by_name_from_here |= not (name in several or name in by_place[: len(args)] or name in lacking)
             parts.append(f"{name}={text}" if by_name_from_here or name in by_name else text)
@@ -147,7 +158,8 @@ def _misfit(parameters: Any, label: str, method: bool, args: Any, kwargs: Any) -
     what = f"{label}: {', '.join(facts) or 'these arguments do not fit'}"
     if "dim0" in kwargs and "axis1" not in kinds:
         label, parts = label.replace("transpose", "swapaxes"), [*parts, str(kwargs["dim0"]), str(kwargs.get("dim1"))]
-    return CallError(f"{what}: write {label}({', '.join(parts)})")
+    notes = "; ".join([NOTES[name] for name in kwargs if name in NOTES and name not in kinds])
+    return CallError(f"{what}: write {label}({', '.join(parts)})" + (f"  # {notes}" if notes else ""))
 
 
 _BY_PLACE = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)

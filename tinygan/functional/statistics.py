@@ -82,7 +82,7 @@ def _over(B: Backend, gy: Any, y: Any) -> Any:
 
 
 def var(x: Any, axis: Axis = None, *, keepdims: bool = False, correction: float = 0) -> Tensor:
-    """Return the variance over `axis` (all axes by default): sum (x - mean x)^2 / (n - correction).
+    """Return NumPy's variance over `axis` (all axes): sum (x - mean x)^2 / n; ``correction=1`` gives PyTorch's.
 
     Parameters
     ----------
@@ -110,7 +110,7 @@ def var(x: Any, axis: Axis = None, *, keepdims: bool = False, correction: float 
 
 
 def std(x: Any, axis: Axis = None, *, keepdims: bool = False, correction: float = 0) -> Tensor:
-    """Return the standard deviation, the square root of `var`, with the same options.
+    """Return NumPy's standard deviation, the square root of `var`; ``correction=1`` gives PyTorch's.
 
     Its gradient is taken as 0 where the deviation is 0, as in PyTorch.
 

@@ -1,6 +1,7 @@
 """The game: objectives, Algorithm 1, penalties, packing, noise, monitors, sampling."""
 
 from tinygan.gan.algorithm1 import SCHEDULES, Algorithm1
+from tinygan.gan.condition import Conditional
 from tinygan.gan.instance_noise import InstanceNoise
 from tinygan.gan.monitors import VALUE_AT_EQUILIBRIUM, Monitor, gradient_norm, gradient_norms, update_ratios
 from tinygan.gan.noise import Noise
@@ -19,6 +20,7 @@ __all__ = [
     "SCHEDULES",
     "VALUE_AT_EQUILIBRIUM",
     "Algorithm1",
+    "Conditional",
     "GradientPenalty",
     "InstanceNoise",
     "Monitor",

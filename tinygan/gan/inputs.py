@@ -8,9 +8,12 @@ from collections.abc import Sequence
 from itertools import accumulate
 from typing import Any
 
+import numpy as np
+
 import tinygan.functional as F
 from tinygan.engine import Tensor
 from tinygan.errors import ArgumentError, DataError, DeviceError, DtypeError, ShapeError
+from tinygan.gan.packing import Packed
 from tinygan.gan.players import out_of_reach
 from tinygan.nn import Module
 
@@ -81,12 +84,17 @@ def labels_of(given: Any, rows: int, where: str, like: Tensor) -> Tensor:
     return y
 
 
+def labels_moved(given: Any, rows: int, where: str, like: Tensor) -> Tensor:
+    """As `labels_of`, but a NumPy array is copied to the device of `like`."""
+    if isinstance(given, np.ndarray) and given.dtype.kind in "fiub":
+        given = Tensor(like.backend.from_numpy(np.ascontiguousarray(given)))
+    return labels_of(given, rows, where, like)
+
+
 def refuse_other_arguments(where: str, player: str, module: Module, labels: bool) -> None:
     """Raise `ArgumentError` if a player takes no labels and gets them, or needs them and gets none."""
-    signature = inspect.signature(module.forward)
-    try:
-        signature.bind(*[None] * (1 + labels))
-    except TypeError:
+    if not _can_be_called(module, labels):
+        signature = inspect.signature(_inner(module).forward)
         x = "z" if player == "generator" else "x"
         advice = (
             f"write it as forward(self, {x}, y), or leave the labels out"
@@ -96,7 +104,31 @@ def refuse_other_arguments(where: str, player: str, module: Module, labels: bool
         raise ArgumentError(
             f"{where}: the {player} is called with {'labels' if labels else 'no labels'}, but its forward takes "
             f"{signature}: {advice}"
-        ) from None
+        )
+
+
+def needs_labels(module: Module) -> bool:
+    """Return whether a player cannot be called without labels.
+
+    Examples
+    --------
+    >>> from tinygan import gan, nn
+    >>> needs_labels(nn.Linear(2, 3)), needs_labels(gan.Conditional(nn.Linear(12, 3), 10))
+    (False, True)
+    """
+    return not _can_be_called(module, labels=False)
+
+
+def _can_be_called(module: Module, labels: bool) -> bool:
+    try:
+        inspect.signature(_inner(module).forward).bind(*[None] * (1 + labels))
+    except TypeError:
+        return False
+    return True
+
+
+def _inner(module: Module) -> Module:
+    return module.net if isinstance(module, Packed) else module
 
 
 def span_of(minibatches: Sequence[Tensor]) -> tuple[float, float]:

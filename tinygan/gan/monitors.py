@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from tinygan.backend import Array, Backend
+from tinygan.gan.objectives import OBJECTIVES, Objective
 from tinygan.gan.step import Step
 from tinygan.nn import Module
 from tinygan.optim.gradients import array_norm
@@ -25,6 +26,7 @@ from tinygan.optim.gradients import array_norm
 VALUE_AT_EQUILIBRIUM = -math.log(4)  # Theorem 1 of the paper
 # What `Monitor` averages, in the order of the sums that `Backend.add_scores` keeps.
 WATCHED = ("discriminator_loss", "generator_loss", "d_real", "d_fake", "d_accuracy")
+SCORES = {"d_real": "score_real", "d_fake": "score_fake"}  # their names where D's output is no probability
 
 
 class Monitor:
@@ -34,6 +36,8 @@ class Monitor:
     ----------
     backend : Backend
         The backend of the logits.
+    objective : Objective, optional
+        It decides what D's output means: that of the steps, or before the first step a logit, as in the paper.
 
     Examples
     --------
@@ -46,8 +50,9 @@ class Monitor:
     0.5
     """
 
-    def __init__(self, backend: Backend) -> None:
+    def __init__(self, backend: Backend, objective: Objective | None = None) -> None:
         self.backend = backend
+        self.objective = objective or OBJECTIVES["non-saturating"]
         self.sums: Array = backend.new_sums(len(WATCHED))
         self.count = 0
 
@@ -58,30 +63,35 @@ class Monitor:
 
     def add(self, step: Step) -> None:
         """Add the losses and logits of one iteration, which were computed in training mode (with dropout)."""
-        real, fake = step.real_logits.data, step.fake_logits.data
-        rules = step.objective
-        if rules is not None and not rules.is_probability and rules.undecided:
-            real, fake = real - rules.undecided, fake - rules.undecided  # D is right about data above 0
+        self.objective = step.objective or self.objective
         self.backend.add_scores(
             self.sums,
             step.discriminator_loss.data,
             step.generator_loss.data,
-            real,
-            fake,
+            step.real_logits.data,
+            step.fake_logits.data,
+            self.objective.threshold or 0.0,
+            self.objective.is_probability,
         )
         self.count += 1
 
     def means(self) -> dict[str, float]:
         """Return the means so far; this waits for the device.
 
-        ``discriminator_loss``, ``generator_loss`` and ``value`` = V(D, G) = E log D(x) + E log(1 - D(G(z))) in nats,
-        ``d_real`` = mean D(x), ``d_fake`` = mean D(G(z)), and ``d_accuracy``, the share of data and samples that D
-        classified correctly. Here ``value`` is minus the discriminator's loss, and D = sigmoid(a - a0), also where that
-        is no probability; a0 = 1/2 for the objective lsgan, and 0 for the others.
+        ``discriminator_loss``, ``generator_loss``, and ``d_accuracy``, the share of data and samples that D classified
+        correctly. For the objectives of the paper also ``d_real`` = mean D(x), ``d_fake`` = mean D(G(z)), and ``value``
+        = V(D, G) = E log D(x) + E log(1 - D(G(z))), in nats. For the others D's output a is no probability:
+        ``score_real`` = mean a(x), ``score_fake`` = mean a(G(z)), and their difference, ``score_difference``. An
+        objective without a threshold, such as "wasserstein", has no accuracy.
         """
-        sums = self.backend.read_sums(self.sums)
+        sums, rules = self.backend.read_sums(self.sums), self.objective
         means = {name: total / max(self.count, 1) for name, total in zip(WATCHED, sums, strict=False)}
-        return {**means, "value": -means["discriminator_loss"]}
+        if rules.is_probability:
+            return {**means, "value": -means["discriminator_loss"]}
+        means = {SCORES.get(name, name): mean for name, mean in means.items()}
+        if rules.threshold is None:
+            del means["d_accuracy"]
+        return {**means, "score_difference": means["score_real"] - means["score_fake"]}
 
     def first_non_finite(self) -> int | None:
         """Return the number, from 1, of the first step with a loss or logit that is nan or infinite; else None.

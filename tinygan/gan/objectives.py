@@ -160,6 +160,8 @@ class Objective(NamedTuple):
         Whether sigmoid(a) is the probability that an example is data.
     reaches : (float, float)
         The interval that D's output must be able to reach.
+    threshold : float or None
+        The output above which D says "data"; None if a single output says nothing, as of a critic.
     """
 
     discriminator: Callable[[Tensor, Tensor], Tensor]
@@ -168,6 +170,7 @@ class Objective(NamedTuple):
     undecided: float | None = None
     is_probability: bool = False
     reaches: tuple[float, float] = (math.inf, -math.inf)
+    threshold: float | None = None
 
     def discriminator_loss(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
         """Return the discriminator's loss, which must be one number."""
@@ -200,7 +203,7 @@ def _cross_entropy(generator: Callable[[Tensor], Tensor], label: float = 1.0) ->
         on_real = F.binary_cross_entropy_with_logits(real_logits, label)
         return on_real + F.binary_cross_entropy_with_logits(fake_logits, 0)
 
-    return Objective(discriminator_loss if label == 1 else smoothed, generator, at_equilibrium, undecided, True, ANY)
+    return Objective(discriminator_loss if label == 1 else smoothed, generator, at_equilibrium, undecided, True, ANY, 0)
 
 
 def _minus_mean(fake_logits: Tensor) -> Tensor:
@@ -210,8 +213,10 @@ def _minus_mean(fake_logits: Tensor) -> Tensor:
 OBJECTIVES: dict[str, Objective] = {
     "non-saturating": _cross_entropy(lambda a: F.binary_cross_entropy_with_logits(a, 1)),
     "minimax": _cross_entropy(lambda a: -F.binary_cross_entropy_with_logits(a, 0)),
-    "lsgan": Objective(least_squares_loss, lambda a: ((a - 1) ** 2).mean() / 2, (1 / 4, 1 / 8), 0.5, reaches=(0, 1)),
-    "hinge": Objective(hinge_loss, _minus_mean, (2.0, None), reaches=(-1, 1)),
+    "lsgan": Objective(
+        least_squares_loss, lambda a: ((a - 1) ** 2).mean() / 2, (1 / 4, 1 / 8), 0.5, reaches=(0, 1), threshold=0.5
+    ),
+    "hinge": Objective(hinge_loss, _minus_mean, (2.0, None), reaches=(-1, 1), threshold=0),
     "wasserstein": Objective(wasserstein_loss, _minus_mean, (0.0, None), reaches=ANY),
 }
 

@@ -8,6 +8,7 @@ from typing import Any
 from tinygan import nn
 from tinygan.engine import Operation, Tensor
 from tinygan.errors import ArgumentError, ShapeError
+from tinygan.gan.condition import Conditional
 from tinygan.gan.noise import Noise
 from tinygan.gan.objectives import ANY, Objective
 from tinygan.gan.packing import Packed
@@ -24,7 +25,7 @@ RANGES = {
 }
 ROUNDING = 1e-4  # data may lie outside by this much: they were divided, and perhaps stored in float16
 _NAMES = {nn.Sigmoid: "sigmoid", nn.Tanh: "tanh", nn.ReLU: "relu", nn.Softplus: "softplus"}
-_RESHAPING = (nn.Flatten, nn.Reshape)
+_RESHAPING = (nn.Flatten, nn.Reshape, nn.Maps, nn.Pixels)
 _RESHAPING_NAMES = ("reshape", "transpose", "get_item", "cast")
 _KEEPING_WIDTH = (
     nn.Dropout, nn.GaussianNoise, nn.BatchNorm, nn.LayerNorm, nn.Identity, nn.LeakyReLU, nn.Flatten, *_NAMES
@@ -115,10 +116,11 @@ def noise_size(generator: Module) -> int | None:
     >>> noise_size(nn.Sequential(nn.Dropout(0.1), nn.Linear(5, 3)))
     5
     """
+    classes = generator.classes if isinstance(generator, Conditional) else 0  # inputs beside the noise
     for layer in _layers(generator):
         layer = layer.layer if isinstance(layer, nn.SpectralNorm | nn.WeightNorm) else layer
         if isinstance(layer, nn.Linear | nn.Maxout):
-            return layer.in_features
+            return layer.in_features - classes
         if type(layer) not in _KEEPING_WIDTH:
             return None
     return None
@@ -199,7 +201,7 @@ def refuse_shared(generator: Module, optimizers: tuple[Optimizer, Optimizer]) ->
 
 def _layers(network: Module) -> list[Module]:
     """Return the layers in the order in which they are applied, also those of nested `nn.Sequential`."""
-    if type(network) is Packed:
+    while isinstance(network, Packed | Conditional):
         network = network.net
     if not isinstance(network, nn.Sequential) or type(network).forward is not nn.Sequential.forward:
         return [network]

@@ -11,7 +11,7 @@ import numpy as np
 from tinygan.backend import Stream, Streams
 from tinygan.checks import integer
 from tinygan.engine import Tensor, no_grad
-from tinygan.gan.inputs import labels_of, refuse_other_arguments
+from tinygan.gan.inputs import labels_moved, refuse_other_arguments
 from tinygan.gan.noise import Noise
 from tinygan.nn import Module
 
@@ -47,7 +47,7 @@ def sample(
     """
     count, batch = integer(count, "sample: count", at_least=1), integer(batch, "sample: batch", at_least=1)
     refuse_other_arguments("sample", "generator", generator, labels is not None)
-    y = [] if labels is None else [labels_of(labels, count, "sample", _device_of(generator))]
+    y = [] if labels is None else [labels_moved(labels, count, "sample", _device_of(generator))]
     # noise inside G has streams of its own, so that drawing samples does not change the training
     with evaluating(generator), Streams(stream.key[0] + stream.position).active():
         return _in_blocks(generator, count, noise, stream, batch, y)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
+
 from tinygan.engine import Tensor
 from tinygan.gan.objectives import OBJECTIVES, Objective, probabilities
 
@@ -55,15 +57,46 @@ class Step:
 
     def _answers(self, rules: Objective) -> str:
         """Write what D answers: probabilities, or plain numbers if the objective has none."""
-        real, fake = self.real_logits, self.fake_logits
+        found = answers_of(rules, self.real_logits, self.fake_logits)
         if not rules.is_probability:
             rest = "equal at equilibrium" if rules.undecided is None else f"{rules.undecided:g} each at equilibrium"
-            return f"D's output: {real.numpy().mean():.3f} for x, {fake.numpy().mean():.3f} for G(z)  ({rest})"
-        accuracy = ((real.numpy() > 0).mean() + (fake.numpy() <= 0).mean()) / 2
+            return f"D's output: {found['score_real']:.3f} for x, {found['score_fake']:.3f} for G(z)  ({rest})"
         best = 1 / (1 + math.exp(-(rules.undecided or 0.0)))
         rest = "0.5 each" if best == 0.5 else f"{best:.3g}, {best:.3g} and 0.5"
-        means = probabilities(real).mean(), probabilities(fake).mean()
-        return f"D(x) {means[0]:.3f}, D(G(z)) {means[1]:.3f}, accuracy {accuracy:.3f}  ({rest} at equilibrium)"
+        answers = f"D(x) {found['d_real']:.3f}, D(G(z)) {found['d_fake']:.3f}, accuracy {found['accuracy']:.3f}"
+        return f"{answers}  ({rest} at equilibrium)"
+
+
+def answers_of(rules: Objective, real_logits: Tensor, fake_logits: Tensor) -> dict[str, float]:
+    """Return D's mean answers, and how often they are right, if a single output says so.
+
+    Parameters
+    ----------
+    rules : Objective
+    real_logits, fake_logits : Tensor
+
+    Returns
+    -------
+    dict of str to float
+        ``d_real`` = mean D(x) and ``d_fake`` = mean D(G(z)), if sigmoid(a) is a probability. Otherwise ``score_real`` =
+        mean a(x), ``score_fake`` = mean a(G(z)), and their difference, ``score_difference``. If the objective has a
+        threshold, also ``accuracy_real``, ``accuracy_fake``, and their mean, ``accuracy``.
+
+    Examples
+    --------
+    >>> import tinygan as tg
+    >>> answers_of(OBJECTIVES["wasserstein"], tg.tensor([2.0, 4.0]), tg.tensor([1.0]))
+    {'score_real': 3.0, 'score_fake': 1.0, 'score_difference': 2.0}
+    """
+    sides = real_logits, fake_logits
+    means = [float((probabilities(a) if rules.is_probability else a.numpy()).mean(dtype=np.float64)) for a in sides]
+    found = {"d_real": means[0], "d_fake": means[1]}
+    if not rules.is_probability:
+        found = {"score_real": means[0], "score_fake": means[1], "score_difference": means[0] - means[1]}
+    if rules.threshold is None:
+        return found
+    real, fake = (float((a.numpy() > rules.threshold).mean()) for a in sides)
+    return {**found, "accuracy_real": real, "accuracy_fake": 1 - fake, "accuracy": (real + 1 - fake) / 2}
 
 
 def _known(value: float | None) -> str:

@@ -6,7 +6,9 @@
 from tinygan import functional as _functional
 from tinygan.functional.signatures import answer_calls as _answer_calls
 from tinygan.functional.signatures import answer_methods as _answer_methods
-from tinygan.nn import convolution, init, layers, normalization, pooling
+from tinygan.missing_names import answer_attributes as _answer_attributes
+from tinygan.missing_names import answer_names as _answer_names
+from tinygan.nn import convolution, init, layers, normalization, pixels, pooling
 from tinygan.nn.calls import functional_call
 from tinygan.nn.containers import ModuleList, Sequential
 from tinygan.nn.convolution import *  # noqa: F403
@@ -14,12 +16,11 @@ from tinygan.nn.layers import *  # noqa: F403
 from tinygan.nn.module import Module
 from tinygan.nn.normalization import *  # noqa: F403
 from tinygan.nn.parameter import Buffer, Parameter
+from tinygan.nn.pixels import *  # noqa: F403
 from tinygan.nn.pooling import *  # noqa: F403
 from tinygan.pytorch_names import INIT as _INIT
 from tinygan.pytorch_names import MODULE as _MODULE
 from tinygan.pytorch_names import NN as _NN
-from tinygan.pytorch_names import answer_attributes as _answer_attributes
-from tinygan.pytorch_names import answer_names as _answer_names
 
 __all__ = [
     "Buffer",
@@ -32,6 +33,7 @@ __all__ = [
     *convolution.__all__,
     *layers.__all__,
     *normalization.__all__,
+    *pixels.__all__,
     *pooling.__all__,
 ]
 

@@ -30,13 +30,16 @@ class ModuleList(Module):
 
     def append(self, module: Module) -> ModuleList:
         """Add a module at the end; return this list."""
-        if not isinstance(module, Module):
-            raise DtypeError(
-                f"{type(self).__name__}: layer {len(self.layers)} is {type(module).__name__}, expected a Module"
-                + (" (give the layers as separate arguments, not as a list)" if isinstance(self, Sequential) else "")
-            )
-        self.layers.append(module)
+        self.layers.append(self._checked(module, len(self.layers)))
         return self
+
+    def _checked(self, module: Any, position: Any) -> Module:
+        if isinstance(module, Module):
+            return module
+        what = f"{type(self).__name__}: layer {position} is {type(module).__name__}, expected a Module"
+        hint = " (give the layers as separate arguments, not as a list: write nn.Sequential(*layers{}))"
+        hint = hint.format(".values()" if isinstance(module, dict) else "") if isinstance(self, Sequential) else ""
+        raise DtypeError(what + hint)
 
     def extend(self, modules: Iterable[Module]) -> ModuleList:
         """Add modules at the end; return this list."""
@@ -53,10 +56,22 @@ class ModuleList(Module):
 
     def __getitem__(self, position: Any) -> Any:
         """Return one module, or, of a slice, a new list of the same modules."""
+        if isinstance(position, str):
+            return super().__getitem__(position)
         if not isinstance(position, slice):
             return self.layers[position]
         chosen = self.layers[position]
         return Sequential(*chosen) if isinstance(self, Sequential) else ModuleList(chosen)
+
+    def __setitem__(self, position: Any, module: Any) -> None:
+        """Replace a module; or, of a slice, several."""
+        several = isinstance(position, slice)
+        self.layers[position] = (
+            [self._checked(one, position) for one in module] if several else self._checked(module, position)
+        )
+
+    def __delitem__(self, position: Any) -> None:
+        del self.layers[position]
 
     def __iter__(self) -> Iterator[Module]:
         return iter(self.layers)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import tinygan.functional as F
-from tinygan.backend import Shape, Stream, current_streams
+from tinygan.backend import Shape, Stream
 from tinygan.checks import integer
 from tinygan.engine import Tensor
 from tinygan.functional.arguments import pair
@@ -47,10 +47,10 @@ class _Convolution(Module):
         self.kernel_size = pair(kernel_size, name, "kernel_size", 1)
         self.stride = pair(stride, name, "stride", 1)
         self.padding = pair(padding, name, "padding")
-        rng = rng or current_streams()["weights"]
-        self.weight = Parameter((weight_init or init.fan_in())(self._weight_shape(), rng), name="weight")
-        start = bias_init or init.constant(0)
-        self.bias = Parameter(start((self.out_channels,), rng), name="bias") if bias else None
+        self.weight = Parameter(init.drawn(weight_init, init.fan_in(), self._weight_shape(), rng), name="weight")
+        self.bias = None
+        if bias:
+            self.bias = Parameter(init.drawn(bias_init, init.constant(0), (self.out_channels,), rng), name="bias")
 
     def _weight_shape(self) -> Shape:
         raise NotImplementedError

@@ -8,11 +8,27 @@ from typing import Any
 
 import numpy as np
 
-from tinygan.backend import Array, Shape, Stream
-from tinygan.checks import number
-from tinygan.errors import ArgumentError, DataError
+from tinygan.backend import Array, Shape, Stream, current_streams
+from tinygan.checks import number, shown
+from tinygan.errors import ArgumentError, DataError, DtypeError
 
 Initializer = Callable[[Shape, Stream], Array]
+
+
+def drawn(initializer: Any, default: Initializer, shape: Shape, rng: Any) -> Array:
+    """Return the first values of a parameter, from an initialiser (or the default, for None) and a stream.
+
+    Raises
+    ------
+    DtypeError
+        One of them is of another type.
+    """
+    if not callable(initializer or default):
+        example = "such as nn.init.normal(0, 0.02)"
+        raise DtypeError(f"weight_init= and bias_init= are initialisers, {example}; got {shown(initializer)}")
+    if not isinstance(rng, (Stream, type(None))):
+        raise DtypeError(f"rng= is a tinygan.backend.Stream, such as Stream(0, 'weights'); got {shown(rng)}")
+    return (initializer or default)(shape, rng or current_streams()["weights"])
 
 
 def uniform(half_range: float) -> Initializer:
@@ -181,7 +197,7 @@ def sparse(count: int) -> Initializer:
     Raises
     ------
     ArgumentError
-        `count` is below 1, or, once the shape is known, above the number of inputs.
+        `count` is below 1, or, once the shape is known, above the number of inputs; or the shape has not two axes.
 
     Examples
     --------
@@ -193,6 +209,8 @@ def sparse(count: int) -> Initializer:
         raise ArgumentError(f"sparse: each unit needs at least 1 weight, got {count}")
 
     def draw(shape: Shape, stream: Stream) -> Array:
+        if len(shape) != 2:
+            raise ArgumentError(f"sparse: a weight needs two axes, (inputs, units); got the shape {shape}")
         inputs, units = shape
         if count > inputs:
             raise ArgumentError(f"sparse: a unit cannot have {count} weights that are not 0, with {inputs} inputs")

@@ -56,9 +56,10 @@ class Linear(Module):
         super().__init__()
         self.in_features = integer(in_features, "Linear: in_features", at_least=1)
         self.out_features = integer(out_features, "Linear: out_features", at_least=1)
-        rng = rng or current_streams()["weights"]
-        self.weight = Parameter((weight_init or init.fan_in())((in_features, out_features), rng), name="weight")
-        self.bias = Parameter((bias_init or init.constant(0))((out_features,), rng), name="bias") if bias else None
+        self.weight = Parameter(init.drawn(weight_init, init.fan_in(), (in_features, out_features), rng), name="weight")
+        self.bias = (
+            Parameter(init.drawn(bias_init, init.constant(0), (out_features,), rng), name="bias") if bias else None
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (..., in_features) to (..., out_features)."""
@@ -106,9 +107,10 @@ class Maxout(Module):
         self.in_features = integer(in_features, "Maxout: in_features", at_least=1)
         self.units = integer(units, "Maxout: units", at_least=1)
         self.pieces = integer(pieces, "Maxout: pieces", at_least=1)
-        rng = rng or current_streams()["weights"]
-        self.weight = Parameter((weight_init or init.fan_in())((in_features, pieces * units), rng), name="weight")
-        self.bias = Parameter((bias_init or init.constant(0))((pieces * units,), rng), name="bias")
+        self.weight = Parameter(
+            init.drawn(weight_init, init.fan_in(), (in_features, pieces * units), rng), name="weight"
+        )
+        self.bias = Parameter(init.drawn(bias_init, init.constant(0), (pieces * units,), rng), name="bias")
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (..., in_features) to (..., units)."""
@@ -153,9 +155,8 @@ class Embedding(Module):
         super().__init__()
         self.num_embeddings = integer(num_embeddings, "Embedding: num_embeddings", at_least=1)
         self.embedding_dim = integer(embedding_dim, "Embedding: embedding_dim", at_least=1)
-        rng = rng or current_streams()["weights"]
         shape = self.num_embeddings, self.embedding_dim
-        self.weight = Parameter((weight_init or init.normal())(shape, rng), name="weight")
+        self.weight = Parameter(init.drawn(weight_init, init.normal(), shape, rng), name="weight")
 
     def forward(self, x: Tensor) -> Tensor:
         """Map integers in {0, ..., num_embeddings - 1} of shape (...) to (..., embedding_dim)."""

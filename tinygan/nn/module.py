@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator, Mapping
 from reprlib import recursive_repr
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tinygan.backend import get_backend
 from tinygan.engine import Tensor, modes
-from tinygan.errors import ArgumentError, CheckpointError, DtypeError, StateError
+from tinygan.errors import ArgumentError, CallError, CheckpointError, DtypeError, StateError
+from tinygan.functional.signatures import misfit
 from tinygan.nn.parameter import Buffer, Parameter, problem_of
 
 if TYPE_CHECKING:
     from tinygan.nn.summary import Summary
+
+
+class _Parameters(list[Parameter]):
+    """A list that answers ``next(net.parameters())``."""
+
+    def __next__(self) -> Parameter:
+        raise CallError("net.parameters() is a list: write net.parameters()[0]")
 
 
 class LoadedKeys(NamedTuple):
@@ -77,11 +86,26 @@ class Module:
     def __call__(self, *inputs: Any, **named: Any) -> Tensor:
         """Apply the module."""
         observer = modes.observer()
-        if observer is modes.UNOBSERVED:
-            return self.forward(*inputs, **named) if named else self.forward(*inputs)  # faster without names
-        original = vars(self).get("_twin_of", lambda: self)()  # inside `functional_call`
-        with observer.during_module(original, (*inputs, *named.values())):
-            return self.forward(*inputs, **named)
+        try:
+            if observer is modes.UNOBSERVED:
+                return self.forward(*inputs, **named) if named else self.forward(*inputs)  # faster without names
+            original = vars(self).get("_twin_of", lambda: self)()  # inside `functional_call`
+            with observer.during_module(original, (*inputs, *named.values())):
+                return self.forward(*inputs, **named)
+        except TypeError as error:
+            if error.__traceback__.tb_next is not None:  # type: ignore[union-attr]  # raised inside of forward
+                raise
+        raise misfit(inspect.signature(self.forward).parameters, "net", False, inputs, named)
+
+    def __getitem__(self, key: Any) -> Any:
+        """Refuse ``net["hidden"]``: only the lists of modules have positions."""
+        raise CallError(f"{type(self).__name__} has no part {key!r}: write dict(net.named_children())  # by name")
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        self[key]
+
+    def __delitem__(self, key: Any) -> None:
+        self[key]
 
     # ------------------------------------------------------------------ parts
 
@@ -175,7 +199,7 @@ class Module:
 
     def parameters(self) -> list[Parameter]:
         """Return every parameter, once."""
-        return [parameter for _, parameter in self.named_parameters()]
+        return _Parameters([parameter for _, parameter in self.named_parameters()])
 
     # ------------------------------------------------------------------ modes
 

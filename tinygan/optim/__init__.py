@@ -2,6 +2,8 @@
 
 from tinygan.functional.signatures import answer_calls as _answer_calls
 from tinygan.functional.signatures import answer_methods as _answer_methods
+from tinygan.missing_names import answer_attributes as _answer_attributes
+from tinygan.missing_names import answer_names as _answer_names
 from tinygan.optim.adam import Adam, AdamW, RMSprop
 from tinygan.optim.averaging import ExponentialMovingAverage
 from tinygan.optim.gradients import clip_grad_norm, get_gradients, set_gradients
@@ -10,8 +12,7 @@ from tinygan.optim.schedules import CosineDecay, ExponentialDecay, LinearDecay, 
 from tinygan.optim.sgd import SGD
 from tinygan.pytorch_names import OPTIM as _OPTIM
 from tinygan.pytorch_names import OPTIMIZER as _OPTIMIZER
-from tinygan.pytorch_names import answer_attributes as _answer_attributes
-from tinygan.pytorch_names import answer_names as _answer_names
+from tinygan.pytorch_names import SCHEDULES as _SCHEDULES
 
 __all__ = [
     "SGD",
@@ -36,4 +37,6 @@ for _name in __all__:
     if isinstance(vars()[_name], type):
         _answer_methods(vars()[_name], "opt", f"optim.{_name}")
 _answer_attributes(Optimizer, _OPTIMIZER)
+for _schedule in (CosineDecay, ExponentialDecay, LinearDecay, LinearMomentum, StepDecay, WarmUp):
+    _answer_attributes(_schedule, _SCHEDULES)
 __getattr__ = _answer_names(__name__, _OPTIM)

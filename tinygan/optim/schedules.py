@@ -35,6 +35,8 @@ class ExponentialDecay:
     minimum: float = 0.0
 
     def __post_init__(self) -> None:
+        for value in (self.initial, self.factor, self.minimum):
+            checks.number(value, "ExponentialDecay: initial, factor, minimum: each")
         # infinity and nan fail too
         if not (0 < self.initial < math.inf and 1 <= self.factor < math.inf and 0 <= self.minimum < math.inf):
             raise ArgumentError(f"{self}: expected initial > 0, factor >= 1 and minimum >= 0, all finite")

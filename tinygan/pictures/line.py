@@ -8,6 +8,8 @@ from __future__ import annotations
 import io
 import os
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,17 @@ SIZE, DPI = (6.4, 4.0), 100  # inches, and pixels to an inch
 D_COLOUR, G_COLOUR = "tab:blue", "tab:green"
 
 _drawing = threading.Lock()  # the settings of matplotlib belong to the whole process
+
+
+@contextmanager
+def default_settings() -> Iterator[None]:
+    """Draw with matplotlib's own settings: those of a user could change the drawing, or call LaTeX."""
+    # Only drawing needs matplotlib, which takes longer to import than all of tinygan.
+    import matplotlib
+
+    with _drawing, matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        yield
 
 
 def axis_of(samples: NDArray[np.floating]) -> NDArray[np.float64]:
@@ -103,13 +116,10 @@ def save_line_sheet(
 
 
 def _png(samples: Any, x: Any, density: Any, answers: Any) -> bytes:
-    # Only drawing needs matplotlib, which takes longer to import than all of tinygan.
-    import matplotlib
     from matplotlib.figure import Figure
 
     buffer = io.BytesIO()
-    with _drawing, matplotlib.rc_context():
-        matplotlib.rcdefaults()  # the settings of a user could change the drawing, or call LaTeX
+    with default_settings():
         figure = Figure(figsize=SIZE, layout="constrained")
         axes = figure.subplots()
         edges = np.linspace(x[0], x[-1], BINS + 1)

@@ -1,7 +1,7 @@
 """Sample sheets: many small images on one picture, one file for each epoch.
 
-0 is black, 1 is white, and a pixel that is nan or infinite is red, so the sheet of a broken run shows where it broke.
-The same images give the same bytes.
+By default 0 is black and 1 is white. A pixel that is nan or infinite is red, so the sheet of a broken run shows where
+it broke. The same images give the same bytes.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinygan.data.dataset import picture_shape
+from tinygan.data.scaling import as_pixels
 from tinygan.errors import DtypeError, RunError, ShapeError
 from tinygan.runs.atomic import atomic_write
 from tinygan.runs.plain_files import refused
@@ -35,6 +36,8 @@ def save_sheet(
     path: str | os.PathLike[str],
     images: NDArray[np.floating],
     image_shape: Sequence[int],
+    shown: tuple[float, float] = (0.0, 1.0),
+    columns: int | None = None,
 ) -> None:
     """Draw images side by side, row by row, into one PNG file.
 
@@ -43,9 +46,14 @@ def save_sheet(
     path : path
         The file to write or replace. Its folder must exist.
     images : numpy.ndarray of floats, shape (N, product of image_shape)
-        Pixels from 0 (black) to 1 (white). Values outside are drawn as the nearer of the two; nan and infinity are red.
+        Pixels, by default from 0 (black) to 1 (white). Values outside are drawn as the nearer of the two; nan and
+        infinity are red.
     image_shape : (h, w), (h, w, 1) or (h, w, 3)
         Grey or red-green-blue images, as in `tinygan.data.Dataset`.
+    shown : (low, high)
+        The numbers for black and white: `Dataset.shown`.
+    columns : int, optional
+        By default about as many as rows.
 
     Raises
     ------
@@ -65,8 +73,8 @@ def save_sheet(
     ...     imread(Path(folder, "sheet.png")).shape  # 2 rows of 3 images of 32 pixels, with gaps of 2
     (70, 104, 4)
     """
-    tiles = colours_of(images, image_shape)
-    columns = math.isqrt(len(tiles) - 1) + 1  # about as many as rows
+    tiles = colours_of(images, image_shape, shown)
+    columns = columns or math.isqrt(len(tiles) - 1) + 1
     scale = -(-SMALLEST_TILE // max(tiles.shape[1:3]))
     png = _png(_grid(tiles, columns, scale))
     advice = "free space, correct the permissions, or name a file in a folder that exists"
@@ -74,7 +82,9 @@ def save_sheet(
         atomic_write(path, [png])
 
 
-def colours_of(images: NDArray[np.floating], image_shape: Sequence[int]) -> NDArray[np.uint8]:
+def colours_of(
+    images: NDArray[np.floating], image_shape: Sequence[int], shown: tuple[float, float] = (0.0, 1.0)
+) -> NDArray[np.uint8]:
     """Return the colours of images, shape (N, h, w, 3), from 0 to 255; see `save_sheet` for the arguments.
 
     Examples
@@ -82,7 +92,7 @@ def colours_of(images: NDArray[np.floating], image_shape: Sequence[int]) -> NDAr
     >>> colours_of(np.array([[0.5, np.nan]]), (1, 2)).tolist()
     [[[[128, 128, 128], [255, 0, 0]]]]
     """
-    return _levels(_as_tiles(images, tuple(image_shape)))
+    return _levels(as_pixels(_as_tiles(images, tuple(image_shape)), shown))
 
 
 def sheet_path(run: RunFolder, epoch: int) -> Path:

@@ -58,7 +58,11 @@ def can_encode(stream: TextIO, text: str) -> bool:
 
 
 def draw_images(
-    images: NDArray[np.floating], image_shape: Sequence[int], columns: int, style: str = "plain"
+    images: NDArray[np.floating],
+    image_shape: Sequence[int],
+    columns: int,
+    style: str = "plain",
+    shown: tuple[float, float] = (0.0, 1.0),
 ) -> tuple[list[str], int, int]:
     """Draw the first images side by side, as many as fit.
 
@@ -71,6 +75,8 @@ def draw_images(
         Of the whole picture, at least 1. An image that is wider is made smaller: a block of pixels becomes its mean.
     style : {"plain", "256", "24-bit"}
         See `style_of`.
+    shown : (low, high)
+        The numbers for black and white: `Dataset.shown`.
 
     Returns
     -------
@@ -86,7 +92,7 @@ def draw_images(
     >>> lines, width, count
     ([' @ =='], 5, 2)
     """
-    tiles = colours_of(images, image_shape)
+    tiles = colours_of(images, image_shape, shown)
     shrink = math.ceil(tiles.shape[2] / columns)
     tiles = _smaller(tiles, shrink)
     width = tiles.shape[2]

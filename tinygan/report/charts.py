@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import io
 import re
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
@@ -17,6 +16,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+
+from tinygan.pictures.line import default_settings
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -30,8 +31,6 @@ MOST_READINGS = 400  # epochs of a line whose numbers the page can show
 LAYERS = tuple(f"layer-{number}" for number in range(6))
 _NAMES = ("ink", "grid", "d", "g", "value", "a", "b", *LAYERS)
 _COLOURS = {name: f"#0101{number:02x}" for number, name in enumerate(_NAMES, start=1)}  # while matplotlib draws
-
-_drawing = threading.Lock()  # the settings of matplotlib belong to the whole process
 
 
 @dataclass(frozen=True, eq=False)
@@ -191,8 +190,7 @@ def _matplotlib_svg(chart: Chart) -> str:
     from matplotlib.figure import Figure
 
     buffer = io.StringIO()
-    with _drawing, matplotlib.rc_context():
-        matplotlib.rcdefaults()  # the settings of a user could change the drawing, or call LaTeX
+    with default_settings():
         matplotlib.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": chart.name, "font.size": 12})
         figure = Figure(figsize=(WIDTH / 72, HEIGHT / 72))
         figure.patch.set_visible(False)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tinygan.gan.objectives import smoothed
+from tinygan.gan.objectives import Objective, smoothed
 from tinygan.report.charts import LAYERS, Chart, Line, Reference
 
 LOG_4, LOG_2 = math.log(4), math.log(2)
@@ -69,18 +69,10 @@ def training_charts(
     levels, rules = loss_levels(objective, label_smoothing), smoothed(objective, label_smoothing)
     of_paper = rules.is_probability and not label_smoothing
     of_losses = f"The losses of the objective {objective}. Neither has to fall, because the players have opposite aims."
-    of_answers = (
-        "The sigmoid of D's output, for data and for samples. The larger the difference, the better D separates them."
-        + (" With this objective it is no probability." if not rules.is_probability else "")
-    )
     if of_paper:
         of_losses = (
             "Losses in nats. Neither loss has to fall, because the players have opposite aims (equation 1). At the "
             f"equilibrium D's is log 4 and G's {levels[1].label.partition(' =')[0]}; if D's is near 0, D has won."
-        )
-        of_answers = (
-            "D's mean probability that its input is data, for data and for samples. The larger the difference, the "
-            "better D separates them. If the samples follow the data, the best D has both at 1/2 (proposition 1)."
         )
     charts = [
         Chart(
@@ -91,18 +83,7 @@ def training_charts(
             [Line("D", "d", d_loss), Line("G", "g", g_loss)],
             levels,
         ),
-        Chart(
-            "answers",
-            "The output of D",
-            of_answers,
-            x,
-            [
-                Line("D(x), data", "d", column(records, "d_real")),
-                Line("D(G(z)), samples", "g", column(records, "d_fake")),
-            ],
-            [HALF] if rules.undecided is not None and not label_smoothing else [],
-            limits=(0, 1),
-        ),
+        _answers_chart(records, objective, rules, [] if label_smoothing else [HALF]),
         Chart(
             "value",
             "The value of the game, V(D, G)",
@@ -152,12 +133,41 @@ def training_charts(
         ),
     ]
     if not of_paper:  # V(D, G) is defined by cross-entropies, and 0 is no limit between data and samples for a critic
-        charts = [c for c in charts if c.name != "value" and (c.name, objective) != ("accuracy", "wasserstein")]
+        charts = [c for c in charts if c.name != "value" and (c.name != "accuracy" or rules.threshold is not None)]
+    if not rules.is_probability and not np.isfinite(column(records, "score_real")).any():
+        charts = [c for c in charts if c.name != "answers"]  # an earlier version recorded sigmoids
     if not np.nan_to_num(momentum).any():
         charts.pop()
     by_layer = [_layer_chart(records, player, layers or {}) for player in ("discriminator", "generator")]
     charts[5:5] = [chart for chart in by_layer if chart.lines]
     return [*_classifier_chart(diagnoses, x), *charts, *_validation_chart(records)]
+
+
+def _answers_chart(
+    records: Sequence[Mapping[str, Any]], objective: str, rules: Objective, half: list[Reference]
+) -> Chart:
+    """Return the chart of D's mean answers: probabilities, or plain outputs and their difference."""
+    x, title = column(records, "epoch"), "The output of D"
+    half = [] if rules.undecided is None else half
+    if rules.is_probability:
+        what = "D's mean probability that its input is data" if half else "The sigmoid of D's output"
+        reading = f"{what}, for data and for samples. The larger the difference, the better D separates them."
+        reading += " If the samples follow the data, the best D has both at 1/2 (proposition 1)." * bool(half)
+        answers = column(records, "d_real"), column(records, "d_fake")
+        lines = [Line("D(x), data", "d", answers[0]), Line("D(G(z)), samples", "g", answers[1])]
+        return Chart("answers", title, reading, x, lines, half, limits=(0, 1))
+    reading = (
+        "D's mean output for data and for samples, which is no probability with this objective. The larger the "
+        "difference, the better D separates them; if the samples follow the data, it is 0."
+    )
+    if objective == "wasserstein":
+        reading += (
+            " The difference estimates the Wasserstein distance between data and samples, times the bound of D's "
+            "slope. The outputs alone mean nothing: a constant that is added to both changes nothing."
+        )
+    data, samples = column(records, "score_real"), column(records, "score_fake")
+    lines = [Line("data", "d", data), Line("samples", "g", samples), Line("difference", "value", data - samples)]
+    return Chart("answers", title, reading, x, lines, half)
 
 
 def _classifier_chart(diagnoses: Sequence[Mapping[str, Any]], x: NDArray[np.float64]) -> list[Chart]:

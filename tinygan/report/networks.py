@@ -9,7 +9,8 @@ import dataclasses
 from collections.abc import Sequence
 
 from tinygan.config.experiment import ExperimentConfig
-from tinygan.config.layers import LayerConfig, LinearConfig, MaxoutConfig
+from tinygan.config.layer_config import LayerConfig, Shape, shapes
+from tinygan.config.layers import LinearConfig, MaxoutConfig
 from tinygan.config.sections import AdamConfig, OptimizerConfig, SgdConfig
 from tinygan.report.markup import table, text
 
@@ -23,49 +24,51 @@ def layer_names(config: ExperimentConfig) -> dict[str, str]:
     >>> layer_names(load_experiment("digits"))["discriminator.1"]
     'maxout'
     """
-    players = {"discriminator": config.discriminator.layers, "generator": config.generator.layers}
-    return {f"{player}.{i}": layer.type for player, layers in players.items() for i, layer in enumerate(layers)}
+    inner = "net." * (config.training.classes is not None)
+    players = {
+        f"discriminator.{'net.' * (config.training.packing > 1)}{inner}": config.discriminator.layers,
+        f"generator.{inner}": config.generator.layers,
+    }
+    return {f"{player}{i}": layer.type for player, layers in players.items() for i, layer in enumerate(layers)}
 
 
-def parameter_counts(layers: Sequence[LayerConfig], inputs: int) -> list[int]:
+def parameter_counts(layers: Sequence[LayerConfig], inputs: Shape) -> list[int]:
     """Return how many weights and biases each layer has.
 
     Parameters
     ----------
     layers : sequence of LayerConfig
-    inputs : int
-        The numbers in one row of the input.
+    inputs : tuple of int
+        The shape of one row of the input.
 
     Examples
     --------
     >>> from tinygan.config.experiment import load_experiment
-    >>> parameter_counts(load_experiment("mnist").generator.layers, 100)
+    >>> parameter_counts(load_experiment("mnist").generator.layers, (100,))
     [121200, 0, 1441200, 0, 941584, 0]
     """
-    counts = []
-    for layer in layers:
-        counts.append((inputs + 1) * layer.maps)
-        inputs = layer.outputs(inputs)
-    return counts
+    reached = shapes(layers, inputs, "layers")
+    return [layer.weights(shape) for layer, shape in zip(layers, reached[:-1], strict=True)]
 
 
 def networks(config: ExperimentConfig) -> str:
     """Return both networks as tables, with the rules that train them, as HTML."""
-    pixels = _width(config.generator.layers, config.noise.size)
+    pixels = shapes(config.generator.layers, (config.generator_inputs,), "generator.layers")[-1][0]
     training, m = config.training, config.training.batch
     turns = "one after the other" if training.schedule == "alternating" else "at once, from the same weights"
     aim = "maximises log D(G(z))" if training.objective == "non-saturating" else "minimises log(1 − D(G(z)))"
     if training.objective not in ("non-saturating", "minimax"):
         aim = f"has the objective {text(training.objective)}"
     steps = "1 step" if training.k == 1 else f"{training.k} steps"
-    scale, packed = training.discriminator_loss_scale, training.packing * pixels
+    scale, inputs = training.discriminator_loss_scale, config.generator_inputs
+    of_d = config.discriminator_inputs(pixels)
     penalties = " and ".join(
         f"{penalty.kind} ({', '.join(f'{name} {number:g}' for name, number in penalty.numbers.items())})"
         for penalty in training.penalty or ()
     )
     players = (
-        ("The generator, G", config.generator.layers, config.noise.size, config.generator.optimizer, _samples(config)),
-        ("The discriminator, D", config.discriminator.layers, packed, config.discriminator.optimizer, ""),
+        ("The generator, G", config.generator.layers, inputs, config.generator.optimizer, _samples(config)),
+        ("The discriminator, D", config.discriminator.layers, of_d, config.discriminator.optimizer, ""),
     )
     parts = [
         f"<p>An iteration is {steps} of D, each on m = {m} data and as many samples, and one step of G; the players "
@@ -74,22 +77,22 @@ def networks(config: ExperimentConfig) -> str:
         + (f"; D's loss is multiplied by {scale:g}" if scale != 1 else "")
         + (f"; it has the penalty {text(penalties)}" if penalties else "")
         + (f"; D judges {training.packing} samples at once" if training.packing > 1 else "")
+        + (f"; both also read the class, one of {training.classes}, as a one-hot row" if training.classes else "")
         + ".</p>"
     ]
     parts += [
-        f"<div>\n<h3>{title}</h3>\n{_table(layers, inputs)}\n<p>{_rule(optimizer)}{more}</p>\n</div>"
+        f"<div>\n<h3>{title}</h3>\n{_table(layers, (inputs,))}\n<p>{_rule(optimizer)}{more}</p>\n</div>"
         for title, layers, inputs, optimizer, more in players
     ]
     return "\n".join([parts[0], '<div class="players">', *parts[1:], "</div>"])
 
 
-def _table(layers: Sequence[LayerConfig], inputs: int) -> str:
-    rows = [("", "input", f"(m, {inputs:,})", "")]
+def _table(layers: Sequence[LayerConfig], inputs: Shape) -> str:
+    reached = [f"(m, {', '.join(f'{size:,}' for size in shape)})" for shape in shapes(layers, inputs, "layers")]
+    rows = [("", "input", reached[0], "")]
     counts = parameter_counts(layers, inputs)
-    width = inputs
-    for number, (layer, count) in enumerate(zip(layers, counts, strict=True)):
-        width = layer.outputs(width)
-        rows.append((str(number), _kind(layer), f"(m, {width:,})", f"{count:,}" if count else ""))
+    for number, (layer, count, shape) in enumerate(zip(layers, counts, reached[1:], strict=True)):
+        rows.append((str(number), _kind(layer), shape, f"{count:,}" if count else ""))
     rows.append(("", "all layers", "", f"{sum(counts):,}"))
     return table(rows, ("layer", "kind", "shape out", "parameters"), numbers=True, words=1)
 
@@ -137,9 +140,3 @@ def _samples(config: ExperimentConfig) -> str:
     if config.generator.pretrained is not None:
         words.append(" Its topmost layers started as the generator of an earlier run.")
     return "".join(words)
-
-
-def _width(layers: Sequence[LayerConfig], inputs: int) -> int:
-    for layer in layers:
-        inputs = layer.outputs(inputs)
-    return inputs

@@ -44,6 +44,9 @@ NUMBERS = {
     "value": "V(D, G)",
     "d_real": "D(x), on data",
     "d_fake": "D(G(z)), on samples",
+    "score_real": "D's mean output, on data",
+    "score_fake": "D's mean output, on samples",
+    "score_difference": "their difference",
     "d_accuracy": "accuracy of D",
     "discriminator_gradient_norm": "gradient norm of D",
     "generator_gradient_norm": "gradient norm of G",
@@ -149,8 +152,11 @@ def _numbers(records: Records, config: ExperimentConfig) -> str:
     if "discriminator_loss" in levels:
         parts = levels["discriminator_loss"].split(" = ")
         levels["value"] = " = ".join(part if part == "0.000" else f"−{part}" for part in parts)
-    if OBJECTIVES[training.objective].undecided is not None and not training.label_smoothing:
+    undecided = OBJECTIVES[training.objective].undecided
+    if undecided is not None and not training.label_smoothing:
         levels |= dict.fromkeys(("d_real", "d_fake", "d_accuracy"), "0.5")
+        levels |= dict.fromkeys(("score_real", "score_fake"), f"{undecided:g}")
+    levels["score_difference"] = "0"
     epoch = last.pop("epoch")
     last.pop("value_at_equilibrium", None)  # it is in the last column
     if last.get("momentum", 0) is None:  # as with Adam

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from tinygan.config.experiment import ExperimentConfig
+from tinygan.data.scaling import WIDEST
 from tinygan.report.album import Album, Sheet, spread
 from tinygan.report.charts import Chart, draw_chart, readings
 from tinygan.report.curves import column
@@ -94,7 +95,15 @@ def _reading(config: ExperimentConfig) -> str:
             "Green: the histogram of G(z), always for the same noise z. Dotted: the density of the data. Dashed blue: "
             "D(x), which is 1/2 everywhere at the equilibrium."
         )
-    return "The same position on every sheet shows G(z) for the same noise z, so each difference is a change of G."
+    told = "The same position on every sheet shows G(z) for the same noise z, so each difference is a change of G."
+    if config.training.classes:
+        told += " Each column shows one class: 0, 1, 2, ... from the left."
+    if config.data.contrast is not None:
+        told += (
+            f" The contrast of the data is normalised: mid grey is 0, and black and white are {WIDEST:g} times the "
+            "root mean square of the data away."
+        )
+    return told
 
 
 def _picture(sheet: Sheet, config: ExperimentConfig) -> str:

@@ -21,6 +21,8 @@ MEASURES = {
     "recall": ("recall: data among the samples", ""),
     "nearest_ratio": ("distance of a sample to the next, over that of data", "1"),
     "spread": ("variance of the samples over that of data", "1"),
+    "data_rms": ("root mean square of the data", ""),
+    "sample_rms": ("root mean square of the samples", "that of the data"),
     "classes_covered": ("classes among the samples", "all"),
     "modes_recovered": ("modes among the samples", "all"),
     "d_accuracy_held_out": ("accuracy of D on new data and samples", "0.5"),

@@ -19,9 +19,11 @@ import tinygan.functional as F
 from tinygan.engine import Tensor, grad, no_grad
 from tinygan.errors import ArgumentError
 from tinygan.gan.algorithm1 import Algorithm1, Step
+from tinygan.gan.inputs import needs_labels
 from tinygan.gan.monitors import gradient_norm
-from tinygan.gan.objectives import OBJECTIVES, probabilities
+from tinygan.gan.objectives import OBJECTIVES
 from tinygan.gan.sampling import evaluating
+from tinygan.gan.step import answers_of
 from tinygan.optim.gradients import array_norm
 from tinygan.runs.json_values import json_value
 from tinygan.trace.moved import PLAYERS, Before, hashes, moved, named_parameters
@@ -72,7 +74,8 @@ def printed_lines(game: Algorithm1) -> list[Printed]:
     g_update = f"Update the generator by descending its stochastic gradient: {_G_GRADIENT}."
     g_update = g_update if of_paper else _OTHER.format("generator", game.objective)
     penalised = " The penalty is part of its loss." * bool(game.penalties)
-    inner = [("noise", _SAMPLE), ("data", _DATA), ("d_update", d_update + penalised)]
+    data = _DATA + " Their labels y are read by both: G(z, y), D(x, y)." * needs_labels(game.generator)
+    inner = [("noise", _SAMPLE), ("data", data), ("d_update", d_update + penalised)]
     if game.schedule == "alternating":
         lines = [
             ("k", "  for k steps do"),
@@ -88,7 +91,7 @@ def printed_lines(game: Algorithm1) -> list[Printed]:
         lines = [
             *(alone if game.k > 1 else []),
             ("both_noise", f"  {_SAMPLE}" + (" Both players use it." if game.shared_noise else "")),
-            ("both_data", f"  {_DATA}"),
+            ("both_data", f"  {data}"),
             *([] if game.shared_noise else [("g_noise", f"  {_SAMPLE} It is for the generator.")]),
             ("d_gradient", f"  Compute the discriminator's gradient: {f'{scale:g} ' * (scale != 1)}{d_gradient}."),
             ("g_gradient", "  Compute the generator's gradient at the same parameters."),
@@ -341,7 +344,7 @@ class _Watched(Algorithm1):
             # the loss is a mean over m samples, so the sum of its slopes is the mean slope of log D or log(1 - D)
             factor = -float(slope.numpy().sum(dtype=np.float64))
             found[kind] = {"loss": loss.item(), "factor": factor, "gradient_norm": math.hypot(*norms)}
-        return {"objectives": found, "d_fake": float(probabilities(logits).mean())}
+        return {"objectives": found, **self._of_samples(logits)}
 
     @contextmanager
     def _looking(self) -> Iterator[None]:
@@ -361,8 +364,12 @@ class _Watched(Algorithm1):
         with self._looking():
             samples = self._converted(self.generator(z, *self.watch.y), self.discriminator_optimizer)
             logits = self.discriminator(samples, *self.watch.y)
+        return self._of_samples(logits)
+
+    def _of_samples(self, logits: Tensor) -> dict[str, float]:
+        names = {"d_fake": "d_fake", "score_fake": "score_fake", "accuracy_real": "fooled"}
         scores = self._scores(logits, logits)
-        return {"d_fake": scores["d_fake"], "fooled": scores["accuracy_real"]}
+        return {name: scores[key] for key, name in names.items() if key in scores}
 
     def _discriminator_change(self) -> dict[str, Any]:
         data, samples, answers, y = self.watch.minibatch
@@ -381,17 +388,7 @@ class _Watched(Algorithm1):
         return facts | self._scores(real, fake)
 
     def _scores(self, real_logits: Tensor, fake_logits: Tensor) -> dict[str, float]:
-        """Return D's mean answers, and how often they are right."""
-        shift = 0.0 if self.losses.is_probability else self.losses.undecided or 0.0
-        logits = [x - shift if shift else x for x in (real_logits.detach(), fake_logits.detach())]
-        real, fake = (float((x.numpy() > 0).mean()) for x in logits)
-        return {
-            "d_real": float(probabilities(logits[0]).mean()),
-            "d_fake": float(probabilities(logits[1]).mean()),
-            "accuracy_real": real,
-            "accuracy_fake": 1 - fake,
-            "accuracy": (real + 1 - fake) / 2,
-        }
+        return answers_of(self.losses, real_logits.detach(), fake_logits.detach())
 
 
 def _first(rows: Tensor) -> Any:

@@ -50,6 +50,7 @@ class AlgorithmText:
     iterations: int | None = None
     columns: int = 80
     style: str = "plain"
+    shown: tuple[float, float] = (0.0, 1.0)
 
     @property
     def width(self) -> int:
@@ -127,16 +128,11 @@ class AlgorithmText:
             ]
         if "penalty" in numbers:
             rows.append(["penalty", f"{numbers['penalty']:.4f}", ""])
-        certain = numbers.get("is_probability", True)
-        average = "on average" if certain else "on average (D's output is no probability: this is its sigmoid)"
         scaled = f", of {numbers['scale']:g} times the loss" if numbers["scale"] != 1 else ""
         return [
             *self._table(rows),
             "",
-            *self._prose(
-                f"D(x) is {numbers['d_real']:.3f} and D(G(z)) is {numbers['d_fake']:.3f} {average}; D is right about "
-                f"{_percent(numbers['accuracy_real'])} of the x and {_percent(numbers['accuracy_fake'])} of the G(z)."
-            ),
+            *self._prose(_answers(numbers)),
             *self._prose(f"Norm of the gradient{scaled}: {numbers['gradient_norm']:.3g}"),
             *(["", *self._layers(numbers)] if "parameters" not in numbers else []),
         ]
@@ -245,13 +241,16 @@ class AlgorithmText:
 
     def _discriminator_change(self, numbers: dict[str, Any], title: str) -> list[str]:
         rows: list[tuple[str, str, Callable[[float], str]]] = [
-            ("mean D(x)", "d_real", _three), ("mean D(G(z))", "d_fake", _three), ("D is right", "accuracy", _percent)
+            ("mean D(x)", "d_real", _three), ("mean D(G(z))", "d_fake", _three),
+            ("D's mean output for x", "score_real", _three), ("for G(z)", "score_fake", _three),
+            ("their difference", "score_difference", _three), ("D is right", "accuracy", _percent),
         ]  # fmt: skip
         return self._change(numbers, title, rows)
 
     def _generator_change(self, numbers: dict[str, Any]) -> list[str]:
         rows: list[tuple[str, str, Callable[[float], str]]] = [
-            ("mean D(G(z))", "d_fake", _three), ("G fools D", "fooled", _percent)
+            ("mean D(G(z))", "d_fake", _three), ("D's mean output for G(z)", "score_fake", _three),
+            ("G fools D", "fooled", _percent),
         ]  # fmt: skip
         return self._change(numbers, "G on the same z, before and after, without dropout:", rows)
 
@@ -259,7 +258,8 @@ class AlgorithmText:
         self, numbers: dict[str, Any], title: str, rows: list[tuple[str, str, Callable[[float], str]]]
     ) -> list[str]:
         before, after = numbers["before"], numbers["after"]
-        table = [["", "before", "after"], *([name, show(before[key]), show(after[key])] for name, key, show in rows)]
+        known = [(name, key, show) for name, key, show in rows if key in before]
+        table = [["", "before", "after"], *([name, show(before[key]), show(after[key])] for name, key, show in known)]
         return [*self._prose(title), *self._table(table)]
 
     def _pictures(self, groups: list[tuple[str, Any]]) -> list[str]:
@@ -274,7 +274,7 @@ class AlgorithmText:
                 lines.append(f"{title:{name}} |{draw_histogram(rows, low, high, room - name - 3, self.style)}|")
             return lines
         each = (room - 3 * (len(groups) - 1)) // len(groups)
-        drawn = [(title, *draw_images(rows, self.image_shape, each, self.style)) for title, rows in groups]
+        drawn = [(title, *draw_images(rows, self.image_shape, each, self.style, self.shown)) for title, rows in groups]
         titles = "   ".join(
             (f"{title}, the first {count}" if count > 1 else title).ljust(width) for title, _, width, count in drawn
         )
@@ -307,6 +307,17 @@ def without_signs(text: str) -> str:
     for sign, word in SIGNS.items():
         text = text.replace(sign, word)
     return text
+
+
+def _answers(numbers: dict[str, Any]) -> str:
+    """Write what D answers, and how often it is right, if that is known."""
+    answers = f"D's mean output is {numbers['score_real']:.3f} for x and {numbers['score_fake']:.3f} for G(z)" if (
+        "score_real" in numbers
+    ) else f"D(x) is {numbers['d_real']:.3f} and D(G(z)) is {numbers['d_fake']:.3f} on average"
+    if "accuracy" not in numbers:
+        return f"{answers}; a single output does not say whether D takes an example for data."
+    right = _percent(numbers["accuracy_real"]), _percent(numbers["accuracy_fake"])
+    return f"{answers}; D is right about {right[0]} of the x and {right[1]} of the G(z)."
 
 
 def _short(number: float | None) -> str:
