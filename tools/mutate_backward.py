@@ -66,6 +66,8 @@ EQUIVALENT = {
     "Transfer.backward: gy.to(self.backend.device) -> gy": "differs on a GPU only",
     "NumpyPooling.max_pool_backward: gx.transpose(np.argsort(order)).astype(gy.dtype, copy=False) -> "
     "gx.transpose(np.argsort(order)).astype(gy.dtype)": "copies",
+    "NumpyPooling.max_pool_backward: 1 -> 2 in -1": "NumPy takes every negative size for -1",
+    "NumpyPooling.sum_pool_backward: 0 -> 1 in (0, 1)": "visits parts along another axis",
     "_spread: if windows.stride[axis] >= windows.size[axis] -> if False": _SLOWER,
     "_spread: windows.stride[axis] >= windows.size[axis] -> windows.stride[axis] > windows.size[axis]": _SLOWER,
     "Backend.unbroadcast: gradient.reshape(shape) -> gradient": "it has that shape already",
