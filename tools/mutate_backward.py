@@ -66,6 +66,12 @@ EQUIVALENT = {
     "Conv2d.backward: B.sum(gy, (0, 2, 3)) if needs_b else None -> B.sum(gy, (0, 2, 3))": _IN_VAIN,
     "ConvTranspose2d.backward: B.sum(gy, (0, 2, 3)) if needs_b else None -> B.sum(gy, (0, 2, 3))": _IN_VAIN,
     "Transfer.backward: gy.to(self.backend.device) -> gy": "differs on a GPU only",
+    "NumpyPooling.max_pool_backward: gx.transpose(np.argsort(order)).astype(gy.dtype, copy=False) -> "
+    "gx.transpose(np.argsort(order)).astype(gy.dtype)": "copies",
+    "NumpyPooling.max_pool_backward: 1 -> 2 in -1": "NumPy takes every negative size for -1",
+    "NumpyPooling.sum_pool_backward: 0 -> 1 in (0, 1)": "visits parts along another axis",
+    "_spread: if windows.stride[axis] >= windows.size[axis] -> if False": _SLOWER,
+    "_spread: windows.stride[axis] >= windows.size[axis] -> windows.stride[axis] > windows.size[axis]": _SLOWER,
     "Backend.unbroadcast: gradient.reshape(shape) -> gradient": "it has that shape already",
     "Backend.unbroadcast: size == 1 and gradient.shape[added + axis] != 1 -> size == 1": "sums over one element too",
     "Backend.scatter: if all((isinstance(part, _BASIC_INDEX) for part in (index if isinstance(index, tuple) else "

@@ -16,13 +16,13 @@ from tests.backend.test_cupy_kernels import B, cupy, launched, pytestmark, same,
 from tests.doubles.cublas import Cublas
 from tests.doubles.strict_cupy import StrictCupy
 from tinygan import nn
-from tinygan.backend import Backend, Stream, graph
+from tinygan.backend import Backend, Stream, cupy_images, graph
 from tinygan.backend.convolutions import places
 from tinygan.backend.cupy import CupyBackend
 from tinygan.backend.graph import Capture
 from tinygan.backend.pooling import Windows
 from tinygan.errors import ShapeError
-from tinygan.functional.pooling import _windows
+from tinygan.functional.pooling import windows_of
 
 PORTABLE = Backend(np, "cpu")
 pairs = st.tuples(st.integers(1, 4), st.integers(1, 4))
@@ -37,7 +37,7 @@ def pooled(draw: st.DrawFn) -> tuple[tuple[int, ...], Windows]:
     size, stride = draw(pairs), draw(pairs)
     padding = tuple(draw(st.integers(0, k // 2)) for k in size)
     try:
-        return shape, _windows("test", np.zeros(shape), size, stride, padding, draw(st.booleans()))
+        return shape, windows_of("test", shape[2:], size, stride, padding, draw(st.booleans()))
     except ShapeError:
         assume(False)
         raise
@@ -96,7 +96,7 @@ def test_convolution(
 def test_few_kernels_each(B: CupyBackend, cupy: StrictCupy) -> None:  # noqa: F811
     """With the arrays of a training step; otherwise the tests above might compare the portable methods."""
     x, w = B.from_numpy(np.ones((2, 3, 6, 6), "f4")), B.from_numpy(np.ones((4, 3, 4, 4), "f4"))
-    g, windows = B.from_numpy(np.ones((2, 4, 3, 3), "f4")), _windows("test", x, 2, 2, 0, False)
+    g, windows = B.from_numpy(np.ones((2, 4, 3, 3), "f4")), windows_of("test", x.shape[2:], 2, 2, 0, False)
     steps = (2, 2), (1, 1)
     product = {"matmul": 1, "copy": 1}  # the copy exchanges the axes of images and channels
     assert launched(cupy, lambda: B.conv(x, w, *steps))[1] == {"im2col": 1, **product}
@@ -113,6 +113,28 @@ def test_few_kernels_each(B: CupyBackend, cupy: StrictCupy) -> None:  # noqa: F8
         _, launches = launched(cupy, lambda name=name, arguments=arguments: getattr(B, name)(*arguments))
         assert launches == {name: 1}
     assert launched(cupy, lambda: B.max_pool(x.transpose(1, 0, 2, 3), windows))[1] == {"copy": 1, "max_pool": 1}
+
+
+def test_what_no_kernel_takes(B: CupyBackend, cupy: StrictCupy, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+    """Double precision, and more elements than 32 bits count, here 100."""
+    x, wide = (B.from_numpy(np.ones((2, 2, 5, 5), dtype)) for dtype in ("f4", "f8"))
+    windows = windows_of("test", x.shape[2:], 2, 2, 1, False)
+    y, place = B.max_pool(x, windows)
+    wide_gy = B.max_pool(wide, windows)[0]
+
+    def kernels(gy: Any) -> set[str]:
+        methods = (B.max_pool_backward, gy, place, windows), (B.sum_pool_backward, gy, windows)
+        found = set[str]()
+        for method, *arguments in methods:
+            result, launches = launched(cupy, lambda method=method, arguments=arguments: method(*arguments))
+            assert result.dtype == gy.dtype
+            found |= set(launches)
+        return found & {"max_pool_backward", "sum_pool_backward"}
+
+    assert not kernels(wide_gy)
+    for limit, found in ((101, {"max_pool_backward", "sum_pool_backward"}), (100, set())):
+        monkeypatch.setattr(cupy_images, "LIMIT", limit)
+        assert kernels(y) == found
 
 
 def game(device: str) -> tuple[nn.Module, nn.Module, tg.Tensor]:

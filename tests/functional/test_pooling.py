@@ -146,6 +146,18 @@ def test_the_dtype_stays(operation, shape, dtype):
     assert (y.dtype, x.grad.dtype) == (dtype, dtype)
 
 
+@each_operation
+def test_a_penalty_on_the_gradient_has_two_gradients(operation, shape):
+    """A function of the gradient, so its gradient is of second order and that of the gradient of third order."""
+
+    def penalty(x):
+        (slope,) = tg.grad((operation(x) ** 3).sum(), [x], create_graph=True)
+        return (slope * slope).sum()
+
+    x = tg.tensor(np.random.default_rng(0).permutation(12).reshape(1, 1, 4, 3) / 8, requires_grad=True)
+    assert tg.gradcheck(penalty, x, order=2).ok
+
+
 def test_integers():
     x = tg.tensor([[[[1, 3], [2, 2]]]])
     assert F.max_pool2d(x, 2).data.tolist() == [[[[3]]]]
