@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import metadata
 from typing import Any
 
 import numpy as np
+from tqdm import tqdm
 
 from benchmarks.contestants import refuse_missing
-from benchmarks.conv_games import GAMES, LAYERS, WAYS, ConvTask
+from benchmarks.conv_games import GAMES, LAYERS, WAYS, ConvTask, Game, Layer
 from benchmarks.crew import crew_of
 from benchmarks.errors import BenchmarkError, PeerMissingError
 from benchmarks.results import result
@@ -53,26 +54,30 @@ def measure_conv(
         names, missing = ["tinygan"], {"torch": str(error)}
     measurements: dict[str, Any] = {}
     rows: list[dict[str, Any]] = []
-    for count in dict.fromkeys(threads):
-        for game in games:
-            rows += _measured(ConvTask(game, count, batch or GAMES[game].batch), [""], names, seconds, measurements)
-        for layer in layers:
-            task = ConvTask(layer, count, batch or LAYERS[layer].batch, WAYS[0])
-            rows += _measured(task, WAYS, names, seconds / 4, measurements)
+    tables: list[tuple[Sequence[str], Mapping[str, Game | Layer], str]]
+    tables = [(games, GAMES, ""), (layers, LAYERS, WAYS[0])]
+    tasks = [
+        ConvTask(name, count, batch or there[name].batch, way)
+        for count in dict.fromkeys(threads)
+        for chosen, there, way in tables
+        for name in chosen
+    ]
+    for task in tqdm(tasks, "conv", leave=False, disable=None):
+        rows += _measured(task, names, seconds / 4 if task.way else seconds, measurements)
     settings = {"device": "cpu", "threads": list(threads), "batch": batch, "seconds": seconds}
     versions = {name: metadata.version(name) for name in names[1:]}
     return result("conv", settings, measurements, rows=rows, peer_versions=versions, missing=missing)
 
 
 def _measured(
-    first: ConvTask, ways: Sequence[str], names: Sequence[str], seconds: float, measurements: dict[str, Any]
+    first: ConvTask, names: Sequence[str], seconds: float, measurements: dict[str, Any]
 ) -> list[dict[str, Any]]:
-    """Return a row for each way; add to the measurements."""
+    """Return a row for a game, or for each product of a layer; add to the measurements."""
     rows: list[dict[str, Any]] = []
     label = first.name
     try:
         with crew_of(first, names) as crew:
-            for way in ways:
+            for way in WAYS if first.way else ("",):
                 label = f"{first.name} {way}".strip()
                 task = ConvTask(first.name, first.threads, first.batch, way)
                 if way and way != first.way:

@@ -39,14 +39,11 @@ def small(monkeypatch: Any) -> None:
     monkeypatch.setitem(LAYERS, "up", Layer(3, (2, 9), (4, 3), 5, 2, 0, transposed=True))
 
 
-PENDING = pytest.param("2014", marks=pytest.mark.skipif("MaxoutConv2d" not in nn.__all__, reason="not merged yet"))
-
-
 def task_of(name: str, way: str = "") -> ConvTask:
     return ConvTask(name, 1, 4, way)
 
 
-@pytest.mark.parametrize("name", ["adam", PENDING])
+@pytest.mark.parametrize("name", ["adam", "2014"])
 def test_a_game_is_played_and_timed(name: str) -> None:
     contestant, again = TinyganGame(task_of(name)), TinyganGame(task_of(name))
     noise = task_of(name).noise()
@@ -61,7 +58,7 @@ def test_a_game_is_played_and_timed(name: str) -> None:
     assert all(np.linalg.norm(gradient) > 0 for gradient in played["gradients"].values())
 
 
-@pytest.mark.parametrize("name", ["adam", PENDING])
+@pytest.mark.parametrize("name", ["adam", "2014"])
 def test_playing_leaves_the_game_as_it_was(name: str) -> None:
     contestant = TinyganGame(task_of(name))
     prior = contestant.game.noise
@@ -99,7 +96,7 @@ def test_a_missing_peer_says_how_to_get_it(monkeypatch: Any) -> None:
         build_conv_contestant("torch", task_of("adam"))
 
 
-@pytest.mark.parametrize("name", ["adam", PENDING])
+@pytest.mark.parametrize("name", ["adam", "2014"])
 def test_pytorch_plays_the_same_game(name: str) -> None:
     pytest.importorskip("torch")
     noise = task_of(name).noise()
