@@ -13,7 +13,6 @@ from benchmarks.conv_step import TinyganGame, TinyganLayer
 from benchmarks.crew import refuse_disagreement
 from benchmarks.errors import BenchmarkError, DisagreementError, PeerMissingError
 from tinygan import functional as F
-from tinygan import nn
 from tinygan.engine import Tensor
 
 
