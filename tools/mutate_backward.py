@@ -52,6 +52,7 @@ FIRST_TESTS = {  # the tests that most probably notice a mutant; all tests of FU
 FURTHER_TESTS = ("tests/functional/test_differentiable.py", "tests/functional", "tests/backend")
 
 _IN_VAIN = "computes a gradient that the engine drops, because it is not needed"
+_ANY = "any negative size follows from the others"
 _SLOWER = "the general case, with the same result"
 EQUIVALENT = {
     "Divide.backward: gy / b if self.needs[0] else None -> gy / b": _IN_VAIN,
@@ -65,6 +66,10 @@ EQUIVALENT = {
     "Linear.backward: B.sum(gy, axis=0) if needs_bias else None -> B.sum(gy, axis=0)": _IN_VAIN,
     "Conv2d.backward: B.sum(gy, (0, 2, 3)) if needs_b else None -> B.sum(gy, (0, 2, 3))": _IN_VAIN,
     "ConvTranspose2d.backward: B.sum(gy, (0, 2, 3)) if needs_b else None -> B.sum(gy, (0, 2, 3))": _IN_VAIN,
+    "conv_weight: 1 -> 2 in -1": _ANY,
+    "NumpyConvolutions.conv_transpose: 1 -> 2 in -1": _ANY,
+    "Convolutions.conv_transpose: 2 -> 3 in 2 * p": "more zeros, which are cut off",
+    "Convolutions.conv_transpose: 2 -> 3 in 2 * q": "more zeros, which are cut off",
     "Transfer.backward: gy.to(self.backend.device) -> gy": "differs on a GPU only",
     "NumpyPooling.max_pool_backward: gx.transpose(np.argsort(order)).astype(gy.dtype, copy=False) -> "
     "gx.transpose(np.argsort(order)).astype(gy.dtype)": "copies",

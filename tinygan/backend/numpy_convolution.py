@@ -53,13 +53,13 @@ class NumpyConvolutions(Convolutions):
 
     def conv_transpose(self, g: Array, w: Array, size: Pair, stride: Pair, padding: Pair) -> Array:
         """As the base class."""
-        if not (g.size and w.size):
+        if not w.size:
             return super().conv_transpose(g, w, size, stride, padding)
         planes, (units, channels, h, k) = _planes(g), w.shape
         if _fourier_is_faster((channels, *size, len(g)), w.shape, stride, padding, g.dtype):
             return _images(numpy_fourier.conv_transpose(planes, w, size, padding))
         (s, t), (p, q), (rows, columns) = stride, padding, g.shape[2:]
-        lines = np.ascontiguousarray(planes.swapaxes(0, 1)).reshape(rows * units, columns * len(g))
+        lines = planes.swapaxes(0, 1).reshape(rows * units, columns * len(g))
         # the rows of the kernel from the last to the first, as the rows o that met r go from the first to the last; if
         # one row of the kernel met r, so did every s-th
         upwards = [
