@@ -177,7 +177,7 @@ def test_a_damaged_earlier_run_is_refused(second, first, tiny_data, tmp_path):
         ),
         (
             "generator.layers.2.units=3",
-            "its generator takes 2 inputs, but below generator.layers[4], where it begins, there are 3",
+            "its generator takes 2 inputs, but below generator.layers[4], where it begins, there are rows of 3 numbers",
         ),
         (
             "generator.layers.4.units=6",
