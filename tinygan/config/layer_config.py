@@ -190,4 +190,4 @@ def described(shape: Shape) -> str:
     """
     if len(shape) == 1:
         return f"rows of {shape[0]:,} numbers"
-    return f"{shape[0]:,} maps of {'x'.join(map(str, shape[1:]))}"
+    return f"{shape[0]:,} map{'s' if shape[0] > 1 else ''} of {'x'.join(map(str, shape[1:]))}"

@@ -98,12 +98,17 @@ def _table(layers: Sequence[LayerConfig], inputs: Shape) -> str:
 
 
 def _kind(layer: LayerConfig) -> str:
-    """Return the type of a layer and what it computes; its units are the numbers that leave it."""
+    """Return the type of a layer and what it computes; its units, or channels, are the numbers that leave it."""
     if isinstance(layer, MaxoutConfig):
         return f"maxout of {layer.pieces} pieces"
     if isinstance(layer, LinearConfig):
         return "linear"
-    keys = [field.name for field in dataclasses.fields(layer) if field.name != "type"]
+    hidden = {"type", "channels", *(layer.starting if layer.affine else ())}
+    keys = [
+        field.name
+        for field in dataclasses.fields(layer)
+        if field.name not in hidden and not (layer.affine and getattr(layer, field.name) == field.default)
+    ]
     return " ".join([text(layer.type), *(f"{key} = {text(getattr(layer, key))}" for key in keys)])
 
 
