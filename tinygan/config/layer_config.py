@@ -150,7 +150,8 @@ def normalization(
         """Return how many numbers are trained."""
         return 2 * int(np.prod(of(shape)))
 
-    return _section(name, module, fields, build=build, weights=weights)
+    starting = tuple({"scale_std"} & keys.keys())
+    return _section(name, module, fields, build=build, weights=weights, starting=starting)
 
 
 def _section(name: str, module: Any, fields: list[Any], **methods: Any) -> Any:

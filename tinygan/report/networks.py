@@ -103,13 +103,10 @@ def _kind(layer: LayerConfig) -> str:
         return f"maxout of {layer.pieces} pieces"
     if isinstance(layer, LinearConfig):
         return "linear"
-    hidden = {"type", "channels", *(layer.starting if layer.affine else ())}
-    keys = [
-        field.name
-        for field in dataclasses.fields(layer)
-        if field.name not in hidden and not (layer.affine and getattr(layer, field.name) == field.default)
-    ]
-    return " ".join([text(layer.type), *(f"{key} = {text(getattr(layer, key))}" for key in keys)])
+    hidden = ("type", "channels", *layer.starting)
+    keys = [field.name for field in dataclasses.fields(layer) if getattr(layer, field.name) != field.default]
+    words = [f"{key} = {text(getattr(layer, key))}".replace(" ", "\u00a0") for key in keys if key not in hidden]
+    return " ".join([text(layer.type).replace("_", "_<wbr>"), *words])
 
 
 def _rule(rule: OptimizerConfig) -> str:
