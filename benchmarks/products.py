@@ -6,6 +6,11 @@ A layer with weights W (n, u) on m rows costs up to three products of 2 m n u fl
     input gradient     gX = gY W'     (m, u) (u, n)
     weight gradient    gW = X' gY     (n, m) (m, u)
 
+A convolution is such a layer: a row is a place of the result, its n inputs are the numbers under a kernel, and u is the
+number of kernels. A transposed convolution is one on the places of its input; n is its channels there, and u the
+numbers that a place lays down. Products with the zeros of a border count, although tinygan may leave them out; it may
+also compute a convolution by other, smaller products (see tinygan/backend/numpy_convolution.py).
+
 Which of them an iteration needs follows from Algorithm 1. The update of the discriminator needs no gradient with
 respect to its input. The update of the generator needs none with respect to the discriminator's weights or to the
 noise.
@@ -27,10 +32,12 @@ import numpy as np
 from benchmarks.clocks import clock_of
 from benchmarks.task import Task
 from tinygan.backend import get_backend
+from tinygan.config.convolutions import Conv2dConfig, ConvTranspose2dConfig, MaxoutConv2dConfig
 from tinygan.config.experiment import ExperimentConfig
+from tinygan.config.layer_config import shapes
 from tinygan.config.layers import LayerConfig, LinearConfig, MaxoutConfig
 
-Sizes = list[tuple[int, int]]  # (inputs, outputs) of each layer with weights, from the bottom
+Sizes = list[tuple[int, int, int]]  # (rows of an example, inputs, outputs) of each layer with weights, from the bottom
 
 
 @dataclass(frozen=True)
@@ -82,19 +89,19 @@ def products_of(config: ExperimentConfig, pixels: int) -> list[Product]:
     """
     training = config.training
     m = training.batch
-    g = weighted(config.generator.layers, config.noise.size)
-    d = weighted(config.discriminator.layers, pixels)
+    g = weighted(config.generator.layers, config.generator_inputs)
+    d = weighted(config.discriminator.layers, config.discriminator_inputs(pixels))
 
     def forward(player: str, sizes: Sizes, rows: int) -> Iterator[Product]:
-        return (Product("forward", player, i, rows, n, u) for i, (n, u) in enumerate(sizes))
+        return (Product("forward", player, i, rows * places, n, u) for i, (places, n, u) in enumerate(sizes))
 
     def backward(player: str, sizes: Sizes, rows: int, by_weights: bool, by_input: bool) -> Iterator[Product]:
         """Go from the last layer to the first; include the input gradient of the first layer if `by_input`."""
-        for i, (n, u) in reversed(list(enumerate(sizes))):
+        for i, (places, n, u) in reversed(list(enumerate(sizes))):
             if by_weights:
-                yield Product("weight", player, i, rows, n, u)
+                yield Product("weight", player, i, rows * places, n, u)
             if i > 0 or by_input:
-                yield Product("input", player, i, rows, n, u)
+                yield Product("input", player, i, rows * places, n, u)
 
     def update_of_d() -> Iterator[Product]:
         yield from forward("generator", g, m)
@@ -112,14 +119,27 @@ def products_of(config: ExperimentConfig, pixels: int) -> list[Product]:
 
 
 def weighted(layers: Sequence[LayerConfig], inputs: int) -> Sizes:
-    """Return (inputs, outputs) of the layers with weights; a maxout layer has units x pieces outputs."""
-    sizes = []
-    for layer in layers:
-        if isinstance(layer, LinearConfig | MaxoutConfig):
-            outputs = layer.units * layer.pieces if isinstance(layer, MaxoutConfig) else layer.units
-            sizes.append((inputs, outputs))
-            inputs = layer.units
-    return sizes
+    """Return (rows of an example, inputs, outputs) of the layers with products; all pieces of a maxout are outputs.
+
+    Raises
+    ------
+    ValueError
+        A layer computes with its weights in a way that is not known here.
+    """
+    reached = shapes(layers, (inputs,), "layers")
+    found = []
+    for layer, before, after in zip(layers, reached, reached[1:], strict=False):
+        if isinstance(layer, LinearConfig):
+            found.append((1, before[0], layer.units))
+        elif isinstance(layer, MaxoutConfig):
+            found.append((1, before[0], layer.units * layer.pieces))
+        elif isinstance(layer, ConvTranspose2dConfig):
+            found.append((before[1] * before[2], before[0], layer.channels * layer.kernel**2))
+        elif isinstance(layer, Conv2dConfig | MaxoutConv2dConfig):
+            found.append((after[1] * after[2], before[0] * layer.kernel**2, layer.channels_made))
+        elif layer.affine:
+            raise ValueError(f"the products of a {layer.type} layer are not known")
+    return found
 
 
 class Products:

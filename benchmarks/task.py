@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ import numpy as np
 from tinygan import data
 from tinygan.backend import Streams
 from tinygan.config.experiment import ExperimentConfig, load_experiment, parse_experiment, to_toml
+from tinygan.config.layer_config import shapes
 from tinygan.data.dataset import Dataset, Split
 from tinygan.errors import DataError
 from tinygan.experiments.build import build_game
@@ -178,9 +180,12 @@ def default_threads() -> int:
 
 
 def as_dataset(images: Any) -> Dataset:
-    """Return images as a data set, which is what networks are built for."""
-    split = Split(images, np.zeros(len(images), np.uint8))
-    return Dataset("benchmark", (1, images.shape[1]), split, split, split)
+    """Return images as a data set, which is what networks are built for; square ones if they can be square."""
+    split, pixels = Split(images, np.zeros(len(images), np.uint8)), images.shape[1]
+    grey, colour = math.isqrt(pixels), math.isqrt(pixels // 3)
+    square = (shape for shape in ((grey, grey), (colour, colour, 3)) if math.prod(shape) == pixels)
+    image_shape: tuple[int, ...] = next(square, (1, pixels))
+    return Dataset("benchmark", image_shape, split, split, split)
 
 
 def _images(config: ExperimentConfig, count: int, use_data: bool) -> tuple[Any, str]:
@@ -193,5 +198,5 @@ def _images(config: ExperimentConfig, count: int, use_data: bool) -> tuple[Any, 
             pass
         else:
             return images[rng.integers(0, len(images), count)], config.data.set
-    pixels = next(layer.units for layer in reversed(config.generator.layers) if hasattr(layer, "units"))
+    (pixels,) = shapes(config.generator.layers, (config.generator_inputs,), "generator.layers")[-1]
     return rng.random((count, pixels), np.float32), "random images: no data set needed"

@@ -3,8 +3,8 @@
 Usage: python examples/dcgan_latent_space.py [RUN] [--out DIR] [--json] [--seed S] [--data DIR]
        python examples/dcgan_latent_space.py [--experiment NAME] [--epochs N | --steps N] [--set KEY=VALUE ...] ...
 
-RUN is a run folder of any experiment on images. Without it, this trains the digits that come with tinygan, for a
-minute.
+RUN is a run folder of any experiment on images. Without it, this trains a small DCGAN on the digits that come with
+tinygan, for half a minute.
 
 The walk visits 7 fair draws of z: each row of the picture goes along a straight line to the next.
 
@@ -157,7 +157,7 @@ def draw(options: argparse.Namespace) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     parser = Parser(prog="dcgan_latent_space", description="Walks and vector arithmetic in z space.")
-    add_options(parser, "?")
+    add_options(parser, "?", "dcgan-digits")
     return run_program(draw, parser, arguments)
 
 

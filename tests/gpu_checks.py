@@ -66,9 +66,9 @@ def _stand_in(name: str) -> Dataset:
     """Return the data of an experiment; random pixels if the data need files."""
     if name in ("digits", "gaussian"):
         return load(name)
-    pixels = {"mnist": 784, "tfd": 48 * 48, "cifar10": 32 * 32 * 3}[name]
-    split = Split(np.random.default_rng(0).random((ROWS, pixels), np.float32), np.zeros(ROWS, np.uint8))
-    return Dataset(name, (1, pixels), split, split, split)
+    shape = {"mnist": (28, 28), "tfd": (48, 48), "cifar10": (32, 32, 3)}[name]
+    split = Split(np.random.default_rng(0).random((ROWS, math.prod(shape)), np.float32), np.zeros(ROWS, np.uint8))
+    return Dataset(name, shape, split, split, split)
 
 
 def _training(name: str, device: str, capture: bool = False, *overrides: str) -> Training:

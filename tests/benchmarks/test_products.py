@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmarks.conv_games import LAYERS
 from benchmarks.products import Products, peak_product, products_of
 from benchmarks.task import SCHEDULES, make_task
 from tinygan.config.experiment import ExperimentConfig, load_experiment
@@ -55,6 +56,24 @@ def test_every_update_of_d_adds_the_same_products(k: int, batch: int) -> None:
 
 def test_shared_noise_saves_a_pass_through_both_players() -> None:
     assert len(products_of(of_mnist(*RELEASED), 784)) == 25 - 6
+
+
+def test_a_convolution_has_the_flop_of_its_definition() -> None:
+    found = products_of(load_experiment("cifar10-conv"), 3072)
+    of_d = [product.flop for product in found if (product.player, product.kind) == ("discriminator", "forward")]
+    assert of_d[:3] == [2 * LAYERS[f"cifar10-conv D{layer}"].flop for layer in (1, 2, 3)]  # data and samples
+    of_g = [product.flop for product in found if product.player == "generator" and product.layer == 2]
+    assert of_g == 3 * [LAYERS["cifar10-conv G"].flop]
+    found = products_of(load_experiment("dcgan-cifar10"), 3072)
+    assert found[1].flop == LAYERS["dcgan-32 G1"].flop
+
+
+def test_products_of_convolutions_are_computed() -> None:
+    task = make_task("dcgan-digits", use_data=False, threads=1, overrides=["training.batch=4"])
+    contestant = Products(task)
+    contestant.iterate()
+    found = [product.flop for product in products_of(task.config, 64)]
+    assert found == [2 * a.shape[0] * a.shape[1] * b.shape[1] for a, b, _ in contestant._calls]
 
 
 @pytest.mark.slow

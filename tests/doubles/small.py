@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -12,18 +13,21 @@ from tinygan.config.experiment import ExperimentConfig, load_experiment, shipped
 from tinygan.data import Dataset, Split, load
 from tinygan.evaluation import blocks
 
-WIDTH = 120  # largest number of units of a hidden layer
+WIDTH, CHANNELS = 120, 8  # largest number of units of a hidden layer, and of its maps
 
 NAMES = [config.name for config in shipped_experiments()]
 
 
 def shrunk(name: str, overrides: Sequence[str] = ()) -> ExperimentConfig:
-    """Read an experiment, with hidden layers of at most `WIDTH` units; their number and kinds do not change."""
+    """Read an experiment, with hidden layers of few units and maps; their number and kinds do not change."""
     config, narrow = load_experiment(name, overrides), []
     for player in ("generator", "discriminator"):
         layers = getattr(config, player).layers
-        with_units = [i for i, layer in enumerate(layers) if hasattr(layer, "units")]
-        narrow += [f"{player}.layers.{i}.units={WIDTH}" for i in with_units[:-1] if layers[i].units > WIDTH]
+        for i, layer in enumerate(layers):  # the last with units, and the last with channels, must fit what follows
+            key = "units" if hasattr(layer, "units") else "channels"
+            most = CHANNELS if "conv" in layer.type else WIDTH
+            if getattr(layer, key, 0) > most and any(hasattr(above, key) for above in layers[i + 1 :]):
+                narrow.append(f"{player}.layers.{i}.{key}={most}")
     return load_experiment(name, [*overrides, *narrow])
 
 
@@ -31,9 +35,9 @@ def stand_in(name: str, rows: int = 300) -> Dataset:
     """Return a data set with images of the right shape; random pixels if the real ones need files."""
     if name in ("digits", "gaussian"):
         return load(name)
-    pixels = {"mnist": 784, "tfd": 48 * 48, "cifar10": 32 * 32 * 3}[name]
-    split = Split(np.random.default_rng(0).random((rows, pixels), np.float32), np.zeros(rows, np.uint8))
-    return Dataset(name, (1, pixels), split, split, split)
+    shape = {"mnist": (28, 28), "tfd": (48, 48), "cifar10": (32, 32, 3)}[name]
+    split = Split(np.random.default_rng(0).random((rows, math.prod(shape)), np.float32), np.zeros(rows, np.uint8))
+    return Dataset(name, shape, split, split, split)
 
 
 @contextmanager

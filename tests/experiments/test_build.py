@@ -17,7 +17,14 @@ from tinygan.data import Split
 from tinygan.engine import Tensor, no_grad
 from tinygan.errors import AnomalyError, ConfigError
 from tinygan.experiments import build
-from tinygan.experiments.build import build_discriminator, build_game, build_generator, build_optimizer, least_memory
+from tinygan.experiments.build import (
+    build_discriminator,
+    build_game,
+    build_generator,
+    build_optimizer,
+    least_memory,
+    refuse_other_maps,
+)
 from tinygan.experiments.labels import all_in_turn
 from tinygan.experiments.training import Training
 
@@ -435,7 +442,7 @@ def test_metrics_have_only_what_the_objective_has(tiny_experiment, tiny_data, na
 def test_a_generator_of_maps_ends_in_pixels():
     config = load_experiment("dcgan-digits")
     short = dataclasses.replace(config.generator, layers=config.generator.layers[:-1])
-    with pytest.raises(ConfigError, match=r'the generator returns 1 maps of 8x8: end it with .* "pixels"'):
+    with pytest.raises(ConfigError, match=r'the generator returns 1 map of 8x8: end it with .* "pixels"'):
         build_generator(dataclasses.replace(config, generator=short), 64, Stream(0, "weights"))
     with pytest.raises(ConfigError, match=r"choose other sizes of its maps, or of the images"):
         build_generator(config, 81, Stream(0, "weights"))
@@ -449,6 +456,50 @@ def test_a_discriminator_of_maps_ends_on_one_logit():
             build_discriminator(dataclasses.replace(config, discriminator=short), 64, Stream(0, "weights"))
     with pytest.raises(ConfigError, match=r"discriminator.layers\[0\]: maps of 8x8 are made of .* 81 numbers"):
         build_discriminator(config, 81, Stream(0, "weights"))
+
+
+@pytest.mark.parametrize(
+    ("shape", "overrides", "facts"),
+    [
+        ((20, 24, 3), [], ["the generator draws 1 map of 8x8", "is 3 maps of 20x24", "the layers of both players"]),
+        ((4, 16), [], ["the generator draws 1 map of 8x8", "is 1 map of 4x16"]),
+        (
+            (4, 4, 1),
+            ["generator.layers.7.stride=1", "generator.layers.7.kernel=3"],
+            ["discriminator.layers[0]: maps of 8x8", "set height = 4 and width = 4"],
+        ),
+        (
+            (8, 8, 3),
+            ["generator.layers.7.channels=3", "generator.layers.9.type=flatten"],
+            ["generator.layers[9]: a flatten layer", '{ type = "pixels" }'],
+        ),
+        ((8, 8), ["discriminator.layers.1.kernel=11"], ["discriminator.layers[1]: a kernel of 11x11"]),
+    ],
+)
+def test_maps_have_the_shape_of_the_images(tiny_data, shape, overrides, facts):
+    config = load_experiment("dcgan-digits", overrides)
+    with pytest.raises(ConfigError) as caught:
+        build_game(config, tiny_data(image_shape=shape), Streams(0), "cpu")
+    for fact in facts:
+        assert fact in str(caught.value)
+
+
+def test_images_of_a_folder_can_be_resized_to_fit(tiny_data):
+    config = load_experiment("dcgan-digits")
+    config = dataclasses.replace(config, data=dataclasses.replace(config.data, set="images", path="pictures"))
+    with pytest.raises(ConfigError, match=r"or the images: data\.size = 8, data\.colour = false"):
+        build_game(config, tiny_data(image_shape=(20, 24, 3)), Streams(0), "cpu")
+
+
+def test_maps_below_a_linear_layer_are_free(tiny_data):
+    """They are no images: only what G draws last, and what D sees first."""
+    layers = "[{type='linear', units=36}, {type='maps', height=3, width=3}, {type='conv2d', channels=2, kernel=3},"
+    layers += "{type='flatten'}, {type='linear', units=64}, {type='tanh'}]"
+    config = load_experiment("dcgan-digits", [f"generator.layers={layers}"])
+    refuse_other_maps(config, (8, 8))
+    below = "{type='linear', units=36}, {type='maps', height=3, width=3}, {type='flatten'}, {type='linear', units=1}"
+    refuse_other_maps(load_experiment("dcgan-digits", [f"discriminator.layers=[{below}]"]), (8, 8))
+    refuse_other_maps(load_experiment("digits"), (4, 16))
 
 
 @pytest.mark.parametrize("key", ["packing=2", "classes=10"])

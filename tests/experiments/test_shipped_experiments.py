@@ -10,7 +10,17 @@ from importlib import resources
 import pytest
 import tomli_w
 
+from tinygan.config.convolutions import (
+    BiasConfig,
+    ConvTranspose2dConfig,
+    FlattenConfig,
+    MapsConfig,
+    MaxoutConv2dConfig,
+    MaxPool2dConfig,
+    PixelsConfig,
+)
 from tinygan.config.experiment import load_experiment, parse_experiment, shipped_experiments
+from tinygan.config.layer_config import shapes
 from tinygan.config.layers import DropoutConfig, LinearConfig, MaxoutConfig, ReluConfig, SigmoidConfig
 from tinygan.config.refusals import quote
 from tinygan.config.sections import (
@@ -253,6 +263,93 @@ def test_cifar10_fc_is_the_configuration_of_the_released_code():
         optimizer=CIFAR10_SGD,
     )
     assert config.training == dataclasses.replace(mnist.training, epochs=config.training.epochs)
+
+
+def test_cifar10_conv_is_the_configuration_of_the_released_code():
+    config, fc = load_experiment("cifar10-conv"), load_experiment("cifar10-fc")
+    sgd = dataclasses.replace(CIFAR10_SGD, lr=0.004)
+    assert (config.data, config.noise) == (fc.data, fc.noise)
+    assert config.generator == GeneratorConfig(
+        layers=(
+            *fc.generator.layers[:4],
+            MapsConfig(height=10, width=10),
+            ConvTranspose2dConfig(channels=3, kernel=5, stride=3, weight_range=0.05, bias="none"),
+            BiasConfig(),  # untied: one for each of the 3x32x32 numbers
+            PixelsConfig(),
+        ),
+        optimizer=sgd,
+    )
+    small, half = {"weight_range": 0.005}, DropoutConfig(p=0.5)
+    assert config.discriminator == DiscriminatorConfig(
+        layers=(
+            DropoutConfig(p=0.2),
+            MapsConfig(height=32, width=32),
+            MaxoutConv2dConfig(units=32, pieces=2, kernel=8, padding=4, **small),
+            MaxPool2dConfig(size=4, stride=2, ceil_mode=True),
+            half,
+            MaxoutConv2dConfig(units=32, pieces=2, kernel=8, padding=3, **small),
+            MaxPool2dConfig(size=4, stride=2, ceil_mode=True),
+            half,
+            MaxoutConv2dConfig(units=192, pieces=2, kernel=5, padding=3, **small),
+            MaxPool2dConfig(size=2, stride=2, ceil_mode=True),
+            half,
+            FlattenConfig(),
+            MaxoutConfig(units=500, pieces=5, **small),
+            half,
+            LinearConfig(units=1, **small),
+        ),
+        optimizer=sgd,
+    )
+    assert config.training == dataclasses.replace(fc.training, batch=128)
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "maps_of_g", "maps_of_d"),
+    [
+        ("dcgan-digits", (8, 8, 1), [(64, 2), (32, 4), (1, 8)], [(1, 8), (32, 4), (64, 2)]),
+        ("dcgan-mnist", (28, 28, 1), [(64, 7), (32, 14), (1, 28)], [(1, 28), (32, 14), (64, 7)]),
+        (
+            "dcgan-cifar10",
+            (32, 32, 3),
+            [(256, 4), (128, 8), (64, 16), (3, 32)],
+            [(3, 32), (64, 16), (128, 8), (256, 4)],
+        ),
+    ],
+)
+def test_a_dcgan_keeps_the_rules_of_its_paper(name, shape, maps_of_g, maps_of_d):
+    config = load_experiment(name)
+    pixels = shape[0] * shape[1] * shape[2]
+    for player, inputs, maps in (
+        (config.generator, config.noise.size, maps_of_g),
+        (config.discriminator, pixels, maps_of_d),
+    ):
+        reached = shapes(player.layers, (inputs,), "layers")
+        sides = [(size[0], size[1]) for size in reached if len(size) == 3]
+        assert list(dict.fromkeys(sides)) == maps  # each convolution doubles or halves: no pooling
+        kinds = [layer.type for layer in player.layers]
+        trained = [i for i, layer in enumerate(player.layers) if layer.affine]
+        assert {player.layers[i].weight_std for i in trained} == {0.02}
+        for i in trained:
+            if "conv" in kinds[i]:
+                layer = player.layers[i]
+                assert (layer.kernel, layer.stride, layer.padding) == (4, 2, 1)
+                if kinds[i + 1] == "batch_norm":  # which subtracts any bias
+                    assert layer.bias == "none"
+        normalized = [kinds[i + 1 : i + 2] == ["batch_norm"] for i in trained]
+        if player is config.generator:
+            assert normalized == [True] * (len(trained) - 1) + [False]
+            assert kinds.count("relu") == len(trained) - 1
+            assert kinds[-2:] == ["tanh", "pixels"]
+        else:
+            assert normalized == [False] + [True] * (len(trained) - 2) + [False]
+            assert [layer.slope for layer in player.layers if layer.type == "leaky_relu"] == [0.2] * (len(trained) - 1)
+        assert {layer.scale_std for layer in player.layers if layer.type == "batch_norm"} == {0.02}
+        assert (player.optimizer.kind, player.optimizer.beta1, player.optimizer.beta2) == ("adam", 0.5, 0.999)
+    assert config.data.range == (-1, 1)
+    assert config.training.separate_passes
+    assert config.training.schedule == "alternating"
+    assert config.training.objective == "non-saturating"
+    assert config.training.discriminator_loss_scale == 1.0  # the sum of both terms
 
 
 def test_tfd_finetune_adds_two_layers_below_the_generator():

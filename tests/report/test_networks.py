@@ -16,7 +16,7 @@ SMALL = [config for config in shipped_experiments() if not config.name.startswit
 
 
 def text_of(page):
-    return re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", page))
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", page.replace("<wbr>", "")))
 
 
 @pytest.mark.slow
@@ -51,6 +51,16 @@ def test_layers_and_shapes():
     assert "1 maxout of 5 pieces (m, 64) 20,800" in page
     assert "0 dropout p = 0.2 (m, 64)" in page
     assert "An iteration is 1 step of D, each on m = 64 data" in page
+
+
+def test_layers_and_shapes_of_maps():
+    page = text_of(networks(load_experiment("dcgan-digits")))
+    assert "4 conv_transpose2d kernel = 4 stride = 2 padding = 1 (m, 32, 4, 4) 32,768" in page
+    assert "1 conv2d kernel = 4 stride = 2 padding = 1 (m, 32, 4, 4) 512" in page
+    assert "5 batch_norm (m, 32, 4, 4) 64" in page
+    assert "9 pixels (m, 64)" in page
+    page = text_of(networks(load_experiment("cifar10-conv")))
+    assert "2 maxout_conv2d kernel = 8 padding = 4 units = 32 pieces = 2 (m, 32, 33, 33) 12,352" in page
 
 
 def test_rates_in_words():

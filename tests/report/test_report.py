@@ -21,7 +21,7 @@ from tinygan.report.report import write_report
 from tinygan.runs.json_lines import append_record
 from tinygan.runs.run_folder import RunFolder
 
-VOID = {"meta", "img", "br", "link", "input", "hr", "source", "base"}
+VOID = {"meta", "img", "br", "link", "input", "hr", "source", "base", "wbr"}
 
 
 class Page(HTMLParser):

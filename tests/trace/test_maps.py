@@ -90,3 +90,15 @@ def test_a_hidden_layer_of_64_units_is_no_picture():
     t = game()
     assert all(row.result.shape[1] == 64 for row in t.rows if row in Pixels(t).values)
     assert not Pixels(unrolled(2)).values
+
+
+def test_maps_and_kernels_are_pictures():
+    t = game()
+    row = t.rows[0]
+    maps = np.arange(2 * 3 * 4 * 4.0).reshape(2, 3, 4, 4)
+    found = Pixels(t).of(row, maps)
+    assert np.array_equal(found, maps.reshape(6, 16))
+    facts = described(Value(maps), 16, found)["pictures"]
+    assert (facts["n"], facts["of"], facts["side"], facts["maps"]) == (6, 6, 4, True)
+    for shape in ((2, 3, 4, 5), (2, 3, 1, 1), (0, 3, 4, 4), (2, 4, 4)):
+        assert Pixels(t).of(row, np.zeros(shape)) is None

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
+import tinygan as tg
 from tests.doubles.chromium import CHROMIUM, Chromium
 from tests.trace.traces import EVERY, game, readme
+from tinygan import nn
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")]
 
@@ -145,6 +148,23 @@ def test_a_click_opens_formula_source_and_numbers(opened):
     page.run("byId('r2').focus()")
     page.press("Enter")
     assert page.run("byId('detail').querySelector('h2').textContent") == "#2 relu"
+
+
+def test_a_convolution_shows_its_kernels_and_maps(opened):
+    x = tg.tensor(np.random.default_rng(0).normal(size=(2, 1, 8, 8)), dtype="float32")
+    layer = nn.Conv2d(1, 3, 4, 2, 1)
+    with tg.trace() as t:
+        layer(x).sum().backward()
+    page = opened(t)
+    page.run("foldAll(false)")
+    page.click("#r1")
+    words = page.run("byId('detail').innerText")
+    assert "y = conv(x, w) + b" in words
+    assert "tinygan/functional/convolution.py:" in words
+    assert "The first 6 of 6 maps: the channels of the first example, then the next." in words
+    weight = page.run("[...nodes.values()].find((node) => node.element.textContent.includes('weight')).element.id")
+    page.click(f"#{weight}")
+    assert "The first 3 of 3 kernels" in page.run("byId('detail').innerText")
 
 
 def test_the_detail_does_not_know_the_future(opened):

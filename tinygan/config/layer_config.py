@@ -150,7 +150,8 @@ def normalization(
         """Return how many numbers are trained."""
         return 2 * int(np.prod(of(shape)))
 
-    return _section(name, module, fields, build=build, weights=weights)
+    starting = tuple({"scale_std"} & keys.keys())
+    return _section(name, module, fields, build=build, weights=weights, starting=starting)
 
 
 def _section(name: str, module: Any, fields: list[Any], **methods: Any) -> Any:
@@ -190,4 +191,4 @@ def described(shape: Shape) -> str:
     """
     if len(shape) == 1:
         return f"rows of {shape[0]:,} numbers"
-    return f"{shape[0]:,} maps of {'x'.join(map(str, shape[1:]))}"
+    return f"{shape[0]:,} map{'s' if shape[0] > 1 else ''} of {'x'.join(map(str, shape[1:]))}"

@@ -10,8 +10,9 @@ from typing import Any
 
 from tinygan import gan, nn, optim
 from tinygan.backend import Stream, Streams
+from tinygan.config.convolutions import MapsConfig
 from tinygan.config.experiment import ExperimentConfig
-from tinygan.config.layer_config import LayerConfig, described, shapes
+from tinygan.config.layer_config import LayerConfig, Shape, described, shapes
 from tinygan.config.layers import LinearConfig
 from tinygan.config.sections import (
     AdamConfig,
@@ -77,6 +78,48 @@ def _conditional(network: nn.Sequential, config: ExperimentConfig) -> nn.Module:
     return network if classes is None else gan.Conditional(network, classes)
 
 
+def refuse_other_maps(config: ExperimentConfig, image_shape: Shape) -> None:
+    """Refuse maps that G turns into images, or that D makes of them, and that do not have the shape of an image.
+
+    Parameters
+    ----------
+    config : ExperimentConfig
+    image_shape : tuple of int
+        (height, width), or (height, width, 3) for images in colour.
+
+    Raises
+    ------
+    ConfigError
+    """
+    height, width, channels = (*image_shape, 1, 1)[:3]
+    of = f"an image of {config.data.set!r} is {described((channels, height, width))}"
+    layers = config.generator.layers
+    reached = shapes(layers, (config.generator_inputs,), "generator.layers")
+    last = max((i for i, shape in enumerate(reached) if len(shape) == 3), default=len(layers))
+    above = layers[last:]
+    if above and not any(layer.affine for layer in above):  # else the maps are no image yet
+        if reached[last] != (channels, height, width):
+            size, colour = reached[last][1], str(reached[last][0] == 3).lower()
+            resized = f", or the images: data.size = {size}, data.colour = {colour}"
+            raise ConfigError(
+                f"{config.name}: the generator draws {described(reached[last])}, but {of}: change the layers of both "
+                f"players{resized if config.data.set == 'images' else ''}"
+            )
+        if channels > 1 and above[0].type != "pixels":
+            raise ConfigError(
+                f"{config.name}: generator.layers[{last}]: a {above[0].type} layer puts the colours one after the "
+                'other, but a data set has them pixel by pixel: use { type = "pixels" }'
+            )
+    for index, layer in enumerate(config.discriminator.layers):
+        if layer.affine:
+            return
+        if isinstance(layer, MapsConfig) and (layer.height, layer.width) != (height, width):
+            raise ConfigError(
+                f"{config.name}: discriminator.layers[{index}]: maps of {layer.height}x{layer.width}, but {of}: set "
+                f"height = {height} and width = {width}"
+            )
+
+
 def layers_of(network: nn.Module) -> nn.Sequential:
     """Return the layers of a network that `build_generator` made, or `build_discriminator` without packs."""
     layers = network.net if isinstance(network, gan.Conditional) else network
@@ -133,6 +176,7 @@ def build_game(config: ExperimentConfig, dataset: Dataset, streams: Streams, dev
         data do not have the labels of a conditional game.
     """
     pixels = dataset.train.images.shape[1]
+    refuse_other_maps(config, dataset.image_shape)
     needed, there = least_memory(config, pixels), _memory()
     if there is not None and needed > there:
         raise ConfigError(
@@ -188,9 +232,9 @@ def least_memory(config: ExperimentConfig, pixels: int) -> int:
     numbers = 0
     inputs = config.generator_inputs, config.discriminator_inputs(pixels)
     players: tuple[GeneratorConfig | DiscriminatorConfig, ...] = (config.generator, config.discriminator)
-    for player, width in zip(players, inputs, strict=True):
+    for player, width, name in zip(players, inputs, ("generator", "discriminator"), strict=True):
         weights = 0
-        for layer, shape in zip(player.layers, shapes(player.layers, (width,), "layers"), strict=False):
+        for layer, shape in zip(player.layers, shapes(player.layers, (width,), f"{name}.layers"), strict=False):
             weights += layer.weights(shape)
             numbers += config.training.batch * layer.numbers(shape)
         rule = player.optimizer

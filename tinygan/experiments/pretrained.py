@@ -110,7 +110,7 @@ def _refuse_misfit(place: str, config: ExperimentConfig, earlier: ExperimentConf
                 f"{_shown(our)}: make them alike"
             )
         for key in our.starting:
-            if getattr(our, key) not in (None, 0.0):
+            if getattr(our, key) not in (None, 0.0, "none"):  # "none" is no start: there is no bias
                 raise ConfigError(f"{place}: generator.layers[{index}] starts as that run ended: remove its {key}")
 
 
@@ -119,7 +119,8 @@ def _labels(classes: int | None) -> str:
 
 
 def _what(layer: LayerConfig) -> dict[str, object]:
-    return {key: value for key, value in dataclasses.asdict(layer).items() if key not in layer.starting}
+    found = dataclasses.asdict(layer).items()
+    return {key: value for key, value in found if key not in layer.starting or value == "none"}
 
 
 def _shown(layer: LayerConfig) -> str:

@@ -97,7 +97,7 @@ class Trained:
 
     def colours(self, images: Any) -> Any:
         """Return the colours of rows of pixels, shape (n, h, w, 3), from 0 to 255, in the range of the data."""
-        low, high = getattr(self.dataset, "shown", (0.0, 1.0))  # other than 0 and 1 for scaled data
+        low, high = self.dataset.shown
         return colours_of((images - low) / (high - low), self.dataset.image_shape)
 
     @cached_property

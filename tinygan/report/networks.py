@@ -98,13 +98,15 @@ def _table(layers: Sequence[LayerConfig], inputs: Shape) -> str:
 
 
 def _kind(layer: LayerConfig) -> str:
-    """Return the type of a layer and what it computes; its units are the numbers that leave it."""
+    """Return the type of a layer and what it computes; its units, or channels, are the numbers that leave it."""
     if isinstance(layer, MaxoutConfig):
         return f"maxout of {layer.pieces} pieces"
     if isinstance(layer, LinearConfig):
         return "linear"
-    keys = [field.name for field in dataclasses.fields(layer) if field.name != "type"]
-    return " ".join([text(layer.type), *(f"{key} = {text(getattr(layer, key))}" for key in keys)])
+    hidden = ("type", "channels", *layer.starting)
+    keys = [field.name for field in dataclasses.fields(layer) if getattr(layer, field.name) != field.default]
+    words = [f"{key} = {text(getattr(layer, key))}".replace(" ", "\u00a0") for key in keys if key not in hidden]
+    return " ".join([text(layer.type).replace("_", "_<wbr>"), *words])
 
 
 def _rule(rule: OptimizerConfig) -> str:

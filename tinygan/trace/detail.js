@@ -105,7 +105,9 @@ function facts(value, what, of) {
 
 function pictures(found, what, of) {
   const kinds = {columns: "column of the weight: one picture a unit", rows: "row of the weight: one picture a unit"};
-  const words = `The first ${found.n} of ${found.of} pictures, one for each ${kinds[of.pictures] || "row"}.`;
+  const [name, order] = of.kind === "parameter" ? ["kernels", "weight[0], then weight[1]"] : ["maps", "the first example, then the next"];
+  const many = `The first ${found.n} of ${found.of}`;
+  const words = found.maps ? `${many} ${name}: the channels of ${order}.` : `${many} pictures, one for each ${kinds[of.pictures] || "row"}.`;
   const size = found.side * found.side, bytes = atob(found.data);
   const gray = [...bytes].every((byte) => byte.charCodeAt(0) >= 127);
   const list = Array.from({length: found.n}, (_, i) => paint(btoa(bytes.slice(i * size, (i + 1) * size)), found.side, found.side, `Picture ${i + 1} of the ${what}`, gray, 56));

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -54,7 +55,7 @@ def described(value: Value, side: int, pictures: Any = None) -> dict[str, Any]:
     if side and array.size > 1:
         facts["map"] = heat_map(array, side)
         if pictures is not None and len(pictures):
-            facts["pictures"] = _pictures(_real(pictures))
+            facts["pictures"] = _pictures(_real(pictures)) | {"maps": array.ndim == 4}
     return facts
 
 
@@ -107,7 +108,7 @@ def _codes(array: Any) -> tuple[str, str]:
 
 
 def _pictures(rows: Any) -> dict[str, Any]:
-    side = SIDES[rows.shape[1]]
+    side = math.isqrt(rows.shape[1])
     data, scale = _codes(rows[:PICTURES])
     return {"n": min(len(rows), PICTURES), "of": len(rows), "side": side, "data": data, "scale": scale}
 
@@ -156,7 +157,9 @@ class Pixels:
             self.values.update(source for source in same if isinstance(source, Row))
 
     def of(self, what: Row | Leaf, array: Any) -> Any:
-        """Return the rows of pictures in a value or a gradient; None if it has none."""
+        """Return the rows of pictures in a value or a gradient; None if it has none. Maps and kernels are pictures."""
+        if array.ndim == 4 and array.size and array.shape[2] == array.shape[3] > 1:
+            return array.reshape(-1, array.shape[3] ** 2)
         if array.ndim != 2 or not array.size:
             return None
         if what in self.columns and array.shape[0] in SIDES:
