@@ -216,7 +216,8 @@ NN = {
         "SELU": FUNCTIONAL["selu"],
         "PReLU": "nn.LeakyReLU(0.25)  # the slope is not trained",
     },
-    **{"Unflatten": "nn.Reshape(2, 2)  # nn.Maps(28, 28) for rows of pixels, colours last", "CosineSimilarity": FUNCTIONAL["cosine_similarity"]},
+    "Unflatten": "nn.Reshape(2, 2)  # nn.Maps(28, 28) for rows of pixels, colours last",
+    "CosineSimilarity": FUNCTIONAL["cosine_similarity"],
     "ModuleDict": "net.parts = {'a': nn.Linear(4, 4)}  # a module finds the layers in a dict that it holds",
     **dict.fromkeys(
         ("ParameterList", "ParameterDict"), "net.extra = [nn.Parameter(x)]  # a module finds them in a list or dict"

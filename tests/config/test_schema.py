@@ -72,7 +72,7 @@ def test_each_kind_refuses_the_types_it_is_not():
         Choice("x", "y"): {"text"},
         Integer(at_least=0): {"integer"},
         Number(): {"integer", "float"},
-        Number(word="x"): {"integer", "float", "text"},
+        Number(words=("x",)): {"integer", "float", "text"},
         ListOf(Integer(at_least=0)): {"list"},
         PETS: set(),
     }
@@ -124,8 +124,8 @@ def test_words_are_matched_exactly_and_suggested():
     assert refusal(Choice("uniform", "gaussian"), "Uniform") == (
         'expected "uniform" or "gaussian", got "Uniform"; did you mean "uniform"?'
     )
-    assert Number(word="marginal").read("marginal", PLACE) == "marginal"
-    assert refusal(Number(word="marginal"), "maginal") == (
+    assert Number(words=("marginal",)).read("marginal", PLACE) == "marginal"
+    assert refusal(Number(words=("marginal",)), "maginal") == (
         'expected a number or "marginal", got "maginal"; did you mean "marginal"?'
     )
 

@@ -101,7 +101,9 @@ def test_both_devices_give_the_same_training(cupy, name):
     assert plain["streams"] == plain_there["streams"]
     monitors = plain.pop("monitor"), plain_there.pop("monitor")
     assert plain == plain_there
-    assert monitors[0]["total"] == pytest.approx(monitors[1]["total"], rel=1e-5)
+    # Adam makes a step of up to lr from a gradient that is nothing but rounding error.
+    rel = 1e-4 if "dcgan" in name else 1e-5
+    assert monitors[0]["total"] == pytest.approx(monitors[1]["total"], rel=rel)
     assert list(arrays) == list(arrays_there)
     for key, array in arrays.items():
         # Adam divides by the size of the gradient: a gradient of rounding errors makes steps of up to lr

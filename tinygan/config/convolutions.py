@@ -54,7 +54,7 @@ class _Convolution(LayerConfig):
     padding: _Border = 0
     weight_range: _Positive = None
     weight_std: _Positive = None
-    bias: Annotated[float | Literal["none"], Number(word="none", single=True)] = 0.0
+    bias: Annotated[float | Literal["none"], Number(words=("none",), single=True)] = 0.0
     spectral_norm: Annotated[bool, Flag()] = False
     starting: ClassVar[tuple[str, ...]] = ("weight_range", "weight_std", "bias")
     affine: ClassVar[bool] = True

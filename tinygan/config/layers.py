@@ -52,8 +52,8 @@ class LinearConfig(LayerConfig):
     ``weight_range = r`` draws the weights uniformly from (-r, r), as the paper's code does; ``weight_std = s`` from
     N(0, s^2); without either they are uniform with r = 1 / sqrt(inputs). ``nonzero_weights = n`` instead gives each
     unit n weights from N(0, 1), at inputs drawn at random, and 0 for the others. ``bias`` is the initial bias, or
-    "marginal": the logit of each pixel's training mean. ``spectral_norm`` divides the weights by their largest singular
-    value.
+    "marginal": the logit of each pixel's training mean, or "none": there is no bias, as before a batch normalization,
+    which would subtract it. ``spectral_norm`` divides the weights by their largest singular value.
     """
 
     type: Literal["linear"] = "linear"
@@ -61,7 +61,7 @@ class LinearConfig(LayerConfig):
     weight_range: Annotated[float | None, Number(above=0, single=True)] = None
     weight_std: Annotated[float | None, Number(above=0, single=True)] = None
     nonzero_weights: Annotated[int | None, Integer(at_least=1)] = None
-    bias: Annotated[float | Literal["marginal"], Number(word="marginal", single=True)] = 0.0
+    bias: Annotated[float | Literal["marginal", "none"], Number(words=("marginal", "none"), single=True)] = 0.0
     spectral_norm: Annotated[bool, Flag()] = False
     starting = ("weight_range", "weight_std", "nonzero_weights", "bias")
     affine = True
@@ -77,7 +77,7 @@ class LinearConfig(LayerConfig):
 
     def weights(self, shape: Shape) -> int:
         """One for each input and unit, and the biases."""
-        return (_inputs(self, shape) + 1) * self.units
+        return (_inputs(self, shape) + (self.bias != "none")) * self.units
 
     def numbers(self, shape: Shape) -> int:
         """One for each unit."""
@@ -94,8 +94,9 @@ class LinearConfig(LayerConfig):
                     f"{inputs} inputs: expected at most {inputs}"
                 )
             weights = nn.init.sparse(self.nonzero_weights)
-        bias = nn.init.constant(0.0 if self.bias == "marginal" else self.bias)
-        return limited(nn.Linear(inputs, self.units, True, weights, bias, stream), self.spectral_norm, stream)
+        bias = nn.init.constant(0.0 if isinstance(self.bias, str) else self.bias)
+        layer = nn.Linear(inputs, self.units, self.bias != "none", weights, bias, stream)
+        return limited(layer, self.spectral_norm, stream)
 
 
 @dataclass(frozen=True, kw_only=True)

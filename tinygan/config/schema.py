@@ -129,7 +129,7 @@ class Integer(Kind):
 
 
 class Number(Kind):
-    """A finite real number, or an integer. `word` is a text that is allowed instead.
+    """A finite real number, or an integer. `words` are texts that are allowed instead.
 
     What is `single` is used in single precision, and must be finite and within the limits there, too: 1e-50 is 0, and
     1e39 is infinite.
@@ -141,21 +141,22 @@ class Number(Kind):
         above: float = -math.inf,
         at_least: float = -math.inf,
         below: float = math.inf,
-        word: str | None = None,
+        words: tuple[str, ...] = (),
         single: bool = False,
     ) -> None:
-        self.above, self.at_least, self.below, self.word, self.single = above, at_least, below, word, single
+        self.above, self.at_least, self.below, self.words, self.single = above, at_least, below, words, single
         named = {"above": above, "of at least": at_least, "below": below}
         limits = [f"{words} {limit:g}" for words, limit in named.items() if math.isfinite(limit)]
         self.expected = f"a number {' and '.join(limits)}".rstrip()
-        if word is not None:
-            self.expected += f" or {quote(word)}"
+        if words:
+            *most, last = map(quote, words)
+            self.expected = f"{', '.join([self.expected, *most])} or {last}"
 
     def read(self, value: object, place: Place) -> float | str:
-        """Accept numbers within the limits, and the word."""
-        if self.word is not None and isinstance(value, str):
-            if value != self.word:
-                raise place.out_of_range(self.expected, value, did_you_mean(value, [self.word]))
+        """Accept numbers within the limits, and the words."""
+        if self.words and isinstance(value, str):
+            if value not in self.words:
+                raise place.out_of_range(self.expected, value, did_you_mean(value, self.words))
             return value
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise place.wrong_type(self.expected, value)
