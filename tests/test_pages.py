@@ -47,6 +47,10 @@ SHORTER = {
     "tinygan train digits-conditional": ("60 s", "--epochs 1"),
     "tinygan train digits --set training.classes=10": ("35 s", "--epochs 1"),
     "tinygan evaluate runs/digits-conditional --all --samples 1000": ("10 s", "--samples 50"),
+    "tinygan train dcgan-digits": ("27 s", "--epochs 1"),
+    "tinygan train dcgan-digits --images my-images --set data.size=8 --set data.colour=false": ("10 s", "--epochs 1"),
+    "tinygan train dcgan-mnist --data DIR": ("minutes", "--steps 1"),
+    "tinygan train dcgan-mnist --data DIR --epochs 6": ("minutes", "--steps 1"),
     "tinygan train gaussian": ("7 s", "--epochs 1"),
     'tinygan train digits --set "data.range=[-1, 1]" --set "generator.layers=[{type=\'linear\', units=256}, '
     "{type='relu'}, {type='linear', units=64}, {type='tanh'}]\"": ("30 s", "--epochs 1"),
@@ -70,7 +74,7 @@ SHORTER = {
     "python examples/pacgan.py --packed 4": ("hours", "--iterations 2"),
     "python examples/figure_2.py": ("41 s", "--steps 2"),
     "python examples/figure_3.py": ("41 s", "--steps 2"),
-    "python examples/dcgan_latent_space.py": ("41 s", "--steps 2"),
+    "python examples/dcgan_latent_space.py": ("27 s", "--steps 22"),
     "python -m benchmarks sweep --device cpu": ("minutes", "--seconds 0.001 --batches 2 --widths 8"),
     "python tools/count_faults.py": ("15 minutes", "--only steps --every 25"),
 }
@@ -91,6 +95,8 @@ ELSEWHERE = {
     "pip install '.[cuda13]'": ("needs a package index", "tests/test_pages.py::test_extras_in_the_pages_exist"),
     "tinygan train cifar10-fc --data DIR": ("needs a GPU, and 3 GB of memory", _CIFAR_10),
     "tinygan train cifar10-fc --data DIR --device cuda": ("needs a GPU, and 3 GB of memory", _CIFAR_10),
+    "tinygan train cifar10-conv --data DIR": ("needs a GPU, and 2.4 GB of memory", _CIFAR_10),
+    "tinygan train dcgan-cifar10 --data DIR": ("hours, and files of CIFAR-10", _CIFAR_10),
     "tinygan train tfd --data DIR": ("needs a GPU, and data that are not public", _TFD),
     "tinygan train tfd-finetune --data DIR": ("needs a GPU, and data that are not public", _TFD),
     "python examples/table_1_tfd.py --data DIR": ("needs a GPU, and data that are not public", _TFD),

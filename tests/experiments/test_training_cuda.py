@@ -94,7 +94,7 @@ def test_both_devices_give_the_same_training(cupy, name):
     config = small(name)
     dataset = stand_in(config.data.set)
     here, there = Training(config, dataset), Training(config, dataset, "cuda")
-    # Adam makes a step of up to lr from a gradient that is nothing but rounding error, and batch normalization magnifies
+    # Adam makes a step of up to lr from a gradient that is nothing but rounding error, and batch normalization enlarges
     # the difference: there the gradients agree to 1e-6 in the first step, and to 1e-2 in the second.
     for _ in range(1 if "dcgan" in name else 3):
         here.step()
