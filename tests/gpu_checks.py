@@ -237,6 +237,40 @@ def images() -> dict[str, Any]:
 
 
 @check
+def layers() -> dict[str, Any]:
+    """Compare batch normalization, leaky ReLU and the slope of tanh with the portable methods: both precisions."""
+    B, rng, worst = get_backend("cuda"), np.random.default_rng(3), dict[str, float]()
+
+    def compare(name: str, arguments: list[Any], rtol: float = 0.0, atol: float = 0.0) -> Any:
+        there = [B.from_numpy(value) if isinstance(value, np.ndarray) else value for value in arguments]
+        got, expected = getattr(B, name)(*there), getattr(PORTABLE, name)(*arguments)
+        for one, other in zip(got, expected, strict=True) if isinstance(expected, tuple) else [(got, expected)]:
+            worst[name] = max(worst.get(name, 0.0), _close(name, one, other, rtol, atol))
+        return expected
+
+    for round_ in range(30):
+        dtype = np.dtype([np.float32, np.float32, np.float64][round_ % 3])
+        n, channels, *image = (int(size) for size in rng.integers(2, 40, 2 + 2 * (round_ % 2)))
+        x, gy = (rng.normal(1, 3, (n, channels, *image)).astype(dtype) for _ in range(2))
+        gain, bias = (None, None) if round_ % 5 == 0 else rng.normal(size=(2, channels)).astype(dtype)
+        _, mean, variance = compare("batch_norm", [x, gain, bias, 0.1], 1e-5, 1e-5)
+        # a sum of n terms of size 3
+        compare("batch_norm_backward", [gy, x, gain, mean, variance, 0.1], 1e-4, 1e-6 * x.size / channels + 1e-5)
+        host = [rng.random(channels).astype(dtype) for _ in range(2)]
+        gpu = [B.from_numpy(array) for array in host]
+        PORTABLE.follow_moments((host[0], host[1]), (mean, variance), n, 0.1)
+        B.follow_moments((gpu[0], gpu[1]), (B.from_numpy(mean), B.from_numpy(variance)), n, 0.1)
+        for one, other in zip(gpu, host, strict=True):
+            _close("follow_moments", one, other)  # the same bits
+        broken = _values(rng, x.shape, dtype)
+        with np.errstate(all="ignore"):
+            _, positive = compare("leaky", [broken, 0.2])
+            compare("leaky_backward", [gy, positive, 0.2])
+            compare("tanh_backward", [gy, np.tanh(broken)])
+    return {"largest difference": {name: float(f"{value:.2g}") for name, value in worst.items()}}
+
+
+@check
 def draws() -> dict[str, Any]:
     """Uniform numbers and masks have the bits of NumPy's Philox; normal numbers differ by rounding only."""
     B, f4, worst = get_backend("cuda"), np.dtype(np.float32), 0.0

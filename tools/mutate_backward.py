@@ -37,6 +37,8 @@ PRODUCTS = {"conv", "conv_transpose", "conv_weight"}  # of a backend: each is pa
 FIRST_TESTS = {  # the tests that most probably notice a mutant; all tests of FURTHER_TESTS follow
     "relu_backward": "test_activations",
     "sigmoid_backward": "test_activations",
+    "tanh_backward": "test_activations",
+    "leaky_backward": "test_activations",
     "maxout_backward": "test_activations",
     "max_pool_backward": "test_pooling",
     "sum_pool_backward": "test_pooling",

@@ -102,6 +102,9 @@ def test_few_kernels_each(B: CupyBackend, cupy: StrictCupy) -> None:  # noqa: F8
     assert launched(cupy, lambda: B.conv(x, w, *steps))[1] == {"im2col": 1, **product}
     assert launched(cupy, lambda: B.conv_transpose(g, w, (6, 6), *steps))[1] == {"col2im": 1, **product}
     assert launched(cupy, lambda: B.conv_weight(g, x, (4, 4), *steps))[1] == {"im2col": 1, **product}
+    g = B.by_unit(g)
+    assert launched(cupy, lambda: B.conv_transpose(g, w, (6, 6), *steps))[1] == {"col2im": 1, "matmul": 1}
+    assert launched(cupy, lambda: B.conv_weight(g, x, (4, 4), *steps))[1] == {"im2col": 1, "matmul": 1}
     y, place = B.max_pool(x, windows)
     for name, arguments in {
         "max_pool": (x, windows),

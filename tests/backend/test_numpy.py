@@ -80,18 +80,18 @@ SLOPES = [0.2, 0.01, 0.0, 1.0, -0.5, 3.7, np.inf, np.nan, 0, 2, "per element"]
 
 
 @given(DTYPES, SHAPES, st.sampled_from(SLOPES), st.data())
-def test_leaky(dtype: str, shape: Shape, slope: Any, data: st.DataObject) -> None:
+def test_leaky_backward(dtype: str, shape: Shape, slope: Any, data: st.DataObject) -> None:
     x, gy = (data.draw(edgy(dtype, shape)).T for _ in range(2))
     slope = data.draw(edgy(dtype, x.shape)) if slope == "per element" else slope
     for array in (x, gy):
-        fast, portable = (backend.leaky(array, x > 0, slope) for backend in (FAST, PORTABLE))
+        fast, portable = (backend.leaky_backward(array, x > 0, slope) for backend in (FAST, PORTABLE))
         same(fast, portable)
         assert np.array_equal(np.signbit(fast)[fast == 0], np.signbit(portable)[fast == 0])
 
 
 def test_leaky_keeps_the_order_of_memory() -> None:
     x = np.ones((2, 3, 4, 5), "f4").transpose(3, 0, 1, 2)
-    assert FAST.leaky(x, x > 0, 0.2).strides == x.strides
+    assert FAST.leaky_backward(x, x > 0, 0.2).strides == x.strides
 
 
 @given(DTYPES, SHAPES, st.data())

@@ -24,9 +24,12 @@ def shrunk(name: str, overrides: Sequence[str] = ()) -> ExperimentConfig:
     for player in ("generator", "discriminator"):
         layers = getattr(config, player).layers
         for i, layer in enumerate(layers):  # the last with units, and the last with channels, must fit what follows
-            key = "units" if hasattr(layer, "units") else "channels"
+            key, rest = "units" if hasattr(layer, "units") else "channels", layers[i + 1 :]
             most = CHANNELS if "conv" in layer.type else WIDTH
-            if getattr(layer, key, 0) > most and any(hasattr(above, key) for above in layers[i + 1 :]):
+            maps = [above.height * above.width for above in rest if above.type == "maps"]
+            if maps and key == "units":
+                most = CHANNELS * maps[0]
+            if getattr(layer, key, 0) > most and (maps or any(hasattr(above, key) for above in rest)):
                 narrow.append(f"{player}.layers.{i}.{key}={most}")
     return load_experiment(name, [*overrides, *narrow])
 

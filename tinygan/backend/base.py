@@ -182,10 +182,6 @@ class Backend(Convolutions, LayerKernels, Pooling):
         """Return max(x, 0); nan stays nan."""
         return self.xp.maximum(x, 0)
 
-    def leaky(self, x: Array, positive: Array, slope: Any) -> Array:
-        """Return x where `positive`, else slope x."""
-        return self.xp.where(positive, x, slope * x)
-
     def relu_backward(self, gy: Array, y: Array) -> Array:
         """Return gy where y = relu(x) is not 0, else 0. So relu'(0) = 0, and the gradient passes through a nan."""
         return self.xp.where(y != 0, gy, 0)

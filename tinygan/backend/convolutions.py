@@ -86,6 +86,10 @@ class Convolutions:
             w[:, :, a, b] = self.einsum("nkij,ncij->kc", g, padded[met])  # type: ignore[attr-defined]
         return w
 
+    def by_unit(self, g: Array) -> Array:
+        """Return g, perhaps as a copy in the order of memory in which `conv_transpose` and `conv_weight` read it."""
+        return g
+
     def _padded(self, x: Array, padding: Pair) -> Array:
         (n, c, rows, columns), (p, q) = x.shape, padding
         padded = self.xp.zeros((n, c, rows + 2 * p, columns + 2 * q), x.dtype)

@@ -11,6 +11,7 @@ import numpy as np
 
 from tinygan.backend.base import Array, Backend, Shape, adam_numbers
 from tinygan.backend.cupy_images import CupyImages, in_c_order
+from tinygan.backend.cupy_layers import CupyLayers
 from tinygan.backend.graph import Capture
 from tinygan.backend.kernels import LIMIT, NULL, Kernels
 from tinygan.backend.random import uniform_limits
@@ -47,12 +48,13 @@ def missing() -> str | None:
     return None
 
 
-class CupyBackend(CupyImages, Backend):
+class CupyBackend(CupyImages, CupyLayers, Backend):
     """The backend of ``device="cuda"``.
 
-    Each operation in which a training step spends its time is one kernel of ``kernels.cu``, for float32 arrays in C
-    order, or a few of ``images.cu``. All else is the portable method on CuPy arrays. No method waits for the GPU, or
-    copies to or from it, but `to_numpy`, `from_numpy`, `array`, `first_non_finite`, `read_sums` and `set_sums`.
+    Each operation in which a training step spends its time is one kernel of ``kernels.cu`` or ``layers.cu``, for
+    float32 arrays in C order, or a few of ``images.cu``. All else is the portable method on CuPy arrays. No method
+    waits for the GPU, or copies to or from it, but `to_numpy`, `from_numpy`, `array`, `first_non_finite`, `read_sums`
+    and `set_sums`.
 
     Attributes
     ----------
@@ -158,7 +160,7 @@ class CupyBackend(CupyImages, Backend):
         if not self.kernels.take(logits):
             return super().cross_entropy(logits, target)
         loss = self.xp.empty((), logits.dtype)
-        self.kernels.in_one_block("cross_entropy", logits, loss, np.uint32(logits.size), np.uint32(target))
+        self.kernels.in_blocks("cross_entropy", 1, logits, loss, np.uint32(logits.size), np.uint32(target))
         return loss
 
     def cross_entropy_backward(self, gloss: Array, logits: Array, target: int) -> Array:
@@ -197,7 +199,7 @@ class CupyBackend(CupyImages, Backend):
             return
         sizes = np.uint32(positive.size), np.uint32(negative.size)
         rules = np.float32(threshold), np.uint32(probability)
-        self.kernels.in_one_block("add_scores", sums[0], sums[1], *terms, *sizes, *rules)
+        self.kernels.in_blocks("add_scores", 1, sums[0], sums[1], *terms, *sizes, *rules)
 
     # ------------------------------------------------------------------ random numbers
 

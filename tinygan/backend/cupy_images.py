@@ -67,9 +67,13 @@ class CupyImages(Convolutions, Pooling):
         self.kernels("im2col", columns.size, in_c_order(x), columns, *map(np.uint32, numbers))
         return columns
 
+    def by_unit(self, g: Array) -> Array:
+        """As the base class, with the units first."""
+        return in_c_order(g.transpose(1, 0, 2, 3)).transpose(1, 0, 2, 3)
+
     def _units(self, g: Array) -> Array:
         """Return an array (N, K, I, J) as the matrix (K, N I J)."""
-        return in_c_order(g.transpose(1, 0, 2, 3)).reshape(g.shape[1], -1)
+        return self.by_unit(g).transpose(1, 0, 2, 3).reshape(g.shape[1], -1)
 
     # ------------------------------------------------------------------ pooling
 

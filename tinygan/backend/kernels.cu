@@ -68,7 +68,7 @@ extern "C" __global__ void maxout_backward(const float* gy, const bool* won, flo
 
 // ---------------------------------------------------------------------- losses
 
-// Sums `value` over the threads of one block of 256; thread 0 gets the sum.
+// Sums `value` over the threads of one block of 256; each gets the sum.
 __device__ float block_sum(float value) {
     __shared__ float shared[256];
     shared[threadIdx.x] = value;

@@ -1,4 +1,4 @@
-"""Compile the CUDA kernels of ``kernels.cu`` and ``images.cu`` at first use, and launch them."""
+"""Compile the CUDA kernels of ``kernels.cu``, ``images.cu`` and ``layers.cu`` at first use, and launch them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from tinygan.backend.base import Array
 
-SOURCES = [Path(__file__).with_name(name) for name in ("kernels.cu", "images.cu")]
+SOURCES = [Path(__file__).with_name(name) for name in ("kernels.cu", "images.cu", "layers.cu")]
 OPTIONS = ("--fmad=false",)  # a b + c is rounded twice, as in NumPy
 NULL = np.uint64(0)  # a null pointer as an argument of a kernel
 
@@ -55,9 +55,9 @@ class Kernels:
         """Launch a kernel with at least `threads` threads, on the current stream, after all other work there."""
         self._launch(name, min(-(-threads // _THREADS), _MOST_BLOCKS), arguments)
 
-    def in_one_block(self, name: str, *arguments: Any) -> None:
-        """Launch a kernel whose threads compute one sum together."""
-        self._launch(name, 1, arguments)
+    def in_blocks(self, name: str, blocks: int, *arguments: Any) -> None:
+        """Launch a kernel with at most `blocks` blocks; the threads of each compute sums together."""
+        self._launch(name, min(blocks, _MOST_BLOCKS), arguments)
 
     def in_one_thread(self, name: str, *arguments: Any) -> None:
         """Launch a kernel that needs one thread only."""

@@ -9,7 +9,7 @@ from typing import Any
 class LayerKernels:
     """The part of `Backend` for layers whose backward pass needs more than one line.
 
-    All arrays are single or double precision. An activation returns f(x) and f'(x).
+    All arrays are single or double precision. An activation with a curve returns f(x) and f'(x).
     """
 
     xp: Any
@@ -19,6 +19,19 @@ class LayerKernels:
     normal_cdf: Any
 
     # ------------------------------------------------------------------ activations
+
+    def leaky(self, x: Any, slope: Any) -> tuple[Any, Any]:
+        """Return x where x > 0, else slope x; and a mask: true where x > 0."""
+        positive = x > 0
+        return self.leaky_backward(x, positive, slope), positive
+
+    def leaky_backward(self, gy: Any, positive: Any, slope: Any) -> Any:
+        """Return gy where `positive`, else slope gy."""
+        return self.xp.where(positive, gy, slope * gy)
+
+    def tanh_backward(self, gy: Any, y: Any) -> Any:
+        """Return gy (1 - y^2)."""
+        return gy * (1 - y * y)
 
     def elu(self, x: Any, alpha: float) -> tuple[Any, Any]:
         """Return x where x > 0, else alpha (e^x - 1); and 1 where x > 0, else alpha e^x."""
@@ -86,6 +99,13 @@ class LayerKernels:
         gg = self.sum_of_products(gy, centred, axes).reshape(-1) * rate
         gx = gy - _across(gb / n, x) - centred * _across(gg * rate / n, x)
         return gx * _across(rate if gain is None else rate * gain, x), gg, gb
+
+    def follow_moments(self, running: tuple[Any, Any], now: tuple[Any, Any], n: int, momentum: float) -> None:
+        """Set r = (1 - momentum) r + momentum m in place, for the mean m and the unbiased variance n v / (n - 1)."""
+        mean, variance = now
+        for array, new in zip(running, (mean, variance * (n / (n - 1))), strict=True):
+            array *= 1 - momentum
+            array += momentum * new
 
     def channel_affine(self, x: Any, scale: Any, shift: Any) -> Any:
         """Return scale x + shift, with one number for each channel of x (N, C, ...)."""

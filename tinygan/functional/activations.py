@@ -38,12 +38,12 @@ class LeakyReLU(Elementwise):
     name = "leaky_relu"
 
     def forward(self, B: Backend, x: Array, s: Array) -> Array:
-        positive = x > 0
+        y, positive = B.leaky(x, s)
         self.save(positive, s, x if self.needs[1] else None)
-        return B.leaky(x, positive, s)
+        return y
 
     def backward(self, B: Backend, gy: Any, positive: Any, s: Any, x: Any) -> Any:
-        gx = B.leaky(gy, positive, s) if self.needs[0] else None
+        gx = B.leaky_backward(gy, positive, s) if self.needs[0] else None
         return gx, B.xp.where(positive, 0, gy * x) if self.needs[1] else None
 
 
@@ -136,7 +136,7 @@ class Tanh(Elementwise):
         return y
 
     def backward(self, B: Backend, gy: Any, y: Any) -> Any:
-        return gy * (1 - y * y)
+        return B.tanh_backward(gy, y)
 
 
 class Softplus(Elementwise):

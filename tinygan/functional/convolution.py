@@ -50,7 +50,7 @@ class Conv2d(_Product):
 
     def backward(self, B: Backend, gy: Any, x: Any, w: Any) -> Any:
         needs_x, needs_w, needs_b = self.needs
-        gy = wide(gy)
+        gy = B.by_unit(wide(gy))  # both products read it
         return (
             B.conv_transpose(gy, wide(w), self.size, *self._steps) if needs_x else None,
             B.conv_weight(gy, wide(x), self.kernel, *self._steps) if needs_w else None,

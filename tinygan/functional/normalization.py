@@ -192,13 +192,12 @@ def batch_norm(
     if training:
         norm = BatchNorm(eps)
         y = norm(x, gain, bias)
-        (mean, variance), n = norm.moments, norm.n
+        if given:
+            mean, variance = given
+            y.backend.follow_moments((mean.data, variance.data), norm.moments, norm.n, momentum)
+            for tensor in given:
+                tensor.mark_changed()
         del norm.moments
-        for tensor, now in zip(given, (mean, variance * (n / (n - 1))), strict=False):
-            array = tensor.data
-            array *= 1 - momentum
-            array += momentum * now
-            tensor.mark_changed()
         return y
     _fits_channels(x, {"gain": gain, "bias": bias})
     mean, variance = given
