@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from tqdm import tqdm
+
 from benchmarks.compare import compare
 from benchmarks.contestants import PEERS, default_peers, refuse_missing
 from benchmarks.conv import measure_conv
@@ -24,6 +26,7 @@ from benchmarks.readme_table import README, TABLES, make_tables, updated
 from benchmarks.results import read_result, write_result
 from benchmarks.step import measure_step
 from benchmarks.sweep import BATCHES, WIDTHS, measure_sweep
+from benchmarks.tables import threads_of
 from benchmarks.task import SCHEDULES, Task, default_threads, make_task
 from tinygan.backend import get_backend
 from tinygan.errors import TinyganError
@@ -177,7 +180,15 @@ def _conv(arguments: argparse.Namespace) -> None:
         list(there) if given == [] or everything else given or []
         for given, there in ((arguments.steps, GAMES), (arguments.layers, LAYERS))
     )
-    measured = measure_conv(games, layers, arguments.threads, arguments.batch, arguments.seconds)
+
+    def after_each(measured: dict[str, Any]) -> None:  # a run that is stopped keeps what it has measured
+        last = measured["rows"][-1]
+        ratio = f"{last['ratio']:.2f} of PyTorch's time" if "ratio" in last else last.get("refused", "measured")
+        tqdm.write(f"{last['what']}, {threads_of(last['threads'])}: {ratio}", file=sys.stderr)
+        if (path := _path(arguments, measured)) is not None:
+            write_result(path, measured)
+
+    measured = measure_conv(games, layers, arguments.threads, arguments.batch, arguments.seconds, after_each)
     _show(arguments, measured)
     refused = [row["what"] for row in measured["rows"] if "refused" in row]
     if refused:
@@ -241,15 +252,20 @@ def _show(
     as_json = getattr(arguments, "json", False)
     table = TABLES[measured["benchmark"]]
     print(json.dumps(measured, allow_nan=False) if as_json else f"{table(measured)}\n", flush=True)
-    out = arguments.out or (None if as_json else DEFAULT_OUT)
-    if out is None:
+    path = _path(arguments, measured)
+    if path is None:
         return
-    path = out / f"{measured['benchmark']}-{measured['settings']['device']}.json"
     write_result(path, measured)
     print(f"written: {path}", file=sys.stderr)
     if draw is not None:
         draw(measured, path.with_suffix(".png"))
         print(f"drawn: {path.with_suffix('.png')}", file=sys.stderr)
+
+
+def _path(arguments: argparse.Namespace, measured: dict[str, Any]) -> Path | None:
+    """Return where the result is to be written, or None."""
+    out = arguments.out or (None if getattr(arguments, "json", False) else DEFAULT_OUT)
+    return out and out / f"{measured['benchmark']}-{measured['settings']['device']}.json"
 
 
 def _positive(text: str) -> float:

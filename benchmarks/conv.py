@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import metadata
 from typing import Any
 
@@ -24,6 +24,7 @@ def measure_conv(
     threads: Sequence[int] = (1, 2),
     batch: int | None = None,
     seconds: float = 4.0,
+    after_each: Callable[[dict[str, Any]], None] | None = None,
 ) -> dict[str, Any]:
     """Time tinygan and PyTorch in turn, after a check that both compute the same.
 
@@ -37,6 +38,8 @@ def measure_conv(
         By default that of each game and layer.
     seconds : float
         About how long each contestant runs in each game, and a quarter of it for each product of a layer.
+    after_each : callable, optional
+        Gets the result so far, after each row.
 
     Returns
     -------
@@ -62,18 +65,24 @@ def measure_conv(
         for chosen, there, way in tables
         for name in chosen
     ]
-    for task in tqdm(tasks, "conv", leave=False, disable=None):
-        rows += _measured(task, names, seconds / 4 if task.way else seconds, measurements)
     settings = {"device": "cpu", "threads": list(threads), "batch": batch, "seconds": seconds}
     versions = {name: metadata.version(name) for name in names[1:]}
-    return result("conv", settings, measurements, rows=rows, peer_versions=versions, missing=missing)
+
+    def so_far() -> dict[str, Any]:
+        return result("conv", settings, measurements, rows=rows, peer_versions=versions, missing=missing)
+
+    for task in tqdm(tasks, "conv", leave=False, disable=None):
+        for row in _measured(task, names, seconds / 4 if task.way else seconds, measurements):
+            rows.append(row)
+            if after_each is not None:
+                after_each(so_far())
+    return so_far()
 
 
 def _measured(
     first: ConvTask, names: Sequence[str], seconds: float, measurements: dict[str, Any]
-) -> list[dict[str, Any]]:
-    """Return a row for a game, or for each product of a layer; add to the measurements."""
-    rows: list[dict[str, Any]] = []
+) -> Iterator[dict[str, Any]]:
+    """Yield a row for a game, or for each product of a layer; add to the measurements."""
     label = first.name
     try:
         with crew_of(first, names) as crew:
@@ -95,11 +104,9 @@ def _measured(
                     row |= ratios(turns["tinygan"], turns["torch"])
                     row["cpu_ratio"] = ratios(cpu["tinygan"], cpu["torch"])["ratio"]
                 row["memory_bytes"] = {name: member.ask("memory") for name, member in crew.members.items()}
-                rows.append(row)
+                yield row
     except BenchmarkError as error:
-        row = {"what": label, "threads": first.threads, "batch": first.batch, "refused": str(error)}
-        rows.append(row)
-    return rows
+        yield {"what": label, "threads": first.threads, "batch": first.batch, "refused": str(error)}
 
 
 def conv_table(measured: dict[str, Any]) -> str:

@@ -109,6 +109,18 @@ def test_options_choose(options: list[str], games: Any, layers: Any, crew: Any, 
     assert "both compute the same" in capsys.readouterr().out
 
 
+def test_a_stopped_run_keeps_its_rows(crew: type[FakeCrew], monkeypatch: Any, tmp_path: Path, capsys: Any) -> None:
+    def stopped(crew: Any) -> None:
+        if crew.built[-1].name == "dcgan-64":
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(crew, "check_agreement", stopped)
+    games = ["dcgan-mnist", "dcgan-32", "dcgan-64"]
+    assert main(["conv", "--steps", *games, "--threads", "1", "--out", str(tmp_path)]) == 130
+    assert [row["what"] for row in read_result(tmp_path / "conv-cpu.json")["rows"]] == games[:2]
+    assert "dcgan-32, 1 thread: 1.50 of PyTorch's time" in capsys.readouterr().err
+
+
 def test_unknown_games_and_layers_are_refused(capsys: Any) -> None:
     for option in ("--steps", "--layers"):
         with pytest.raises(SystemExit):

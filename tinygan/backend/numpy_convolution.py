@@ -20,8 +20,9 @@ o s - p on: a piece of that matrix, which needs no copy::
       L[4]    ┘
 
 Rows of padding are no part of L; the columns of W for them are left out. So only 1 / h of the copies of `im2col` are
-made. The weight's gradient is a sum over o: gW = sum of g[:, o] L[...]'. The image's gradient takes, for each row r of
-the image, the rows o that met it, W' g[:, o], in one product, and adds its columns at their places.
+made. The image's gradient takes, for each row r of the image, the rows o that met it, W' g[:, o], in one product, and
+adds its columns at their places. The weight's gradient takes, for each row a of the kernel, all that it met, the rows
+a - p + o s of L, in one product. So L is made here of the rows of one phase of the stride at a time, side by side.
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ import numpy as np
 
 from tinygan.backend import numpy_fourier
 from tinygan.backend.convolutions import Array, Convolutions, Pair, Shape, places
+
+_NARROW = 64  # rows of L[h] from which on one product for each row of the kernel is faster than one for each of y
 
 
 class NumpyConvolutions(Convolutions):
@@ -44,7 +47,7 @@ class NumpyConvolutions(Convolutions):
             return _images(numpy_fourier.conv(planes, w, padding))
         rows, columns = places(planes.shape[1:3], (h, k), stride, padding)
         lines = _lines(planes, k, stride[1], padding[1], columns)
-        kernels = w.transpose(0, 2, 1, 3).reshape(units, h * channels * k)
+        kernels = _numbers(_items(w).swapaxes(1, 2), w).reshape(units, h * channels * k)
         y = np.empty((units, rows, columns * len(x)), x.dtype)
         for o in range(rows):
             met, elements = _met(lines, o, h, stride[0], padding[0])
@@ -62,10 +65,17 @@ class NumpyConvolutions(Convolutions):
         lines = planes.swapaxes(0, 1).reshape(rows * units, columns * len(g))
         # the rows of the kernel from the last to the first, as the rows o that met r go from the first to the last; if
         # one row of the kernel met r, so did every s-th
+        items = _items(w).transpose(2, 0, 1)
         upwards = [
-            w[:, :, h - 1 - phase :: -s].transpose(2, 0, 1, 3).reshape(-1, channels * k) for phase in range(min(s, h))
+            _numbers(items[last::-s], w).reshape(-1, channels * k) for last in range(h - 1, max(h - 1 - s, -1), -1)
         ]
-        x = np.zeros((channels, *size, len(g)), g.dtype)
+        whole = all(
+            k >= s and (n - 1) * s + k >= m + p
+            for k, s, n, m, p in zip((h, k), stride, g.shape[2:], size, padding, strict=True)
+        )
+        x = (np.empty if whole else np.zeros)((channels, *size, len(g)), g.dtype)  # whole: each pixel met a kernel
+        wide = columns + (k - 1) // t
+        line = np.empty((channels, wide, len(g)), g.dtype)
         for r in range(size[0]):
             first, last = max(0, -((h - 1 - r - p) // s)), min(rows, (r + p) // s + 1)
             if first >= last:
@@ -73,9 +83,12 @@ class NumpyConvolutions(Convolutions):
             skipped, phase = divmod(h - 1 - (r + p - s * first), s)
             kernels = upwards[phase][skipped * units :][: (last - first) * units]
             spread = (kernels.T @ lines[first * units : last * units]).reshape(channels, k, columns, len(g))
-            for b in range(k):
-                into, of = _columns(b - q, t, columns, size[1])
-                x[:, r, into] += spread[:, b, of]
+            for b in range(min(t, k)):  # every t-th column of the kernel meets the same columns, one place further
+                line[:, :columns], line[:, columns:] = spread[:, b], 0
+                for further, c in enumerate(range(b + t, k, t), 1):
+                    line[:, further : further + columns] += spread[:, c]
+                into, of = _columns(b - q, t, wide, size[1])
+                x[:, r, into] = line[:, of]
         return _images(x)
 
     def conv_weight(self, g: Array, x: Array, kernel: Pair, stride: Pair, padding: Pair) -> Array:
@@ -84,13 +97,22 @@ class NumpyConvolutions(Convolutions):
         planes, slopes = _planes(x), _planes(g)
         if _fourier_is_faster(planes.shape, (units, channels, h, k), stride, padding, x.dtype):
             return numpy_fourier.conv_weight(slopes, planes, kernel, padding)
-        lines = _lines(planes, k, stride[1], padding[1], columns)
-        slopes = slopes.reshape(units, rows, columns * len(x))
-        w = np.zeros((units, h * channels * k), x.dtype)
-        for o in range(rows):
-            met, elements = _met(lines, o, h, stride[0], padding[0])
-            w[:, elements] += slopes[:, o] @ met.T
-        return np.ascontiguousarray(w.reshape(units, h, channels, k).swapaxes(1, 2))
+        slopes, (s, p) = slopes.reshape(units, rows, columns * len(x)), (stride[0], padding[0])
+        w = np.zeros((units, h, channels * k), x.dtype)
+        if channels * k < _NARROW:
+            lines, all_rows = _lines(planes, k, stride[1], padding[1], columns), w.reshape(units, h * channels * k)
+            for o in range(rows):
+                met, elements = _met(lines, o, h, s, p)
+                all_rows[:, elements] += slopes[:, o] @ met.T
+        else:
+            for phase in range(min(s, h)):
+                lines = _lines(planes[:, (phase - p) % s :: s], k, stride[1], padding[1], columns, rows_first=False)
+                for a in range(phase, h, s):
+                    of, into = _columns(a - p, s, rows, planes.shape[1])
+                    first, count = of.start // s, into.stop - into.start
+                    met = lines[:, first : first + count].reshape(channels * k, count * columns * len(x))
+                    np.matmul(slopes[:, into].reshape(units, count * columns * len(x)), met.T, out=w[:, a])
+        return _numbers(_items(w.reshape(units, h, channels, k)).swapaxes(1, 2), w).reshape(units, channels, h, k)
 
 
 def _planes(x: Array) -> Array:
@@ -103,15 +125,27 @@ def _images(planes: Array) -> Array:
     return planes.transpose(3, 0, 1, 2)
 
 
-def _lines(x: Array, k: int, step: int, padding: int, columns: int) -> Array:
-    """Return L of the head of this file for x (C, H, W, N), with the shape (H, C k, columns N)."""
+def _items(w: Array) -> Array:
+    """Return w (..., k) with each row of k numbers as one item, which NumPy moves at once."""
+    return np.ascontiguousarray(w).view(f"V{w.shape[-1] * w.itemsize}")[..., 0]
+
+
+def _numbers(items: Array, w: Array) -> Array:
+    """Return `_items` of w, in another order, as numbers again; the rows follow one another along the last axis."""
+    return np.ascontiguousarray(items).view(w.dtype)
+
+
+def _lines(x: Array, k: int, step: int, padding: int, columns: int, rows_first: bool = True) -> Array:
+    """Return L of the head of this file for x (C, H, W, N), (H, C k, columns N) or, for the weight, (C k, H, ...)."""
     channels, height, width, batch = x.shape
-    out = np.empty((height, channels, k, columns, batch), x.dtype)
-    for b in range(k):
+    sizes = (height, channels, k) if rows_first else (channels, k, height)
+    out = np.empty((*sizes, columns, batch), x.dtype)
+    for b, part in enumerate(out.transpose(2, 1, 0, 3, 4) if rows_first else out.swapaxes(0, 1)):
         of, into = _columns(b - padding, step, columns, width)
-        out[:, :, b, : into.start] = out[:, :, b, into.stop :] = 0
-        out[:, :, b, into] = x[:, :, of].swapaxes(0, 1)
-    return out.reshape(height, channels * k, columns * batch)
+        part[:, :, : into.start] = part[:, :, into.stop :] = 0
+        part[:, :, into] = x[:, :, of]
+    shape = (height, channels * k) if rows_first else (channels * k, height)
+    return out.reshape(*shape, columns * batch)
 
 
 def _columns(shift: int, step: int, columns: int, width: int) -> tuple[slice, slice]:
