@@ -72,6 +72,8 @@ EQUIVALENT = {
     "Convolutions.conv_transpose: 2 -> 3 in 2 * q": "more zeros, which are cut off",
     "SoftmaxCrossEntropy.backward: if self.smoothing -> if True": "subtracts 0",
     "_WithSlope.backward: if isinstance(x, Tensor) -> if True": "computes the slope again",
+    "BatchNorm.backward: if isinstance(x, Tensor) -> if True": "computes the moments again",
+    "LayerNorm.backward: if isinstance(x, Tensor) -> if True": "computes the moments again",
     "LayerKernels.elu: 0 -> 1 in xp.minimum(x, 0)": "differs only where the result is not used",
     "Transfer.backward: gy.to(self.backend.device) -> gy": "differs on a GPU only",
     "NumpyPooling.max_pool_backward: gx.transpose(np.argsort(order)).astype(gy.dtype, copy=False) -> "
