@@ -96,6 +96,15 @@ def test_gradients_at_the_edges():
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("function", [F.silu, F.gelu, F.elu])
+def test_slopes_are_constant_far_from_0(function):
+    x = leaf([1000.0, -1000.0])
+    (slope,) = tg.grad(function(x).sum(), [x], create_graph=True)
+    (second,) = tg.grad(slope.sum(), [x])
+    assert slope.data.tolist() == [1, 0]
+    assert second.data.tolist() == [0, 0]  # e^1000 is infinite, but has no part in it
+
+
 @pytest.mark.parametrize("function", [F.relu, leaky, F.sigmoid, F.tanh, F.softplus, F.log_sigmoid])
 def test_edges(function):
     with np.errstate(all="ignore"):
