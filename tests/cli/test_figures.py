@@ -14,7 +14,7 @@ from tinygan.cli import main as tinygan
 from tinygan.cli.arguments import Parser
 from tinygan.cli.figures import add_options, load_subjects, run_program
 from tinygan.cli.output import ReaderGoneError
-from tinygan.config.sections import DataConfig
+from tinygan.config.data import DataConfig
 from tinygan.errors import DataError
 
 

@@ -34,6 +34,11 @@ def shrunk(name: str, overrides: Sequence[str] = ()) -> ExperimentConfig:
     return load_experiment(name, [*overrides, *narrow])
 
 
+def small(name: str, overrides: Sequence[str] = ()) -> ExperimentConfig:
+    """Read a shrunk experiment, with small batches of maps: a convolution takes long on the double."""
+    return shrunk(name, [*overrides, *(["training.batch=16"] if "conv" in name or "dcgan" in name else [])])
+
+
 def stand_in(name: str, rows: int = 300) -> Dataset:
     """Return a data set with images of the right shape; random pixels if the real ones need files."""
     if name in ("digits", "gaussian"):

@@ -8,7 +8,7 @@ import pytest
 from tests.doubles import cuda_on_cpu
 from tests.doubles.cublas import Cublas
 from tests.doubles.installed import strict_cupy
-from tests.doubles.small import NAMES, shrunk, stand_in
+from tests.doubles.small import NAMES, small, stand_in
 from tests.experiments.test_training_cuda import SMALL
 from tinygan import optim
 from tinygan.backend import graph
@@ -40,7 +40,7 @@ def cupy(monkeypatch, cublas):
 
 def pair(name="digits", overrides=()):
     """Return a training that replays, and one that does not."""
-    config = shrunk(name, overrides)
+    config = small(name, overrides)
     dataset = stand_in(config.data.set)
     replaying, plain = Training(config, dataset, "cuda"), Training(config, dataset, "cuda")
     plain.capture = False

@@ -10,7 +10,7 @@ import pytest
 
 from tests.doubles import cuda_on_cpu
 from tests.doubles.installed import strict_cupy
-from tests.doubles.small import NAMES, shrunk, stand_in
+from tests.doubles.small import NAMES, small, stand_in
 from tinygan import gan
 from tinygan.backend import Stream, get_backend
 from tinygan.config.experiment import load_experiment
@@ -65,11 +65,6 @@ def cupy(monkeypatch):
     monkeypatch.setattr(Training, "capture", False)
     with strict_cupy() as module:
         yield module
-
-
-def small(name):
-    """Return an experiment with small networks, and with small batches of maps: a convolution takes long here."""
-    return shrunk(name, ["training.batch=16"] if "conv" in name or "dcgan" in name else [])
 
 
 def states(training):

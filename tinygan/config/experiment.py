@@ -153,7 +153,7 @@ def shipped_experiments() -> list[ExperimentConfig]:
     Examples
     --------
     >>> [config.name for config in shipped_experiments() if config.data.set == "digits"]
-    ['digits', 'digits-conditional']
+    ['dcgan-digits', 'digits', 'digits-conditional']
     """
     return [parse_experiment(text, f"{name}.toml") for name, text in _shipped_texts().items()]
 

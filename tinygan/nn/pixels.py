@@ -95,7 +95,7 @@ class Bias(Module):
     >>> layer = Bias((2,))
     >>> layer.bias.data[...] = 10, 20
     >>> layer(tg.tensor([[1.0, 2.0]]))
-    tensor([[11., 22.]], dtype=float32, requires_grad=True)
+    tensor([[11., 22.]], dtype=float32, operation=add)
     """
 
     def __init__(
