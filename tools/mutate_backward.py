@@ -78,7 +78,11 @@ EQUIVALENT = {
     "Transfer.backward: gy.to(self.backend.device) -> gy": "differs on a GPU only",
     "NumpyPooling.max_pool_backward: gx.transpose(np.argsort(order)).astype(gy.dtype, copy=False) -> "
     "gx.transpose(np.argsort(order)).astype(gy.dtype)": "copies",
-    "NumpyPooling.max_pool_backward: 1 -> 2 in -1": "NumPy takes every negative size for -1",
+    "NumpyPooling.max_pool_backward: 1 -> 2 in -1": _ANY,
+    **{f"NumpyLayerKernels.{name}: 1 -> 2 in -1": _ANY for name in ("elu", "silu", "gelu")},
+    "NumpyLayerKernels.elu: if alpha != 1 -> if True": "adds zeros",
+    "NumpyLayerKernels.elu: np.multiply(a > 0, 1 - alpha, dtype=s.dtype) -> np.multiply(a > 0, 1 - alpha)": "rounds "
+    "when it is added",
     "NumpyPooling.sum_pool_backward: 0 -> 1 in (0, 1)": "visits parts along another axis",
     "_spread: if windows.stride[axis] >= windows.size[axis] -> if False": _SLOWER,
     "_spread: windows.stride[axis] >= windows.size[axis] -> windows.stride[axis] > windows.size[axis]": _SLOWER,
@@ -94,7 +98,7 @@ EQUIVALENT = {
 
 def reason(mutant: Mutant) -> str | None:
     """Return why a mutant is equivalent, or None."""
-    unneeded = re.search(r"([^:]*) if (self\.needs\[\d\]|needs_\w+) else None -> (.*)", str(mutant))
+    unneeded = re.search(r"([^:]*) if (self\.needs\[\d\]|needs_\w+|needed) else None -> (.*)", str(mutant))
     return _IN_VAIN if unneeded and unneeded[1].strip() == unneeded[3] else EQUIVALENT.get(str(mutant))
 
 

@@ -65,6 +65,7 @@ def normal(shape: Shape, dtype: str, seed: int, count: int = 1) -> list[Any]:
 CURVES = {
     "elu": lambda B, x: B.elu(x, 1.0),
     "elu with another slope": lambda B, x: B.elu(x, 0.7),
+    "elu with a slope of 2": lambda B, x: B.elu(x, 2.0),
     "elu below 0": lambda B, x: B.elu(x, -0.5),
     "silu": lambda B, x: B.silu(x),
     "gelu": lambda B, x: B.gelu(x),

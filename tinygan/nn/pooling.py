@@ -1,20 +1,17 @@
-"""Layers of pooling, and convolution with maxout units."""
+"""Layers of pooling and upsampling."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import tinygan.functional as F
-from tinygan.backend import Stream
-from tinygan.checks import integer
 from tinygan.engine import Tensor
 from tinygan.functional.arguments import pair
 from tinygan.functional.pooling import check_padding
-from tinygan.nn import init
-from tinygan.nn.convolution import Conv2d, Size, short
+from tinygan.nn.convolution import Size, short
 from tinygan.nn.module import Module
 
-__all__ = ["AvgPool2d", "MaxPool2d", "MaxoutConv2d", "Upsample"]
+__all__ = ["AvgPool2d", "MaxPool2d", "Upsample"]
 
 
 class _Pooling(Module):
@@ -108,56 +105,3 @@ class Upsample(Module):
     def extra_repr(self) -> str:
         """Return the factor."""
         return str(short(self.factor))
-
-
-class MaxoutConv2d(Conv2d):
-    """A convolution whose units are each the maximum of several channels (Goodfellow et al., 2013).
-
-    Parameters
-    ----------
-    in_channels, units, pieces : int
-        The convolution has units * pieces channels. Unit u is the largest of the consecutive channels u * pieces, ...,
-        u * pieces + pieces - 1.
-    kernel_size, stride, padding, bias, weight_init, bias_init, rng
-        As in `Conv2d`.
-
-    Attributes
-    ----------
-    weight : Parameter, shape (units * pieces, in_channels, h, w)
-    bias : Parameter, shape (units * pieces,), or None
-
-    Examples
-    --------
-    >>> import numpy as np, tinygan as tg
-    >>> layer = MaxoutConv2d(3, 32, 2, kernel_size=8, padding=4)
-    >>> layer(tg.tensor(np.zeros((10, 3, 32, 32), "float32"))).shape
-    (10, 32, 33, 33)
-    """
-
-    def __init__(
-        self,
-        in_channels: int,
-        units: int,
-        pieces: int,
-        kernel_size: Size,
-        stride: Size = 1,
-        padding: Size = 0,
-        bias: bool = True,
-        weight_init: init.Initializer | None = None,
-        bias_init: init.Initializer | None = None,
-        rng: Stream | None = None,
-    ) -> None:
-        units = integer(units, "MaxoutConv2d: units", at_least=1)
-        pieces = integer(pieces, "MaxoutConv2d: pieces", at_least=1)
-        channels = units * pieces
-        super().__init__(in_channels, channels, kernel_size, stride, padding, bias, weight_init, bias_init, rng)
-        self.units, self.pieces = units, pieces
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map (N, in_channels, H, W) to (N, units, I, J)."""
-        return F.maxout(super().forward(x), self.pieces, axis=1)
-
-    def extra_repr(self) -> str:
-        """Return the channels and the sizes."""
-        _, _, rest = super().extra_repr().split(", ", 2)
-        return f"{self.in_channels}, {self.units}, pieces={self.pieces}, {rest}"
