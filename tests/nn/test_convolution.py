@@ -96,3 +96,47 @@ def test_what_does_not_fit_is_refused(make, error, facts):
         make()
     for fact in facts:
         assert fact in str(raised.value)
+
+
+# ---------------------------------------------------------------------- maxout units
+
+
+def test_maxout_units_show_their_pieces_and_check_their_sizes():
+    assert repr(nn.MaxoutConv2d(3, 32, 2, 8, padding=4)) == "MaxoutConv2d(3, 32, pieces=2, kernel_size=8, padding=4)"
+    for sizes, name in (((0, 2, 2), "in_channels"), ((1, 0, 2), "units"), ((1, 2, 1.5), "pieces")):
+        with pytest.raises(ArgumentError, match=rf"^MaxoutConv2d: {name} must be an integer of at least 1"):
+            nn.MaxoutConv2d(*sizes, 3)
+
+
+@given(st.integers(0, 3), st.integers(1, 3), st.integers(1, 4), st.integers(0, 2**32))
+def test_a_unit_is_the_largest_of_consecutive_channels(batch, units, pieces, seed):
+    layer = nn.MaxoutConv2d(2, units, pieces, 3, padding=1, bias_init=nn.init.uniform(1.0), rng=Stream(seed, "weights"))
+    x = images(batch, 2, 5, 4)
+    channels = F.conv2d(x, layer.weight, layer.bias, padding=1).data
+    expected = np.stack([channels[:, u * pieces : (u + 1) * pieces].max(axis=1) for u in range(units)], axis=1)
+    y = layer(x)
+    np.testing.assert_array_equal(y.data, expected)
+    assert y.dtype == np.float32
+
+
+def test_the_discriminator_of_2014_has_its_sizes():
+    """The convolutional D for CIFAR-10: windows that are cut at the edge, and 12,454,073 parameters."""
+    d = nn.Sequential(
+        nn.MaxoutConv2d(3, 32, 2, 8, padding=4), nn.MaxPool2d(4, 2, ceil_mode=True),
+        nn.MaxoutConv2d(32, 32, 2, 8, padding=3), nn.MaxPool2d(4, 2, ceil_mode=True),
+        nn.MaxoutConv2d(32, 192, 2, 5, padding=3), nn.MaxPool2d(2, 2, ceil_mode=True),
+        nn.Flatten(), nn.Maxout(4800, 500, 5), nn.Linear(500, 1),
+    )  # fmt: skip
+    shapes, x = [], images(1, 3, 32, 32)
+    for layer in d:
+        x = layer(x)
+        shapes.append(x.shape[1:])
+    assert shapes[:6] == [(32, 33, 33), (32, 16, 16), (32, 15, 15), (32, 7, 7), (192, 9, 9), (192, 5, 5)]
+    assert sum(parameter.size for parameter in d.parameters()) == 12_454_073
+
+
+def test_channels_that_tie_send_one_gradient():
+    """Of a black image all pieces are equal; the first one gets the whole gradient."""
+    layer = nn.MaxoutConv2d(1, 2, 2, 3, rng=Stream(0, "weights"))
+    layer(tg.tensor(np.zeros((1, 1, 4, 4), "float32"))).sum().backward()
+    assert layer.bias.grad.data.tolist() == [4, 0, 4, 0]

@@ -30,7 +30,6 @@ from tinygan.cli import (
     train,
 )
 from tinygan.cli.arguments import Parser
-from tinygan.errors import TinyganError
 
 _DESCRIPTION = 'Generative adversarial nets from scratch: the experiments of "Generative Adversarial Nets" (2014).'
 
@@ -63,20 +62,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     with warnings.catch_warnings():
         warnings.showwarning = _show_warning
         warnings.simplefilter("always", UserWarning)
-        try:
-            arguments = build_parser().parse_args(argv)
-            return arguments.run(arguments)
-        except output.ReaderGoneError:
-            return 0
-        except TinyganError as error:
-            output.say(f"tinygan: error: {error}")
-            return 1
-        except MemoryError as error:
-            output.say(f"tinygan: error: the memory is full ({error}); ask for less, or end other programs")
-            return 1
-        except KeyboardInterrupt:
-            output.say("tinygan: stopped")
-            return 130
+        return output.exit_status("tinygan", lambda: _run(argv), 1)
+
+
+def _run(argv: Sequence[str] | None) -> int:
+    arguments = build_parser().parse_args(argv)
+    status: int = arguments.run(arguments)
+    return status
 
 
 def _show_warning(message: Any, category: Any, filename: Any, lineno: Any, file: Any = None, line: Any = None) -> None:

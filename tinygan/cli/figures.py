@@ -13,7 +13,7 @@ from tinygan.cli.arguments import Parser, add_device_option, open_run, path, pos
 from tinygan.cli.own_data import add_data_options, load_data, load_experiment_and_data
 from tinygan.cli.progress import Progress
 from tinygan.config.experiment import load_experiment
-from tinygan.errors import ArgumentError, RunError, TinyganError
+from tinygan.errors import ArgumentError, RunError
 from tinygan.experiments.trained import Trained, load_trained, train_in_memory
 from tinygan.runs.plain_files import refused
 from tinygan.runs.run_folder import RunFolder
@@ -80,20 +80,12 @@ def load_subjects(options: argparse.Namespace) -> list[Trained]:
 def run_program(main: Callable[[argparse.Namespace], None], parser: Parser, arguments: Sequence[str] | None) -> int:
     """Parse the arguments and run a program; return its exit status: 2 for a refusal, 130 after Ctrl-C."""
     output.occupy_closed_streams()
-    try:
+
+    def work() -> int:
         main(parser.parse_args(arguments))
-    except output.ReaderGoneError:
         return 0
-    except TinyganError as error:
-        output.say(f"{parser.prog}: error: {error}")
-        return 2
-    except MemoryError as error:
-        output.say(f"{parser.prog}: error: the memory is full ({error}); end other programs")
-        return 2
-    except KeyboardInterrupt:
-        output.say(f"{parser.prog}: stopped")
-        return 130
-    return 0
+
+    return output.exit_status(parser.prog, work, 2)
 
 
 def _of_run(folder: RunFolder, options: argparse.Namespace) -> Trained:

@@ -12,6 +12,7 @@ import contextlib
 import os
 import shutil
 import sys
+from collections.abc import Callable
 from typing import Any, TextIO
 
 from tinygan.errors import TinyganError
@@ -130,6 +131,29 @@ def occupy_closed_streams() -> None:
     while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
         pass
     os.close(descriptor)
+
+
+def exit_status(program: str, work: Callable[[], int], refused: int) -> int:
+    """Do the work of a program, and say why it ended early.
+
+    Returns
+    -------
+    int
+        What `work` returns; `refused` after a `TinyganError` or when the memory is full, 130 after Ctrl-C, and 0 if the
+        reader of stdout stopped early.
+    """
+    try:
+        return work()
+    except ReaderGoneError:
+        return 0
+    except TinyganError as error:
+        say(f"{program}: error: {error}")
+    except MemoryError as error:
+        say(f"{program}: error: the memory is full ({error}); ask for less, or end other programs")
+    except KeyboardInterrupt:
+        say(f"{program}: stopped")
+        return 130
+    return refused
 
 
 def escaped(text: str, keep: str = "") -> str:
