@@ -331,7 +331,7 @@ def _compare_states(one: Training, other: Training, rtol: float, atol: float) ->
     *scores, accuracy = sums[0]["total"]
     *scores_there, accuracy_there = sums[1]["total"]
     np.testing.assert_allclose(scores, scores_there, rtol=1e-3, atol=1e-3)
-    # One logit near 0 may have another sign: a few of the logits of a step are let off.
+    # One logit near 0 may have another sign. So a few logits of each step may differ.
     np.testing.assert_allclose(accuracy, accuracy_there, atol=0.05 * sums[0]["count"])
     worst = 0.0
     for name, array in arrays.items():

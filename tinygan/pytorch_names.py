@@ -2,8 +2,8 @@
 
 Each table belongs to one owner, such as a tensor or the module `tinygan.nn`. An answer is one line of code that runs
 as it stands: `x` and `y` are tensors (for a convolution or pooling, images and kernels), `net` is a module, `F` is
-`tinygan.functional`. When tinygan gets a name, its row goes: it would never be read. The name of a package of PyTorch,
-such as `utils`, gives way to the row of the name after it: `nn.utils.spectral_norm` is answered by "spectral_norm".
+`tinygan.functional`. When tinygan gets a name, its row goes: it would never be read. If several names of an expression
+have a row, the last one answers: "spectral_norm" and not "utils" in `nn.utils.spectral_norm`.
 """
 
 from __future__ import annotations
