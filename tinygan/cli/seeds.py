@@ -171,10 +171,10 @@ def _read(file: Path | None, settings: Mapping[str, str]) -> dict[tuple[str, int
         text = file.read_bytes()
     end = text.rfind(b"\n") + 1
     kept = {}
+    rest = text[end:]  # of a game that was stopped while it was written, or of another program
     try:
-        if not START.startswith(text[end:][: len(START)]):
-            raise ValueError("the last line is of another program")
-        records = [json.loads(line) for line in text[:end].splitlines()]
+        lines = text[:end].splitlines() + ([] if START.startswith(rest[: len(START)]) else [rest])
+        records = [json.loads(line) for line in lines]
         for record in records:
             kept[record["row"], record["seed"]] = record["numbers"]
         others = [record["settings"] for record in records if record["settings"] != settings]
