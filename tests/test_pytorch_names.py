@@ -379,6 +379,7 @@ def test_a_misspelled_name_of_ones_own_module():
         Net().hiden  # noqa: B018
 
 
+@pytest.mark.slow
 def test_an_uncaught_answer_is_the_last_line():
     code = "import tinygan as tg; tg.tensor([1.0]).view(1)"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

@@ -91,6 +91,7 @@ def test_what_disagrees_is_not_timed(crew: type[FakeCrew], capsys: Any) -> None:
     assert "dcgan-32, 2 threads: torch does not play" in conv_table(json.loads(out))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "games", "layers"),
     [

@@ -214,6 +214,7 @@ def test_a_run_without_labels_has_none_to_choose(tinygan, trained):
     assert "training.classes=N" in answer.err
 
 
+@pytest.mark.slow
 def test_every_command_takes_a_conditional_run(tinygan, conditional, small):
     for words in (
         ("evaluate", conditional, "--samples", "50", "--all"),

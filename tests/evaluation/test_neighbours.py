@@ -182,6 +182,7 @@ def test_copies_have_the_ratio_0_and_data_1() -> None:
     assert training_distance(new + 5, train, test).ratio > 2
 
 
+@pytest.mark.slow
 def test_the_error_of_the_ratio_is_its_deviation() -> None:
     train = normal(300, 3)
     found = [training_distance(normal(150, 3, 2 * i + 1), train, normal(150, 3, 2 * i + 2)) for i in range(60)]

@@ -86,6 +86,7 @@ def images(*shape, seed=0, dtype="float64"):
     return tg.tensor(np.random.default_rng(seed).normal(size=shape), dtype=dtype, requires_grad=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("transposed", [False, True])
 def test_the_gradient_of_the_gradient_has_a_gradient(transposed):
     x, w, b = images(2, 2, 3, 4), images(2, 2, 2, 3, seed=1), images(2, seed=2)

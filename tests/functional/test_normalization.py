@@ -293,6 +293,7 @@ def test_batch_norm_keeps_the_order_of_memory(training, shape):
         np.testing.assert_allclose(moved, plain, rtol=1e-11, atol=1e-13)
 
 
+@pytest.mark.slow
 def test_both_orders_of_gradients_in_another_order_of_memory():
     x, gain, bias = arrays_of((3, 2, 2, 3), (2,), 10)
     leaves = [Tensor(channels_first(x), requires_grad=True), *[tg.tensor(v, requires_grad=True) for v in (gain, bias)]]

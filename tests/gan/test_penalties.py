@@ -98,6 +98,7 @@ def test_the_logit_of_patches_is_their_mean():
 # --- gradients with respect to D's parameters ------------------------------------------------------------
 
 
+@pytest.mark.slow
 @ALL
 def test_parameter_gradients_pass_gradcheck(penalty):
     net, real, fake = network("float64"), rows(1, "float64"), rows(2, "float64")

@@ -49,6 +49,7 @@ def in_float64(module):
     return {name: tg.tensor(array.astype("f8"), requires_grad=True) for name, array in module.state_dict().items()}
 
 
+@pytest.mark.slow
 def test_gradients_flow_to_the_tensors_wherever_they_lie():
     module = Everywhere()
     tensors = in_float64(module)

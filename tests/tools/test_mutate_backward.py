@@ -127,6 +127,7 @@ def test_a_test_that_always_fails_kills_nothing(repository):
     assert status == 2
 
 
+@pytest.mark.slow
 def test_each_reason_belongs_to_a_mutant():
     tool = runpy.run_path(str(SCRIPT))
     assert tool["EQUIVALENT"].keys() <= {str(mutant) for mutant in tool["mutants"]()}

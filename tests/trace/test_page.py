@@ -146,6 +146,7 @@ def test_a_row_that_failed_has_its_error(tmp_path):
     assert "weight has 5 rows" in data["moments"][-1]["text"]
 
 
+@pytest.mark.slow
 def test_a_long_trace_stays_small_and_says_so(tmp_path):
     found = page(unrolled(260), tmp_path)
     assert len(found.source) < 2_000_000
