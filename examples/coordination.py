@@ -9,13 +9,13 @@ Each row changes one thing:
 - k-5: D has 5 updates for each of G, as in Algorithm 1.
 - rates: D's learning rate is 4 times G's (Heusel et al., 2017).
 - unrolled-S: G's loss is that of D after S virtual updates, and its gradient flows through them (Metz et al., 2017):
-  w_0 = w, w_(s+1) = w_s - r dL_D(w_s) / dw. This is SGD with the present rate of D's Adam for each weight,
-  r = lr / (sqrt(v) + eps), without its running mean. Then D itself moves as in the plain game.
+  m = b1 m + (1 - b1) dL_D/dw, w = w - r m. The first is the update that Adam makes; its rates r, with the mean square
+  of the gradient, are held fixed in all of them. D itself moves as in the plain game.
 - packed-M: D judges M samples at once (PacGAN). As there, a minibatch has 100 packs: M times as many samples.
 - uniform, z-16: z is uniform instead of Gaussian, or has 16 numbers instead of 2.
 
 Every row has the same number of updates of G; what they cost is in the table. --published takes the paper's 400,000
-iterations at a rate of 1e-4, and hours; the default is shorter, with a larger rate that falls to a tenth.
+iterations at a rate of 1e-4, and hours; the default is shorter, with a larger rate that falls.
 """
 
 from __future__ import annotations
@@ -40,7 +40,8 @@ from tinygan.cli.output import say
 from tinygan.cli.seeds import add_options, measure, show
 from tinygan.data import toys
 
-TOY, BATCH, UNITS, WIDTH, BETAS, EVERY, RATE = toys.grid(), 100, 400, 200, (0.8, 0.999), 2000, 1e-3
+TOY, BATCH, UNITS, WIDTH, BETAS, EVERY = toys.grid(), 100, 400, 200, (0.8, 0.999), 2000
+ITERATIONS, RATE, FALL = 3000, 2e-3, 100  # of the short game
 PUBLISHED = "Published, after 400,000 iterations (ten runs): plain 17.3 ± .8 of 25 modes, packed-4 24.8 ± .2."
 ROWS: dict[str, dict[str, Any]] = {"plain": {}, "k-5": {"k": 5}, "rates": {"faster": 4}}
 ROWS |= {f"unrolled-{steps}": {"unrolled": steps} for steps in (1, 3)} | {f"packed-{m}": {"m": m} for m in (2, 4)}
@@ -65,8 +66,8 @@ def start(seed: int, lr: Any, k: int = 1, faster: float = 1, m: int = 1, noise: 
     return gan.Algorithm1(g, d, k=k, schedule="simultaneous", shared_noise=True, **named)
 
 
-def unrolled(d: nn.Module, real: Any, fake: Any, rates: list[Any], steps: int) -> tuple[tg.Tensor, list[Any]]:
-    """Return G's loss after virtual updates of D, and the gradient of D's loss before them."""
+def unrolled(d: nn.Module, real: Any, fake: Any, means: list[Any], rates: Any, steps: int) -> tuple[tg.Tensor, Any]:
+    """Return G's loss after virtual updates of D, and the gradient of D's loss before them, from which rates follow."""
     now, first = dict(d.named_parameters()), list[Any]()
     for _ in range(max(1, steps)):
         judge = partial(nn.functional_call, d, now)
@@ -74,20 +75,25 @@ def unrolled(d: nn.Module, real: Any, fake: Any, rates: list[Any], steps: int) -
         slopes = tg.grad(loss, list(now.values()), create_graph=steps > 0, retain_graph=True)
         first = first or [slope.detach() for slope in slopes]
         if steps:
-            now = {name: w - r * slope for (name, w), r, slope in zip(now.items(), rates, slopes, strict=True)}
+            means = [BETAS[0] * m + (1 - BETAS[0]) * slope for m, slope in zip(means, slopes, strict=True)]
+            now = {name: w - r * m for (name, w), r, m in zip(now.items(), rates(first), means, strict=True)}
     return gan.generator_loss(nn.functional_call(d, now, fake)), first
 
 
 def step(game: gan.Algorithm1, batch: Any, steps: int) -> None:
     """Make one iteration, like `game.step`, with D unrolled for G."""
-    adam, (g, d) = game.discriminator_optimizer, (game.generator, game.discriminator)
-    squares = [array for name, array in adam.state_dict()["arrays"].items() if name.startswith("square")]
-    longer = 1 - BETAS[1] ** adam.updates  # before D's first update there are no rates, and no virtual updates
-    rates = [tg.tensor(np.float32(adam.lr) / (np.sqrt(v / np.float32(longer)) + np.float32(1e-8))) for v in squares]
+    (g, d), adam = (game.generator, game.discriminator), game.discriminator_optimizer
+    state, weights = adam.state_dict()["arrays"], [*g.parameters(), *d.parameters()]
+    means, squares = ([state.get(f"{slot}.{i}", 0 * p.data) for i, p in enumerate(adam.params)] for slot in adam.slots)
+    scale, longer = adam.lr / (1 - BETAS[0] ** (adam.updates + 1)), 1 - BETAS[1] ** (adam.updates + 1)
+
+    def rates(slopes: list[Any]) -> list[Any]:
+        now = [BETAS[1] * v + (1 - BETAS[1]) * slope.data**2 for v, slope in zip(squares, slopes, strict=True)]
+        return [tg.tensor(scale / (np.sqrt(v / longer) + 1e-8)) for v in now]
+
     fake = g(tg.tensor(game.noise.draw(len(batch), game.streams["noise"])))
-    loss, slopes = unrolled(d, tg.tensor(batch), fake, rates, steps if rates else 0)
-    slopes = [*tg.grad(loss, g.parameters()), *slopes]
-    for parameter, slope in zip((*g.parameters(), *d.parameters()), slopes, strict=True):
+    loss, slopes = unrolled(d, tg.tensor(batch), fake, list(map(tg.tensor, means)), rates, steps)
+    for parameter, slope in zip(weights, [*tg.grad(loss, g.parameters()), *slopes], strict=True):
         parameter.grad = slope
     adam.step()
     game.generator_optimizer.step()
@@ -101,7 +107,7 @@ def play(options: argparse.Namespace, row: str, seed: int) -> dict[str, float]:
     """Play one game; keep the samples of seed 0 for the picture."""
     changes, begin = dict(ROWS[row]), time.process_time()
     steps = changes.pop("unrolled", None)
-    lr = (lambda t: 1e-4) if options.published else optim.ExponentialDecay(RATE, 10 ** (1 / options.iterations))
+    lr = (lambda t: 1e-4) if options.published else optim.ExponentialDecay(RATE, FALL ** (1 / options.iterations))
     game = start(seed, lr, **changes)
     for i in range(1, options.iterations + 1):
         batch = TOY.sample(BATCH * changes.get("m", 1) * game.k, game.streams["data"])
@@ -122,13 +128,12 @@ def play(options: argparse.Namespace, row: str, seed: int) -> dict[str, float]:
 def run(options: argparse.Namespace) -> None:
     """Play the games; print the table; draw the samples of seed 0 that are kept in the folder."""
     rows = list(dict.fromkeys(vars(options).pop("rows")))
-    options.iterations = options.iterations or (400_000 if options.published else 3000)
+    options.iterations = options.iterations or (400_000 if options.published else ITERATIONS)
     columns = {"modes": ".1f", "high_quality": ".1%", "mmd2": ".4f", "ms": ".1f", "seconds": ".0f"}
     show(options, measure(options, partial(play, options), rows), columns, PUBLISHED)
-    lines = -(-len(rows) // 5)
-    figure = Figure(figsize=(10, 2.2 * lines), layout="constrained")
+    figure = Figure(figsize=(10, 2.2 * -(-len(rows) // 5)), layout="constrained")
     for position, row in enumerate(rows):
-        axes = figure.add_subplot(lines, 5, position + 1)
+        axes = figure.add_subplot(-(-len(rows) // 5), 5, position + 1)
         axes.plot(*TOY.modes.T, "o", ms=8, mfc="none", color="tab:red", lw=0.8)
         if samples_file(options, row).exists():
             axes.plot(*np.load(samples_file(options, row)).T, ".", ms=1, color="tab:blue")

@@ -44,8 +44,7 @@ def test_no_virtual_step_is_the_plain_game_to_the_bit(example: Any) -> None:
 def test_unrolling_changes_g_and_leaves_the_step_of_d(example: Any) -> None:
     games = [example.start(0, lr) for _ in range(3)]
     for steps, game in enumerate(games):
-        for _ in range(2):  # the first iteration has no rates, and so no virtual steps
-            example.step(game, example.TOY.sample(100, game.streams["data"]), steps)
+        example.step(game, example.TOY.sample(100, game.streams["data"]), steps)
     count = len(games[0].generator.parameters())
     plain, one, two = map(weights, games)
     for expected, *others in zip(plain[count:], one[count:], two[count:], strict=True):
@@ -54,60 +53,61 @@ def test_unrolling_changes_g_and_leaves_the_step_of_d(example: Any) -> None:
     assert all(abs(a - b).max() > 1e-6 for a, b in ((plain[0], one[0]), (one[0], two[0])))
 
 
-def tiny() -> tuple[nn.Module, nn.Module, tg.Tensor, tg.Tensor, list[tg.Tensor]]:
-    """Two small networks in float64, z and x, and a rate for each weight of D."""
+def tiny() -> tuple[nn.Module, nn.Module, tg.Tensor, tg.Tensor, list[list[tg.Tensor]]]:
+    """Two small networks in float64, z and x, and for each weight of D a running mean and a rate."""
     with Streams(0).active():
         g, d = nn.Linear(2, 2), nn.Sequential(nn.Linear(2, 3), nn.Tanh(), nn.Linear(3, 1))
     rng = np.random.default_rng(0)
     for parameter in (*g.parameters(), *d.parameters()):
         parameter.data = rng.normal(size=parameter.shape)
     z, x = (tg.tensor(rng.normal(size=(4, 2))) for _ in range(2))
-    return g, d, z, x, [tg.tensor(rng.uniform(0.1, 0.5, parameter.shape)) for parameter in d.parameters()]
+    bounds = ((-0.1, 0.1), (0.1, 0.5))
+    return g, d, z, x, [[tg.tensor(rng.uniform(*ends, p.shape)) for p in d.parameters()] for ends in bounds]
 
 
 @pytest.mark.parametrize("steps", [0, 1, 3])
 def test_the_gradient_through_virtual_steps(example: Any, steps: int) -> None:
-    g, d, z, x, rates = tiny()
+    g, d, z, x, (means, rates) = tiny()
 
     def loss(weight: tg.Tensor, bias: tg.Tensor) -> tg.Tensor:
         fake = nn.functional_call(g, {"weight": weight, "bias": bias}, z)
-        return example.unrolled(d, x, fake, rates, steps)[0]
+        return example.unrolled(d, x, fake, means, lambda slopes: rates, steps)[0]
 
     tg.gradcheck(loss, [tg.tensor(p.data.copy(), requires_grad=True) for p in g.parameters()])
 
 
-def test_virtual_steps_are_sgd_with_a_rate_for_each_weight(example: Any) -> None:
-    g, d, z, x, rates = tiny()
+def test_virtual_steps_follow_the_formula(example: Any) -> None:
+    g, d, z, x, (means, rates) = tiny()
     fake = g(z)
-    found, first = example.unrolled(d, x, fake, rates, 2)
+    found, first = example.unrolled(d, x, fake, means, lambda slopes: rates, 2)
     parameters = list(d.parameters())
     for moment in range(2):  # the same by changing D in place
         slopes = tg.grad(gan.discriminator_loss(d(x), d(fake.detach())), parameters)
-        for parameter, slope, rate, early in zip(parameters, slopes, rates, first, strict=True):
+        for i, (parameter, slope) in enumerate(zip(parameters, slopes, strict=True)):
             if moment == 0:
-                np.testing.assert_allclose(early.data, slope.data, rtol=1e-12, atol=1e-14)
-            parameter.data = parameter.data - rate.data * slope.data
+                np.testing.assert_allclose(first[i].data, slope.data, rtol=1e-12, atol=1e-14)
+            means[i] = 0.8 * means[i] + 0.2 * slope
+            parameter.data = parameter.data - rates[i].data * means[i].data
     assert found.item() == pytest.approx(gan.generator_loss(d(fake.detach())).item(), rel=1e-12)
 
 
-def test_the_rates_are_those_of_adam(example: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_virtual_steps_begin_with_the_one_that_d_makes(example: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[Any] = []
-    original = example.unrolled
 
-    def spy(d: Any, real: Any, fake: Any, rates: Any, steps: int) -> Any:
-        loss, slopes = original(d, real, fake, rates, steps)
-        seen.append((steps, rates, slopes))
+    def spy(d: Any, real: Any, fake: Any, means: Any, rates: Any, steps: int) -> Any:
+        loss, slopes = unrolled(d, real, fake, means, rates, steps)
+        seen.append(([p.data.copy() for p in d.parameters()], means, rates(slopes), slopes))
         return loss, slopes
 
+    unrolled = example.unrolled
     monkeypatch.setattr(example, "unrolled", spy)
     game = example.start(0, lr)
-    for _ in range(2):
+    for _ in range(10):
         example.step(game, example.TOY.sample(100, game.streams["data"]), 1)
-    (none, no_rates, slopes), (one, rates, _) = seen
-    assert (none, no_rates, one) == (0, [], 1)
-    for rate, slope in zip(rates, slopes, strict=True):  # after one update, v is the squared gradient
-        large = abs(slope.data) > 1e-5
-        np.testing.assert_allclose((rate.data * abs(slope.data))[large], 0.01, rtol=0.01)
+        for i, parameter in enumerate(game.discriminator.parameters()):
+            before, means, rates, slopes = (found[i] for found in seen[-1])
+            after = before - rates.data * (0.8 * means.data + 0.2 * slopes.data)
+            np.testing.assert_allclose(after, parameter.data, rtol=1e-5, atol=1e-6)
 
 
 def test_a_row_changes_what_its_name_says(example: Any) -> None:
