@@ -21,6 +21,7 @@ def example(monkeypatch: pytest.MonkeyPatch) -> Any:
     module = load("coordination", monkeypatch)
     monkeypatch.setattr(module, "UNITS", 8)
     monkeypatch.setattr(module, "WIDTH", 6)
+    monkeypatch.setattr(module.evaluation, "PACGAN_SAMPLES", 200)
     return module
 
 
