@@ -80,7 +80,9 @@ def test_the_gradient_through_virtual_steps(example: Any, steps: int) -> None:
 def test_virtual_steps_follow_the_formula(example: Any) -> None:
     g, d, z, x, (means, rates) = tiny()
     fake = g(z)
-    found, first = example.unrolled(d, x, fake, means, lambda slopes: rates, 2)
+    held: list[Any] = []
+    found, first = example.unrolled(d, x, fake, means, lambda slopes: held.append(slopes) or rates, 2)
+    assert all(slopes is first for slopes in held)  # the rates do not follow the virtual steps
     parameters = list(d.parameters())
     for moment in range(2):  # the same by changing D in place
         slopes = tg.grad(gan.discriminator_loss(d(x), d(fake.detach())), parameters)
