@@ -128,11 +128,12 @@ def run(options: argparse.Namespace) -> None:
     show(options, measure(options, partial(play, options), rows), columns, PUBLISHED)
     figure = Figure(figsize=(10, 2.2 * -(-len(rows) // 5)), layout="constrained")
     for position, row in enumerate(rows):
-        axes = figure.add_subplot(-(-len(rows) // 5), 5, position + 1)
+        axes = figure.add_subplot(-(-len(rows) // 5), 5, position + 1, aspect="equal", xlim=(-5, 5), ylim=(-5, 5))
         axes.plot(*TOY.modes.T, "o", ms=8, mfc="none", color="tab:red", lw=0.8)
-        if samples_file(options, row).exists():
-            axes.plot(*np.load(samples_file(options, row)).T, ".", ms=1, color="tab:blue")
-        axes.set(title=row, xlim=(-5, 5), ylim=(-5, 5), xticks=[], yticks=[], aspect="equal")
+        file = samples_file(options, row)
+        samples = np.load(file) if file.exists() else TOY.modes[:0]  # kept by a game in another folder
+        axes.plot(*samples.T, ".", ms=1, color="tab:blue")
+        axes.set(title=row if len(samples) else f"{row}: not here", xticks=[], yticks=[])
     figure.savefig(options.out / "coordination.png", dpi=80, metadata={"Software": None})
 
 

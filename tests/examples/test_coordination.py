@@ -141,11 +141,12 @@ def test_a_table_a_picture_and_an_object(example: Any, tmp_path: Path, capsys: A
     assert (found["iterations"], found["seeds"], found["published"]) == (2, 2, False)
     assert imread(tmp_path / "coordination.png").std() > 0.05
     monkeypatch.setattr(example, "start", None)  # kept games are not played again, whatever rows are asked for
-    assert example.main([*kept, "--rows", "z-16", "plain", "plain"]) == 0
+    assert example.main([*kept, "--rows", "z-16", "plain", "plain", "--out", str(tmp_path / "other")]) == 0
     table = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in table[1:3]] == ["z-16", "plain"]
     assert "17.3" in table[3]
     assert "24.8" in table[3]
+    assert (tmp_path / "other" / "coordination.png").exists()  # also without the samples of kept games
 
 
 def test_the_published_game_has_its_rate_and_length(example: Any, tmp_path: Path, monkeypatch: Any) -> None:
