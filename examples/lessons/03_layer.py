@@ -144,5 +144,5 @@ print(f"Drawn in {picture}")
 # - ``tinygan/nn/module.py``, ``Module``: how a network finds its weights.
 # - ``tinygan/nn/containers.py``, ``Sequential``: the chain.
 #
-# **Question.** ReLU sets *negative* numbers to 0, and their gradients, too. Another layer sets *random* numbers to 0,
-# half of them, and multiplies the others by 2. What is its backward formula? And why does it multiply by 2?
+# **Question.** ReLU sets negative numbers to 0, and their gradients, too. Another layer sets random numbers to 0, half
+# of them, and multiplies the others by 2. What is its backward formula? And why does it multiply by 2?

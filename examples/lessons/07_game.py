@@ -109,6 +109,9 @@ assert [leaf.name for leaf in trace.updates[0].moved] == ["G.b"]
 # ``d_rule.zero_grad()`` removes these gradients before D's next step. Without it, D would follow them, and help G.
 #
 # **Play.** Each line says what D has found out, and how far G is.
+#
+# **Predict.** The data are on the right of the samples. D finds this out, and G moves to the right. Does ``b`` stop
+# when it arrives at 2?
 
 # %%
 history = [(G.b.item(), D.weight.item(), D.bias.item())]

@@ -107,9 +107,10 @@ assert alone[2] < before[2]
 # In a real training D is not frozen, but it can be too slow. Then the samples gather at one place, D learns to reject
 # that place, they all go to another one, and so on. If all your samples look alike, this is the reason. The paper's
 # advice: do not train G too much without updating D. In tinygan, this is the option ``k``, the number of steps of D for
-# each step of G.
+# each step of G. And ``gan.Packed`` shows D several samples at once.
 #
-# **See it.** A trace of one step of the frozen game: the gradient goes through D to G, and only G moves.
+# **Predict.** In a step of the frozen game, the gradient goes through D to G. Which weights does the step change? The
+# trace has recorded it.
 
 # %%
 with tg.trace(D=frozen.discriminator, G=frozen.generator) as trace:

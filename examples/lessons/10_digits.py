@@ -35,8 +35,8 @@ print(train.shape, train.min(), train.max())
 # **The players.** G ends with a sigmoid, because pixels are between 0 and 1. D consists of maxout layers with dropout,
 # as in section 5 of the paper. It ends with a logit.
 #
-# **Predict.** How many weights has the first layer of G? And the first maxout layer of D, with 64 units of three
-# pieces?
+# **Predict.** How many weights has the first layer of G, with its biases? And the first maxout layer of D, with 64
+# units of three pieces?
 
 # %%
 tg.manual_seed(0)
@@ -148,4 +148,4 @@ print(f"Drawn in {picture}")
 # **The answer,** since there is no next lesson: yes. Such a G would get 57 %, and nothing new would come out of it. So
 # one honest number is not enough. Measure the distance from each sample to the nearest training image as well, and
 # compare it with that of unseen data: ``training_distance`` in ``tinygan/evaluation/neighbours.py`` does it. Then run
-# ``tinygan train digits``, and open the report of the run: it has both.
+# ``tinygan train digits``, and open the report of the run.

@@ -89,11 +89,11 @@ def test_the_text_is_markdown_and_rst(lesson: Path) -> None:
             assert "`" not in prose
             assert not re.search(r"(?<!\*)\*(?!\*)(?! )", prose.replace(" * ", " ")), "emphasis"
             assert prose.count("**") % 2 == 0
-            assert not re.search(r"^ ", prose, re.MULTILINE), "an indented block"
+            assert not re.search(r"^( | {3,})\S", prose, re.MULTILINE), "an indented block"
             assert not re.search(r"\w_(?!\w)|\|", prose), "a reference of RST"
             for before, item in zip(prose.splitlines(), prose.splitlines()[1:], strict=False):
                 if item.startswith("- "):
-                    assert not before or before.startswith("- "), "a list needs a blank line before it"
+                    assert not before or before.startswith(("- ", "  ")), "a list needs a blank line before it"
 
 
 @each
