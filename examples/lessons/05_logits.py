@@ -86,10 +86,11 @@ assert np.isclose(d_loss, np.log(4))
 assert np.isclose(g_loss, np.log(2))
 
 # %% [markdown]
-# Many learners see their loss stop at 1.386 and ask whether that is bad. It is ``log 4``, or 2 times 0.693 = ``log 2``.
-# (Some programs show the mean of both parts: 0.693.) The value says only that D answers 1/2. There are two reasons for
-# that. At the end of an ideal game, the samples are like the data, and no D can tell them apart. Before training, D
-# does not know anything yet. The loss is the same. So the loss alone does not say how good the samples are.
+# Many learners see their loss stop at 1.386 and ask whether that is bad. It is ``log 4``: ``log 2 = 0.693`` for the
+# data, and as much for the samples. (Some programs show the mean of both parts: 0.693.) The value says only that D
+# answers 1/2. There are two reasons for that. At the end of an ideal game, the samples are like the data, and no D can
+# tell them apart. Before training, D does not know anything yet. The loss is the same. So the loss alone does not say
+# how good the samples are.
 #
 # **Two losses for G.** G wants D to take its samples for data. The paper has two formulas for this wish. Minimax:
 # minimise ``log(1 - D)``. Non-saturating: minimise ``-log D``. Both are better for G where D is larger. Their slopes
@@ -106,8 +107,8 @@ assert np.allclose(list(slopes.values()), [-0.01, -0.99])
 
 # %% [markdown]
 # 99 times. For this reason the paper recommends the second one, and ``gan.Algorithm1`` uses it by default. It also
-# answers a question that many ask: D has a loss of 0 and is always right. Why is that a failure? Because a D that is
-# always right teaches G very little, and with minimax nothing.
+# answers a question that many ask: D has a loss of 0 and is always right. Why is that a failure? Because then no sample
+# passes for data. And with minimax, G does not even get a slope that could change this.
 #
 # **The picture.** Left: the rounded loss jumps in stairs, and ends near ``a = 17``; after that, it is infinite. Right:
 # the slopes of both losses of G.
