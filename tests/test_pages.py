@@ -85,6 +85,7 @@ _TFD = "tests/examples/test_table_1_tfd.py::test_from_the_file_to_the_row"
 _CIFAR_10 = "tests/cli/test_train.py::test_cifar10_from_its_files_to_every_command"
 _GPU = "tests/test_gpu_checks.py"
 _MAIN = "tests/benchmarks/test_main.py"
+_LESSONS = "tests/examples/lessons/test_lessons.py::test_it_runs_and_draws"
 _EVERY_10 = "--set output.checkpoint_every=10 --set output.samples_every=10"
 ELSEWHERE = {
     "python3 -m venv .venv && . .venv/bin/activate && pip install -q .": ("needs a package index", ".ci/run"),
@@ -117,6 +118,16 @@ ELSEWHERE = {
         "needs two runs",
         "tests/cli/test_report.py::test_two_runs_on_one_page",
     ),
+    "python examples/lessons/01_slope.py": ("2 s", _LESSONS),
+    "python examples/lessons/02_broadcasting.py": ("2 s", _LESSONS),
+    "python examples/lessons/03_layer.py": ("2 s", _LESSONS),
+    "python examples/lessons/04_dropout.py": ("2 s", _LESSONS),
+    "python examples/lessons/05_logits.py": ("2 s", _LESSONS),
+    "python examples/lessons/06_momentum.py": ("2 s", _LESSONS),
+    "python examples/lessons/07_game.py": ("3 s", _LESSONS),
+    "python examples/lessons/08_optimum.py": ("3 s", _LESSONS),
+    "python examples/lessons/09_collapse.py": ("7 s", _LESSONS),
+    "python examples/lessons/10_digits.py": ("11 s", _LESSONS),
     "python examples/figure_1.py": ("8 s", "tests/examples/test_figure_1.py::test_pictures_page_and_gif_are_written"),
     "python examples/figure_1.py --gif": (
         "21 s",

@@ -12,7 +12,7 @@ import pytest
 
 from tinygan.cli import main as tinygan
 from tinygan.cli.arguments import Parser
-from tinygan.cli.figures import add_options, load_subjects, run_program
+from tinygan.cli.figures import add_options, load_subjects, picture_path, run_program
 from tinygan.cli.output import ReaderGoneError
 from tinygan.config.data import DataConfig
 from tinygan.errors import DataError
@@ -111,3 +111,39 @@ def test_the_recorded_data_folder_is_used(runs: Path, monkeypatch: pytest.Monkey
     assert start(runs, "digits", "--data", "/other")[0] == 0
     assert seen == [Path("/some/data"), Path("/other")]
     record.write_text(recorded)
+
+
+# ---------------------------------------------------------------------- the lessons
+
+
+def test_a_lesson_draws_where_its_command_line_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["examples/lessons/01_slope.py", "--out", "a/b"])
+    assert picture_path("01_slope") == Path("a/b/01_slope.png")
+    assert (tmp_path / "a/b").is_dir()
+    assert not list((tmp_path / "a/b").iterdir())
+    monkeypatch.setattr("sys.argv", ["examples/lessons/01_slope.py"])
+    assert picture_path("01_slope") == Path("runs/examples/lessons/01_slope.png")
+
+
+def test_a_notebook_keeps_its_own_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["ipykernel_launcher.py", "-f", "kernel.json", "--out", "elsewhere"])
+    assert picture_path("01_slope") == Path("runs/examples/lessons/01_slope.png")
+    assert not (tmp_path / "elsewhere").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "facts"),
+    [(["--ou", "x", "y"], "y"), (["--seed", "1"], "--seed"), (["--out", "file/x"], "file/x: cannot be used")],
+)
+def test_a_lesson_refuses_before_it_begins(
+    words: list[str], facts: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("file").write_text("kept")
+    monkeypatch.setattr("sys.argv", ["01_slope.py", *words])
+    with pytest.raises(SystemExit) as stopped:
+        picture_path("01_slope")
+    assert stopped.value.code == 2
+    assert facts in capsys.readouterr().err

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -71,10 +72,36 @@ def load_subjects(options: argparse.Namespace) -> list[Trained]:
         option = {"overrides": "--set"}.get(training[0], f"--{training[0]}")
         raise ArgumentError(f"{option}: {runs[0]} is trained already; give either runs or what to train")
     subjects = [_of_run(open_run(run), options) for run in runs]
-    with refused(RunError, f"--out {options.out}: cannot be used", "name another folder"):
-        options.out.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=options.out).close()  # refused now, not after the training
+    _make_folder(options.out)  # refused now, not after the training
     return subjects or [_train(options)]
+
+
+def picture_path(lesson: str) -> Path:
+    """Return the path of the picture of a lesson, in ``--out DIR`` of its command line; make the folder.
+
+    In a notebook, the command line belongs to the notebook: the folder is the default one.
+
+    Parameters
+    ----------
+    lesson : str
+        The name of its file, without ``.py``.
+
+    Raises
+    ------
+    SystemExit
+        The command line has another option, or the folder cannot be used.
+    """
+    parser = Parser(prog=f"{lesson}.py", description="A lesson: prints what it shows, and draws a picture.")
+    parser.add_argument(
+        "--out", type=path, default=OUT / "lessons", metavar="DIR", help="where to write (default: %(default)s)"
+    )
+    is_script = Path(sys.argv[0]).name == f"{lesson}.py"
+    folder: Path = parser.parse_args(sys.argv[1:] if is_script else []).out
+    try:
+        _make_folder(folder)
+    except RunError as error:
+        parser.error(str(error))
+    return folder / f"{lesson}.png"
 
 
 def run_program(main: Callable[[argparse.Namespace], None], parser: Parser, arguments: Sequence[str] | None) -> int:
@@ -86,6 +113,12 @@ def run_program(main: Callable[[argparse.Namespace], None], parser: Parser, argu
         return 0
 
     return output.exit_status(parser.prog, work, 2)
+
+
+def _make_folder(folder: Path) -> None:
+    with refused(RunError, f"--out {folder}: cannot be used", "name another folder"):
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
 
 
 def _of_run(folder: RunFolder, options: argparse.Namespace) -> Trained:
