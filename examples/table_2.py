@@ -88,7 +88,7 @@ def autocorrelation(x: Any) -> tuple[float, Any]:
     power = (np.abs(np.fft.rfft(x - x.mean(), 2 * len(x), axis=0)) ** 2).mean(axis=1)
     rho = np.fft.irfft(power)[: len(x)] / np.arange(len(x), 0, -1)
     sums = 2 * np.cumsum(rho / rho[0]) - 1
-    return float(sums[np.argmax(np.arange(len(x)) >= 5 * sums)]), rho / rho[0]
+    return float(sums[min(np.flatnonzero(np.arange(len(x)) >= 5 * sums), default=-1)]), rho / rho[0]
 
 
 def play(given: argparse.Namespace, row: str, seed: int) -> dict[str, float]:
