@@ -126,7 +126,8 @@ def draw(given: argparse.Namespace) -> Figure:
             axes.set(xlim=(-1.5, 1.5), ylim=(-1.5, 1.5), aspect="equal")
         else:
             tiles = np.pad(rows[:36].reshape(6, 6, 8, 8), ((0, 0), (0, 0), (1, 1), (1, 1)), constant_values=0.4)
-            axes.imshow(tiles.transpose(0, 2, 1, 3).reshape(60, 60), cmap="gray", vmin=0, vmax=1)
+            picture = tiles.transpose(0, 2, 1, 3).reshape(60, 60)
+            axes.imshow(picture, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
     return figure
 
 
