@@ -116,8 +116,7 @@ def play(given: argparse.Namespace, row: str, seed: int) -> dict[str, float]:
         samples, shown = states[:: LENGTH * CHAINS // SAMPLES].reshape(SAMPLES, 64), states[:, 0]
     if seed == 0:  # for the figure: as the file of --results keeps the numbers
         np.savez(given.out / FILE.format(row, given.epochs), shown=shown[:20].reshape(-1, 8, 8), rho=rho[:200])
-    begin = now()
-    sigma = evaluation.select_sigma(samples, VALIDATION)
+    begin, sigma = now(), evaluation.select_sigma(samples, VALIDATION)
     numbers["parzen"] = float(evaluation.parzen_log_likelihood(samples, TEST, sigma).mean())
     mmd = evaluation.maximum_mean_discrepancy(samples, TEST, WIDTH).squared
     return numbers | {"parzen_seconds": now() - begin, "mmd_squared": mmd}
@@ -126,15 +125,16 @@ def play(given: argparse.Namespace, row: str, seed: int) -> dict[str, float]:
 def run(options: argparse.Namespace) -> None:
     rows = [*(f"RBM, {n} epochs" for n in sorted({max(1, options.epochs // k) for k in (15, 3, 1)})), NETS, DATA]
     found = measure(options, partial(play, options), rows)
-    figure = Figure(figsize=(10, 8), layout="constrained")
-    *places, curves = figure.subplots(len(rows), height_ratios=[1] * (len(rows) - 1) + [4])
-    for place, row in zip(places, rows, strict=False):
+    shown = [row for row in rows[:-1] if (options.out / FILE.format(row, options.epochs)).exists()]
+    figure = Figure(figsize=(10, 4 + len(shown)), layout="constrained")
+    *places, curves = figure.subplots(len(shown) + 1, height_ratios=[1] * len(shown) + [4], squeeze=False)[:, 0]
+    for place, row in zip(places, shown, strict=True):
         kept = np.load(options.out / FILE.format(row, options.epochs))
         place.imshow(np.hstack(np.pad(kept["shown"], ((0, 0), (1, 1), (1, 1)), constant_values=0.4)), cmap="gray")
         place.set(title=f"{row}: {'20 samples' if row == NETS else '20 steps of a chain'}", xticks=[], yticks=[])
-        curves.plot(kept["rho"], label=row)
+        curves.plot(kept["rho"])
     curves.set(title="autocorrelation of the slowest component", xlabel="steps of the chain, or samples of G")
-    curves.legend()
+    curves.legend(shown)
     figure.savefig(options.out / "table_2.png", dpi=80, metadata={"Software": None})
     show(options, found, COLUMNS)
 

@@ -70,7 +70,6 @@ SHORTER = {
     "python examples/losses.py --dataset digits": ("2 minutes", "--steps 2"),
     "python examples/losses.py --dataset ring": ("4 minutes", "--steps 2"),
     "python examples/losses.py --dataset grid": ("7 minutes", "--steps 2"),
-    "python examples/table_2.py": ("1 minute", "--epochs 2"),
     "python examples/coordination.py": ("more than an hour", "--iterations 1 --seeds 1"),
     "python examples/coordination.py --rows plain packed-4 --published --seeds 1": ("hours", "--iterations 1"),
     "python examples/figure_2.py": ("41 s", "--steps 2"),
@@ -130,6 +129,7 @@ ELSEWHERE = {
     "python examples/lessons/09_collapse.py": ("7 s", _LESSONS),
     "python examples/lessons/10_digits.py": ("11 s", _LESSONS),
     "python examples/figure_1.py": ("8 s", "tests/examples/test_figure_1.py::test_pictures_page_and_gif_are_written"),
+    "python examples/table_2.py": ("1 minute", "tests/examples/test_table_2.py::test_rows_keys_and_picture"),
     "python examples/figure_1.py --gif": (
         "21 s",
         "tests/examples/test_figure_1.py::test_pictures_page_and_gif_are_written",

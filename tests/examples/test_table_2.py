@@ -120,10 +120,10 @@ def test_rows_keys_and_picture(example: Any, monkeypatch: pytest.MonkeyPatch, tm
     for name, value in {"START": 10, "LENGTH": 200, "HIDDEN": 16}.items():
         monkeypatch.setattr(example, name, value)
     monkeypatch.setattr(example.RBM.log_z, "__defaults__", (10, 20))
-    words = ["--epochs", "3", "--out", str(tmp_path), "--quiet", "--json", "--results", str(tmp_path / "results.jsonl")]
+    words = ["--epochs", "3", "--quiet", "--json", "--results", str(tmp_path / "results.jsonl")]
     printed = []
-    for _ in range(2):
-        assert example.main(words) == 0
+    for folder in ("first", "second"):  # the second has no samples to draw
+        assert example.main([*words, "--out", str(tmp_path / folder)]) == 0
         printed.append(capsys.readouterr().out)
         monkeypatch.setattr(example, "play", pytest.fail)  # all rows are kept
     assert printed[0] == printed[1]
@@ -139,7 +139,7 @@ def test_rows_keys_and_picture(example: Any, monkeypatch: pytest.MonkeyPatch, tm
     assert 0 < rows["RBM, 3 epochs"]["chain_share"] < 1
     assert -64 * np.log(2) < rows["RBM, 3 epochs"]["ais_log_p"] < 0
     assert rows["training images"]["parzen"] > rows["RBM, 3 epochs"]["parzen"]
-    assert imread(tmp_path / "table_2.png").std() > 0.05  # something is drawn
+    assert imread(tmp_path / "first" / "table_2.png").std() > 0.05  # something is drawn
 
 
 @pytest.mark.parametrize("words", [["--epochs", "0"], ["--dataset", "mnist"], ["--seeds", "x"]])
