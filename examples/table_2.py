@@ -92,7 +92,7 @@ def autocorrelation(x: Any) -> tuple[float, Any]:
 
 
 def play(given: argparse.Namespace, row: str, seed: int) -> dict[str, float]:
-    begin, numbers, rho = now(), dict[str, float](), np.eye(1, 200)[0]
+    begin, numbers, rho = now(), dict[str, float](), np.eye(1, 200)[0]  # rho of independent samples
     if row == NETS:
         config = load_experiment("digits", [*GAME, f"training.epochs={max(1, given.epochs // 3)}", f"seed={seed}"])
         trained = train_in_memory(config, DIGITS)
