@@ -34,7 +34,7 @@ from tinygan.pictures.plates import arrange, save_plate
 from tinygan.pictures.sheets import colours_of
 
 SETTINGS = ("adam", "sgd", "mirza")
-SIZES = {"mnist": (8, 5, 100, 512), "digits": (100, 100, 32, 256)}  # epochs, those of the classifier, batch, units
+SIZES = {"mnist": (12, 5, 100, 512), "digits": (100, 100, 32, 256)}  # epochs, those of the classifier, batch, units
 CLASSES, EACH, NOISE, SHOWN = 10, 1000, 100, 10
 COLUMNS = {"label_accuracy": ".1%", "classifier_accuracy": ".1%", "parzen_test": ".1f", "spread_ratio": ".2f"}
 CAPTION = "Fair samples, a row for each class that G was asked for, 0 to 9. In the frame: training images."
@@ -139,7 +139,7 @@ def play(options: argparse.Namespace, dataset: data.Dataset, setting: str, seed:
 def main(arguments: list[str] | None = None) -> int:
     parser = Parser(prog="conditional", description="p(x | c): G draws the class that it is asked for.")
     parser.add_argument("--setting", choices=(*SETTINGS, "all"), default="adam", help="of the game (default: adam)")
-    parser.add_argument("--epochs", type=positive, metavar="N", help="passes over the data (default: 8; digits: 100)")
+    parser.add_argument("--epochs", type=positive, metavar="N", help="passes over the data (default: 12; digits: 100)")
     add_options(parser, tuple(SIZES))
 
     def run(options: argparse.Namespace) -> None:
