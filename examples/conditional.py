@@ -8,10 +8,10 @@ The setting "adam" is ours, with the penalty R1 (Mescheder et al., 2018). "mirza
 and Osindero (2014): z and y have a layer each, then both a joint one; dropout; SGD with momentum. Initial weights and
 schedule, which they do not print, are those of the paper's code. "sgd" has the nets of "adam", the rest of "mirza".
 
-Measures, of 1,000 samples a class: `label_accuracy`, the share that a classifier of ours gives the class asked for; of
-real test images, `classifier_accuracy`. It learns from the training images alone. `parzen_test`: the log-likelihood of
-test images under a Parzen window, sigma from validation images; `parzen_images_error`: its standard error over the
-images. `spread_ratio`: the standard deviation within a class, over that of the training images; 0 if G ignores z.
+Of 1,000 samples a class: `label_accuracy`, the share that a classifier of ours gives the class asked for, and of real
+test images `classifier_accuracy`; `parzen_test`, the log-likelihood of test images under a Parzen window, with sigma
+from validation images, and its standard error over the images, `parzen_images_error`; `spread_ratio`, the standard
+deviation within a class over that of the training images, 0 if G ignores z. Draws DIR/conditional_SETTING.png, seed 0.
 """
 
 from __future__ import annotations
@@ -40,9 +40,7 @@ COLUMNS = {"label_accuracy": ".1%", "classifier_accuracy": ".1%", "parzen_test":
 CAPTION = "Fair samples, a row for each class that G was asked for, 0 to 9. In the frame: training images."
 
 
-class Joint(nn.Module):
-    """Mirza and Osindero's form: a layer of x, a layer of y, and a net that reads both."""
-
+class Joint(nn.Module):  # the form of Mirza and Osindero: a layer of x, a layer of y, and a net that reads both
     def __init__(self, of_x: nn.Module, of_y: nn.Module, joint: nn.Module) -> None:
         super().__init__()
         self.of_x, self.of_y, self.joint = of_x, of_y, joint
@@ -65,14 +63,13 @@ def players(setting: str, pixels: int, units: int, streams: Streams) -> tuple[nn
     joint = [nn.Dropout(), nn.Maxout(290, 240, 4), nn.Dropout(), nn.Linear(240, 1)]
     g = Joint(nn.Linear(NOISE, 200), nn.Linear(CLASSES, 1000), nn.Sequential(*last, nn.Sigmoid()))
     d = Joint(nn.Maxout(pixels, 240, 5), nn.Maxout(CLASSES, 50, 5), nn.Sequential(*joint))
-    for parameter, half in [*((p, 0.05) for p in g.parameters()), *((p, 0.005) for p in d.parameters())]:
-        if parameter.ndim > 1:
-            parameter.data = streams["weights"].uniform(parameter.shape, -half, half)
+    for net, half in ((g, 0.05), (d, 0.005)):
+        for weight in (parameter for parameter in net.parameters() if parameter.ndim > 1):
+            weight.data = streams["weights"].uniform(weight.shape, -half, half)
     return g, d
 
 
 def start(setting: str, train: data.Split, batch: int, units: int, streams: Streams) -> gan.Algorithm1:
-    """Build the game."""
     with streams.active():
         nets = players(setting, train.images.shape[1], units, streams)
     options: dict[str, Any] = {"noise": gan.Noise("uniform", NOISE), "streams": streams}
@@ -87,7 +84,7 @@ def start(setting: str, train: data.Split, batch: int, units: int, streams: Stre
 
 
 def classifier_of(train: data.Split, epochs: int, batch: int, streams: Streams) -> nn.Module:
-    """Return a net of one hidden layer, trained to name the class of an image."""
+    """Return a net of one hidden layer that names the class of an image."""
     with streams.active():
         net = nn.Sequential(*dense(nn.ReLU, train.images.shape[1], 256, CLASSES))
     adam = optim.Adam(net.parameters(), 1e-3)
@@ -118,9 +115,8 @@ def play(options: argparse.Namespace, dataset: data.Dataset, setting: str, seed:
         samples = gan.sample(game.generator, len(asked), game.noise, Stream(seed, "samples"), asked)
     if seed == 0:
         rows = [[*samples[asked == c][:SHOWN], train.images[train.labels == c][0]] for c in range(CLASSES)]
-        tiles = colours_of(np.concatenate(rows), dataset.image_shape)
-        picture = arrange(tiles.reshape(CLASSES, SHOWN + 1, *tiles.shape[1:]), framed=[SHOWN])
-        save_plate(options.out / f"conditional{'' if setting == 'adam' else '_' + setting}.png", [(CAPTION, picture)])
+        tiles = colours_of(np.concatenate(rows), dataset.image_shape).reshape(CLASSES, -1, *dataset.image_shape, 3)
+        save_plate(options.out / f"conditional_{setting}.png", [(CAPTION, arrange(tiles, framed=[SHOWN]))])
     sigma = evaluation.select_sigma(samples, dataset.validation.images[:1000])
     likelihood = evaluation.parzen_log_likelihood(samples, test.images, sigma)
     classifier = classifier_of(train, classifier_epochs, batch, Streams(1000 + seed))
@@ -139,7 +135,7 @@ def play(options: argparse.Namespace, dataset: data.Dataset, setting: str, seed:
 def main(arguments: list[str] | None = None) -> int:
     parser = Parser(prog="conditional", description="p(x | c): G draws the class that it is asked for.")
     parser.add_argument("--setting", choices=(*SETTINGS, "all"), default="adam", help="of the game (default: adam)")
-    parser.add_argument("--epochs", type=positive, metavar="N", help="passes over the data (default: 12; digits: 100)")
+    parser.add_argument("--epochs", type=positive, metavar="N", help="passes over the images (mnist: 12; digits: 100)")
     add_options(parser, tuple(SIZES))
 
     def run(options: argparse.Namespace) -> None:
