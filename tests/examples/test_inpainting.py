@@ -27,7 +27,7 @@ def test_a_few_epochs_read_the_known_pixels(example: Any, tmp_path: Path, capsys
     assert example.main(["--epochs", "20", "--json", "--quiet", "--out", str(tmp_path)]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["mean_of_ten_mse"] < found["nearest_fill_mse"]
-    assert found["mean_of_ten_mse"] < 1.1 * found["mean_fill_mse"]  # of ten fair images that do not fit the known pixels
+    assert found["mean_of_ten_mse"] < 1.1 * found["mean_fill_mse"]  # of ten fair images that ignore the known pixels
     assert found["std_over_z"] > 0.1
     # ten fills with the variance s^2 around their mean: a fill has s^2 (1 - 1/10) more error than the mean of the ten
     excess = found["one_sample_mse"] - found["mean_of_ten_mse"]
