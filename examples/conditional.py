@@ -3,7 +3,6 @@
 Usage: python examples/conditional.py [--dataset mnist|digits] [--setting adam|sgd|mirza|all] [--epochs N] [--json] ...
 
 c is the class of an image, as a one-hot row y: V(D, G) = E log D(x, y) + E log(1 - D(G(z, y), y)).
-
 The setting "adam" is ours, with the penalty R1 (Mescheder et al., 2018). "mirza" has the nets and optimisers of Mirza
 and Osindero (2014): z and y have a layer each, then both a joint one; dropout; SGD with momentum. Initial weights and
 schedule, which they do not print, are those of the paper's code. "sgd" has the nets of "adam", the rest of "mirza".
@@ -30,6 +29,7 @@ from tinygan.cli.arguments import Parser, positive
 from tinygan.cli.figures import run_program
 from tinygan.cli.seeds import add_options, measure, show
 from tinygan.engine import Tensor
+from tinygan.errors import DataError
 from tinygan.pictures.plates import arrange, save_plate
 from tinygan.pictures.sheets import colours_of
 
@@ -83,12 +83,11 @@ def start(setting: str, train: data.Split, batch: int, units: int, streams: Stre
     return gan.Algorithm1(*nets, **options)
 
 
-def classifier_of(train: data.Split, epochs: int, batch: int, streams: Streams) -> nn.Module:
-    """Return a net of one hidden layer that names the class of an image."""
+def classifier_of(train: data.Split, epochs: int, batch: int, streams: Streams) -> nn.Module:  # of one hidden layer
     with streams.active():
         net = nn.Sequential(*dense(nn.ReLU, train.images.shape[1], 256, CLASSES))
     adam = optim.Adam(net.parameters(), 1e-3)
-    for x, y in (pair for _ in range(epochs) for pair in data.batches(train, batch, streams["order"])):
+    for x, y in (xy for _ in range(epochs) for xy in data.batches(train, batch, streams["order"])):
         adam.zero_grad()
         F.softmax_cross_entropy(net(x), y).backward()
         adam.step()
@@ -106,10 +105,9 @@ def play(options: argparse.Namespace, dataset: data.Dataset, setting: str, seed:
     train, test, streams = dataset.train, dataset.test, Streams(seed)
     game = start(setting, train, batch, units, streams)
     mean = optim.ExponentialMovingAverage(game.generator.parameters(), 0.998)
-    for _ in range(options.epochs or epochs):
-        for x, y in data.batches(train, batch, streams["order"]):
-            game.step(x, y)
-            mean.update()
+    for x, y in (xy for _ in range(options.epochs or epochs) for xy in data.batches(train, batch, streams["order"])):
+        game.step(x, y)
+        mean.update()
     asked = np.repeat(np.arange(CLASSES), EACH)
     with mean.applied():
         samples = gan.sample(game.generator, len(asked), game.noise, Stream(seed, "samples"), asked)
@@ -140,6 +138,8 @@ def main(arguments: list[str] | None = None) -> int:
 
     def run(options: argparse.Namespace) -> None:
         dataset, rows = data.load(options.dataset, options.data), SETTINGS if options.setting == "all" else ("",)
+        if set(dataset.train.labels) != set(range(CLASSES)):
+            raise DataError(f"{dataset.name}: expected labels from 0 to 9, each at least once; give other files")
         found = measure(options, lambda row, seed: play(options, dataset, row or options.setting, seed), rows)
         show(options, found, COLUMNS)
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -77,3 +78,11 @@ def test_bad_options_are_refused(example: Any, tmp_path: Path, capsys: Any, word
         example.main([*words, "--out", str(tmp_path)])
     assert stopped.value.code == 2
     assert words[0] in capsys.readouterr().err
+
+
+def test_data_without_a_class_are_refused(example: Any, tmp_path: Path, monkeypatch: Any, capsys: Any) -> None:
+    digits = data.load("digits")
+    few = data.Split(digits.train.images, np.minimum(digits.train.labels, 8))
+    monkeypatch.setattr(example.data, "load", lambda *_: dataclasses.replace(digits, train=few))
+    assert example.main([*DIGITS, "--out", str(tmp_path)]) == 2
+    assert "0 to 9" in capsys.readouterr().err
