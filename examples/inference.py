@@ -11,8 +11,9 @@ BiGAN       G and E learn together (Donahue et al., "Adversarial feature learnin
                 G and E minimise -log D(G(z), z) - log(1 - D(x, E(x))).
             If D cannot tell the pairs apart, E is the inverse of G. Without R1 D wins: see --penalty 0.
 
-A code E(x) is worth something if G makes x of it again: the reconstruction ratio is the mean of |x - G(E(x))| over the
-test images, divided by the same with the codes shuffled. It is 1 if codes say nothing about their images. The accuracy
+A code E(x) is worth something if G makes x of it again: the reconstruction ratio is the mean of |x - G(E(x))|^2 over
+the test images, divided by the same with the codes shuffled. It is 1 if codes say nothing about their images. The
+distance ratio is that of |x - G(E(x))|: BiGAN's authors have 5.95 / 9.60 = .62 after 400 epochs of MNIST. The accuracy
 of the nearest neighbour among codes of training images says less: an encoder with random weights has nearly the same.
 Draws DIR/inference.png from seed 0; DIR is runs/examples by default.
 """
@@ -37,6 +38,7 @@ from tinygan.pictures.sheets import colours_of
 
 METHODS, SHOWN = ("regression", "bigan"), 14
 BATCH, UNITS, QUERIES = 100, 256, 2000  # images in a minibatch, units in a layer, test images that look for neighbours
+FORMATS = {"reconstruction_ratio": ".2f", "distance_ratio": ".2f", "nearest_neighbour_accuracy": ".1%"}
 NOISE = gan.Noise("uniform", 50)
 ADAM = partial(optim.Adam, lr=0.0005, betas=(0.0, 0.99))
 
@@ -106,8 +108,8 @@ def play(options: Any, dataset: data.Dataset, row: str, seed: int) -> dict[str, 
         found[f"nearest_neighbour_accuracy_{method}"] = neighbour_accuracy(E, train, test)
         again = gan.push(G, gan.push(E, test.images))
         distances, others = (np.linalg.norm(test.images - images, axis=1) for images in (again, again[shuffled]))
-        found[f"reconstruction_ratio_{method}"] = distances.mean() / others.mean()
-        found[f"squared_reconstruction_ratio_{method}"] = (distances**2).mean() / (others**2).mean()
+        found[f"reconstruction_ratio_{method}"] = (distances**2).mean() / (others**2).mean()
+        found[f"distance_ratio_{method}"] = distances.mean() / others.mean()
         pictures.append(again[:SHOWN])
     if seed == 0:
         tiles = colours_of(np.concatenate(pictures), dataset.image_shape)
@@ -129,18 +131,17 @@ def main(arguments: list[str] | None = None) -> int:
     add_options(parser, ["mnist", "digits"], seeds=3)
     parser.add_argument("--method", choices=["both", *METHODS], default="both")
     parser.add_argument("--penalty", type=float, default=1.0, metavar="W", help="of R1; 0: none (default: 1)")
-    parser.add_argument("--epochs", type=positive, default=3, metavar="N", help="passes of G, then of E (default: 3)")
+    parser.add_argument("--epochs", type=positive, default=6, metavar="N", help="passes of G, then of E (default: 6)")
 
     def run(options: Any) -> None:
         found = measure(options, partial(play, options, data.load(options.dataset, options.data)))
         if not options.json:  # a row for each method
-            keys = ("reconstruction_ratio", "nearest_neighbour_accuracy")
             found = {
-                row: [{key: game[f"{key}_{row}"] for key in keys if f"{key}_{row}" in game} for game in found[""]]
+                row: [{key: game[f"{key}_{row}"] for key in FORMATS if f"{key}_{row}" in game} for game in found[""]]
                 for row in (*METHODS, "untrained")
-                if f"{keys[1]}_{row}" in found[""][0]
+                if f"nearest_neighbour_accuracy_{row}" in found[""][0]
             }
-        show(options, found, {"reconstruction_ratio": ".2f", "nearest_neighbour_accuracy": ".1%"})
+        show(options, found, FORMATS)
 
     return run_program(run, parser, arguments)
 
