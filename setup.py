@@ -14,7 +14,7 @@ def for_the_index(readme: str, setup_cfg: str) -> str:
 
     As long as there is no `Source`, a link becomes its text, and a picture what it shows.
     """
-    source = re.search(r"^ +Source = (\S+?)/?$", setup_cfg, re.MULTILINE)
+    source = re.search(r"^\s+Source = (\S+?)/?$", setup_cfg, re.MULTILINE)
 
     def replaced(link: re.Match[str]) -> str:
         picture, text, target = link.groups()

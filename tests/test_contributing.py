@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import shlex
@@ -78,6 +79,8 @@ def test_a_recipe_succeeds_in_a_copy(name: str, tmp_path: Path) -> None:
     for part in ("setup.cfg", "pyproject.toml", "README.md"):
         shutil.copy(ROOT / part, folder)
     follow(RECIPES[name], folder)
+    if importlib.util.find_spec("ruff"):
+        run("python -m ruff check tinygan tests/*/ tools", folder)
 
 
 @pytest.mark.parametrize("name", RECIPES)
