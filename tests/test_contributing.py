@@ -74,7 +74,7 @@ def test_a_recipe_succeeds_in_a_copy(name: str, tmp_path: Path) -> None:
     folder = tmp_path / "copy"
     for part in ("tinygan", "tests", "tools", "docs"):
         shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
-    for part in ("examples", "benchmarks"):
+    for part in ("examples", "benchmarks", ".ci"):
         (folder / part).symlink_to(ROOT / part)
     for part in ("setup.cfg", "pyproject.toml", "README.md"):
         shutil.copy(ROOT / part, folder)
