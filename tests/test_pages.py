@@ -86,6 +86,8 @@ _CIFAR_10 = "tests/cli/test_train.py::test_cifar10_from_its_files_to_every_comma
 _GPU = "tests/test_gpu_checks.py"
 _MAIN = "tests/benchmarks/test_main.py"
 _LESSONS = "tests/examples/lessons/test_lessons.py::test_it_runs_and_draws"
+_COMPLETION = ("writes into the home folder", "tests/cli/test_completion.py")
+_TEACHING = "tests/test_teaching.py"
 _EVERY_10 = "--set output.checkpoint_every=10 --set output.samples_every=10"
 ELSEWHERE = {
     "python3 -m venv .venv && . .venv/bin/activate && pip install -q .": ("needs a package index", ".ci/run"),
@@ -94,6 +96,20 @@ ELSEWHERE = {
         ".ci/run",
     ),
     "pip install '.[cuda13]'": ("needs a package index", "tests/test_pages.py::test_extras_in_the_pages_exist"),
+    "pip wheel -q . --wheel-dir wheels": ("needs a package index", _TEACHING),
+    "python3 -m venv .venv && . .venv/bin/activate && pip install -q --no-index --find-links wheels tinygan": (
+        "needs the folder of wheels",
+        _TEACHING,
+    ),
+    'for file in class/*/01_linear.py; do tinygan learn check "$file" --json >> marks.jsonl; echo "$file $?"; done': (
+        "needs the files of a class",
+        f"{_TEACHING}::test_the_command_that_marks_a_class",
+    ),
+    "pip install '.[completion]'": ("needs a package index", "tests/test_pages.py::test_extras_in_the_pages_exist"),
+    "mkdir -p ~/.local/share/bash-completion/completions ~/.zfunc ~/.config/fish/completions": _COMPLETION,
+    "tinygan completion bash > ~/.local/share/bash-completion/completions/tinygan": _COMPLETION,
+    "tinygan completion zsh > ~/.zfunc/_tinygan": _COMPLETION,
+    "tinygan completion fish > ~/.config/fish/completions/tinygan.fish": _COMPLETION,
     "tinygan train cifar10-fc --data DIR": ("needs a GPU, and 3 GB of memory", _CIFAR_10),
     "tinygan train cifar10-fc --data DIR --device cuda": ("needs a GPU, and 3 GB of memory", _CIFAR_10),
     "tinygan train cifar10-conv --data DIR": ("needs a GPU, and 2.4 GB of memory", _CIFAR_10),

@@ -156,7 +156,7 @@ def test_printed_commands_keep_data_and_device(tinygan, tmp_path, monkeypatch):
 def test_the_installed_command_is_the_module(monkeypatch, capsys):
     """Both call `tinygan.__main__.main`, which handles Ctrl-C even during imports."""
     settings = Path(package.__file__).parents[1] / "setup.cfg"
-    [script] = re.findall(r"^ +tinygan = (.*)$", settings.read_text(), re.MULTILINE)
+    [script] = re.findall(r"^\s+tinygan = (.*)$", settings.read_text(), re.MULTILINE)
     assert script == "tinygan.__main__:main"
     entry = importlib.import_module("tinygan.__main__")
     monkeypatch.setattr(sys, "argv", ["tinygan", "--version"])

@@ -349,7 +349,7 @@ def test_every_penalty_has_a_section_with_its_defaults(name):
 @pytest.mark.parametrize(
     ("table", "message"),
     [
-        ({"penalty": {"kind": "R1"}}, 'penalty.kind: expected "r1", "r2", "gradient", "dragan" or "clipping"'),
+        ({"penalty": {"kind": "R1"}}, 'penalty.kind: expected "r1", "r2", '),
         ({"penalty": {"kind": "r1", "c": 1}}, 'penalty.c: kind = "r1" has no such key; it belongs to kind = "clip'),
         ({"penalty": {"kind": "r1", "weight": 0}}, "penalty.weight: expected a number above 0, got 0"),
         ({"penalty": {"weight": 1}}, "penalty.kind: missing"),

@@ -70,7 +70,8 @@ def misspellings(key):
             yield key[:i] + key[i : i + 2][::-1] + key[i + 2 :]
 
 
-TWINS = {"dcgan-cifar10", "dcgan-mnist", "mnist-averaged", "tfd-finetune"}  # their keys are those of others
+# Their keys are those of others.
+TWINS = {"dcgan-cifar10", "dcgan-mnist", "mnist-averaged", "tfd-finetune"}
 EVERY_KEY = [(name, path) for name in sorted(SHIPPED.keys() - TWINS) for path in keys_of(SHIPPED[name])]
 
 

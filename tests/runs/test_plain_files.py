@@ -80,3 +80,12 @@ def test_what_may_be_replaced_and_where_folders_may_be(places):
     os.symlink(places / "folder", places / "elsewhere")
     assert "symbolic link" in why_not_in_place(places / "elsewhere", folder=True)
     assert "expected a folder" in why_not_in_place(places / "file", folder=True)
+
+
+@pytest.mark.parametrize("name", ["link", "dangling"])
+def test_a_link_is_refused_where_the_system_has_no_flag_for_it(places, monkeypatch, name):
+    monkeypatch.setattr("tinygan.runs.plain_files._NO_FOLLOW", 0)  # as on Windows
+    with pytest.raises(OSError, match="symbolic link"):
+        open_to_write(places / name, create=True)
+    assert (places / "file").read_bytes() == b"content"
+    assert not (places / "nothing").exists()

@@ -16,6 +16,7 @@ from typing import Any
 
 import tinygan
 from tinygan.cli import (
+    completion,
     diagnose,
     doctor,
     evaluate,
@@ -41,6 +42,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for module in (train, step, trace, sample, evaluate, diagnose, report, export, experiments, gradcheck, doctor):
         module.add_commands(commands)
+    completion.add_commands(commands)
     return parser
 
 

@@ -12,7 +12,8 @@ from tinygan.functional.arguments import integer, number, real
 from tinygan.functional.arithmetic import multiply
 
 __all__ = [
-    "dropout", "elu", "gelu", "leaky_relu", "log_sigmoid", "maxout", "relu", "sigmoid", "silu", "softplus", "tanh",
+    "dropout", "elu", "gelu", "leaky_relu", "log_sigmoid", "maxout", "relu",
+    "sigmoid", "silu", "softplus", "tanh",
 ]  # fmt: skip
 
 

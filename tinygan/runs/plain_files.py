@@ -18,7 +18,7 @@ from typing import BinaryIO
 from tinygan.errors import RunError, TinyganError
 from tinygan.runs.atomic import BINARY
 
-# Windows has neither; there, a link needs a privilege, and there are no FIFOs in folders.
+# Windows has neither. There are no FIFOs in folders there; a link is found before the file is opened.
 _NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
 _NO_WAITING = getattr(os, "O_NONBLOCK", 0)
 
@@ -47,6 +47,8 @@ def open_to_write(path: str | os.PathLike[str], *, create: bool = False) -> int:
     it is a symbolic link
     """
     flags = os.O_RDWR | BINARY | _NO_FOLLOW | _NO_WAITING | (os.O_CREAT if create else 0)
+    if not _NO_FOLLOW and os.path.islink(path):
+        raise RunError(errno.ELOOP, LINK, str(path))
     try:
         descriptor = os.open(path, flags, 0o666)
     except OSError as error:
