@@ -22,6 +22,7 @@ from tinygan.cli import (
     experiments,
     export,
     gradcheck,
+    learn,
     output,
     report,
     sample,
@@ -39,7 +40,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser = Parser(prog="tinygan", description=_DESCRIPTION)
     parser.add_argument("--version", action="version", version=f"tinygan {tinygan.__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for module in (train, step, trace, sample, evaluate, diagnose, report, export, experiments, gradcheck, doctor):
+    looking = (diagnose, report, export, experiments, gradcheck, learn, doctor)
+    for module in (train, step, trace, sample, evaluate, *looking):
         module.add_commands(commands)
     return parser
 
