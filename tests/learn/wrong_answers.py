@@ -38,6 +38,7 @@ WRONG = [
     (2, "rounded", ("np.where(x >= 0, 1, small) / (1 + small)", "1 - np.where(x <= 0, 1, small) / (1 + small)")),
     (2, "sign", ("np.where(x >= 0, 1, small)", "np.where(x <= 0, 1, small)")),
     (2, "not known", ("np.where(x >= 0, 1, small)", "1")),
+    (13, "some cases", ("F.softplus(-real_logits)", "-F.log(F.sigmoid(real_logits) + 1e-9)")),
     (2, "factor 1 - y missing", ("gy * y * (1 - y)", "gy * y")),
     (2, "factor y missing", ("gy * y * (1 - y)", "gy * (1 - y)")),
     (2, "gradient of the output missing", ("gy * y * (1 - y)", "y * (1 - y)")),
@@ -273,7 +274,7 @@ WRONG = [
     # 12: the wrong player's weights
     (12, "wrong player's weights", ("SGD(G.parameters(), lr)", "SGD([*G.parameters(), *D.parameters()], lr * 1)")),
     (12, "wrong player's weights", ("SGD(G.parameters(), lr)", "SGD(D.parameters(), lr)")),
-    (12, "wrong player's weights", ("SGD(D.parameters(), lr)", "SGD(G.parameters(), lr)")),
+    (12, "not moved", ("SGD(D.parameters(), lr)", "SGD(G.parameters(), lr)")),
     (
         12,
         "wrong player's weights",

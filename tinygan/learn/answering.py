@@ -177,7 +177,8 @@ class Answering:
             self._problem(
                 function,
                 "new random numbers",
-                f"{function} returns other numbers at a second call with the same arguments: use what it gets, and draw no random numbers.",
+                f"{function} returns other numbers when it is called again with the same arguments: draw no numbers, "
+                "and use those that it gets.",
             )
 
     def _named(self, function: str, result: Any, names: Sequence[str]) -> Values:

@@ -82,7 +82,7 @@ def _iteration(
         pairs = list(zip(x, z_d, strict=True)) if many else [(x, z_d)]
         if clear_g:
             g_optimizer.zero_grad()
-        if clear in ("once", "at the end"):
+        if clear == "once":
             d_optimizer.zero_grad()
         for real, z in pairs:
             fake = maybe_cut("fake", G(z))
@@ -95,6 +95,8 @@ def _iteration(
             if clear == "after":
                 d_optimizer.zero_grad()
             d_optimizer.step()
+            if clear == "at the end":
+                d_optimizer.zero_grad()
         g_loss = entropy(D(maybe_cut("G(z_g)", G(z_g))), 1)
         if clear_g and (many or cut != ()):
             g_optimizer.zero_grad()
@@ -155,6 +157,7 @@ BUG_IN_THE_LOOP = Exercise(
             _iteration("once"),
         ),
         Mistake("zero_grad missing", ZERO_GRAD, _iteration("never")),
+        Mistake("zero_grad missing", ZERO_GRAD, _iteration("at the end")),
         Mistake("zero_grad missing", ZERO_GRAD, _iteration(clear_g=False)),
         Mistake(
             "zero_grad in the wrong place",
@@ -188,18 +191,17 @@ def _games() -> dict[str, Values]:
     return cases
 
 
-def _play(d_has: str = "D", g_has: str = "G", clear_d: bool = True, factor: float = 1) -> dict[str, Callable[..., Any]]:
-    """Return a game in which the optimizers have the parameters of these players."""
+def _play(d_has: str = "D", g_has: str = "G", factor: float = 1, cut: bool = True) -> dict[str, Callable[..., Any]]:
+    """Return a game in which the optimizers have the parameters of these players; "0" is none."""
 
     def play(G: Any, D: Any, x: Any, z_d: Any, z_g: Any, lr: float) -> None:
-        own = {"G": [*G.parameters()], "D": [*D.parameters()], "": [tensor([0.0], requires_grad=True)]}
-        d_optimizer = optim.SGD([p for name in d_has or [""] for p in own[name]], lr)
-        g_optimizer = optim.SGD([p for name in g_has or [""] for p in own[name]], factor * lr)
+        own = {"G": [*G.parameters()], "D": [*D.parameters()], "0": [tensor([0.0], requires_grad=True)]}
+        d_optimizer = optim.SGD([p for name in d_has for p in own[name]], lr)
+        g_optimizer = optim.SGD([p for name in g_has for p in own[name]], factor * lr)
         for real, z, z_of_g in zip(x, z_d, z_g, strict=True):
-            d_loss = entropy(D(real), 1) + entropy(D(G(z).detach()), 0)
-            update(d_optimizer, d_loss)
-            if clear_d:
-                d_optimizer.zero_grad()
+            fake = G(z).detach() if cut else G(z)
+            update(d_optimizer, entropy(D(real), 1) + entropy(D(fake), 0))
+            D.zero_grad()
             update(g_optimizer, entropy(D(G(z_of_g)), 1))
 
     return {"play": play}
@@ -219,16 +221,13 @@ BUG_IN_THE_PLAYERS = Exercise(
             "D moves in the step of G, too: towards what G wants. Which parameters has the optimizer of G?",
             _play(g_has="GD"),
         ),
-        Mistake(
-            "wrong player's weights",
-            "The optimizer of D also has the parameters of G, or the reverse.",
-            _play("DG", "GD"),
-        ),
+        Mistake("wrong player's weights", _OTHERS + "That of D has those of G, too.", _play("DG", cut=False)),
+        Mistake("wrong player's weights", _OTHERS + "Here each has all of them.", _play("DG", "GD")),
+        Mistake("wrong player's weights", _OTHERS + "Here each has all of them.", _play("DG", "GD", cut=False)),
         Mistake("wrong player's weights", _OTHERS + "Here they are swapped.", _play("G", "D")),
         Mistake("wrong player's weights", _OTHERS + "Here both have those of D.", _play("D", "D")),
-        Mistake("wrong player's weights", _OTHERS + "Here both have those of G.", _play("G", "G")),
-        Mistake("not moved", "D has not moved: its own steps are missing.", _play("", "G")),
-        Mistake("not moved", "G has not moved: its own steps are missing.", _play("D", "")),
+        Mistake("not moved", "D has not moved. Which parameters has its optimizer, and does it step?", _play("0", "G")),
+        Mistake("not moved", "G has not moved. Which parameters has its optimizer, and does it step?", _play("D", "0")),
         Mistake("factor 2", "Both players have the learning rate lr.", _play(factor=0.5)),
         Mistake("factor 2", "Both players have the learning rate lr.", _play(factor=2)),
     ),

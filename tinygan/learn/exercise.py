@@ -149,12 +149,24 @@ class Exercise:
                 returned |= run(case, self.after, [values, returned], None) or {}
         return found
 
-    def batch(self, case: str) -> int:
-        """Return the number of examples of a case: the length of its first array, or of the first in its first list."""
-        values = self.cases()[case].values()
-        return next(
-            len(value[0] if isinstance(value, list) else value) for value in values if hasattr(value, "__len__")
-        )
+    @cached_property
+    def batches(self) -> dict[str, int]:
+        """The number of examples of each case: the length of its first array, or of the first in a list."""
+        found = {}
+        for case, values in self.cases().items():
+            several = [value[0] if isinstance(value, list) else value for value in values.values()]
+            found[case] = next(len(value) for value in several if hasattr(value, "__len__"))
+        return found
+
+    @cached_property
+    def expected(self) -> dict[str, dict[str, np.ndarray]]:
+        """The right arrays of every case."""
+        return self.arrays(self.right)
+
+    @cached_property
+    def variants(self) -> list[tuple[Mistake, dict[str, dict[str, np.ndarray]]]]:
+        """The arrays of every mistake that is known."""
+        return [(each, self.arrays({**self.right, **each.functions})) for each in self.mistakes]
 
     def arrays(self, functions: Functions) -> dict[str, dict[str, np.ndarray]]:
         """Return the arrays of functions that are known, for every case; None stands for no array."""
