@@ -228,14 +228,14 @@ def _lines(each: Exercise, file: Path, answers: Answers, rows: list[Row], unchan
         printed = answers.printed.rstrip().splitlines()
         lines += [
             "The file prints:",
-            *(f"  {line}" for line in printed[:PRINTED]),
+            *(f"  {line[: width - 2]}" for line in printed[:PRINTED]),
             *["  ..."][: len(printed) > PRINTED],
             "",
         ]
-    if answers.arrays:
-        lines += [*_table(rows, width), ""]
     for problem in answers.problems:
         lines += [*(part for line in problem.text.splitlines() for part in _wrapped(line, width)), ""]
+    if answers.arrays:
+        lines += [*_table(rows, width), ""]
     told = {problem.function for problem in answers.problems}
     wrong = [row for row in rows if not row.approximate and (row.shape is not None or not told)]
     for hint, same in itertools.groupby(wrong if answers.arrays else [], key=lambda row: row.hint):
@@ -259,7 +259,7 @@ def _table(rows: list[Row], width: int) -> list[str]:
     heads = ("exact", "approximate", "largest difference") if width >= name + 40 else ("exact", "about", "difference")
     lines = [f"{'array':{name}}  {heads[0]}  {heads[1]}  {heads[2]}"]
     for row in rows:
-        numbers = "wrong shape" if row.shape else "not computed"
+        numbers = "not computed" if row.shape is None else "wrong shape"
         if row.difference is not None:
             numbers = f"{row.difference:.2g}"
         exact, approximate = ("yes" if flag else "no" for flag in (row.exact, row.approximate))
@@ -276,19 +276,23 @@ def _where(row: Row) -> str:
         return f"{row.name} has the shape {tuple(row.shape)} {case}; expected {tuple(row.expected_shape or ())}."
     index = f"[{', '.join(map(str, row.where))}]" if row.where else ""
     count = (
-        f"in {row.wrong} of {row.size} numbers, most at {row.name}{index} of shape {tuple(row.shape)}"
+        f"in {row.wrong} of {row.size} numbers, most at {row.name}{index} of shape {tuple(row.shape)} "
         if row.size > 1
         else ""
     )
-    return f"{row.name} is wrong {count} {case}: yours is {row.yours:.6g}; expected {row.expected:.6g}.".replace(
-        "  ", " "
-    )
+    yours, expected = f"{row.yours:.6g}", f"{row.expected:.6g}"
+    if yours == expected:  # they differ in a later digit
+        yours, expected = repr(row.yours), repr(row.expected)
+    return f"{row.name} is wrong {count}{case}: yours is {yours}; expected {expected}."
 
 
 def _verdict(each: Exercise, file: Path, rows: list[Row], passed: bool) -> str:
     if not passed:
         right = sum(row.approximate for row in rows)
-        return f"Not yet: {right} of {len(rows)} arrays are right. Change the file, and check it again."
+        said = (
+            f"right so far: {right} of {len(rows)} arrays" if right < len(rows) else "see what is said above"
+        )
+        return f"Not yet; {said}. Change the file, and check it again."
     from tinygan.learn.exercises import EXERCISES
 
     done = _passed(file.parent) | {each.number}

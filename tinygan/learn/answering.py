@@ -13,6 +13,7 @@ import inspect
 import io
 import json
 import linecache
+import os
 import sys
 import traceback
 import types
@@ -49,7 +50,7 @@ def main(job: dict[str, Any]) -> None:
     with open(job["answers"], "w", encoding="utf-8") as answers, open(job["watch"], "w", encoding="utf-8") as watch:
         faulthandler.dump_traceback_later(job["seconds"], exit=True, file=watch)
         Answering(exercise(job["number"]), job["file"], job["source"], answers).run()
-        faulthandler.cancel_dump_traceback_later()
+    os._exit(0)  # a thread of the reader may still run
 
 
 class Answering:
@@ -82,23 +83,26 @@ class Answering:
         """Call a function of the reader; return and write its results, or write what is wrong and return None."""
         if names is None:  # a function of the exercise, on what the reader's has returned
             name = self.exercise.calls[-1][0]
-            found = self._guarded(name, lambda: function(*arguments)) or {}
-        else:
-            name = function
-            self._write(calling=name, case=case)
-            called = self._function(name, arguments)
-            copies = _copies(arguments)
-            result = self._guarded(name, lambda: (called(*copies),)) if called else None
-            if called is None or result is None:
-                return None
-            self._compare(name, copies, arguments)
-            found = self._named(name, result[0], names)
-            if not self.exercise.tensors:
-                self._again(called, name, arguments, names, found)
-            if len(found) < len(names):
-                return None
-        written = {key: value for key, value in found.items() if self._wrote(case, name, key, value)}
-        return None if len(written) < len(found) and self.exercise.tensors else written
+            return self._written(case, name, self._guarded(name, lambda: function(*arguments)) or {})
+        self._write(calling=function, case=case)
+        called, copies = self._function(function, arguments), _copies(arguments)
+        if called is None:
+            return None
+        result = self._guarded(function, lambda: (called(*copies),), self._shapes(function, arguments))
+        if result is None:
+            return None
+        self._compare(function, copies, arguments)
+        found = self._named(function, result[0], names)
+        written = self._written(case, function, found)
+        if len(written) < len(names):
+            return None
+        if not self.exercise.tensors:
+            self._again(called, function, arguments, written)
+        return written
+
+    def _written(self, case: str, function: str, found: Values) -> Values:
+        """Write the results that are arrays, and return them."""
+        return {name: value for name, value in found.items() if self._wrote(case, function, name, value)}
 
     def _function(self, name: str, arguments: Sequence[Any]) -> Callable[..., Any] | None:
         """Return the function of this name, if it takes these arguments."""
@@ -108,14 +112,13 @@ class Answering:
             self._problem(
                 name,
                 "missing function",
-                f"The file has no function {name}{did_you_mean(name, known)}. Keep the names that the file began with.",
+                f"The file has no function {name}; keep the names of the first version{did_you_mean(name, known)}",
             )
             return None
-        words = next(words for function, words, _ in self.exercise.calls if function == name)
         try:
             inspect.signature(function).bind(*arguments)
         except TypeError:
-            wanted = f"{name}({', '.join(words.split())})"
+            wanted = f"{name}({', '.join(self._words(name))})"
             self._problem(
                 name,
                 "parameters",
@@ -126,7 +129,20 @@ class Answering:
             pass  # a function without a signature, such as one of NumPy
         return function
 
-    def _guarded(self, function: str, work: Callable[[], Any]) -> Any:
+    def _words(self, function: str) -> list[str]:
+        """Return the names of the arguments of a function."""
+        return next(words for name, words, _ in self.exercise.calls if name == function).split()
+
+    def _shapes(self, function: str, arguments: Sequence[Any]) -> str:
+        """Return with which shapes a function is called."""
+        shapes = [
+            f"{name} of shape {argument.shape}"
+            for name, argument in zip(self._words(function), arguments, strict=True)
+            if isinstance(argument, np.ndarray | Tensor)
+        ]
+        return f"\n{function} was called with {', '.join(shapes)}."
+
+    def _guarded(self, function: str, work: Callable[[], Any], remark: str = "") -> Any:
         """Return what the work returns; after an exception, write it and return None."""
         try:
             return work()
@@ -144,7 +160,7 @@ class Answering:
                     if isinstance(error, MemoryError)
                     else "exception"
                 )
-                self._problem(function, kind, self._told(error, own))
+                self._problem(function, kind, self._told(error, own) + remark)
             return None
 
     def _told(self, error: BaseException, own: list[traceback.FrameSummary]) -> str:
@@ -156,8 +172,7 @@ class Answering:
 
     def _compare(self, function: str, copies: Sequence[Any], arguments: Sequence[Any]) -> None:
         """Write which arguments a function has changed."""
-        words = next(words for name, words, _ in self.exercise.calls if name == function)
-        for name, copy, argument in zip(words.split(), copies, arguments, strict=True):
+        for name, copy, argument in zip(self._words(function), copies, arguments, strict=True):
             if isinstance(argument, np.ndarray) and not np.array_equal(copy, argument):
                 self._problem(
                     function,
@@ -166,19 +181,20 @@ class Answering:
                     f"{name} = {name} * 2, not {name} *= 2.",
                 )
 
-    def _again(
-        self, called: Callable[..., Any], function: str, arguments: Sequence[Any], names: Any, found: Values
-    ) -> None:
-        """Write whether a second call returns other numbers."""
-        with contextlib.redirect_stdout(io.StringIO()):
-            result = self._guarded(function, lambda: (called(*_copies(arguments)),))
-        second = {} if result is None else self._named(function, result[0], names)
-        if any(repr(value) != repr(second.get(name)) for name, value in found.items()):
+    def _again(self, called: Callable[..., Any], name: str, arguments: Sequence[Any], found: Values) -> None:
+        """Write whether a second call returns other arrays."""
+        try:
+            with contextlib.redirect_stdout(io.StringIO()):
+                second = called(*_copies(arguments))
+        except BaseException:
+            return  # it is told when the next case is called
+        seconds = second if isinstance(second, tuple | list) and len(found) > 1 else [second]
+        if any(repr(first) != repr(other) for first, other in zip(found.values(), seconds, strict=False)):
             self._problem(
-                function,
+                name,
                 "new random numbers",
-                f"{function} returns other numbers when it is called again with the same arguments: draw no numbers, "
-                "and use those that it gets.",
+                f"{name} returns other numbers when it is called again with the same arguments: draw no numbers, and "
+                "use those that it gets.",
             )
 
     def _named(self, function: str, result: Any, names: Sequence[str]) -> Values:
@@ -199,9 +215,9 @@ class Answering:
         tensors = self.exercise.tensors
         if not ((isinstance(value, Tensor) and tensors) or isinstance(value, np.ndarray | np.generic | float | int)):
             expected = "a tensor" if tensors else "an array of NumPy"
-            nothing = ": is the return missing?" if value is None else ""
+            nothing = "; is the return missing?" if value is None else "."
             self._problem(
-                function, "returned", f"{function} returned {_kind(value)} for {name}; expected {expected}{nothing}."
+                function, "returned", f"{function} returned {_kind(value)} for {name}; expected {expected}{nothing}"
             )
             return False
         array = value.numpy() if isinstance(value, Tensor) else np.asarray(value)
@@ -242,7 +258,7 @@ def _copies(arguments: Sequence[Any]) -> list[Any]:
 
 
 def _kind(value: Any) -> str:
-    return "None" if value is None else f"a {type(value).__name__}"
+    return "None" if value is None else f"a value of type {type(value).__name__}"
 
 
 def _about(message: str) -> str:

@@ -54,6 +54,6 @@ def exercise_of(file_name: str, source: str) -> Exercise:
         if each.file_name == file_name:
             return each
     raise ArgumentError(
-        f'{file_name} is no exercise; expected a file that begins with the line """Exercise N: ...: write one with '
+        f"{file_name} is no exercise; expected Exercise and a number in its first line: write such a file with "
         "`tinygan learn start N`"
     )

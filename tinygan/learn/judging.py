@@ -184,14 +184,14 @@ def _known(
             "This comes from a division by 0, a logarithm of 0, an e^x that is too large, or infinity - infinity.",
         )
     if everywhere(lambda a, b: a.dtype != b.dtype and a.shape == b.shape):
-        rounded = all(array.dtype.kind in "iu" for array in arrays)
+        rounded = all(array.dtype.kind in "iub" for array in arrays)
         if rounded or everywhere(lambda a, b: bool(measure.close(a, b, 1e-2 / measure.tolerance).all())):
             yield "dtype", f"The array is of {arrays[0].dtype}, and loses digits: keep the dtype of the input."
     bad = [case for case in cases if not same(found[case], expected[case])]
     if len(bad) < len(cases) == len(expected):
         yield "some cases", f"The other cases are right. What is special about {' and '.join(map(repr, bad))}?"
     if not everywhere(lambda a, b: a.shape == b.shape):
-        yield "shape", "A gradient has the shape of its array. Print the shapes of what you multiply or add."
+        yield "shape", "Print the shapes of what you multiply or add. A gradient has the shape of its array."
 
 
 def _reduced(array: np.ndarray) -> Iterator[Any]:
