@@ -289,9 +289,7 @@ def _where(row: Row) -> str:
 def _verdict(each: Exercise, file: Path, rows: list[Row], passed: bool) -> str:
     if not passed:
         right = sum(row.approximate for row in rows)
-        said = (
-            f"right so far: {right} of {len(rows)} arrays" if right < len(rows) else "see what is said above"
-        )
+        said = f"right so far: {right} of {len(rows)} arrays" if right < len(rows) else "see what is said above"
         return f"Not yet; {said}. Change the file, and check it again."
     from tinygan.learn.exercises import EXERCISES
 

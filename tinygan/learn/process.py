@@ -132,8 +132,9 @@ def _run(job: dict[str, Any], seconds: float) -> tuple[int | None, str]:
     printed = bytearray()
     listener = threading.Thread(target=_listen, args=(process, printed), daemon=True)
     status: int | None = None
+    assert process.stdin is not None
+    assert process.stdout is not None
     try:
-        assert process.stdin is not None
         listener.start()
         with contextlib.suppress(OSError):
             process.stdin.write(json.dumps(job).encode())
@@ -142,7 +143,9 @@ def _run(job: dict[str, Any], seconds: float) -> tuple[int | None, str]:
             status = process.wait(seconds)
     finally:
         _end(process)
-        listener.join(1)
+        listener.join(10)
+        if not listener.is_alive():  # else what has left the session may still write
+            process.stdout.close()
     text = bytes(printed[:SHOWN]).decode("utf-8", "replace")
     return status, text + ("\n..." if len(printed) > SHOWN else "")
 
