@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
@@ -32,6 +33,12 @@ def test_every_exercise_has_six_kinds_of_wrong_answers():
     kinds = Counter(number for number, _ in {(number, kind) for number, kind, *_ in WRONG})
     answers = Counter(number for number, *_ in WRONG)
     assert all(answers[each.number] >= 6 and kinds[each.number] >= 4 for each in EXERCISES)
+
+
+def test_the_page_lists_every_exercise():
+    page = Path(__file__).parents[2] / "docs" / "exercises.md"
+    rows = [f"| {each.number} | {each.title} | {each.teaches.rstrip('.')} |" for each in EXERCISES]
+    assert set(rows) <= set(page.read_text(encoding="utf-8").splitlines())
 
 
 @pytest.mark.parametrize("each", EXERCISES, ids=lambda each: each.name)

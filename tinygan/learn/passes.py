@@ -20,6 +20,7 @@ def derivatives(function: Callable[..., Tensor], gy: Any, *arrays: Any) -> Any:
 
 
 def normal(*shapes: tuple[int, ...]) -> list[np.ndarray]:
+    """Return arrays of these shapes with the same normal numbers each time."""
     rng = np.random.default_rng(2014)
     return [rng.normal(size=shape) for shape in shapes]
 
@@ -29,10 +30,12 @@ def _sigmoid(x: Any) -> Any:
 
 
 def in_backward(kind: str, hint: str, backward: Callable[..., Any]) -> Mistake:
+    """Return a mistake in the backward pass."""
     return Mistake(kind, hint, {"backward": backward})
 
 
 def in_forward(kind: str, hint: str, forward: Callable[..., Any]) -> Mistake:
+    """Return a mistake in the forward pass."""
     return Mistake(kind, hint, {"forward": forward})
 
 

@@ -16,6 +16,7 @@ RATE = 0.5
 
 
 def gradient_of(parameter: Tensor) -> np.ndarray:
+    """Return the gradient of a parameter as an array, 0 if there is none."""
     return np.zeros(parameter.shape) if parameter.grad is None else parameter.grad.numpy().copy()
 
 
@@ -42,10 +43,12 @@ def weights_of(values: Values, returned: Values) -> Values:
 
 
 def entropy(logits: Any, label: float, scale: str = "mean") -> Any:
+    """Return the cross-entropy with one label for all; `scale` is the reduction."""
     return F.binary_cross_entropy_with_logits(logits, label, reduction=scale)
 
 
 def update(optimizer: Any, loss: Any, clear: bool = True, step: bool = True) -> None:
+    """Make one step; without `clear`, old gradients remain."""
     if clear:
         optimizer.zero_grad()
     loss.backward()
