@@ -21,6 +21,7 @@ def test_a_starter_fails_and_its_solution_passes(each, judged):
     assert judged(each, each.solution) == (True, set())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "kind", "changes"), [(n, kind, changes) for n, kind, *changes in WRONG])
 def test_a_wrong_answer_gets_the_hint_for_its_kind(number, kind, changes, judged):
     each = exercise(number)
@@ -41,6 +42,7 @@ def test_the_page_lists_every_exercise():
     assert set(rows) <= set(page.read_text(encoding="utf-8").splitlines())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("each", EXERCISES, ids=lambda each: each.name)
 def test_known_mistakes_are_wrong_and_differ(each):
     for mistake, wrong in each.variants:

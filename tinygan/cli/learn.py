@@ -102,7 +102,7 @@ def show_list(arguments: argparse.Namespace) -> int:
 
     folder = _folder(arguments)
     done = _passed(folder)
-    width = min(max(output.columns(sys.stdout), NARROWEST), WIDEST)
+    width = _width()
     for each in EXERCISES:
         state = "passed" if each.number in done else "started" if (folder / each.file_name).exists() else ""
         output.result(f"{each.number:2}  {state:7}  {each.title}")
@@ -206,7 +206,7 @@ def _check(arguments: argparse.Namespace) -> int:
         except OSError as error:
             output.warn(f"it is passed, but this cannot be noted in {file.parent}: {error.strerror or error}")
     if not arguments.json:
-        output.result(_verdict(each, file, rows, passed))
+        output.result("\n".join(_verdict(each, file, rows, passed)))
     return 0 if passed else 1
 
 
@@ -220,9 +220,13 @@ def _read(file: Path) -> str:
         raise ArgumentError(f"{file} is no text of UTF-8: save it as such, or name another file") from None
 
 
+def _width() -> int:
+    return min(max(output.columns(sys.stdout), NARROWEST), WIDEST)
+
+
 def _lines(each: Exercise, file: Path, answers: Answers, rows: list[Row], unchanged: bool) -> list[str]:
     """Return the table, what is wrong, and the hints."""
-    width = min(max(output.columns(sys.stdout), NARROWEST), WIDEST)
+    width = _width()
     lines = [f"Exercise {each.number}: {each.title}", ""]
     if answers.printed.strip():
         printed = answers.printed.rstrip().splitlines()
@@ -286,17 +290,19 @@ def _where(row: Row) -> str:
     return f"{row.name} is wrong {count}{case}: yours is {yours}; expected {expected}."
 
 
-def _verdict(each: Exercise, file: Path, rows: list[Row], passed: bool) -> str:
+def _verdict(each: Exercise, file: Path, rows: list[Row], passed: bool) -> list[str]:
+    """Return the last lines: whether it is passed, and what comes next."""
+    width = _width()
     if not passed:
         right = sum(row.approximate for row in rows)
         said = f"right so far: {right} of {len(rows)} arrays" if right < len(rows) else "see what is said above"
-        return f"Not yet; {said}. Change the file, and check it again."
+        return _wrapped(f"Not yet; {said}. Change the file, and check it again.", width)
     from tinygan.learn.exercises import EXERCISES
 
     done = _passed(file.parent) | {each.number}
     following = next((other.number for other in EXERCISES[each.number :] if other.number not in done), None)
-    more = "" if following is None else f"\nNext: {_next(Path(os.path.normpath(file.parent)), following)}"
-    return f"Passed. The real thing: {each.source}{more}"
+    more = [] if following is None else [f"Next: {_next(Path(os.path.normpath(file.parent)), following)}"]
+    return [*_wrapped(f"Passed. The real thing: {each.source}", width), *more]
 
 
 def _wrapped(text: str, width: int, indent: str = "") -> list[str]:
