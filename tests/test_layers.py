@@ -30,6 +30,7 @@ LAYERS = {
     "diagnosis": 9,
     "experiments": 10,
     "report": 11,
+    "learn": 11,
     "cli": 12,
 }
 FILES = sorted(path for path in ROOT.rglob("*.py") if path.parent != ROOT and "testing" not in path.parts)

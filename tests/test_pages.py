@@ -144,6 +144,10 @@ ELSEWHERE = {
     "python examples/lessons/08_optimum.py": ("3 s", _LESSONS),
     "python examples/lessons/09_collapse.py": ("7 s", _LESSONS),
     "python examples/lessons/10_digits.py": ("11 s", _LESSONS),
+    "tinygan learn check learn/01_linear.py": (
+        "a reader fills the file in",
+        "tests/cli/test_learn.py::test_from_the_start_to_the_next_exercise",
+    ),
     "python examples/figure_1.py": ("8 s", "tests/examples/test_figure_1.py::test_pictures_page_and_gif_are_written"),
     "python examples/table_2.py": ("1 minute", "tests/examples/test_table_2.py::test_rows_keys_and_picture"),
     "python examples/figure_1.py --gif": (

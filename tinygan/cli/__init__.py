@@ -23,6 +23,7 @@ from tinygan.cli import (
     experiments,
     export,
     gradcheck,
+    learn,
     output,
     report,
     sample,
@@ -40,7 +41,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser = Parser(prog="tinygan", description=_DESCRIPTION)
     parser.add_argument("--version", action="version", version=f"tinygan {tinygan.__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for module in (train, step, trace, sample, evaluate, diagnose, report, export, experiments, gradcheck, doctor):
+    looking = (diagnose, report, export, experiments, gradcheck, learn, doctor)
+    for module in (train, step, trace, sample, evaluate, *looking):
         module.add_commands(commands)
     completion.add_commands(commands)
     return parser
