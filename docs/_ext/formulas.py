@@ -22,7 +22,8 @@ _FUNCTIONS = {
     *("onehot", "classes", "size", "KL", "JSD"),
 }
 _SIGNS = {"<=": r"\le", ">=": r"\ge", "*": r"\cdot", "...": r"\dots"}
-_LETTERS = re.compile(r"(?<![\w'])(?:[a-zA-Z]\^\w|g?[b-zA-Z]|ga|[a-zA-Z]_\w+)(?![\w'])")  # in a text; "a" is a word there
+# In a text, where "a" is a word.
+_LETTERS = re.compile(r"(?<![\w'])(?:[a-zA-Z]\^\w|g?[b-zA-Z]|ga|[a-zA-Z]_\w+)(?![\w'])")
 _CITATION = re.compile(r" \(([A-Z][^()]* et al\.[^()]*|[A-Z]\w+ and [^()]*)\)")
 
 
@@ -88,7 +89,9 @@ class _Reader:
         latex = self.factors()
         while self.next == "/":
             self.take()
-            latex = rf"\frac{{{_bare(latex)}}}{{{_bare(self.factor())}}}" + (f" {self.factors()}" if self.starts() else "")
+            latex = rf"\frac{{{_bare(latex)}}}{{{_bare(self.factor())}}}"
+            if self.starts():
+                latex += rf" \, {self.factors()}"
         return latex
 
     def starts(self) -> bool:
@@ -113,6 +116,8 @@ class _Reader:
                 latex = rf"\sqrt{{{_bare(latex)}}}"
             else:
                 latex += f"{mark}{{{_bare(exponent)}}}"
+            if mark == "^" and self.next == "^":
+                raise _NoFormulaError("^")
         return latex
 
     def atom(self) -> str:
@@ -252,12 +257,12 @@ def _either(part: str) -> list[str]:
 
 
 def rst_of(formula: str) -> str:
-    """Return a formula of a docstring, such as ``gx = gy / x``, as reStructuredText.
+    r"""Return a formula of a docstring, such as ``gx = gy / x``, as reStructuredText.
 
     >>> print(rst_of("gx = gy / (2 y), infinite for y = 0"))
-    :math:`g_{x} = \\frac{g_{y}}{2 \\, y}`\\ , infinite for :math:`y = 0`
+    :math:`g_{x} = \frac{g_{y}}{2 \, y}`\ , infinite for :math:`y = 0`
     >>> print(rst_of("gx = gy where y > 0, else 0"))
-    :math:`g_{x} =` :math:`g_{y}` where :math:`y > 0`\\ , else :math:`0`
+    :math:`g_{x} =` :math:`g_{y}` where :math:`y > 0`\ , else :math:`0`
     """
     rst = ""
     for piece in filter(None, _pieces(formula)):
@@ -313,6 +318,6 @@ def side_by_side(operation: type) -> list[str]:
 
 def render(latex: str, display: str) -> str:
     """Return LaTeX as MathML."""
-    from latex2mathml.converter import convert
+    from latex2mathml.converter import convert  # type: ignore[import-not-found, unused-ignore]
 
     return str(convert(latex, display=display))

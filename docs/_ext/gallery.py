@@ -29,10 +29,10 @@ _HEADER = """{title}
 
 
 def escape(text: str) -> str:
-    """Return plain text as reStructuredText: only its literals, in one or two backticks, keep their meaning.
+    r"""Return plain text as reStructuredText: only its literals, in one or two backticks, keep their meaning.
 
     >>> print(escape("|D - D*| of `lr_` and p_g"))
-    \\|D - D\\*\\| of `lr_` and p_g
+    \|D - D\*\| of `lr_` and p_g
     """
     parts = re.split(r"(`+[^`]+`+)", text)
     parts[::2] = [re.sub(r"([\\*|]|_(?!\w))", r"\\\1", part) for part in parts[::2]]

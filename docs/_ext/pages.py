@@ -36,7 +36,7 @@ def page_of(path: Path) -> str:
     if path.parent == EXPERIMENTS and path.suffix == ".toml":
         return f"generated/experiments/{path.stem}.md"
     if path.suffix == ".py" and name.startswith("examples/"):
-        return f"generated/{name.removesuffix('.py')}.rst"  # made by sphinx-gallery
+        return f"generated/{path.parent.name}/{path.stem}.rst"  # made by sphinx-gallery
     return f"generated/files/{name}" if path.suffix == ".md" else f"generated/files/{name}.md"
 
 
@@ -69,15 +69,16 @@ def file_page(path: Path) -> str:
     if path.suffix == ".md":
         return relink(path.read_text(encoding="utf-8"), path)
     if path.is_dir():
-        return f"# {name}/\n\n" + "\n".join(f"- `{each.name}`" for each in sorted(path.iterdir()) if each.name[0] != "_")
+        names = sorted(each.name for each in path.iterdir() if not each.name.startswith((".", "__pycache__")))
+        return f"# {name}/\n\n" + "\n".join(f"- `{each}`" for each in names)
     language = _LANGUAGES.get(path.suffix, "text")
     return f"# {name}\n\n```{{literalinclude}} /../{name}\n:language: {language}\n:linenos:\n```\n"
 
 
 def experiment_page(toml: str) -> str:
-    """Return a page about an experiment: comments between its lines become text, the rest stays a file.
+    r"""Return a page about an experiment: comments between its lines become text, the rest stays a file.
 
-    >>> print(experiment_page('# A game.\\nname = "x"\\n\\n# The *prior*.\\n[noise]\\nsize = 2  # of z'))
+    >>> print(experiment_page('# A game.\nname = "x"\n\n# The *prior*.\n[noise]\nsize = 2  # of z'))
     # x
     <BLANKLINE>
     A game.
@@ -88,14 +89,16 @@ def experiment_page(toml: str) -> str:
     <BLANKLINE>
     ## noise
     <BLANKLINE>
-    The \\*prior\\*.
+    The \*prior\*.
     <BLANKLINE>
     ```toml
     [noise]
     size = 2  # of z
     ```
     """
-    parts, comment, code = [f"# {tomllib.loads(toml)['name']}"], [], []
+    parts: list[str] = [f"# {tomllib.loads(toml)['name']}"]
+    comment: list[str] = []
+    code: list[str] = []
 
     def flush() -> None:
         if comment:
@@ -105,8 +108,7 @@ def experiment_page(toml: str) -> str:
         comment.clear()
         code.clear()
 
-    lines = toml.splitlines()
-    for number, line in enumerate(lines):
+    for line in toml.splitlines():
         if line.startswith("#"):
             if code:
                 flush()
@@ -126,15 +128,12 @@ def experiment_page(toml: str) -> str:
 
 def experiments_index(paths: list[Path]) -> str:
     """Return the page that lists the experiments."""
-    rows, names = [], []
-    for path in paths:
-        name = path.stem
-        rows.append(f"| [{name}]({name}.md) | {tomllib.loads(path.read_text(encoding='utf-8'))['description']} |")
-        names.append(name)
-    return (
-        "# Experiments\n\nEach is a TOML file in `tinygan/experiments`. Copy one, change it, and train it by its path: "
-        "see [the commands](/commands.md#train).\n\n| experiment | what it is |\n|---|---|\n" + "\n".join(rows) + _toctree(names)
-    )
+    names = [path.stem for path in paths]
+    descriptions = [tomllib.loads(path.read_text(encoding="utf-8"))["description"] for path in paths]
+    rows = [f"| [{name}]({name}.md) | {about} |" for name, about in zip(names, descriptions, strict=True)]
+    about = "Each is a TOML file in `tinygan/experiments`. Copy one, change it, and train it by its path"
+    table = "\n".join(["| experiment | what it is |", "|---|---|", *rows])
+    return f"# Experiments\n\n{about}: see [the commands](/commands.md#train).\n\n{table}{_toctree(names)}"
 
 
 def files_index(paths: list[Path]) -> str:

@@ -10,22 +10,13 @@ from docs._ext import api, formulas, gallery, pages
 from tinygan.engine import Operation
 
 
-def _write(name: str, text: str) -> None:
-    """Write a generated page, unless it has this text already: then Sphinx need not read it again."""
-    path = pages.DOCS / name
-    if not path.is_file() or path.read_text(encoding="utf-8") != text:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-
-
-def write_pages() -> None:
-    """Write the pages of the API, of the experiments, and of the files that other pages link to."""
-    for name, text in api.pages().items():
-        _write(f"generated/api/{name}.rst", text)
+def generated_pages() -> dict[str, str]:
+    """Return the pages of the API, of the experiments, and of the files that other pages link to."""
+    texts = {f"generated/api/{name}.rst": text for name, text in api.pages().items()}
     experiments = sorted(pages.EXPERIMENTS.glob("*.toml"))
     for path in experiments:
-        _write(f"generated/experiments/{path.stem}.md", pages.experiment_page(path.read_text(encoding="utf-8")))
-    _write("generated/experiments/index.md", pages.experiments_index(experiments))
+        texts[pages.page_of(path)] = pages.experiment_page(path.read_text(encoding="utf-8"))
+    texts["generated/experiments/index.md"] = pages.experiments_index(experiments)
     known: set[Path] = set()
     new = {pages.ROOT / "README.md", *pages.DOCS.glob("*.md")}
     while new:
@@ -34,8 +25,23 @@ def write_pages() -> None:
         new = linked - known
     files = [path for path in sorted(known) if pages.page_of(path).startswith("generated/files/")]
     for path in files:
-        _write(pages.page_of(path), pages.file_page(path))
-    _write("generated/files/index.md", pages.files_index(files))
+        texts[pages.page_of(path)] = pages.file_page(path)
+    texts["generated/files/index.md"] = pages.files_index(files)
+    return texts
+
+
+def write(texts: dict[str, str], galleries: list[str]) -> None:
+    """Write pages that have changed, so that Sphinx need not read the others again; remove pages of an earlier time."""
+    for name, text in texts.items():
+        path = pages.DOCS / name
+        if not path.is_file() or path.read_text(encoding="utf-8") != text:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+    for path in [*pages.GENERATED.rglob("*.md"), *pages.GENERATED.rglob("*.rst")]:
+        name, program = path.relative_to(pages.DOCS).as_posix(), gallery.SOURCES / path.parent.name / f"{path.stem}.py"
+        made_by_gallery = path.parent.name in galleries and (program.is_file() or path.stem == "index")
+        if name not in texts and gallery.SOURCES not in path.parents and not made_by_gallery:
+            path.unlink()
 
 
 def _read(app: Any, docname: str, source: list[str]) -> None:
@@ -73,13 +79,25 @@ def _show(self: Any, node: Any) -> None:
     raise docutils.nodes.SkipNode
 
 
+def _drop_dead_links(app: Any) -> list[Any]:
+    """Keep the links from the source back to the API that have a target: viewcode expects one package for each file."""
+    documented = app.env.get_domain("py").objects
+    for entry in getattr(app.env, "_viewcode_modules", {}).values():
+        if entry:
+            _, _, used, package = entry
+            for name in [name for name in used if f"{package}.{name}" not in documented]:
+                del used[name]
+    return []
+
+
 def setup(app: Any) -> dict[str, bool]:
     """Write the generated pages, before Sphinx and sphinx-gallery look for them."""
     names = gallery.write()
     app.config.sphinx_gallery_conf["examples_dirs"] = [str(gallery.SOURCES / name) for name in names]
     app.config.sphinx_gallery_conf["gallery_dirs"] = [f"generated/{name}" for name in names]
-    write_pages()
+    write(generated_pages(), names)
     app.connect("source-read", _read)
     app.connect("autodoc-process-docstring", _document, priority=400)  # before numpydoc
+    app.connect("html-collect-pages", _drop_dead_links, priority=400)  # before viewcode
     app.add_html_math_renderer("mathml", (_show, None), (_show, None))
     return {"parallel_read_safe": True, "parallel_write_safe": True}
