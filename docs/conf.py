@@ -49,4 +49,3 @@ html_css_files = ["site.css"]
 html_show_copyright = False
 html_show_search_summary = False  # summaries would need a server
 html_copy_source = False
-pygments_style = "default"

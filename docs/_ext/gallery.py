@@ -40,13 +40,14 @@ def escape(text: str) -> str:
 
 
 def title_of(docstring: str) -> str:
-    """Return the first sentence of a docstring, up to a colon.
+    """Return the first sentence of a docstring, up to a colon; a long one up to a comma.
 
     >>> title_of("Figure 2 of the paper: fair samples.")
     'Figure 2 of the paper'
     """
     first = " ".join(docstring.strip().partition("\n\n")[0].split())
-    return re.split(r":\s|\.\s|\.$", first)[0].replace("`", "")
+    title = re.split(r":\s|\.\s|\.$", first)[0].replace("`", "")
+    return title if len(title) < 50 else title.partition(", ")[0]
 
 
 def has_title(docstring: str) -> bool:
