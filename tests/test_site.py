@@ -28,7 +28,8 @@ INNER = {"cli", "config", "experiments", "learn", "pictures", "report", "runs"}
 
 def in_toctrees():
     """Return the entries of the hand-written lists of pages."""
-    return re.findall(r"^   (?:\w+ <)?([\w./-]+)>?$", "".join(path.read_text("utf-8") for path in TOCTREES), re.MULTILINE)
+    text = "".join(path.read_text("utf-8") for path in TOCTREES)
+    return re.findall(r"^   (?:\w+ <)?([\w./-]+)>?$", text, re.MULTILINE)
 
 
 # ---------------------------------------------------------------------- pages
