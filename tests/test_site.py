@@ -106,6 +106,15 @@ def test_pages_of_an_earlier_time_are_removed(tmp_path, monkeypatch):
     assert (tmp_path / "generated/api/a.rst").stat().st_mtime_ns == before
 
 
+def test_a_link_from_the_source_back_names_the_right_package():
+    link = '<a href="../../api/{}.html#tinygan.{}">'
+    body = (
+        link.format("tinygan.errors", "ShapeError") + link.format("tinygan", "Tensor") + link.format("tinygan.nn", "x")
+    )
+    corrected = site.correct_links(body, {"tinygan.errors.ShapeError", "tinygan.Tensor"})
+    assert corrected == body.replace("#tinygan.ShapeError", "#tinygan.errors.ShapeError")
+
+
 # ---------------------------------------------------------------------- gallery
 
 

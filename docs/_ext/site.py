@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import re
+from collections.abc import Container
 from pathlib import Path
 from typing import Any
 
@@ -79,15 +81,20 @@ def _show(self: Any, node: Any) -> None:
     raise docutils.nodes.SkipNode
 
 
-def _drop_dead_links(app: Any) -> list[Any]:
-    """Keep the links from the source back to the API that have a target: viewcode expects one package for each file."""
-    documented = app.env.get_domain("py").objects
-    for entry in getattr(app.env, "_viewcode_modules", {}).values():
-        if entry:
-            _, _, used, package = entry
-            for name in [name for name in used if f"{package}.{name}" not in documented]:
-                del used[name]
-    return []
+def _correct_links(app: Any, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
+    """Correct the links from the source back to the API: viewcode expects that a file is documented as one package."""
+    if page.startswith("_modules/") and "body" in context:
+        context["body"] = correct_links(context["body"], app.env.get_domain("py").objects)
+
+
+def correct_links(body: str, documented: Container[str]) -> str:
+    """Return HTML whose links to ``PACKAGE.html#tinygan.NAME`` go to ``#PACKAGE.NAME``, where that is documented."""
+
+    def new(match: re.Match[str]) -> str:
+        file, package, name = match.groups()
+        return f'{file}#{package}.{name}"' if f"{package}.{name}" in documented else match[0]
+
+    return re.sub(r'(api/([\w.]+)\.html)#tinygan\.([\w.]+)"', new, body)
 
 
 def setup(app: Any) -> dict[str, bool]:
@@ -98,6 +105,6 @@ def setup(app: Any) -> dict[str, bool]:
     write(generated_pages(), names)
     app.connect("source-read", _read)
     app.connect("autodoc-process-docstring", _document, priority=400)  # before numpydoc
-    app.connect("html-collect-pages", _drop_dead_links, priority=400)  # before viewcode
+    app.connect("html-page-context", _correct_links)
     app.add_html_math_renderer("mathml", (_show, None), (_show, None))
     return {"parallel_read_safe": True, "parallel_write_safe": True}
