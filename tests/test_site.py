@@ -132,6 +132,15 @@ def test_a_program_in_the_gallery_is_the_program(path, monkeypatch, tmp_path):
         assert path.parent.name == "lessons" or f"../{picture.relative_to(ROOT).as_posix()}" in text
 
 
+def test_docstrings_of_programs_are_restructuredtext():
+    core = pytest.importorskip("docutils.core")
+    for path in PROGRAMS:
+        docstring = ast.get_docstring(ast.parse(path.read_text("utf-8")))
+        if not gallery.has_title(docstring):  # the errors are printed
+            settings = {"halt_level": 2, "syntax_highlight": "none"}
+            core.publish_doctree(gallery.as_rst(docstring), settings_overrides=settings)
+
+
 def test_a_docstring_keeps_its_words():
     text = "Table 2: a *star*, |x|.\n\nUsage: python a.py [B]\n       python a.py\n\nUses `b_` and ``c``."
     rst = gallery.as_rst(text, "The end.")

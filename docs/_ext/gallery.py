@@ -11,6 +11,7 @@ import os
 import re
 import shutil
 import textwrap
+from collections.abc import Iterable
 from pathlib import Path
 
 from docs._ext.pages import DOCS, GENERATED, ROOT
@@ -60,12 +61,25 @@ def as_rst(docstring: str, after: str = "") -> str:
     paragraphs = []
     for paragraph in docstring.strip().split("\n\n"):
         if paragraph.startswith("Usage: "):
-            usage = "\n".join("    " + line[len("Usage: ") :] for line in paragraph.splitlines())
-            paragraphs.append(f".. code-block:: none\n\n{usage}")
+            paragraphs.append(_as_typed(line[len("Usage: ") :] for line in paragraph.splitlines()))
+        elif _is_laid_out(paragraph):
+            paragraphs.append(_as_typed(paragraph.splitlines()))
         else:
             paragraphs.append(re.sub(r"^\((?=[b-z]\))", r"\\(", escape(paragraph)))  # (a) begins a list, (b) does not
     title = title_of(docstring)
     return f"{title}\n{'=' * len(title)}\n\n" + "\n\n".join([*paragraphs, after]).strip() + "\n"
+
+
+def _as_typed(lines: Iterable[str]) -> str:
+    return ".. code-block:: none\n\n" + "\n".join(f"    {line}" for line in lines)
+
+
+def _is_laid_out(paragraph: str) -> bool:
+    """Return whether a paragraph has columns or indented formulas, and is neither a list nor indented as a whole."""
+    lines = paragraph.splitlines()
+    indented = [line.startswith(" ") for line in lines]
+    is_list = all(re.match(r"- |\(\w\) | ", line) for line in lines)
+    return any(indented) and not all(indented) and not is_list
 
 
 def picture_of(program: Path) -> Path | None:

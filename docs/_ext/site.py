@@ -20,7 +20,7 @@ def generated_pages() -> dict[str, str]:
         texts[pages.page_of(path)] = pages.experiment_page(path.read_text(encoding="utf-8"))
     texts["generated/experiments/index.md"] = pages.experiments_index(experiments)
     known: set[Path] = set()
-    new = {pages.ROOT / "README.md", *pages.DOCS.glob("*.md")}
+    new = {*pages.ROOT.glob("*.md"), *pages.DOCS.glob("*.md")}
     while new:
         known |= new
         linked = {path for page in new if page.suffix == ".md" for path in pages.targets(page.read_text("utf-8"), page)}
