@@ -234,3 +234,8 @@ def test_a_docstring_is_typeset_only_where_it_is_a_formula():
     before = list(other)
     formulas.typeset(other)
     assert "\n".join(other).strip() == "\n".join(before).strip()
+
+
+def test_a_sentence_in_a_table_is_whole():
+    table = TEXTS["generated/api/tinygan.optim.rst"].partition(".. autoclass")[0]
+    assert re.search(r"`CosineDecay <.*>`\n     - Half a period .*\(Loshchilov and Hutter, 2017, eq.*\)\n", table)

@@ -95,7 +95,7 @@ def _table(full_names: list[str]) -> str:
         if not _is_data(full_name):
             lines = (inspect.getdoc(_value(full_name)) or "").partition("\n\n")[0].split("\n")
             formulas.typeset(lines)
-            sentence = re.split(r"(?<=[\w`)]{2})\. ", " ".join(lines).strip())[0].rstrip(".")
+            sentence = re.split(r"\. (?=[A-Z`])", " ".join(lines).strip())[0].rstrip(".")
             rows += [f"   * - :py:obj:`{full_name.rpartition('.')[2]} <{full_name}>`", f"     - {sentence}"]
     return "\n".join(rows) if len(rows) > 3 else ""
 
