@@ -22,8 +22,8 @@ from tinygan.evaluation.rows import Array, as_rows, check_values, same_columns
 def nearest(queries: Any, points: Any) -> tuple[Array, Array]:
     """Find the nearest of `points` to each of `queries`, by Euclidean distance.
 
-    Matrix products find the nearest point, by |q - p|^2 = |q|^2 - 2 q.p + |p|^2; then its distance is computed from
-    the difference.
+    Matrix products find the nearest point, by ``|q - p|^2 = |q|^2 - 2 q.p + |p|^2``; then its distance is computed
+    from the difference.
 
     Parameters
     ----------

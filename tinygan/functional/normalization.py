@@ -214,7 +214,7 @@ def layer_norm(
 
     Parameters
     ----------
-    x : Tensor, shape (..., *normalized_shape)
+    x : Tensor, shape ``(..., *normalized_shape)``
     normalized_shape : int or sequence of int
         The last axes. Mean and variance are over them; the variance divides by n.
     weight, bias : Tensor, shape normalized_shape, optional

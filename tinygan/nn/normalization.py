@@ -160,7 +160,7 @@ class LayerNorm(Module):
         self.bias = Parameter(np.zeros(shape, np.float32), name="bias") if affine else None
 
     def forward(self, x: Tensor) -> Tensor:
-        """Normalize (..., *normalized_shape)."""
+        """Normalize ``(..., *normalized_shape)``."""
         return F.layer_norm(x, self.normalized_shape, self.weight, self.bias, self.eps)
 
     def extra_repr(self) -> str:
