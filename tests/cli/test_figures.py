@@ -147,3 +147,13 @@ def test_a_lesson_refuses_before_it_begins(
         picture_path("01_slope")
     assert stopped.value.code == 2
     assert facts in capsys.readouterr().err
+
+
+def test_a_picture_that_cannot_be_written_is_no_traceback(capsys: Any) -> None:
+    def work(options: argparse.Namespace) -> None:
+        raise OSError(28, "No space left on device", "figure.png")
+
+    assert run_program(work, Parser(prog="figure"), []) == 2
+    answer = capsys.readouterr().err
+    assert "figure.png" in answer
+    assert "No space left" in answer

@@ -14,7 +14,7 @@ from tinygan.cli.arguments import Parser, add_device_option, open_run, path, pos
 from tinygan.cli.own_data import add_data_options, load_data, load_experiment_and_data
 from tinygan.cli.progress import Progress
 from tinygan.config.experiment import load_experiment
-from tinygan.errors import ArgumentError, RunError
+from tinygan.errors import ArgumentError, RunError, TinyganError
 from tinygan.experiments.trained import Trained, load_trained, train_in_memory
 from tinygan.runs.plain_files import refused
 from tinygan.runs.run_folder import RunFolder
@@ -109,7 +109,12 @@ def run_program(main: Callable[[argparse.Namespace], None], parser: Parser, argu
     output.occupy_closed_streams()
 
     def work() -> int:
-        main(parser.parse_args(arguments))
+        try:
+            main(parser.parse_args(arguments))
+        except OSError as error:
+            if isinstance(error, TinyganError):
+                raise
+            raise RunError(f"{error}; free some space, or name another folder with --out") from error
         return 0
 
     return output.exit_status(parser.prog, work, 2)
