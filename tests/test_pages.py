@@ -74,6 +74,10 @@ SHORTER = {
     "python examples/conditional.py --dataset digits": ("1 minute", "--epochs 1"),
     "python examples/conditional.py --dataset digits --setting all": ("3 minutes", "--epochs 1"),
     "python examples/inference.py --data DIR": ("13 minutes", "--dataset digits --epochs 1 --seeds 1"),
+    "python examples/inference.py --data DIR --method bigan --penalty 0": (
+        "9 minutes",
+        "--dataset digits --epochs 1 --seeds 1",
+    ),
     "python examples/inpainting.py": ("1 minute", "--epochs 1"),
     "python examples/inpainting.py --dataset mnist --data DIR": ("minutes", "--dataset digits --epochs 1"),
     "python examples/semi_supervised.py --data DIR": ("half an hour", "--dataset digits --epochs 1 --seeds 1"),
