@@ -9,6 +9,7 @@ assert "numpy" not in sys.modules, "NumPy was loaded before the number of its th
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 from collections.abc import Callable  # noqa: E402
+from typing import Any  # noqa: E402
 
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
@@ -29,6 +30,14 @@ def pytest_configure(config: pytest.Config) -> None:
     """Draw fewer examples for the quick half of the suite, ``pytest -m "not slow"``."""
     if config.option.markexpr == "not slow":
         settings.load_profile("quick")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Let a process that is done take tests from another; slow tests stand together, and would wait in one."""
+    from xdist.scheduler import WorkStealingScheduling
+
+    return WorkStealingScheduling(config, log)
 
 
 TINY = """
