@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
+import signal
 import struct
 import sys
 import time
@@ -26,6 +28,7 @@ class PseudoTerminal:
         started, start = os.pipe()
         self.pid, self.terminal = pty.fork()
         if self.pid == 0:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell makes programs in the background ignore Ctrl-C
             os.read(started, 1)  # until the window has its size
             surroundings = {**os.environ, "TERM": "xterm", "OPENBLAS_NUM_THREADS": "1", **environment}
             os.execve(sys.executable, [sys.executable, "-m", "tinygan", *words], surroundings)
@@ -42,7 +45,9 @@ class PseudoTerminal:
     def read_until(self, text: str, times: int = 1) -> str:
         """Read until `text` has come so many times, or until the end of the process."""
         stop = time.monotonic() + 60
-        while self.seen.count(text) < times and time.monotonic() < stop:
+        while self.seen.count(text) < times:
+            if not select.select([self.terminal], [], [], max(0.0, stop - time.monotonic()))[0]:
+                break
             with contextlib.suppress(OSError):  # its end
                 self.seen += os.read(self.terminal, 65536).decode(errors="replace")
                 continue
