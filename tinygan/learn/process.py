@@ -160,7 +160,10 @@ def _listen(process: subprocess.Popen[bytes], printed: bytearray) -> None:
 def _end(process: subprocess.Popen[bytes]) -> None:
     """Kill the process and what it started."""
     with contextlib.suppress(OSError):
-        os.killpg(process.pid, signal.SIGKILL) if hasattr(os, "killpg") else process.kill()
+        if hasattr(os, "killpg") and hasattr(signal, "SIGKILL"):
+            os.killpg(process.pid, signal.SIGKILL)
+        else:
+            process.kill()
     process.wait()
 
 
