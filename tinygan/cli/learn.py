@@ -43,7 +43,8 @@ def add_commands(commands: Any) -> None:
         "learn",
         help="exercises: write a backward pass, find a bug, and have it checked",
         description="List the exercises, and which of them are passed.",
-        epilog="The exit status of `check` is 0 if the exercise is passed, 1 if it is not, and 2 if the file is none.",
+        epilog="The exit status of `check` is 0 if the exercise is passed, 1 if it is not, and 2 if the file is not "
+        "an exercise.",
     )
     parser.set_defaults(run=show_list)
     _add_folder(parser, FOLDER)
@@ -60,7 +61,8 @@ def add_commands(commands: Any) -> None:
         "check",
         help="check a file that is filled in",
         description="Run the functions of a file in a process of its own, and compare what they return with what "
-        "tinygan computes. The exit status is 0 if the exercise is passed, 1 if it is not, and 2 if the file is none.",
+        "tinygan computes. The exit status is 0 if the exercise is passed, 1 if it is not, and 2 if the file is not "
+        "an exercise.",
     )
     check.add_argument("file", type=path, metavar="FILE", help="the file, or the number of the exercise")
     check.add_argument("--seconds", type=positive, default=10, metavar="S", help="the time limit (default: 10)")

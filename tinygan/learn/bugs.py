@@ -192,7 +192,7 @@ def _games() -> dict[str, Values]:
 
 
 def _play(d_has: str = "D", g_has: str = "G", factor: float = 1, cut: bool = True) -> dict[str, Callable[..., Any]]:
-    """Return a game in which the optimizers have the parameters of these players; "0" is none."""
+    """Return a game in which the optimizers have the parameters of these players; "0" stands for no player."""
 
     def play(G: Any, D: Any, x: Any, z_d: Any, z_g: Any, lr: float) -> None:
         own = {"G": [*G.parameters()], "D": [*D.parameters()], "0": [tensor([0.0], requires_grad=True)]}

@@ -20,7 +20,7 @@ def exercise(number: int) -> Exercise:
     Raises
     ------
     ArgumentError
-        There is none.
+        No exercise has this number.
 
     Examples
     --------

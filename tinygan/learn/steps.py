@@ -16,7 +16,7 @@ RATE = 0.5
 
 
 def gradient_of(parameter: Tensor) -> np.ndarray:
-    """Return the gradient of a parameter as an array, 0 if there is none."""
+    """Return the gradient of a parameter as an array; it is 0 if there is no gradient."""
     return np.zeros(parameter.shape) if parameter.grad is None else parameter.grad.numpy().copy()
 
 
