@@ -40,6 +40,7 @@ def test_table_has_means_and_standard_errors(tmp_path: Path, capsys: Any) -> Non
     assert lines[0].split() == ["seed", "plus", "one"]
     assert lines[1].split() == ["a", "1.50", "±", "0.50"]
     assert lines[3] == "A fact."
+    assert str(given.out) in lines[4]
 
 
 def test_json_of_one_row_has_its_numbers_at_the_top(tmp_path: Path, capsys: Any) -> None:

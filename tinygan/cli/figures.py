@@ -72,7 +72,7 @@ def load_subjects(options: argparse.Namespace) -> list[Trained]:
         option = {"overrides": "--set"}.get(training[0], f"--{training[0]}")
         raise ArgumentError(f"{option}: {runs[0]} is trained already; give either runs or what to train")
     subjects = [_of_run(open_run(run), options) for run in runs]
-    _make_folder(options.out)  # refused now, not after the training
+    make_folder(options.out)  # refused now, not after the training
     return subjects or [_train(options)]
 
 
@@ -98,7 +98,7 @@ def picture_path(lesson: str) -> Path:
     is_script = Path(sys.argv[0]).name == f"{lesson}.py"
     folder: Path = parser.parse_args(sys.argv[1:] if is_script else []).out
     try:
-        _make_folder(folder)
+        make_folder(folder)
     except RunError as error:
         parser.error(str(error))
     return folder / f"{lesson}.png"
@@ -120,7 +120,8 @@ def run_program(main: Callable[[argparse.Namespace], None], parser: Parser, argu
     return output.exit_status(parser.prog, work, 2)
 
 
-def _make_folder(folder: Path) -> None:
+def make_folder(folder: Path) -> None:
+    """Make the folder of ``--out``, and refuse one that cannot be written to: now, not after the work."""
     with refused(RunError, f"--out {folder}: cannot be used", "name another folder"):
         folder.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()

@@ -10,7 +10,6 @@ import argparse
 import json
 import math
 import os
-import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -19,7 +18,7 @@ import numpy as np
 
 from tinygan.backend import blas_threads
 from tinygan.cli.arguments import add_data_option, path, positive
-from tinygan.cli.figures import OUT
+from tinygan.cli.figures import OUT, make_folder
 from tinygan.cli.output import result, say
 from tinygan.errors import RunError
 from tinygan.runs.plain_files import refused
@@ -77,9 +76,7 @@ def measure(
     RunError
         ``--out`` or ``--results`` cannot be used, or the results there are of other options.
     """
-    with refused(RunError, f"--out {options.out}: cannot be used", "name another folder"):
-        options.out.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=options.out).close()  # refused now, not after the games
+    make_folder(options.out)
     settings = {key: str(value) for key, value in sorted(vars(options).items()) if key not in PLACE}
     kept = _read(options.results, settings)
     found: dict[str, list[Numbers]] = {row: [] for row in rows}
@@ -147,7 +144,8 @@ def show(
     cells += [[row, *(_cell(numbers, key, form) for key, form in columns.items())] for row, numbers in rows.items()]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]).rstrip() for row in cells]
-    result("\n".join([*(line if widths[0] else line.lstrip() for line in lines), *([facts] if facts else [])]))
+    lines = [line if widths[0] else line.lstrip() for line in lines]
+    result("\n".join([*lines, *([facts] if facts else []), f"The picture is in {options.out}"]))
 
 
 def _cell(numbers: Mapping[str, float | None], key: str, form: str) -> str:
