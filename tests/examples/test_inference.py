@@ -56,7 +56,7 @@ def test_both_encoders_invert_their_generators(example: Any, tmp_path: Path, cap
 def test_the_table_has_a_row_for_each_encoder(example: Any, tmp_path: Path, capsys: Any) -> None:
     assert run(example, tmp_path, "--epochs", "1", "--method", "bigan", "--penalty", "0") == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines] == ["reconstruction", "bigan", "untrained"]
+    assert [line.split()[0] for line in lines[:-1]] == ["reconstruction", "bigan", "untrained"]
 
 
 @pytest.mark.parametrize("penalty", ["-1", "nan", "inf"])
