@@ -68,18 +68,10 @@ SHORTER = {
     "python examples/proposition_2.py": ("2 s", "--points 21"),
     "python examples/toys_2d.py --seeds 5": ("5 minutes", "--seeds 1 --steps 2 --jobs 1"),
     "python examples/losses.py --dataset digits": ("2 minutes", "--steps 2"),
-    "python examples/losses.py --dataset ring": ("4 minutes", "--steps 2"),
-    "python examples/losses.py --dataset grid": ("7 minutes", "--steps 2"),
-    "python examples/losses.py --dataset digits --seeds 3": ("6 minutes", "--steps 2 --seeds 1"),
     "python examples/conditional.py --dataset digits": ("1 minute", "--epochs 1"),
-    "python examples/conditional.py --dataset digits --setting all": ("3 minutes", "--epochs 1"),
+    "python examples/conditional.py --dataset digits --setting all": ("9 minutes", "--setting sgd --epochs 1"),
     "python examples/inference.py --data DIR": ("13 minutes", "--dataset digits --epochs 1 --seeds 1"),
-    "python examples/inference.py --data DIR --method bigan --penalty 0": (
-        "9 minutes",
-        "--dataset digits --epochs 1 --seeds 1",
-    ),
     "python examples/inpainting.py": ("1 minute", "--epochs 1"),
-    "python examples/inpainting.py --dataset mnist --data DIR": ("minutes", "--dataset digits --epochs 1"),
     "python examples/semi_supervised.py --data DIR": ("half an hour", "--dataset digits --epochs 1 --seeds 1"),
     "python examples/coordination.py": ("more than an hour", "--iterations 1 --seeds 1"),
     "python examples/coordination.py --rows plain packed-4 --published --seeds 1": ("hours", "--iterations 1"),
@@ -96,6 +88,7 @@ _TFD = "tests/examples/test_table_1_tfd.py::test_from_the_file_to_the_row"
 _CIFAR_10 = "tests/cli/test_train.py::test_cifar10_from_its_files_to_every_command"
 _GPU = "tests/test_gpu_checks.py"
 _MAIN = "tests/benchmarks/test_main.py"
+_LOSSES = "tests/examples/test_losses.py::test_a_row_for_each_loss"
 _LESSONS = "tests/examples/lessons/test_lessons.py::test_it_runs_and_draws"
 _COMPLETION = ("writes into the home folder", "tests/cli/test_completion.py")
 _TEACHING = "tests/test_teaching.py"
@@ -160,6 +153,14 @@ ELSEWHERE = {
         "tests/cli/test_learn.py::test_from_the_start_to_the_next_exercise",
     ),
     "python examples/figure_1.py": ("8 s", "tests/examples/test_figure_1.py::test_pictures_page_and_gif_are_written"),
+    "python examples/losses.py --dataset ring": ("2 minutes", _LOSSES),
+    "python examples/losses.py --dataset grid": ("4 minutes", _LOSSES),
+    "python examples/losses.py --dataset digits --seeds 3": ("5 minutes", _LOSSES),
+    "python examples/inference.py --data DIR --method bigan --penalty 0": (
+        "9 minutes",
+        "tests/examples/test_inference.py::test_the_table_has_a_row_for_each_encoder",
+    ),
+    "python examples/inpainting.py --dataset mnist --data DIR": ("minutes", "tests/examples/test_inpainting.py"),
     "python examples/conditional.py --data DIR": (
         "5 minutes, and images with labels",
         "tests/examples/test_conditional.py",
