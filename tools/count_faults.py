@@ -142,10 +142,14 @@ class Undisturbed:
         self.content = content(self.path)
 
     def equals(self, path: Path) -> bool:
-        """Continue the run at `path` to its end; return whether its files are the same."""
+        """Continue the run at `path` to its end; return whether its files are the same, and name those that are not."""
         child = in_child(lambda: train(path))
         _, status = os.waitpid(child, 0)
-        return status == 0 and content(path) == self.content
+        found, expected = content(path), self.content
+        names = sorted(name for name in found.keys() | expected.keys() if found.get(name) != expected.get(name))
+        if status or names:
+            print(f"the continued run ended with status {status}; different files: {names}", file=sys.stderr)
+        return status == 0 and not names
 
 
 def in_child(action: Callable[[], object]) -> int:
@@ -285,6 +289,12 @@ def kills_at_every_call(folder: Path, undisturbed: Undisturbed, options: Options
     return _at_every_call(folder, undisturbed, options, count, CALLS, die, halves=True)
 
 
+def kills_at_the_end(folder: Path, undisturbed: Undisturbed, options: Options) -> Count:
+    """Kill before each system call, and halfway through each write, of the last epoch."""
+    count = Count("SIGKILL at every system call of the last epoch")
+    return _at_every_call(folder, undisturbed, options, count, CALLS, die, halves=True, first=STEPS - EPOCH)
+
+
 def kills_at_birth(folder: Path, undisturbed: Undisturbed, options: Options) -> Count:
     """Kill before each system call, and halfway through each write, from the new folder to the first checkpoint."""
     count = Count("SIGKILL at every system call of a run's first epoch")
@@ -315,7 +325,7 @@ def _at_every_call(
 ) -> Count:
     before, path = folder / "before", folder / "run"
     if first:
-        train(before, steps=first)
+        os.waitpid(in_child(lambda: train(before, DieAfter(first + 1))), 0)
     for number in progress(itertools.count(), count, options):
         if first:
             shutil.copytree(before, path)
@@ -386,6 +396,7 @@ KINDS: dict[str, Callable[[Path, Undisturbed, Options], Count]] = {
     "moments": kills_at_random_moments,
     "birth": kills_at_birth,
     "calls": kills_at_every_call,
+    "end": kills_at_the_end,
     "full": full_disk,
     "read-only": read_only,
     "truncations": truncations,

@@ -27,7 +27,8 @@ def count_faults(*arguments, before=""):
         text=True,
         timeout=300,
     )
-    assert done.stdout, done.stderr
+    print(done.stderr)  # names the files that differ
+    assert done.stdout
     return done.returncode, json.loads(done.stdout)
 
 
@@ -38,7 +39,7 @@ def test_killed_at_random_moments():
 
 
 @pytest.mark.parametrize(
-    ("kind", "at_least"), [("steps", 5), ("birth", 9), ("calls", 10), ("full", 6), ("read-only", 5)]
+    ("kind", "at_least"), [("steps", 5), ("birth", 9), ("calls", 10), ("end", 10), ("full", 6), ("read-only", 5)]
 )
 def test_disturbed_at_a_sample_of_all_moments(kind, at_least):
     status, [count] = count_faults("--only", kind, "--every", "12" if kind != "steps" else "10")
@@ -58,6 +59,16 @@ def test_damage_to_a_sample_of_all_bytes_is_detected(kind):
 # --- what it is worth: it sees what is broken ------------------------------------------------------------
 
 BROKEN = {
+    "an old checkpoint that stays": (
+        "end",
+        "from tinygan.runs.checkpoint import CheckpointFolder as Folder\n"
+        "save, keep = Folder.save, Folder.keep_last_two\n"
+        "def alone(self, step, arrays, state, *, best):\n"
+        "    Folder.keep_last_two = keep\n"
+        "    save(self, step, arrays, state, best=best)\n"
+        "    Folder.keep_last_two = lambda *_: None\n"
+        "Folder.save, Folder.keep_last_two = alone, lambda *_: None",
+    ),
     "random streams that begin again": (
         "steps",
         "from tinygan.experiments.training import Training; load = Training.load_state\n"
@@ -88,7 +99,7 @@ BROKEN = {
 @pytest.mark.parametrize("bug", BROKEN)
 def test_it_sees_a_planted_bug(bug):
     kind, code = BROKEN[bug]
-    every = {"steps": "13", "birth": "15", "calls": "12", "flips": "997"}[kind]
+    every = {"steps": "13", "birth": "15", "calls": "12", "end": "1", "flips": "997"}[kind]
     status, [count] = count_faults("--only", kind, "--every", every, before=code)
     assert count["survived"] < count["made"] or count["lost"]
     assert status == 1

@@ -273,7 +273,7 @@ def run(folder: RunFolder, training: Training, limits: Limits | None = None, wat
         try:
             if load_experiment(folder.config_path) != training.config:  # `reopen` was given overrides
                 folder.write_config(to_toml(training.config))
-            folder.rewind(done)
+            folder.rewind(done, training.steps)
             side_outputs = SideOutputs()
             epoch = 0 if training.steps == 0 else training.epoch
             if epoch == 0 or (_sheet_is_due(training) and not sheet_path(folder, epoch).exists()):  # not yet drawn

@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -190,12 +190,25 @@ class CheckpointFolder:
         if best:
             write_checkpoint(self.best_path, arrays, state)
         write_checkpoint(self.path / f"step-{step:09d}.safetensors", arrays, state)
-        files = self._step_files()
-        kept = [path for number, path in files if number <= step][-2:]
-        for _, path in files:
-            if path not in kept:
-                with self._refused(path, "removed"):
-                    path.unlink()
+        self._remove([path for number, path in self._step_files() if number > step])
+        self.keep_last_two(step)
+
+    def keep_last_two(self, step: int) -> None:
+        """Remove the checkpoints before `step`, except the last two up to it.
+
+        `save` ends with this. A process that was killed before that leaves a third, so a resumed run begins with it.
+
+        Raises
+        ------
+        CheckpointError
+            When the system refuses.
+        """
+        self._remove([path for number, path in self._step_files() if number <= step][:-2])
+
+    def _remove(self, paths: Iterable[Path]) -> None:
+        for path in paths:
+            with self._refused(path, "removed"):
+                path.unlink()
 
     def latest(self) -> Checkpoint | None:
         """Read the newest checkpoint that is whole, or None when there is none yet.

@@ -367,10 +367,11 @@ class RunFolder:
         """Read ``best.safetensors``; return None if it is missing, raise `CheckpointError` if it is damaged."""
         return self._checkpoints.best()
 
-    def rewind(self, epoch: int) -> None:
+    def rewind(self, epoch: int, step: int | None = None) -> None:
         """Cut the record files back to the records of the epochs from 1 to `epoch`.
 
-        Nothing else is removed: the next steps overwrite their samples and checkpoints.
+        With `step`, the number of steps done, keep only the last two checkpoints up to it, as `save_checkpoint` does.
+        Nothing else is removed: the next steps overwrite their samples and later checkpoints.
 
         Raises
         ------
@@ -380,6 +381,8 @@ class RunFolder:
         self.check()
         for path, length in self._lengths_until(epoch).items():
             cut(path, length)
+        if step is not None:
+            self._checkpoints.keep_last_two(step)
 
     def check_records(self, epoch: int) -> None:
         """Refuse record files that lack a record of an epoch from 1 to `epoch`; nothing is changed.
