@@ -9,7 +9,7 @@ from tinygan.backend.cupy import CupyBackend
 from tinygan.backend.numpy import NumpyBackend, blas_threads, keep_freed_memory
 from tinygan.backend.operands import DEFAULT_DTYPE, plain_array
 from tinygan.backend.random import Stream, Streams, current_streams, manual_seed
-from tinygan.backend.registry import backend_of, get_backend
+from tinygan.backend.registry import backend_of, get_backend, select_backend
 
 __all__ = [
     "DEFAULT_DTYPE",
@@ -28,5 +28,6 @@ __all__ = [
     "keep_freed_memory",
     "manual_seed",
     "plain_array",
+    "select_backend",
     "wide",
 ]

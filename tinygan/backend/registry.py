@@ -12,7 +12,37 @@ from tinygan.backend.cupy import CupyBackend
 from tinygan.backend.numpy import NumpyBackend
 from tinygan.errors import DeviceError
 
-_numpy = NumpyBackend()
+_cpu: Backend = NumpyBackend()
+
+
+def select_backend(name: str) -> Backend:
+    """Choose the backend of ``device="cpu"`` for this process; return it.
+
+    Parameters
+    ----------
+    name : {"numpy", "numba"}
+        With numba, the loops over elements are compiled; results differ in their last bits.
+
+    Raises
+    ------
+    DeviceError
+        The name is unknown, or numba is not installed.
+
+    Examples
+    --------
+    >>> select_backend("numpy")
+    NumpyBackend(device='cpu')
+    """
+    global _cpu
+    if name == "numba":
+        from tinygan.backend.numba import NumbaBackend
+
+        _cpu = NumbaBackend()
+    elif name == "numpy":
+        _cpu = NumpyBackend()
+    else:
+        raise DeviceError(f"unknown backend {name!r}: expected 'numpy' or 'numba'")
+    return _cpu
 
 
 @cache
@@ -39,7 +69,7 @@ def get_backend(device: str) -> Backend:
     NumpyBackend(device='cpu')
     """
     if isinstance(device, str) and device == "cpu":
-        return _numpy
+        return _cpu
     if isinstance(device, str) and device == "cuda":
         return _cupy()
     what = f"of type {type(device).__name__}" if hasattr(device, "shape") else repr(device)
@@ -51,7 +81,7 @@ def get_backend(device: str) -> Backend:
 def backend_of(array: Any) -> Backend | None:
     """Return the backend that `array` belongs to, or None if it is not an array."""
     if isinstance(array, np.ndarray):
-        return _numpy
+        return _cpu
     if type(array).__module__.partition(".")[0] == "cupy":
         return _cupy()
     return None
