@@ -1,6 +1,6 @@
 """`compiled`: loops over arrays, compiled by numba at their first call and stored on the disk.
 
-numba is optional (``pip install 'tinygan[fast]'``) and takes half a second to import, so it is imported at the first call.
+numba is optional (``pip install 'tinygan[fast]'``). It takes half a second to import, so the first call imports it.
 """
 
 from __future__ import annotations
