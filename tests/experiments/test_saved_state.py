@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import itertools
 import json
 import math
 import re
@@ -91,9 +92,11 @@ def taken(training, arrays, plain):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("overrides", "steps", "stream"), [(GAMES[0], 0, "weights"), (GAMES[1], 7, "noise"), (GAMES[2], 5, "order")]
+    ("part", "overrides", "steps", "stream"),
+    [(0, GAMES[0], 0, "weights"), (1, GAMES[1], 7, "noise"), (2, GAMES[2], 5, "order")],
 )
-def test_every_damaged_entry_is_refused_or_changes_nothing(tiny_experiment, tiny_data, overrides, steps, stream):
+def test_damaged_entries_are_refused_or_change_nothing(tiny_experiment, tiny_data, part, overrides, steps, stream):
+    """Each game has a third of the kinds of damage; which third differs from entry to entry."""
     config = tiny_experiment(*overrides)
     training, other = Training(config, tiny_data()), Training(config, tiny_data())
     advance(training, steps)
@@ -102,8 +105,8 @@ def test_every_damaged_entry_is_refused_or_changes_nothing(tiny_experiment, tiny
     good, before = bits(training), bits(other)
     plain = json.loads(json.dumps(plain))
     refused = 0
-    for name, wrongs in damaged(plain, stream):
-        for wrong in wrongs:
+    for place, (name, wrongs) in enumerate(damaged(plain, stream)):
+        for wrong in itertools.islice(wrongs, (part + place) % 3, None, 3):
             if not taken(other, arrays, wrong):
                 refused += 1
                 continue
@@ -114,7 +117,7 @@ def test_every_damaged_entry_is_refused_or_changes_nothing(tiny_experiment, tiny
             other = Training(config, tiny_data())
             advance(other, 2)
         assert bits(other) == before, name
-    assert refused > 300
+    assert refused > 100
 
 
 @pytest.mark.slow

@@ -246,6 +246,18 @@ def test_rewinding_keeps_the_epochs_before(run):
         assert [record["epoch"] for record in run.diagnoses()] == list(range(2, epoch + 1, 2))
 
 
+@pytest.mark.parametrize("step", [20, 30])
+def test_rewinding_to_a_step_removes_what_a_save_would(run, step):
+    train(run, [1, 2])
+    names = [f"step-0000000{number}.safetensors" for number in (10, 20, 30)]
+    for name in names:  # a kill came before the oldest was removed; the newest may be damaged
+        (run.checkpoints_path / name).touch()
+    others = set(os.listdir(run.checkpoints_path)) - set(names)
+    run.rewind(2, step)
+    assert set(os.listdir(run.checkpoints_path)) - others == set(names[1:] if step == 30 else names)
+    assert others - set(os.listdir(run.checkpoints_path)) == others - {"best.safetensors"}
+
+
 def test_a_folder_without_diagnoses_is_rewound(run):
     train(run, [1, 2, 3])
     run.diagnosis_path.unlink()  # as an older version left it

@@ -59,16 +59,6 @@ def test_damage_to_a_sample_of_all_bytes_is_detected(kind):
 # --- what it is worth: it sees what is broken ------------------------------------------------------------
 
 BROKEN = {
-    "an old checkpoint that stays": (
-        "end",
-        "from tinygan.runs.checkpoint import CheckpointFolder as Folder\n"
-        "save, keep = Folder.save, Folder.keep_last_two\n"
-        "def alone(self, step, arrays, state, *, best):\n"
-        "    Folder.keep_last_two = keep\n"
-        "    save(self, step, arrays, state, best=best)\n"
-        "    Folder.keep_last_two = lambda *_: None\n"
-        "Folder.save, Folder.keep_last_two = alone, lambda *_: None",
-    ),
     "random streams that begin again": (
         "steps",
         "from tinygan.experiments.training import Training; load = Training.load_state\n"
@@ -99,7 +89,7 @@ BROKEN = {
 @pytest.mark.parametrize("bug", BROKEN)
 def test_it_sees_a_planted_bug(bug):
     kind, code = BROKEN[bug]
-    every = {"steps": "13", "birth": "15", "calls": "12", "end": "1", "flips": "997"}[kind]
+    every = {"steps": "13", "birth": "15", "calls": "12", "flips": "997"}[kind]
     status, [count] = count_faults("--only", kind, "--every", every, before=code)
     assert count["survived"] < count["made"] or count["lost"]
     assert status == 1
