@@ -12,7 +12,6 @@ from typing import Any
 
 from tinygan.errors import DeviceError
 
-
 _OPTIONS = {"nogil": True, "error_model": "numpy"}  # NumPy's model: a number divided by 0 is infinite
 
 
@@ -38,8 +37,8 @@ class compiled:  # noqa: N801 (a decorator)
     """Compile a function at its first call, for the types of its arguments.
 
     The machine code is stored beside the source, or in the user's cache, and later processes read it. Where no folder
-    can be written, or what is stored cannot be read, each process compiles again, and a warning says so once. A compiled
-    function can call another.
+    can be written, or what is stored cannot be read, each process compiles again, and a warning says so once. One
+    compiled function can call another.
 
     Examples
     --------

@@ -42,7 +42,7 @@ class NumbaBackend(NumpyBackend):
     """
 
     def __init__(self) -> None:
-        load_numba()
+        self.library = f"numba {load_numba().__version__}"
         super().__init__()
 
     def linear(self, x: Array, weight: Array, bias: Array | None) -> Array:
