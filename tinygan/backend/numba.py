@@ -12,7 +12,8 @@ from tinygan.backend.base import Array, adam_numbers
 from tinygan.backend.compiled import load_numba
 from tinygan.backend.numpy import NumpyBackend
 
-_SINGLE, _DOUBLE = np.dtype(np.float32), np.dtype(np.float64)
+_SINGLE = np.dtype(np.float32)
+_REAL = (_SINGLE, np.dtype(np.float64))
 
 
 def fits_loop(first: Array, *others: Array) -> bool:
@@ -21,10 +22,10 @@ def fits_loop(first: Array, *others: Array) -> bool:
     NumPy computes the others.
     """
     dtype, shape = first.dtype, first.shape
-    if not (dtype is _SINGLE or dtype is _DOUBLE) or not shape or not first.flags.carray:
+    if dtype not in _REAL or not shape or not first.flags.carray:
         return False
     for other in others:  # noqa: SIM110  (twice as fast as `all`)
-        if other.dtype is not dtype or other.shape != shape or not other.flags.carray:
+        if other.dtype != dtype or other.shape != shape or not other.flags.carray:
             return False
     return True
 
@@ -47,7 +48,7 @@ class NumbaBackend(NumpyBackend):
 
     def linear(self, x: Array, weight: Array, bias: Array | None) -> Array:
         """As the base class, with a loop that adds the bias."""
-        if bias is None or x.ndim != 2 or not (x.dtype is weight.dtype is bias.dtype and fits_loop(bias)):
+        if bias is None or x.ndim != 2 or not (x.dtype == weight.dtype == bias.dtype and fits_loop(bias)):
             return super().linear(x, weight, bias)
         y = x @ weight
         if bias.shape != y.shape[1:]:
@@ -89,7 +90,7 @@ class NumbaBackend(NumpyBackend):
 
     def sigmoid(self, x: Array) -> Array:
         """As the base class; the loop is for float32."""
-        if x.dtype is not _SINGLE or not fits_loop(x):
+        if x.dtype != _SINGLE or not fits_loop(x):
             return super().sigmoid(x)
         y = np.empty_like(x)
         loops.sigmoid(x.ravel(), y.ravel())
