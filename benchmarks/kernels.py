@@ -48,6 +48,7 @@ def mnist_kernels(rows: int) -> Kernels:
         "maxout 240 x 5": lambda B: B.maxout(pieces, -2),
         "maxout 240 x 5, backward": lambda B: B.maxout_backward(units, won, -2),
         "dropout 784": lambda B: B.dropout(images, drawn, 0.8),
+        "dropout 240": lambda B: B.dropout(units, drawn, 0.5),
         "sigmoid 784": lambda B: B.sigmoid(images),
         "sigmoid 784, backward": lambda B: B.sigmoid_backward(images, chances),
         "cross entropy": lambda B: B.cross_entropy(logits, 1),
