@@ -128,7 +128,7 @@ class NumbaBackend(NumpyBackend):
 
     def cross_entropy(self, logits: Array, target: int) -> Array:
         """As the base class, summed in double precision."""
-        if not fits_loop(logits):
+        if not logits.size or not fits_loop(logits):
             return super().cross_entropy(logits, target)
         return logits.dtype.type(loops.cross_entropy(logits.ravel(), target))
 
