@@ -37,8 +37,9 @@ class compiled:  # noqa: N801 (a decorator)
     """Compile a function at its first call, for the types of its arguments.
 
     The machine code is stored beside the source, or in the user's cache, and later processes read it. Where no folder
-    can be written, or what is stored cannot be read, each process compiles again, and a warning says so once. One
-    compiled function can call another.
+    can be written, or what is stored cannot be read, each process compiles again, and a warning says so once.
+
+    One compiled function can call another in the same file. The stored code depends on the date of its own file only.
 
     Examples
     --------
