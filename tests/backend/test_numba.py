@@ -148,6 +148,11 @@ def test_dropout_draws_the_same_mask(only: list[Any], keep: float) -> None:
     assert streams[0].state_dict() == streams[1].state_dict()
 
 
+def test_dropout_draws_the_same_mask_for_a_million_elements() -> None:
+    x = np.ones(1_000_000, "f4")  # some of the random bits equal the threshold
+    np.testing.assert_array_equal(*(each.dropout(x, Stream(0, "dropout"), 0.8)[1] for each in (FAST, PORTABLE)))
+
+
 @given(
     st.sampled_from(["f2", "f4", "f8", "i8"]), st.sampled_from([None, "f4", "f8"]), st.data(),
     st.lists(st.integers(0, 4), min_size=3, max_size=4),
