@@ -18,6 +18,7 @@ from benchmarks.conv import measure_conv
 from benchmarks.conv_games import GAMES, LAYERS
 from benchmarks.costs import measure_costs
 from benchmarks.errors import BenchmarkError, PeerMissingError
+from benchmarks.kernels import measure_kernels
 from benchmarks.layers import measure_layers
 from benchmarks.parzen import measure_parzen
 from benchmarks.plots import draw_roofline, draw_step, draw_sweep
@@ -32,7 +33,7 @@ from tinygan.backend import get_backend
 from tinygan.errors import TinyganError
 
 DEFAULT_OUT = Path("runs/benchmarks")
-_DESCRIPTION = "How fast tinygan is. Without a command, everything but conv: about three minutes on two cores."
+_DESCRIPTION = "How fast tinygan is. Without a command, all but conv and kernels: about three minutes on two cores."
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -40,7 +41,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=_DESCRIPTION)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
-    everything = commands.add_parser("all", help="everything below but conv; runs without a command")
+    everything = commands.add_parser("all", help="everything below but conv and kernels; runs without a command")
     _add_machine_options(everything)
     everything.add_argument("--experiment", default="mnist", help="for the parts that have one (mnist)")
     everything.add_argument("--quick", action="store_true", help="for a moment each and few sizes: does it all work?")
@@ -94,6 +95,12 @@ def build_parser() -> argparse.ArgumentParser:
     parzen.add_argument("--threads", type=_count, help="for matrix products (all)")
     _add_output_options(parzen, seconds=3.0, what="how long it runs")
     parzen.set_defaults(run=_parzen)
+
+    kernels = commands.add_parser("kernels", help="each kernel of the CPU: portable, NumPy, numba; what numba costs")
+    kernels.add_argument("--rows", type=_count, default=200, help="of a minibatch (200: real and fake)")
+    kernels.add_argument("--no-costs", action="store_true", help="do not measure what numba costs")
+    _add_output_options(kernels, seconds=0.3, what="how long each kernel runs, all three ways")
+    kernels.set_defaults(run=_kernels)
 
     profile = commands.add_parser("profile", help="where the time of an iteration goes, function by function")
     _add_task_options(profile, seconds=3.0, what="how long to profile")
@@ -217,6 +224,10 @@ def _costs(arguments: argparse.Namespace) -> None:
 def _parzen(arguments: argparse.Namespace) -> None:
     threads = arguments.threads or default_threads()
     _show(arguments, measure_parzen(threads, arguments.samples, arguments.rows, arguments.seconds))
+
+
+def _kernels(arguments: argparse.Namespace) -> None:
+    _show(arguments, measure_kernels(arguments.rows, arguments.seconds, not arguments.no_costs))
 
 
 def _profile(arguments: argparse.Namespace) -> None:

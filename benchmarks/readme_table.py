@@ -9,6 +9,7 @@ from typing import Any
 from benchmarks.conv import conv_table
 from benchmarks.costs import costs_table
 from benchmarks.errors import BenchmarkError
+from benchmarks.kernels import kernels_table
 from benchmarks.layers import layers_table
 from benchmarks.parzen import parzen_table
 from benchmarks.profile import profile_table
@@ -25,6 +26,7 @@ TABLES: dict[str, Callable[[dict[str, Any]], str]] = {  # in the order of the RE
     "layers": layers_table,
     "costs": costs_table,
     "parzen": parzen_table,
+    "kernels": kernels_table,
     "profile": profile_table,
     "conv": conv_table,
 }

@@ -141,7 +141,7 @@ def _training_command(seed: int, options: argparse.Namespace) -> list[str]:
         words += ["train", options.experiment, "--out", str(folder), "--seed", str(seed)]
     for override in options.overrides:
         words += ["--set", override]
-    words += ["--device", options.device]
+    words += ["--device", options.device, "--backend", options.backend]
     words += [] if options.data is None else ["--data", str(options.data)]
     return [*words, "--quiet"] if options.jobs > 1 else words
 
@@ -234,6 +234,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, nargs="+", default=[2014], metavar="S", help="(default: 2014)")
     parser.add_argument("--epochs", type=int, metavar="N", help="instead of the experiment's own")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="where to train (default: cpu)")
+    parser.add_argument("--backend", choices=["numpy", "numba"], default="numpy", help="on the CPU (default: numpy)")
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="seeds trained side by side (default: 1)")
     parser.add_argument("--out", type=Path, metavar="DIR", help="(default: runs/examples/table_1-NAME)")
     parser.add_argument("--results", type=Path, metavar="FILE", help="the JSON file (default: DIR/table_1.json)")

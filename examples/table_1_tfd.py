@@ -92,7 +92,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _train(experiment: str, folder: Path, changes: list[str], options: argparse.Namespace) -> int:
     """Train a stage, or continue its training; return 0 when its last epoch is done."""
-    shared = ["--device", options.device] + ([] if options.data is None else ["--data", str(options.data)])
+    shared = ["--device", options.device, "--backend", options.backend]
+    shared += [] if options.data is None else ["--data", str(options.data)]
     if options.quiet:
         shared.append("--quiet")
     if (folder / "config.toml").exists():
@@ -122,6 +123,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--out", type=Path, default=OUT, metavar="DIR", help="(default: %(default)s)")
     parser.add_argument("--seed", type=int, default=2014, metavar="S", help="the second stage takes S + 1 (2014)")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="where to train (default: cpu)")
+    parser.add_argument("--backend", choices=["numpy", "numba"], default="numpy", help="on the CPU (default: numpy)")
     parser.add_argument("--epochs", type=int, metavar="N", help="of each stage, instead of 50 and 22")
     parser.add_argument("--samples", type=int, default=10_000, metavar="N", help="instead of the protocol's 10,000")
     parser.add_argument(

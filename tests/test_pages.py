@@ -62,6 +62,7 @@ SHORTER = {
     "--set generator.optimizer.lr_gamma=0.1": ("hours", "--steps 1"),
     "tinygan train digits --device cuda": ("needs a GPU", "--device cpu --epochs 1"),
     "tinygan train digits --device cuda --eager": ("needs a GPU", "--device cpu --epochs 1"),
+    "tinygan train digits --backend numba": ("30 s", "--epochs 1"),
     "tinygan resume runs/digits --epochs 600": ("35 s", "--epochs 3"),
     "tinygan gradcheck": ("10 s", "exp"),
     "python examples/section_4.py": ("2 s", "--pairs 20"),
@@ -79,6 +80,7 @@ SHORTER = {
     "python examples/figure_3.py": ("41 s", "--steps 2"),
     "python examples/dcgan_latent_space.py": ("27 s", "--steps 22"),
     "python -m benchmarks sweep --device cpu": ("minutes", "--seconds 0.001 --batches 2 --widths 8"),
+    "python -m benchmarks kernels": ("half a minute", "--seconds 0.001 --rows 2 --no-costs"),
     "python tools/count_faults.py": ("15 minutes", "--only steps --every 25"),
 }
 
@@ -109,6 +111,7 @@ ELSEWHERE = {
         "needs the files of a class",
         f"{_TEACHING}::test_the_command_that_marks_a_class",
     ),
+    "pip install '.[fast]'": ("needs a package index", "tests/test_pages.py::test_extras_in_the_pages_exist"),
     "pip install '.[completion]'": ("needs a package index", "tests/test_pages.py::test_extras_in_the_pages_exist"),
     "mkdir -p ~/.local/share/bash-completion/completions ~/.zfunc ~/.config/fish/completions": _COMPLETION,
     "tinygan completion bash > ~/.local/share/bash-completion/completions/tinygan": _COMPLETION,

@@ -30,6 +30,7 @@ def test_what_works_is_listed(tinygan):
     report = rows(tinygan("doctor"))
     assert report["numpy"] == np.__version__
     assert report["device cpu"] == "works"
+    assert report["backend numba"].startswith(("works: ", "missing: the numba backend needs numba"))
     assert report["data digits"].startswith("works: Dataset('digits', images of 8x8, train 1397")
     assert all(report.values())
 

@@ -18,7 +18,7 @@ import pytest
 from matplotlib.image import imread
 
 from tests.doubles.colours import write_small_cifar10
-from tinygan.backend import Stream
+from tinygan.backend import Stream, get_backend, select_backend
 from tinygan.cli import train as command
 from tinygan.config.experiment import load_experiment, shipped_experiments
 from tinygan.pictures.sheets import GAP
@@ -370,12 +370,34 @@ def test_cuda_without_cupy(tinygan, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+def test_numba_does_not_compute_on_a_gpu(tinygan, tmp_path):
+    answer = tinygan("train", "digits", "--device", "cuda", "--backend", "numba")
+    assert (answer.status, os.listdir(tmp_path)) == (1, [])
+    assert "--backend numba" in answer.err
+
+
+def test_the_backend_is_recorded_named_and_compared(tinygan, tmp_path, small):
+    pytest.importorskip("numba")
+    try:
+        answer = tinygan("train", "digits", "--out", "run", "--steps", "2", "--backend", "numba", "--quiet", *small)
+        assert answer.out.endswith("go on with: tinygan resume run --backend numba\n")
+        assert RunFolder.open(tmp_path / "run").environment()["backend"] == get_backend("cpu").library != "numpy"
+        same = tinygan("resume", "run", "--steps", "3", "--backend", "numba", "--quiet")
+        other = tinygan("resume", "run", "--steps", "4", "--quiet")
+    finally:
+        select_backend("numpy")
+    assert (same.status, other.status) == (0, 0)
+    assert "the backend was" not in same.err
+    assert "and is now numpy" in other.err
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         (["--steps", "0"], "argument --steps: expected an integer of at least 1, got '0'"),
         (["--epochs", "x"], "argument --epochs: expected an integer of at least 1, got 'x'"),
         (["--seed", "x"], "argument --seed: invalid int value: 'x'"),
+        (["--backend", "jax"], "argument --backend: invalid choice: 'jax'"),
         (["--device", "tpu"], "argument --device: invalid choice: 'tpu'"),
         (["--colour", "red"], "unrecognized arguments: --colour red"),
     ],

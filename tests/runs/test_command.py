@@ -61,7 +61,9 @@ def test_what_stdout_cannot_encode_still_runs(monkeypatch):
         ({"device": "cpu"}, []),
         ({"device": "cuda"}, ["--device", "cuda"]),
         ({"device": "cuda", "data_folder": "/a b"}, ["--data", Path("/a b"), "--device", "cuda"]),
-        ({"device": 3, "data_folder": ["x"]}, []),
+        ({"device": "cpu", "backend": "numpy"}, []),
+        ({"device": "cpu", "backend": "numba 0.68.1"}, ["--backend", "numba"]),
+        ({"device": 3, "data_folder": ["x"], "backend": None}, []),
         ({"device": "", "data_folder": ""}, []),
     ],
 )

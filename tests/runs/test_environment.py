@@ -196,11 +196,17 @@ def test_the_same_environment_differs_in_nothing():
         ("blas", "openblas", "mkl", "the BLAS library was openblas and is now mkl"),
         ("blas_version", "0.3.30", "0.3.31", "the version of BLAS was 0.3.30 and is now 0.3.31"),
         ("blas_threads", 2, 4, "the number of BLAS threads was 2 and is now 4"),
+        ("backend", "numpy", "numba 0.68.1", "the backend was numpy and is now numba 0.68.1"),
     ],
 )
 def test_each_decisive_difference_has_its_sentence(key, recorded, current, sentence):
     described = describe_environment()
     assert differences({**described, key: recorded}, {**described, key: current}) == [sentence]
+
+
+def test_a_record_without_a_backend_is_of_numpy():
+    assert differences({}, {"backend": "numpy"}) == differences({"backend": "numpy"}, {}) == []
+    assert differences({}, {"backend": "numba 0.68.1"}) == ["the backend was numpy and is now numba 0.68.1"]
 
 
 def test_other_differences_are_not_mentioned():

@@ -143,9 +143,11 @@ class Stream:
         threshold = int(self.rounded(probability) * 65536)
         if threshold >= 65536:
             return np.ones(shape, bool)
-        count = math.prod(shape)
-        words = self._generator.bit_generator.random_raw((count + 3) // 4).view(np.uint16)
-        return (words[:count] < np.uint16(threshold)).reshape(shape)
+        return (self.bits16(math.prod(shape)) < np.uint16(threshold)).reshape(shape)
+
+    def bits16(self, count: int) -> Array:
+        """Draw integers of 16 bits: the four parts of each word, the lowest first."""
+        return self._generator.bit_generator.random_raw((count + 3) // 4).view(np.uint16)[:count]
 
     def permutation(self, n: int) -> Array:
         """Return the integers 0 to n - 1 in random order."""

@@ -12,11 +12,26 @@ from tinygan.backend.cupy import CupyBackend
 from tinygan.backend.numpy import NumpyBackend
 from tinygan.errors import DeviceError
 
-_cpu: Backend = NumpyBackend()
+
+@cache
+def _numpy() -> NumpyBackend:
+    return NumpyBackend()
+
+
+@cache
+def _numba() -> NumpyBackend:
+    from tinygan.backend.numba import NumbaBackend
+
+    return NumbaBackend()
+
+
+_cpu: Backend = _numpy()
 
 
 def select_backend(name: str) -> Backend:
     """Choose the backend of ``device="cpu"`` for this process; return it.
+
+    Tensors that exist already are computed with it, too: both backends have NumPy's arrays.
 
     Parameters
     ----------
@@ -34,14 +49,9 @@ def select_backend(name: str) -> Backend:
     NumpyBackend(device='cpu')
     """
     global _cpu
-    if name == "numba":
-        from tinygan.backend.numba import NumbaBackend
-
-        _cpu = NumbaBackend()
-    elif name == "numpy":
-        _cpu = NumpyBackend()
-    else:
+    if name not in ("numpy", "numba"):
         raise DeviceError(f"unknown backend {name!r}: expected 'numpy' or 'numba'")
+    _cpu = _numba() if name == "numba" else _numpy()
     return _cpu
 
 

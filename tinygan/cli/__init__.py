@@ -31,7 +31,7 @@ from tinygan.cli import (
     trace,
     train,
 )
-from tinygan.cli.arguments import Parser
+from tinygan.cli.arguments import Parser, use_backend
 
 _DESCRIPTION = 'Generative adversarial nets from scratch: the experiments of "Generative Adversarial Nets" (2014).'
 
@@ -71,6 +71,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(argv: Sequence[str] | None) -> int:
     arguments = build_parser().parse_args(argv)
+    use_backend(arguments)
     status: int = arguments.run(arguments)
     return status
 

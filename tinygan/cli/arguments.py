@@ -10,8 +10,9 @@ import sys
 from pathlib import Path
 from typing import Any, NoReturn
 
+from tinygan.backend import select_backend
 from tinygan.cli import output
-from tinygan.errors import RunError, did_you_mean, nearest
+from tinygan.errors import ArgumentError, RunError, did_you_mean, nearest
 from tinygan.runs.command import quoted
 from tinygan.runs.run_folder import RunFolder
 
@@ -106,6 +107,29 @@ def add_no_average_option(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_device_option(parser: argparse.ArgumentParser) -> None:
-    """Add ``--device``."""
+def add_device_options(parser: argparse.ArgumentParser) -> None:
+    """Add ``--device`` and ``--backend``."""
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="where to compute (default: cpu)")
+    parser.add_argument(
+        "--backend",
+        choices=["numpy", "numba"],
+        default="numpy",
+        help="what computes on the CPU: NumPy, or also loops that numba compiles (default: numpy)",
+    )
+
+
+def use_backend(arguments: argparse.Namespace) -> None:
+    """Select the backend of the command line, if the command has ``--backend``.
+
+    Raises
+    ------
+    ArgumentError
+        It does not compute on the device.
+    DeviceError
+        numba is not installed.
+    """
+    name = getattr(arguments, "backend", None)
+    if name == "numba" and arguments.device != "cpu":
+        raise ArgumentError("--backend numba: it computes on the CPU; leave out --backend or --device")
+    if name is not None:
+        select_backend(name)

@@ -7,6 +7,7 @@ from typing import Any
 
 from tinygan import data
 from tinygan.backend import get_backend
+from tinygan.backend.compiled import load_numba
 from tinygan.cli import output
 from tinygan.cli.arguments import add_data_option
 from tinygan.errors import DataError, DeviceError
@@ -33,6 +34,7 @@ def doctor(arguments: argparse.Namespace) -> int:
     output.result("")
     for device in ("cpu", "cuda"):
         _row(f"device {device}", _state_of_device(device))
+    _row("backend numba", _state_of_numba())
     for name in data.DATA_SETS:
         _row(f"data {name}", _state_of_data(name, arguments))
     return 0
@@ -48,6 +50,13 @@ def _state_of_device(device: str) -> str:
     except DeviceError as error:
         return str(error).removeprefix(f"device {device!r} is ")  # "not available: ..."
     return "works"
+
+
+def _state_of_numba() -> str:
+    try:
+        return f"works: {load_numba().__version__}"
+    except DeviceError as error:
+        return f"missing: {error}"
 
 
 def _state_of_data(name: str, arguments: argparse.Namespace) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tinygan.cli import output
-from tinygan.cli.arguments import Parser, add_device_option, open_run, path, positive
+from tinygan.cli.arguments import Parser, add_device_options, open_run, path, positive, use_backend
 from tinygan.cli.own_data import add_data_options, load_data, load_experiment_and_data
 from tinygan.cli.progress import Progress
 from tinygan.config.experiment import load_experiment
@@ -48,7 +48,7 @@ def add_options(parser: argparse.ArgumentParser, runs: str, experiment: str = "d
         "--set", action="append", default=[], dest="overrides", metavar="KEY=VALUE", help="change a key of it"
     )
     add_data_options(parser)
-    add_device_option(parser)
+    add_device_options(parser)
     parser.add_argument("--seed", type=_seed, default=0, metavar="S", help="the seed of the draws (default: 0)")
     parser.add_argument("--out", type=path, default=OUT, metavar="DIR", help="where to write (default: %(default)s)")
     parser.add_argument("--json", action="store_true", help="print the numbers as one JSON object")
@@ -110,7 +110,9 @@ def run_program(main: Callable[[argparse.Namespace], None], parser: Parser, argu
 
     def work() -> int:
         try:
-            main(parser.parse_args(arguments))
+            options = parser.parse_args(arguments)
+            use_backend(options)
+            main(options)
         except OSError as error:
             if isinstance(error, TinyganError):
                 raise

@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from tinygan.backend import blas_threads
 from tinygan.cli import output
-from tinygan.cli.arguments import add_device_option, open_run, path, positive
+from tinygan.cli.arguments import add_device_options, open_run, path, positive
 from tinygan.cli.own_data import add_data_options, load_data, load_experiment_and_data
 from tinygan.config.experiment import shipped_experiments
 from tinygan.errors import ArgumentError, TinyganError
@@ -62,7 +62,7 @@ def add_commands(commands: Any) -> None:
         help="change a key of the experiment, such as training.batch=50; may be repeated",
     )
     add_data_options(parser)
-    add_device_option(parser)
+    add_device_options(parser)
     parser.add_argument("--quiet", action="store_true", help="show no progress")
     parser.set_defaults(run=trace)
 

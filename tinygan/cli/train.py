@@ -11,7 +11,7 @@ from types import FrameType
 from typing import Any
 
 from tinygan.cli import output
-from tinygan.cli.arguments import RUNS, add_device_option, open_run, path, positive
+from tinygan.cli.arguments import RUNS, add_device_options, open_run, path, positive
 from tinygan.cli.own_data import add_data_options, load_data, load_experiment_and_data, own_data
 from tinygan.cli.progress import Progress
 from tinygan.data.files import VARIABLE
@@ -60,7 +60,7 @@ def _add_shared_options(parser: argparse.ArgumentParser, what_may_be_set: str) -
         "--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides", help=what_may_be_set
     )
     add_data_options(parser)
-    add_device_option(parser)
+    add_device_options(parser)
     parser.add_argument(
         "--steps", type=positive, metavar="N", help="stop after N iterations, counted from the start of the run"
     )
@@ -133,9 +133,9 @@ def _verdict(folder: RunFolder) -> str:
 
 
 def _resume_command(folder: RunFolder, arguments: argparse.Namespace, *more: str) -> str:
-    """Return the command that continues a run on the same data and device."""
+    """Return the command that continues a run on the same data, device and backend."""
     here = {} if arguments.data is None else {"data_folder": arguments.data}
-    return folder.resume_command(*more, device=arguments.device, **here)
+    return folder.resume_command(*more, device=arguments.device, backend=arguments.backend, **here)
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tinygan.backend import blas_threads, keep_freed_memory
+from tinygan.backend import blas_threads, get_backend, keep_freed_memory
 from tinygan.config.decisive import changes, decisive_toml
 from tinygan.config.experiment import ExperimentConfig, load_experiment, parse_experiment, to_toml
 from tinygan.data.dataset import Dataset
@@ -238,6 +238,7 @@ def _environment(config: ExperimentConfig) -> dict[str, Any]:
     environment = describe_environment()
     if config.training.threads is not None:
         environment["blas_threads"] = config.training.threads
+    environment["backend"] = get_backend("cpu").library
     return environment
 
 

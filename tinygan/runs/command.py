@@ -44,7 +44,7 @@ def recorded_options(environment: Mapping[str, Any]) -> list[str | os.PathLike[s
     Parameters
     ----------
     environment : mapping
-        The content of ``environment.json``; ``data_folder`` and ``device`` are used if present.
+        The content of ``environment.json``; ``data_folder``, ``device`` and ``backend`` are used if present.
 
     Examples
     --------
@@ -57,6 +57,8 @@ def recorded_options(environment: Mapping[str, Any]) -> list[str | os.PathLike[s
         words += ["--data", Path(folder)]
     if isinstance(device, str) and device not in ("", "cpu"):  # what is computed on by default
         words += ["--device", device]
+    if str(environment.get("backend")).startswith("numba"):  # its version follows
+        words += ["--backend", "numba"]
     return words
 
 

@@ -37,7 +37,9 @@ _DECISIVE = {
     "blas": "the BLAS library",
     "blas_version": "the version of BLAS",
     "blas_threads": "the number of BLAS threads",
+    "backend": "the backend",
 }
+_UNRECORDED = {"backend": "numpy"}  # what a record without the key means: it is older than the key
 
 
 def describe_environment() -> dict[str, Any]:
@@ -85,7 +87,7 @@ def differences(recorded: Mapping[str, Any], current: Mapping[str, Any]) -> list
     Parameters
     ----------
     recorded, current : mapping
-        The results of `describe_environment` when the run was made, and now.
+        The results of `describe_environment` when the run was made, and now; a run adds its ``backend``.
 
     Returns
     -------
@@ -97,10 +99,9 @@ def differences(recorded: Mapping[str, Any], current: Mapping[str, Any]) -> list
     >>> differences({"numpy": "2.3.0", "cpus": 2}, {"numpy": "2.4.0", "cpus": 4})
     ['NumPy was 2.3.0 and is now 2.4.0']
     """
+    pairs = {key: [each.get(key, _UNRECORDED.get(key)) for each in (recorded, current)] for key in _DECISIVE}
     return [
-        f"{what} was {_said(recorded.get(key))} and is now {_said(current.get(key))}"
-        for key, what in _DECISIVE.items()
-        if recorded.get(key) != current.get(key)
+        f"{_DECISIVE[key]} was {_said(was)} and is now {_said(now)}" for key, (was, now) in pairs.items() if was != now
     ]
 
 

@@ -278,14 +278,14 @@ class RunFolder:
     def resume_command(self, *more: str, **options: str | os.PathLike[str]) -> str:
         """Return the command that goes on with this run.
 
-        Its data folder and its device are those of the record.
+        Its data folder, its device and its backend are those of the record.
 
         Parameters
         ----------
         more : str
             Further arguments.
         options : str or path
-            ``device``, ``data_folder``: instead of those of the record.
+            ``device``, ``backend``, ``data_folder``: instead of those of the record.
         """
         try:
             recorded = self.environment()
