@@ -10,8 +10,18 @@ from typing import Any
 from benchmarks.conv_games import ConvTask
 from benchmarks.errors import BenchmarkError, PeerMissingError
 from benchmarks.task import Task
+from tinygan.backend import select_backend
 
-PEERS = {"torch": "torch", "torch-compile": "torch", "torch-graph": "torch", "jax": "jax"}  # name -> module it needs
+PEERS = {  # name -> module that it needs
+    "tinygan-numba": "numba",
+    "torch": "torch",
+    "torch-compile": "torch",
+    "torch-reduce-overhead": "torch",
+    "torch-graph": "torch",
+    "jax": "jax",
+}
+GRAPHS = ("torch-reduce-overhead", "torch-graph")  # on a GPU only
+EXTRAS = {"numba": "fast"}  # module -> extra that installs it; the others: "peers"
 NAMES = ("tinygan", "products", *PEERS)
 
 
@@ -28,7 +38,9 @@ def build_contestant(name: str, task: Task) -> Any:
     if name not in NAMES:
         raise BenchmarkError(f"unknown contestant {name!r}: expected one of {', '.join(NAMES)}")
     refuse_missing([name])
-    if name == "tinygan":
+    if name == "tinygan-numba":
+        select_backend("numba")  # in this process, which has no other contestant
+    if name in ("tinygan", "tinygan-numba"):
         from benchmarks.tinygan_step import TinyganStep
 
         return TinyganStep(task)
@@ -42,7 +54,8 @@ def build_contestant(name: str, task: Task) -> Any:
         return JaxStep(task)
     from benchmarks.peers.torch_step import TorchStep
 
-    return TorchStep(task, compiled=name == "torch-compile", captured=name == "torch-graph")
+    compiled = {"torch-compile": None, "torch-reduce-overhead": "reduce-overhead"}
+    return TorchStep(task, name in compiled, name == "torch-graph", compiled.get(name))
 
 
 def build_conv_contestant(name: str, task: ConvTask) -> Any:
@@ -58,15 +71,17 @@ def build_conv_contestant(name: str, task: ConvTask) -> Any:
     return getattr(module, f"{name.capitalize()}{'Layer' if task.way else 'Game'}")(task)
 
 
-def default_peers(device: str) -> list[str]:
-    """Name the peers there are on a device."""
-    return [name for name in PEERS if name != "torch-graph" or device == "cuda"]
+def default_peers(device: str, of: Sequence[str] = tuple(PEERS)) -> list[str]:
+    """Name those of the peers that there are on a device; tinygan-numba only where numba is installed."""
+    here = [name for name in of if (device == "cuda" or name not in GRAPHS)]
+    return [name for name in here if name != "tinygan-numba" or (device == "cpu" and importlib.util.find_spec("numba"))]
 
 
 def refuse_missing(names: Sequence[str]) -> None:
     """Raise `PeerMissingError` if what one of the contestants needs is not installed."""
     lacking = sorted({PEERS[name] for name in names if name in PEERS and not importlib.util.find_spec(PEERS[name])})
     if lacking:
+        extras = sorted({EXTRAS.get(module, "peers") for module in lacking})
         raise PeerMissingError(
-            f"{' and '.join(lacking)} not installed; to compare with the peers: pip install -e '.[peers]'"
+            f"{' and '.join(lacking)} not installed; to compare with the peers: pip install -e '.[{','.join(extras)}]'"
         )

@@ -23,8 +23,8 @@ from benchmarks.task import Task
 SLICE_SECONDS = 0.25  # one turn: long beside an iteration, short beside what disturbs a machine
 _REST_SECONDS = 0.04  # OpenBLAS threads go on waiting busily for about this long after the last product
 TOLERANCE = 1e-4  # relative: float32 sums in another order, carried through a few updates
-VELOCITY_TOLERANCE = 1e-3  # gradients round off more than a loss does
-ADAM_TOLERANCE = 5e-3  # after weights with next to no gradient moved up or down by rounding error, or at a kink
+PARAMETER_TOLERANCE = 1e-3  # gradients round off more than a loss does
+LOOSE_TOLERANCE = 5e-3  # after weights with next to no gradient moved up or down by rounding error, or at a kink
 
 
 class Member:
@@ -129,7 +129,7 @@ class Crew:
         np.save(path, self.task.noise())
         players = [name for name in self.members if name != "products"]
         plays = {name: self.members[name].ask("play", noise=str(path)) for name in players}
-        refuse_disagreement(plays)
+        refuse_disagreement(plays, self.task.loose)
         return plays
 
     def take_turns(self, seconds: float) -> dict[str, list[list[float]]]:
@@ -174,44 +174,46 @@ def crew_of(task: Task | ConvTask, names: Sequence[str]) -> Iterator[Crew]:
         yield Crew(members, folder, task)
 
 
-def refuse_disagreement(plays: dict[str, Any]) -> None:
-    """Raise `DisagreementError` where the losses, velocities or gradients of a contestant are not tinygan's.
+def refuse_disagreement(plays: dict[str, Any], loose: bool = False) -> None:
+    """Raise `DisagreementError` where a contestant's losses, gradients or movements are not tinygan's.
 
     Losses alone would not do: early in a game the generator's steps hardly show in them.
 
     Parameters
     ----------
     plays : dict
-        By contestant, what `TinyganStep.play` returns: ``losses``, and for each parameter a number or a list of
-        numbers, ``velocities`` or ``gradients``.
+        By contestant, what `TinyganStep.play` returns: ``losses``, and by parameter a number or a list of numbers,
+        ``gradients`` and ``moved``.
+    loose : bool
+        Whether equal games differ by more than rounding, see `Task.loose`.
     """
     ours = plays["tinygan"]
-    key, what = "velocities", f"velocity after iteration {len(ours['losses'])}"
-    later, rough = TOLERANCE, VELOCITY_TOLERANCE
-    if "gradients" in ours:
-        key, what, later, rough = "gradients", "gradient in iteration 1", ADAM_TOLERANCE, ADAM_TOLERANCE
-    # The gradients from data and from samples may cancel, as for the last bias; the rest is rounding error. So a
-    # velocity is also judged by the largest of its player.
-    largest: dict[str, float] = {}
-    for parameter, x in ours[key].items():
-        player = parameter.partition(".")[0]
-        largest[player] = max(largest.get(player, 0.0), float(np.linalg.norm(x)))
+    later, rough = (LOOSE_TOLERANCE, LOOSE_TOLERANCE) if loose else (TOLERANCE, PARAMETER_TOLERANCE)
+    words = {"gradients": "gradient in iteration 1", "moved": f"movement in {len(ours['losses'])} iterations"}
     for name, theirs in plays.items():
         pairs = [
             (f"the {player}'s loss in iteration {number}", x, y, (later if number > 1 else TOLERANCE) * abs(x))
             for number, (a, b) in enumerate(zip(ours["losses"], theirs["losses"], strict=True), start=1)
             for player, x, y in zip(("discriminator", "generator"), a, b, strict=True)
         ]
-        if set(ours[key]) != set(theirs[key]):
-            raise DisagreementError(
-                f"{name} does not play the same game as tinygan: its parameters are {', '.join(theirs[key])}, "
-                f"not {', '.join(ours[key])}"
-            )
-        pairs += [
-            (f"the {what} of {parameter}", x, theirs[key][parameter],
-             rough * (float(np.linalg.norm(x)) + 0.1 * largest[parameter.partition(".")[0]]))
-            for parameter, x in ours[key].items()
-        ]  # fmt: skip
+        for key in words.keys() & ours.keys():
+            if set(ours[key]) != set(theirs[key]):
+                raise DisagreementError(
+                    f"{name} does not play the same game as tinygan: its parameters are {', '.join(theirs[key])}, "
+                    f"not {', '.join(ours[key])}"
+                )
+            # The gradients from data and from samples may cancel, as for the last bias; the rest is rounding error. So
+            # a parameter is also judged by the largest of its player.
+            norms = {parameter: float(np.linalg.norm(x)) for parameter, x in ours[key].items()}
+            largest: dict[str, float] = {}
+            for parameter, norm in norms.items():
+                player = parameter.partition(".")[0]
+                largest[player] = max(largest.get(player, 0.0), norm)
+            pairs += [
+                (f"the {words[key]} of {parameter}", x, theirs[key][parameter],
+                 rough * (norms[parameter] + 0.1 * largest[parameter.partition(".")[0]]))
+                for parameter, x in ours[key].items()
+            ]  # fmt: skip
         for where, x, y, tolerance in pairs:
             error = float(np.linalg.norm(np.subtract(x, y)))
             if not error <= tolerance:  # a nan disagrees with everything
