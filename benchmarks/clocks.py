@@ -25,6 +25,8 @@ def queue_clock(iteration: Callable[[], object], count: int, wait: Callable[[Any
 
     The host waits once, for what the last call returns: a wait for each would drain the queue.
     """
+    if not count:
+        return []
     began = time.perf_counter_ns()
     for _ in range(count):
         last = iteration()

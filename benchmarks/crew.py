@@ -46,7 +46,8 @@ class Member:
             [sys.executable, "-m", "benchmarks.worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env={**os.environ, **dict.fromkeys(libraries, count)},
+            # JAX would take three quarters of a GPU's memory at once, and its use could not be compared
+            env={"XLA_PYTHON_CLIENT_PREALLOCATE": "false", **os.environ, **dict.fromkeys(libraries, count)},
             cwd=Path(__file__).parents[1],
             text=True,
         )
@@ -96,21 +97,36 @@ class Crew:
     cpu_turns : dict of str to list of lists of float
         After `take_turns`, by contestant and turn, the milliseconds that all its threads worked for one iteration.
         Another program that takes a processor away does not lengthen them.
+    refused : dict of str to str
+        By contestant that is not in the crew any more, why it does not play.
     """
 
     cpu_turns: dict[str, list[list[float]]]
 
-    def __init__(self, members: dict[str, Member], folder: Path, task: Task | ConvTask) -> None:
+    def __init__(
+        self, members: dict[str, Member], folder: Path, task: Task | ConvTask, optional: Sequence[str] = ()
+    ) -> None:
         self.members = members
         self.folder = folder
+        self.optional = optional
+        self.refused: dict[str, str] = {}
         self.build(task)
 
     def build(self, task: Task | ConvTask) -> None:
-        """Let each worker build its contestant of a task, in place of the one that it has."""
+        """Let each worker build its contestant of a task, in place of the one that it has.
+
+        One that is optional and cannot leaves the crew.
+        """
         self.task = task
         order = task.order(self.folder)
-        for name, member in self.members.items():
-            member.ask("build", name=name, **order)
+        for name, member in list(self.members.items()):
+            try:
+                member.ask("build", name=name, **order)
+            except BenchmarkError as error:
+                if name not in self.optional:
+                    raise
+                self.refused[name] = str(error)
+                self.members.pop(name).close()
 
     def check_agreement(self) -> dict[str, Any]:
         """Let all but the products play the same few iterations: same weights, noise and data, no dropout.
@@ -132,23 +148,33 @@ class Crew:
         refuse_disagreement(plays, self.task.loose)
         return plays
 
-    def take_turns(self, seconds: float) -> dict[str, list[list[float]]]:
+    def take_turns(
+        self, seconds: float, slice_seconds: float = SLICE_SECONDS, least: int = 1
+    ) -> dict[str, list[list[float]]]:
         """Time all contestants in turn, A, B, C, A, B, C, ..., for about `seconds` each.
+
+        Parameters
+        ----------
+        seconds : float
+        slice_seconds : float
+            One turn, if an iteration is not longer.
+        least : int
+            How many turns each has at least.
 
         Returns
         -------
         dict of str to list of lists of float
             By contestant and turn, the milliseconds of each iteration.
         """
-        counts, longest = {}, SLICE_SECONDS
+        counts, longest = {}, slice_seconds
         for name, member in self.members.items():
             [first] = member.ask("run", count=1)  # the first iterations allocate, compile, fill caches
             quick = first < 1e3
             member.ask("run", count=2 * quick)
             typical = float(np.median(member.ask("run", count=1 + 2 * quick)))
-            counts[name] = max(1, round(1e3 * min(SLICE_SECONDS, seconds) / typical))
+            counts[name] = max(1, round(1e3 * min(slice_seconds, seconds) / typical))
             longest = max(longest, typical / 1e3)
-        rounds = max(1, round(seconds / longest))
+        rounds = max(least, round(seconds / longest))
         turns: dict[str, list[list[float]]] = {name: [] for name in self.members}
         self.cpu_turns = {name: [] for name in self.members}
         for _ in tqdm(range(rounds), "rounds", leave=False, disable=None):
@@ -163,15 +189,18 @@ class Crew:
 
 
 @contextmanager
-def crew_of(task: Task | ConvTask, names: Sequence[str]) -> Iterator[Crew]:
-    """Start a process for each contestant; end them all when the block ends."""
+def crew_of(task: Task | ConvTask, names: Sequence[str], optional: Sequence[str] = ()) -> Iterator[Crew]:
+    """Start a process for each contestant; end them all when the block ends.
+
+    The others play without one that is `optional` and cannot play: see `Crew.refused`.
+    """
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="benchmarks-")))
         members = {}
         for name in names:
             members[name] = Member(name, task.threads)
             stack.callback(members[name].close)
-        yield Crew(members, folder, task)
+        yield Crew(members, folder, task, optional)
 
 
 def refuse_disagreement(plays: dict[str, Any], loose: bool = False) -> None:
