@@ -119,8 +119,7 @@ def _add_peers(parser: argparse.ArgumentParser, default: list[str]) -> None:
         nargs="*",
         choices=list(PEERS),
         metavar="NAME",
-        help=f"also some of {', '.join(PEERS)}; without names, {'all' if len(default) == len(PEERS) else ', '.join(default)} "
-        "that there are on the device",
+        help=f"also some of {', '.join(PEERS)}; without names, those that there are of {', '.join(default)}",
     )
 
 

@@ -10,9 +10,9 @@ import numpy as np
 
 from benchmarks.contestants import PEERS, refuse_missing
 from benchmarks.crew import crew_of
+from benchmarks.errors import BenchmarkError
 from benchmarks.products import products_of
 from benchmarks.results import result
-from benchmarks.errors import BenchmarkError
 from benchmarks.statistics import doubts, ratios, summarise
 from benchmarks.tables import format_table, milliseconds, threads_of
 from benchmarks.task import Task
@@ -35,10 +35,10 @@ def measure_step(task: Task, seconds: float = 6.0, peers: Sequence[str] = ()) ->
         A result (see `results.result`): ``median_ms``, ``p10_ms``, ``p90_ms``, ``iqr_ms`` and ``count`` of tinygan's
         iteration; ``products_ms``, ``products`` (how many), ``flop``, ``gflop_per_s``, ``peak_gflop_per_s``; ``ratio``
         to the products with ``ratio_p10`` and ``ratio_p90``, compared turn by turn; ``peers``, the same ratios to each
-        peer; ``variants``, the ratios of each other contestant that is tinygan, to all; ``refused``, by peer, why it
-        does not play this game; ``memory_bytes``, the most that each process held once it was ``built`` and at its ``peak``, and what it
-        took of the ``device``; ``parameters``, their number, and ``state_bytes``, what they take with a gradient and a
-        velocity each; ``measurements`` with the raw samples of each contestant.
+        peer; ``variants``, those of each other contestant that is tinygan, to all; ``refused``, by peer, why it does
+        not play this game; ``memory_bytes``, the most that each process held once it was ``built`` and at its ``peak``,
+        and what it took of the ``device``; ``parameters``, their number, and ``state_bytes``, what they take with a
+        gradient and a velocity each; ``measurements`` with the raw samples of each contestant.
 
     Raises
     ------
@@ -121,7 +121,7 @@ def step_table(measured: dict[str, Any]) -> str:
         f"{measured['state_bytes'] / 2**20:.0f} MiB\n"
     )
     if measured["agreed"]:
-        text += "all play the same game: losses, gradients and weights agree from the same weights, noise and data\n"
+        text += "all play the same game: losses and parameters agree from the same weights, noise and data\n"
     text += "".join(f"not played: {why}\n" for why in measured.get("refused", {}).values())
     text += f"{doubt}\n" if (doubt := doubts(measured)) else ""
     return text + format_table(head, rows)

@@ -67,7 +67,8 @@ def measure_sweep(
     where = [("batch", value) for value in batches] + [("width", value) for value in widths]
     if not where:
         raise BenchmarkError("sweep: expected at least one size, in --batches or --widths")
-    measurements, points = {}, []
+    measurements: dict[str, Any] = {}
+    points: list[dict[str, Any]] = []
     names = ["tinygan", "products", *peers]
     with ExitStack() as stack:
         crew: Crew | None = None
@@ -94,8 +95,9 @@ def measure_sweep(
 
 def _undisturbed(crew: Crew, seconds: float) -> tuple[dict[str, list[list[float]]], int]:
     """Return the turns with the least spread of the ratio, and how many times it was measured."""
-    best, least = None, float("inf")
-    for tries in range(1, _TRIES + 1):
+    best, least, tries = None, float("inf"), 0
+    while tries < _TRIES:
+        tries += 1
         turns = crew.take_turns(seconds, slice_seconds=seconds / 6, least=3)
         compared = ratios(turns["tinygan"], turns["products"])
         spread = compared["ratio_p90"] / compared["ratio_p10"] + (compared["ratio"] < 1)
@@ -162,4 +164,5 @@ def devices_table(cpu: dict[str, Any], gpu: dict[str, Any]) -> str:
         ]
     head = ("one iteration", "CPU ms", "p10 to p90", "GPU ms", "p10 to p90", "CPU / GPU")
     threads = threads_of(cpu["settings"]["threads"])
-    return f"batch at width 1200, width at batch 100; the CPU has {threads}\n{''.join(lines)}" + format_table(head, rows)
+    text = f"batch at width 1200, width at batch 100; the CPU has {threads}\n{''.join(lines)}"
+    return text + format_table(head, rows)

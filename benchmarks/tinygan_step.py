@@ -71,7 +71,10 @@ class TinyganStep:
         """
         game, prior, config = self.game, self.game.noise, self.task.config
         networks = dict(zip(PLAYERS, (game.generator, game.discriminator), strict=True))
-        rules = {game.generator_optimizer: config.generator, game.discriminator_optimizer: config.discriminator}
+        rules: dict[Any, Any] = {
+            game.generator_optimizer: config.generator,
+            game.discriminator_optimizer: config.discriminator,
+        }
         named = [(f"{player}.{name}", p) for player, net in networks.items() for name, p in net.named_parameters()]
         losses: list[tuple[float, float]] = []
         gradients: dict[str, list[float]] = {}

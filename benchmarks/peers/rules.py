@@ -12,7 +12,7 @@ LAYERS = {
     "linear", "maxout", "relu", "leaky_relu", "sigmoid", "tanh", "dropout", "batch_norm", "maps", "pixels", "flatten",
     "bias", "conv2d", "conv_transpose2d", "maxout_conv2d", "max_pool2d",
 }  # fmt: skip
-_PLAIN = {  # the only values that are written for the peers
+_PLAIN: dict[str, dict[str, Any]] = {  # the only values that are written for the peers
     "training": {"label_smoothing": 0.0, "instance_noise": 0.0, "packing": 1},
     "optimizer": {"lr_linear": None, "lr_cosine": None, "lr_milestone": None, "lr_warmup": None},
 }

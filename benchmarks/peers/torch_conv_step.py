@@ -14,7 +14,6 @@ from benchmarks.clocks import host_clock
 from benchmarks.conv_games import GAMES, LAYERS, ConvTask, sample, starting_values
 from benchmarks.peers.torch_layers import Maxout, MaxoutConv2d, named_parameters
 
-
 LAYER_NAMES = SimpleNamespace(
     **{name: getattr(nn, name) for name in ("Sequential", "Linear", "Conv2d", "ConvTranspose2d", "MaxPool2d", "Flatten",
                                             "Dropout", "ReLU", "LeakyReLU", "Sigmoid", "Tanh")},

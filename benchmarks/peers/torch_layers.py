@@ -117,7 +117,7 @@ def build_network(layers: Sequence[LayerConfig], inputs: int, weights: dict[str,
         What the names of this player begin with.
     """
     reached = shapes(layers, (inputs,), "layers")
-    network = nn.Sequential(*(_MODULES[layer.type](layer, shape) for layer, shape in zip(layers, reached, strict=False)))
+    network = nn.Sequential(*(_MODULES[layer.type](layer, x) for layer, x in zip(layers, reached, strict=False)))
     with torch.no_grad():
         for name, parameter in named_parameters(network):
             there = parameter.T if parameter.ndim == 2 else parameter

@@ -19,7 +19,7 @@ from benchmarks.peers.rules import losses_of, prefix_of, refuse_unwritten
 from benchmarks.peers.torch_layers import build_network, named_parameters
 from benchmarks.task import AT_REST, PLAYERS, Task
 
-Condition = torch.Tensor | None  # one-hot rows of labels
+Condition = Any  # one-hot rows of labels, or None
 
 
 class TorchStep:
@@ -54,8 +54,8 @@ class TorchStep:
         self.task, self.device, self.captured, self.marks = task, torch.device(task.device), captured, mode is not None
         inputs = config.generator_inputs, config.discriminator_inputs(task.images.shape[1])
         self.generator, self.discriminator = (
-            build_network(getattr(config, player).layers, width, task.weights, prefix_of(config, player)).to(self.device)
-            for player, width in zip(PLAYERS, inputs, strict=True)
+            build_network(getattr(config, player).layers, n, task.weights, prefix_of(config, player)).to(self.device)
+            for player, n in zip(PLAYERS, inputs, strict=True)
         )
         self.networks = dict(zip(PLAYERS, (self.generator, self.discriminator), strict=True))
         self.params = {player: list(network.parameters()) for player, network in self.networks.items()}
@@ -225,7 +225,7 @@ class TorchStep:
         """As `TinyganStep.play`."""
         losses: list[tuple[float, float]] = []
         gradients: dict[str, list[float]] = {}
-        dropouts = [module for network in self.networks.values() for module in network if isinstance(module, nn.Dropout)]
+        dropouts = [layer for network in self.networks.values() for layer in network if isinstance(layer, nn.Dropout)]
         for dropout in dropouts:
             dropout.eval()
         for z, batch in zip(self._there(noise), self.batches, strict=False):
