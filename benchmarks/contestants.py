@@ -77,9 +77,14 @@ def default_peers(device: str, of: Sequence[str] = tuple(PEERS)) -> list[str]:
     return [name for name in here if name != "tinygan-numba" or (device == "cpu" and importlib.util.find_spec("numba"))]
 
 
+def there(names: Sequence[str]) -> list[str]:
+    """Return the contestants for which all is installed."""
+    return [name for name in names if name not in PEERS or importlib.util.find_spec(PEERS[name])]
+
+
 def refuse_missing(names: Sequence[str]) -> None:
     """Raise `PeerMissingError` if what one of the contestants needs is not installed."""
-    lacking = sorted({PEERS[name] for name in names if name in PEERS and not importlib.util.find_spec(PEERS[name])})
+    lacking = sorted({PEERS[name] for name in names if name not in there(names)})
     if lacking:
         extras = sorted({EXTRAS.get(module, "peers") for module in lacking})
         raise PeerMissingError(

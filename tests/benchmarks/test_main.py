@@ -150,7 +150,7 @@ def test_everything_at_once(tiny: str, tmp_path: Path, monkeypatch: Any, capsys:
     assert {path.name for path in tmp_path.glob("*.png")} == {"step-tiny-cpu.png", "layers-cpu.png", "sweep-cpu.png"}
     out, err = capsys.readouterr()
     assert out.count("GFLOP/s") >= 3
-    assert "without peers: jax and torch not installed" in err
+    assert "not all peers: jax and torch not installed" in err
 
 
 @pytest.mark.parametrize(
