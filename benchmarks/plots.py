@@ -122,7 +122,7 @@ def draw_sweep(results: Sequence[dict[str, Any]], path: Path) -> None:
                 axes.plot(
                     [p["value"] for p in there],
                     [measured["measurements"][p["peers"][peer]]["median_ms"] for p in there],
-                    marker, color=_GREY, fillstyle="none", markersize=5, label=f"{peer}, {name.partition(',')[0]}",
+                    marker, color=colour, fillstyle="none", markersize=5, label=f"{peer}, {name.partition(',')[0]}",
                 )  # fmt: skip
             curves.append((x, y))
         if len(curves) > 1 and (where := crossover(*curves[0], *curves[1])) is not None:
