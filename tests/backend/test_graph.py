@@ -230,7 +230,7 @@ def test_products_in_a_capture_are_ours(B: CupyBackend, cupy: StrictCupy) -> Non
     [
         (lambda B, x: x @ x, "cuBLAS through CuPy is refused"),
         (lambda B, x: float(x.sum()), "float waits for the device"),
-        (lambda B, x: B.from_numpy(np.ones(2)), "asarray copies between host and device"),
+        (lambda B, x: B.from_numpy(np.ones(2)), "copies numbers from host memory"),
         (lambda B, x: B.sgd_step(x, x, None, 0.1, 0.0), "a weight that belongs to no optimiser"),
     ],
 )

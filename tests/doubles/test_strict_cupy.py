@@ -145,7 +145,7 @@ def test_threads_that_wait_for_each_other() -> None:
     }
     """
     x, y = np.arange(192, dtype=np.float32), np.zeros(192, np.float32)
-    cuda_on_cpu.launch(cuda_on_cpu.build(source), "reverse", 3, 64, [x, y, np.uint32(192)])
+    cuda_on_cpu.launch(cuda_on_cpu.build(source), "reverse", (3,), 64, [x, y, np.uint32(192)])
     np.testing.assert_array_equal(y, x.reshape(3, 64)[:, ::-1].ravel())
 
 

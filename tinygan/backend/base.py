@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -61,6 +62,8 @@ class Backend(Convolutions, LayerKernels, Pooling):
     >>> Backend(np, "cpu").relu(np.array([-1.0, 2.0]))
     array([0., 2.])
     """
+
+    together: Any = nullcontext  # updates of several arrays in ``with B.together():`` may be made at the end of the block
 
     def __init__(self, xp: Any, device: str) -> None:
         self.xp = xp
