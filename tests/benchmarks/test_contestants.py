@@ -8,13 +8,23 @@ import numpy as np
 import pytest
 
 from benchmarks.__main__ import main
-from benchmarks.contestants import NAMES, PEERS, build_contestant, default_peers, refuse_missing
+from benchmarks.contestants import EXTRAS, NAMES, PEERS, build_contestant, default_peers, refuse_missing
 from benchmarks.crew import refuse_disagreement
 from benchmarks.errors import BenchmarkError, PeerMissingError
 from benchmarks.task import make_task
+from benchmarks.tinygan_captured import TinyganCaptured
 from benchmarks.tinygan_step import TinyganStep
+from tests.doubles import cuda_on_cpu
+from tests.doubles.cublas import Cublas
+from tests.doubles.installed import strict_cupy
+from tinygan.backend import graph
 
 CPU_PEERS = ("torch", "torch-compile", "jax")
+NOISE = np.random.default_rng(1).uniform(-1.7, 1.7, (4, 2, 6, 3)).astype(np.float32)
+
+needs_compiler = pytest.mark.skipif(
+    not cuda_on_cpu.COMPILER, reason="this machine has no C++ compiler to run the source of the kernels"
+)
 
 
 def need(name: str) -> None:
@@ -24,7 +34,8 @@ def need(name: str) -> None:
 
 def test_missing_peers_say_how_to_get_them(monkeypatch: Any, capsys: Any, tiny: str) -> None:
     monkeypatch.setattr("benchmarks.contestants.importlib.util.find_spec", lambda name: None)
-    with pytest.raises(PeerMissingError, match=r"jax and torch not installed; .* pip install -e '.\[peers\]'"):
+    missing = r"cupy and jax and torch not installed; .* pip install -e '.\[cuda13,peers\]'"
+    with pytest.raises(PeerMissingError, match=missing):
         refuse_missing(NAMES)
     refuse_missing(["tinygan", "products"])
     assert main(["step", "--experiment", tiny, "--peers", "jax"]) == 1
@@ -37,12 +48,40 @@ def test_the_extra_installs_what_the_peers_need() -> None:
     setup = configparser.ConfigParser()
     setup.read(Path(__file__).parents[2] / "setup.cfg")
     extra = setup["options.extras_require"]["peers"].split()
-    assert {requirement.partition(">")[0] for requirement in extra} == set(PEERS.values())
+    assert {requirement.partition(">")[0] for requirement in extra} == set(PEERS.values()) - {"cupy"}
+    assert all(name in setup["options.extras_require"] for name in EXTRAS.values())
 
 
 def test_a_captured_graph_is_for_a_gpu() -> None:
     assert default_peers("cpu") == list(CPU_PEERS)
     assert default_peers("cuda") == list(PEERS)
+
+
+def test_captured_steps_need_a_gpu(tiny: str) -> None:
+    with pytest.raises(BenchmarkError, match="tinygan-captured: a CUDA graph needs --device cuda"):
+        TinyganCaptured(make_task(tiny))
+
+
+@needs_compiler
+@pytest.mark.parametrize("schedule", ["alternating", "simultaneous"])
+def test_captured_steps_play_the_same_game(monkeypatch: Any, schedule: str, tiny: str) -> None:
+    library = Cublas()
+    monkeypatch.setattr(graph, "load_cublas", lambda: library)
+    task = make_task(tiny, schedule, "cuda", use_data=False)
+    with strict_cupy() as cupy:
+        captured = TinyganCaptured(task)
+        played = captured.play(NOISE)
+        refuse_disagreement({"tinygan": TinyganStep(task).play(NOISE), "tinygan-captured": played})
+        assert cupy.gpu.launches["graph"] == 2  # of four steps
+        assert not library.handles  # the capture without dropout is closed
+        for _ in range(3):
+            captured.iterate()
+        assert cupy.gpu.launches["graph"] == 3
+        assert captured.game.noise is captured.training.game.noise
+        assert captured.training._captured.memory > 0
+        for _ in range(captured.training.steps_per_epoch):
+            captured.iterate()
+        assert captured.training.epoch == 2
 
 
 def test_unknown_contestants_are_refused(tiny: str) -> None:
