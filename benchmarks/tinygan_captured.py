@@ -85,7 +85,8 @@ class _Game:
             return
         rows = self.training.backend.from_numpy(prior.rows)
         if self._given is None:
-            self._given = self.training.game.noise = _ResidentNoise(rows)
+            game: Any = self.training.game
+            self._given = game.noise = _ResidentNoise(rows)
         self._given.rows[...] = rows
         self._given.next = 0
 

@@ -81,7 +81,7 @@ class CaptureError(TinyganError, RuntimeError):
     """A training step cannot be captured as a CUDA graph."""
 
 
-class CaptureWarning(TinyganError, UserWarning):
+class CaptureWarning(TinyganError, UserWarning):  # noqa: N818
     """A step could not be captured as a CUDA graph, so its kernels are launched one by one."""
 
 

@@ -94,7 +94,7 @@ class MemoryPool:
         self._taken = 0
 
     def malloc(self, size: int) -> np.ndarray:
-        """Return memory that begins at the start of a block of 512 bytes or more; it is free when it is not referenced."""
+        """Return memory in a block that is a multiple of 512 bytes; the block is free when no array refers to it."""
         needed = -(-max(size, 1) // 512) * 512
         fitting = [block for block in self._free if block.nbytes == needed]
         if fitting:
@@ -126,14 +126,14 @@ def _new(shape: Any, dtype: Any) -> np.ndarray:
 
 
 def _new_like(array: np.ndarray) -> np.ndarray:
-    """Return memory for a new array with the order of axes of another."""
-    order = sorted(range(array.ndim), key=lambda axis: -abs(array.strides[axis]))  # from the slowest axis to the fastest
+    """Return memory for a new array whose axes have the order of another's: from the slowest to the fastest."""
+    order = sorted(range(array.ndim), key=lambda axis: -abs(array.strides[axis]))
     new = _new([array.shape[axis] for axis in order], array.dtype)
     return new.transpose(np.argsort(order))
 
 
 def _recorded(array: Any) -> Any:
-    """Return an array as a recorded kernel refers to it: by its address, which does not keep memory of a pool in use."""
+    """Return an array as a recorded kernel refers to it: by its address, which keeps no memory of a pool in use."""
     if _gpu.recording is None or not isinstance(array, np.ndarray) or not array.size:
         return array
     start = np.lib.array_utils.byte_bounds(array)[0]
@@ -397,7 +397,7 @@ class RawModule:
                     values.append(None)
                 elif not pointer and isinstance(argument, np.generic) and argument.dtype == dtype:
                     values.append(argument)
-                elif dtype.names and isinstance(argument, np.ndarray) and argument.dtype == dtype and argument.size == 1:
+                elif dtype.names and isinstance(argument, np.ndarray) and (argument.dtype, argument.size) == (dtype, 1):
                     values.append(argument[0].copy())  # a struct
                 else:
                     expected = f"an array of {dtype} or np.uint64(0)" if pointer else f"np.{dtype}"

@@ -63,7 +63,7 @@ class Backend(Convolutions, LayerKernels, Pooling):
     array([0., 2.])
     """
 
-    together: Any = nullcontext  # updates of several arrays in ``with B.together():`` may be made at the end of the block
+    together: Any = nullcontext  # updates of several arrays in ``with B.together():`` may be made at its end
 
     def __init__(self, xp: Any, device: str) -> None:
         self.xp = xp

@@ -287,13 +287,13 @@ class CupyBackend(CupyImages, CupyLayers, Backend):
 
     def _update(self, name: str, numbers: Sequence[float], *arrays: Array | None) -> None:
         """Launch a rule for one array of weights, or let it wait for the others in a block of `together`."""
-        rates = NULL if self.capture is None else self.capture.rates(arrays[0])
+        rates: Any = NULL if self.capture is None else self.capture.rates(arrays[0])
         given, waiting = tuple(map(np.float32, numbers)), _waiting.get()
         if waiting is None:
             self.kernels.update(name, [arrays], *given, rates)
         else:
-            place = 0 if rates is NULL else rates.data.ptr
-            waiting.setdefault((name, given, place), (rates, []))[1].append(arrays)
+            key = name, given, rates if rates is NULL else rates.data.ptr
+            waiting.setdefault(key, (rates, []))[1].append(arrays)
 
     def sgd_step(
         self,

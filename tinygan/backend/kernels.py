@@ -65,7 +65,7 @@ class Kernels:
         """Launch a kernel with at most `blocks` blocks; the threads of each compute sums together."""
         self._launch(name, (min(blocks, _MOST_BLOCKS),), arguments)
 
-    def update(self, name: str, updates: Sequence[tuple[Array | None, ...]], *arguments: Any) -> None:
+    def update(self, name: str, updates: Sequence[tuple[Array, ...]], *arguments: Any) -> None:
         """Launch the kernel of an update rule for many weights, each with its gradient and the state of the rule."""
         for start in range(0, len(updates), _MOST_ARRAYS):
             some = updates[start : start + _MOST_ARRAYS]
