@@ -232,7 +232,7 @@ def test_no_kernel_of_the_step_writes_to_its_rates(B: CupyBackend, cupy: StrictC
 
     def step() -> None:
         for _ in range(3):
-            gradient * 7  # noqa: B018
+            gradient * 7
         B.sgd_step(weight, gradient, None, 9.0, 0.0)
         drawn[:] = [B.uniform(stream, (4,), 0.0, 1.0, np.dtype("f4"))]
 

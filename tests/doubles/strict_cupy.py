@@ -99,7 +99,7 @@ class MemoryPool:
         fitting = [block for block in self._free if block.nbytes == needed]
         if fitting:
             block = fitting[0]
-            self._free = [other for other in self._free if other is not block]
+            self._free[:] = [other for other in self._free if other is not block]
         else:
             block = np.empty(needed, np.uint8)
             _gpu.blocks.append(block)

@@ -141,7 +141,7 @@ def test_a_pool_gives_memory_again(cupy: StrictCupy, x: ndarray) -> None:
     assert turned.get().tolist() == (x.get().T * 2).tolist()
     assert turned.strides == (4, 12)
     assert pool.total_bytes() == 4 * 512
-    del second
+    del second, third
     pool.free_all_blocks()
     assert pool.total_bytes() == 2 * 512
 
