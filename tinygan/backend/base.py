@@ -120,9 +120,7 @@ class Backend(Convolutions, LayerKernels, Pooling):
         """
         added = gradient.ndim - len(shape)
         stretched = tuple(
-            added + axis
-            for axis, size in enumerate(shape)
-            if size == 1 and gradient.shape[added + axis] != 1
+            added + axis for axis, size in enumerate(shape) if size == 1 and gradient.shape[added + axis] != 1
         )
         axes = tuple(range(added)) + stretched
         # keepdims: without it, a sum over all axes is a scalar and not an array
