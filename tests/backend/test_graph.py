@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import re
 import sys
 from collections.abc import Iterator
@@ -263,6 +264,27 @@ def test_a_closed_capture_keeps_nothing(cupy: StrictCupy, B: CupyBackend, monkey
     assert capture.memory == 0
     assert not library.handles
     assert library.calls.count("cublasDestroy_v2") == 2
+
+
+def test_no_other_capture_ends_while_one_is_recorded(B: CupyBackend) -> None:
+    """Its handle of cuBLAS would wait for the device."""
+    ended, collecting = [], []
+
+    class Forgotten:
+        def __init__(self) -> None:
+            self.itself = self
+
+        def __del__(self) -> None:
+            ended.append(True)
+
+    Forgotten()
+    capture = Capture(B, {})
+    capture.record(lambda: collecting.append((gc.isenabled(), len(ended))))
+    assert collecting == [(False, 1)]
+    assert gc.isenabled()
+    with pytest.raises(ZeroDivisionError):
+        capture.record(lambda: 1 / 0)
+    assert gc.isenabled()
 
 
 def test_the_reason_of_a_failed_capture_is_kept(B: CupyBackend, monkeypatch: pytest.MonkeyPatch) -> None:

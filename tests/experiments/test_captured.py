@@ -291,6 +291,15 @@ def test_a_run_closes_its_captures(cupy, cublas, tmp_path):
     assert not cublas.handles
 
 
+def test_a_training_that_is_dropped_closes_its_capture(cupy, cublas):
+    training, _ = pair("digits", SMALL)
+    for _ in range(3):
+        training.step()
+    assert len(cublas.handles) == 1
+    del training
+    assert not cublas.handles
+
+
 def test_a_capture_that_fails_while_recording(cupy, monkeypatch):
     replaying, plain = pair("digits", SMALL)
     for training in (replaying, plain):

@@ -15,6 +15,7 @@ same arguments and in the same memory. So
 from __future__ import annotations
 
 import ctypes
+import gc
 import importlib
 import weakref
 from collections.abc import Iterable, Mapping
@@ -74,16 +75,22 @@ class Capture:
 
     def record(self, step: Any) -> Any:
         """Record ``step()`` without running it; each replay writes its result into the arrays that are returned."""
+        gc.collect()
         with self.stream:
             self.stream.begin_capture()
         self.recording = True
+        was_enabled = gc.isenabled()
+        gc.disable()  # the end of another capture would wait for the device, which ends this one
         try:
             result = self._inside(step)
+            self._graph = self._end()
         except BaseException:
             with suppress(Exception):  # CUDA repeats the error, without its reason
                 self._end()  # the stream must not stay in capture mode
             raise
-        self._graph = self._end()
+        finally:
+            if was_enabled:
+                gc.enable()
         return result
 
     def replay(self) -> None:

@@ -8,6 +8,7 @@ how a step was made.
 from __future__ import annotations
 
 import warnings
+import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +35,7 @@ class CapturedSteps:
     """
 
     def __init__(self, training: Training) -> None:
-        self.training = training
+        self.training: Training = weakref.proxy(training)  # which holds this: the memory goes when the training goes
         self._capture: Capture | None = None
         self._given_up = False
         self.close()
@@ -48,6 +49,9 @@ class CapturedSteps:
         if self._capture is not None:
             self._capture.close()
         self._capture = None
+
+    def __del__(self) -> None:
+        self.close()  # CuPy keeps the free memory of a pool that is dropped
 
     @property
     def memory(self) -> int:
