@@ -2,9 +2,10 @@
 
     python tests/gpu_checks.py [--only NAME ...] [--json FILE]
 
-It needs this checkout, NumPy, CuPy and a GPU, but no data files, no network and no test framework. Every check runs,
-even if another fails. The command prints a table and one JSON object, and exits with 1 if a check failed. The docstring
-of each check explains its numbers.
+It needs this checkout with its packages (but for pooch), CuPy and a GPU, but no data files, no network and no test
+framework. Without tomli-w, the checks that save the state of a training fail. Every check runs, even if another fails.
+The command prints a table and one JSON object, and exits with 1 if a check failed. The docstring of each check explains
+its numbers.
 """
 
 from __future__ import annotations
