@@ -11,7 +11,15 @@ from benchmarks.conv_games import ConvTask
 from benchmarks.errors import BenchmarkError, PeerMissingError
 from benchmarks.task import Task
 
-PEERS = {"torch": "torch", "torch-compile": "torch", "torch-graph": "torch", "jax": "jax"}  # name -> module it needs
+PEERS = {  # name -> module that it needs
+    "tinygan-captured": "cupy",
+    "torch": "torch",
+    "torch-compile": "torch",
+    "torch-graph": "torch",
+    "jax": "jax",
+}
+GRAPHS = ("tinygan-captured", "torch-graph")  # on a GPU only
+EXTRAS = {"cupy": "cuda13"}  # module -> extra that installs it; the others: "peers"
 NAMES = ("tinygan", "products", *PEERS)
 
 
@@ -32,6 +40,10 @@ def build_contestant(name: str, task: Task) -> Any:
         from benchmarks.tinygan_step import TinyganStep
 
         return TinyganStep(task)
+    if name == "tinygan-captured":
+        from benchmarks.tinygan_captured import TinyganCaptured
+
+        return TinyganCaptured(task)
     if name == "products":
         from benchmarks.products import Products
 
@@ -60,13 +72,14 @@ def build_conv_contestant(name: str, task: ConvTask) -> Any:
 
 def default_peers(device: str) -> list[str]:
     """Name the peers there are on a device."""
-    return [name for name in PEERS if name != "torch-graph" or device == "cuda"]
+    return [name for name in PEERS if name not in GRAPHS or device == "cuda"]
 
 
 def refuse_missing(names: Sequence[str]) -> None:
     """Raise `PeerMissingError` if what one of the contestants needs is not installed."""
     lacking = sorted({PEERS[name] for name in names if name in PEERS and not importlib.util.find_spec(PEERS[name])})
     if lacking:
+        extras = ",".join(sorted({EXTRAS.get(module, "peers") for module in lacking}))
         raise PeerMissingError(
-            f"{' and '.join(lacking)} not installed; to compare with the peers: pip install -e '.[peers]'"
+            f"{' and '.join(lacking)} not installed; to compare with the peers: pip install -e '.[{extras}]'"
         )

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from benchmarks.__main__ import main
-from benchmarks.contestants import NAMES, PEERS, build_contestant, default_peers, refuse_missing
+from benchmarks.contestants import EXTRAS, NAMES, PEERS, build_contestant, default_peers, refuse_missing
 from benchmarks.crew import refuse_disagreement
 from benchmarks.errors import BenchmarkError, PeerMissingError
 from benchmarks.task import make_task
@@ -24,7 +24,8 @@ def need(name: str) -> None:
 
 def test_missing_peers_say_how_to_get_them(monkeypatch: Any, capsys: Any, tiny: str) -> None:
     monkeypatch.setattr("benchmarks.contestants.importlib.util.find_spec", lambda name: None)
-    with pytest.raises(PeerMissingError, match=r"jax and torch not installed; .* pip install -e '.\[peers\]'"):
+    missing = r"cupy and jax and torch not installed; .* pip install -e '.\[cuda13,peers\]'"
+    with pytest.raises(PeerMissingError, match=missing):
         refuse_missing(NAMES)
     refuse_missing(["tinygan", "products"])
     assert main(["step", "--experiment", tiny, "--peers", "jax"]) == 1
@@ -37,7 +38,8 @@ def test_the_extra_installs_what_the_peers_need() -> None:
     setup = configparser.ConfigParser()
     setup.read(Path(__file__).parents[2] / "setup.cfg")
     extra = setup["options.extras_require"]["peers"].split()
-    assert {requirement.partition(">")[0] for requirement in extra} == set(PEERS.values())
+    assert {requirement.partition(">")[0] for requirement in extra} == set(PEERS.values()) - {"cupy"}
+    assert all(name in setup["options.extras_require"] for name in EXTRAS.values())
 
 
 def test_a_captured_graph_is_for_a_gpu() -> None:

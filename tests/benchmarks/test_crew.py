@@ -25,7 +25,7 @@ def test_contestants_take_turns(tiny: str) -> None:
 @pytest.mark.slow
 def test_what_a_worker_refuses_is_raised_here(tiny: str) -> None:
     with (
-        pytest.raises(BenchmarkError, match="unknown contestant 'theano': expected one of tinygan, products, torch"),
+        pytest.raises(BenchmarkError, match="unknown contestant 'theano': expected one of tinygan, products, "),
         crew_of(make_task(tiny), ["theano"]),
     ):
         pass
