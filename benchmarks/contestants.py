@@ -14,14 +14,15 @@ from tinygan.backend import select_backend
 
 PEERS = {  # name -> module that it needs
     "tinygan-numba": "numba",
+    "tinygan-captured": "cupy",
     "torch": "torch",
     "torch-compile": "torch",
     "torch-reduce-overhead": "torch",
     "torch-graph": "torch",
     "jax": "jax",
 }
-GRAPHS = ("torch-reduce-overhead", "torch-graph")  # on a GPU only
-EXTRAS = {"numba": "fast"}  # module -> extra that installs it; the others: "peers"
+GRAPHS = ("tinygan-captured", "torch-reduce-overhead", "torch-graph")  # on a GPU only
+EXTRAS = {"numba": "fast", "cupy": "cuda13"}  # module -> extra that installs it; the others: "peers"
 NAMES = ("tinygan", "products", *PEERS)
 
 
@@ -44,6 +45,10 @@ def build_contestant(name: str, task: Task) -> Any:
         from benchmarks.tinygan_step import TinyganStep
 
         return TinyganStep(task)
+    if name == "tinygan-captured":
+        from benchmarks.tinygan_captured import TinyganCaptured
+
+        return TinyganCaptured(task)
     if name == "products":
         from benchmarks.products import Products
 
@@ -86,7 +91,7 @@ def refuse_missing(names: Sequence[str]) -> None:
     """Raise `PeerMissingError` if what one of the contestants needs is not installed."""
     lacking = sorted({PEERS[name] for name in names if name not in there(names)})
     if lacking:
-        extras = sorted({EXTRAS.get(module, "peers") for module in lacking})
+        extras = ",".join(sorted({EXTRAS.get(module, "peers") for module in lacking}))
         raise PeerMissingError(
-            f"{' and '.join(lacking)} not installed; to compare with the peers: pip install -e '.[{','.join(extras)}]'"
+            f"{' and '.join(lacking)} not installed; to compare with the peers: pip install -e '.[{extras}]'"
         )

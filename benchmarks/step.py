@@ -82,12 +82,17 @@ def measure_step(task: Task, seconds: float = 6.0, peers: Sequence[str] = ()) ->
             if name.startswith("tinygan")
         },
         refused=refused,
-        peer_versions={PEERS[name]: metadata.version(PEERS[name]) for name in peers},
+        peer_versions={PEERS[name]: _version(PEERS[name]) for name in peers},
         agreed=agreed,
         memory_bytes=memory,
         parameters=parameters,
         state_bytes=3 * 4 * parameters,
     )
+
+
+def _version(module: str) -> str:
+    """Return the version of what installed a module: CuPy is in packages of other names."""
+    return metadata.version(metadata.packages_distributions().get(module, [module])[0])
 
 
 def step_table(measured: dict[str, Any]) -> str:

@@ -23,7 +23,7 @@ BATCHES = (1, 4, 16, 64, 256, 1024, 4096)  # at the widths of mnist.toml: 1,200 
 WIDTHS = (64, 128, 256, 512, 1024, 2048, 4096)  # at batch 100
 _PIECES = 5
 _TRIES = 3
-PEERS_OF_SWEEP = ("tinygan-numba", "torch", "torch-graph", "jax")
+PEERS_OF_SWEEP = ("tinygan-numba", "tinygan-captured", "torch", "torch-graph", "jax")
 
 
 def sweep_task(axis: str, value: int, device: str, threads: int | None, experiment: str = "mnist") -> Task:

@@ -81,6 +81,10 @@ class CaptureError(TinyganError, RuntimeError):
     """A training step cannot be captured as a CUDA graph."""
 
 
+class CaptureWarning(TinyganError, UserWarning):  # noqa: N818
+    """A step could not be captured as a CUDA graph, so its kernels are launched one by one."""
+
+
 class GradientError(TinyganError, RuntimeError):
     """The backward pass is not possible, or a gradient rule returned a wrong kind of result."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import re
 import sys
 from collections.abc import Iterator
@@ -225,12 +226,83 @@ def test_products_in_a_capture_are_ours(B: CupyBackend, cupy: StrictCupy) -> Non
     assert cupy.gpu.launches - before == {"sgemm": 1, "graph": 1}
 
 
+def test_no_kernel_of_the_step_writes_to_its_rates(B: CupyBackend, cupy: StrictCupy) -> None:
+    """They are read late in a step, whose first arrays are gone by then, and were in blocks of the same size."""
+    rule, weight, gradient = Rule(0.5), B.from_numpy(np.zeros(4, np.float32)), B.from_numpy(np.ones(4, np.float32))
+    stream, drawn = Stream(0, "noise"), []
+
+    def step() -> None:
+        for _ in range(3):
+            gradient * 7
+        B.sgd_step(weight, gradient, None, 9.0, 0.0)
+        drawn[:] = [B.uniform(stream, (4,), 0.0, 1.0, np.dtype("f4"))]
+
+    capture = Capture(B, {id(weight): (rule, 0)})
+    capture.rehearse(step)
+    weight.fill(0)
+    capture.record(step)
+    capture.set_counters([(stream, Stream(0, "noise").position)])
+    capture.set_rates()
+    capture.replay()
+    np.testing.assert_array_equal(weight.get(), -0.5)
+    np.testing.assert_array_equal(drawn[0].get(), Stream(0, "noise").uniform((4,)))
+
+
+def test_a_closed_capture_keeps_nothing(cupy: StrictCupy, B: CupyBackend, monkeypatch: pytest.MonkeyPatch) -> None:
+    library, x = Cublas(), B.from_numpy(np.ones((300, 300), np.float32))
+    monkeypatch.setattr(graph, "load_cublas", lambda: library)
+    capture, dropped = Capture(B, {}), Capture(B, {})
+    result = capture.record(lambda: B.product(x, x + 1))
+    assert capture.memory >= 2 * x.nbytes
+    assert len(library.handles) == 2
+    del dropped
+    assert len(library.handles) == 1
+    capture.close()
+    assert capture.memory < 2 * x.nbytes  # the result is still in use
+    del result
+    capture.close()
+    assert capture.memory == 0
+    assert not library.handles
+    assert library.calls.count("cublasDestroy_v2") == 2
+
+
+def test_no_other_capture_ends_while_one_is_recorded(B: CupyBackend) -> None:
+    """Its handle of cuBLAS would wait for the device."""
+    ended, collecting = [], []
+
+    class Forgotten:
+        def __init__(self) -> None:
+            self.itself = self
+
+        def __del__(self) -> None:
+            ended.append(True)
+
+    Forgotten()
+    capture = Capture(B, {})
+    capture.record(lambda: collecting.append((gc.isenabled(), len(ended))))
+    assert collecting == [(False, 1)]
+    assert gc.isenabled()
+    with pytest.raises(ZeroDivisionError):
+        capture.record(lambda: 1 / 0)
+    assert gc.isenabled()
+
+
+def test_the_reason_of_a_failed_capture_is_kept(B: CupyBackend, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After an error, CUDA only says that there was one."""
+    capture = Capture(B, {})
+    monkeypatch.setattr(type(capture.stream), "end_capture", lambda self: 1 / 0)
+    with pytest.raises(KeyError, match="the reason"):
+        capture.record(lambda: {}["the reason"])
+    monkeypatch.undo()
+    capture.stream.end_capture()
+
+
 @pytest.mark.parametrize(
     ("step", "message"),
     [
         (lambda B, x: x @ x, "cuBLAS through CuPy is refused"),
         (lambda B, x: float(x.sum()), "float waits for the device"),
-        (lambda B, x: B.from_numpy(np.ones(2)), "asarray copies between host and device"),
+        (lambda B, x: B.from_numpy(np.ones(2)), "copies numbers from host memory"),
         (lambda B, x: B.sgd_step(x, x, None, 0.1, 0.0), "a weight that belongs to no optimiser"),
     ],
 )

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from benchmarks.__main__ import main
-from benchmarks.contestants import PEERS, build_contestant, default_peers, refuse_missing
+from benchmarks.contestants import EXTRAS, NAMES, PEERS, build_contestant, default_peers, refuse_missing
 from benchmarks.crew import refuse_disagreement
 from benchmarks.errors import BenchmarkError, PeerMissingError
 from benchmarks.peers.rules import refuse_unwritten
@@ -52,10 +52,9 @@ def need(name: str) -> None:
 
 def test_missing_peers_say_how_to_get_them(monkeypatch: Any, capsys: Any, tiny: str) -> None:
     monkeypatch.setattr("benchmarks.contestants.importlib.util.find_spec", lambda name: None)
-    with pytest.raises(PeerMissingError, match=r"jax and torch not installed; .* pip install -e '.\[peers\]'"):
-        refuse_missing(["tinygan", "products", *CPU_PEERS])
-    with pytest.raises(PeerMissingError, match=r"numba not installed; .* pip install -e '.\[fast\]'"):
-        refuse_missing(["tinygan-numba"])
+    missing = r"cupy and jax and numba and torch not installed; .* pip install -e '.\[cuda13,fast,peers\]'"
+    with pytest.raises(PeerMissingError, match=missing):
+        refuse_missing(NAMES)
     assert "tinygan-numba" not in default_peers("cpu")
     refuse_missing(["tinygan", "products"])
     assert main(["step", "--experiment", tiny, "--peers", "jax"]) == 1
@@ -68,7 +67,8 @@ def test_the_extra_installs_what_the_peers_need() -> None:
     setup = configparser.ConfigParser()
     setup.read(Path(__file__).parents[2] / "setup.cfg")
     extra = setup["options.extras_require"]["peers"].split()
-    assert {requirement.partition(">")[0] for requirement in extra} == set(PEERS.values()) - {"numba"}
+    assert {requirement.partition(">")[0] for requirement in extra} == set(PEERS.values()) - set(EXTRAS)
+    assert all(name in setup["options.extras_require"] for name in EXTRAS.values())
 
 
 def test_a_captured_graph_is_for_a_gpu() -> None:

@@ -11,9 +11,14 @@ from hypothesis import strategies as st
 from benchmarks.conv_games import LAYERS
 from benchmarks.products import Products, peak_product, products_of
 from benchmarks.task import SCHEDULES, make_task
+from tests.doubles import cuda_on_cpu
+from tests.doubles.cublas import Cublas
+from tests.doubles.installed import strict_cupy
+from tinygan.backend import graph
 from tinygan.config.experiment import ExperimentConfig, load_experiment
 from tinygan.engine import Tensor, grad
 from tinygan.engine.modes import Observer
+from tinygan.errors import CaptureWarning
 
 PRINTED, RELEASED = SCHEDULES["alternating"], SCHEDULES["simultaneous"]
 
@@ -126,6 +131,32 @@ def test_each_product_is_computed_in_the_layout_of_training() -> None:
         else:
             assert b is weight if product.kind == "forward" else b.base is weight
     assert len(contestant.run(3)) == 3
+
+
+@pytest.mark.skipif(not cuda_on_cpu.COMPILER, reason="no C++ compiler to run the kernels")
+def test_products_on_a_gpu_are_one_graph(monkeypatch: Any, tiny: str) -> None:
+    monkeypatch.setattr(graph, "load_cublas", Cublas)
+    with strict_cupy() as cupy:
+        contestant = Products(make_task(tiny, device="cuda", use_data=False))
+        for _, _, out in contestant._calls:
+            out.fill(0)
+        with cupy.gpu.step() as launches:
+            contestant.iterate()
+        assert launches == {"graph": 1}
+        for a, b, out in contestant._calls:
+            np.testing.assert_allclose(out.get(), a.get() @ b.get(), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.skipif(not cuda_on_cpu.COMPILER, reason="no C++ compiler to run the kernels")
+def test_products_that_cannot_be_captured_are_launched(monkeypatch: Any, tiny: str) -> None:
+    monkeypatch.setattr(graph, "load_cublas", lambda: Cublas(cublasSgemm_v2=13))
+    with strict_cupy():
+        with pytest.warns(CaptureWarning, match="products cannot be captured .* cublasSgemm_v2 returned status 13"):
+            contestant = Products(make_task(tiny, device="cuda", use_data=False))
+        monkeypatch.setattr(contestant.xp, "dot", lambda a, b, out: out.__setitem__(slice(None), a @ b), raising=False)
+        contestant.iterate()
+        for a, b, out in contestant._calls:
+            np.testing.assert_allclose(out.get(), a.get() @ b.get(), rtol=1e-4, atol=1e-4)
 
 
 def test_the_gradients_of_linear_are_the_products_we_count() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,12 @@ def test_the_game_starts_from_the_weights_of_the_task(tiny: str) -> None:
     assert built.keys() == task.weights.keys()
     for name, array in built.items():
         np.testing.assert_array_equal(array, task.weights[name])
+
+
+def test_without_pooch_images_are_random(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TINYGAN_DATA", raising=False)
+    monkeypatch.setitem(sys.modules, "pooch", None)
+    assert make_task("mnist", overrides=["training.batch=2"]).data == "random images: no data set needed"
 
 
 def test_the_option_decides_the_schedule() -> None:

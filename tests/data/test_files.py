@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import logging.handlers
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -151,6 +152,15 @@ def test_the_packed_file_comes_first(tmp_path: Path) -> None:
 
 def test_the_home_of_an_unknown_user_is_refused() -> None:
     assert "write it without ~" in refusal(folder="~no-such-user-here/data")
+
+
+def test_without_pooch_only_a_named_folder_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "toys").mkdir()
+    for name, content in FILES.items():
+        (tmp_path / "toys" / name).write_bytes(content)
+    monkeypatch.setitem(sys.modules, "pooch", None)
+    assert find_or_download("toys", CHECKSUMS, [], folder=tmp_path) == tmp_path / "toys"
+    assert "no folder is named, and pooch cannot be imported" in refusal()
 
 
 def test_a_folder_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,6 +16,7 @@ class Cublas:
     def __init__(self, **status: int) -> None:
         self.status = status
         self.calls: list[str] = []
+        self.handles: set[int] = set()  # those that have been created, and not destroyed
         self.stream: Any = None
         self.has_workspace = False
 
@@ -26,6 +27,11 @@ class Cublas:
         self.calls.append(name)
         if name in self.status:
             return self.status[name]
+        if name == "cublasCreate_v2":
+            arguments[0]._obj.value = self.calls.count(name)
+            self.handles.add(arguments[0]._obj.value)
+            return 0
+        assert arguments[0].value in self.handles, f"{name}: this handle does not exist"
         if name == "cublasSetStream_v2":
             self.stream, self.has_workspace = arguments[1].value, False
         elif name == "cublasSetWorkspace_v2":
@@ -34,7 +40,8 @@ class Cublas:
             assert self.has_workspace, "in a capture, cuBLAS would allocate"
             strict_cupy._gpu.launch("sgemm", lambda: _sgemm(*arguments[1:]))
         else:
-            assert name == "cublasCreate_v2", f"cuBLAS has no {name} here"
+            assert name == "cublasDestroy_v2", f"cuBLAS has no {name} here"
+            self.handles.remove(arguments[0].value)
         return 0
 
 

@@ -3,7 +3,7 @@
 A few definitions before the source make it plain C++: `threadIdx` and similar names are global variables, and a launch
 is a loop over blocks and threads. Threads that wait for each other (`__syncthreads`) are fibers, which run in turn from
 one barrier to the next. This cannot show races, nor the arithmetic of a GPU's exp and log. The kernels of `tinygan` are
-elementwise or use one block, so all of their logic is tested.
+elementwise or use one block, so all of their logic is tested. On x86, a number below 2^-126 is 0, as in CuPy's kernels.
 """
 
 from __future__ import annotations
@@ -20,11 +20,23 @@ from typing import Any
 
 import numpy as np
 
+from tinygan.backend.kernels import ARRAYS
+
 COMPILER = shutil.which("c++") or shutil.which("g++") or shutil.which("clang++")
 
 _BEFORE = r"""
 #include <algorithm>
 #include <cmath>
+#if defined(__SSE__)
+#include <xmmintrin.h>
+struct FlushToZero {
+    unsigned before = _mm_getcsr();
+    FlushToZero() { _mm_setcsr(before | 0x8040); }
+    ~FlushToZero() { _mm_setcsr(before); }
+};
+#else
+struct FlushToZero {};
+#endif
 #include <csetjmp>
 #include <ucontext.h>
 #include <utility>
@@ -72,10 +84,13 @@ template <class... A> void (*Fiber<A...>::kernel)(A...);
 template <class... A> void** Fiber<A...>::arguments;
 template <class... A> std::vector<char> Fiber<A...>::done;
 
-template <class... A> void launch(void (*kernel)(A...), unsigned grid, unsigned block, void** a, bool barriers) {
-    gridDim = {grid, 1, 1};
+template <class... A>
+void launch(void (*kernel)(A...), unsigned x, unsigned y, unsigned block, void** a, bool barriers) {
+    FlushToZero as_cupy;
+    gridDim = {x, y, 1};
     blockDim = {block, 1, 1};
-    for (blockIdx = {0, 0, 0}; blockIdx.x < grid; blockIdx.x++) {
+    for (unsigned number = 0; number < x * y; number++) {
+        blockIdx = {number % x, number / x, 0};
         if (!barriers) {
             for (threadIdx = {0, 0, 0}; threadIdx.x < block; threadIdx.x++)
                 call(kernel, a, std::index_sequence_for<A...>());
@@ -127,6 +142,7 @@ TYPES = {
     "u32": np.uint32,
     "long long": np.int64,
     "u64": np.uint64,
+    "Arrays": ARRAYS,
 }
 
 
@@ -137,7 +153,7 @@ def signatures(source: str) -> dict[str, list[tuple[np.dtype[Any], bool, bool]]]
         parsed = []
         for argument in arguments.split(","):
             constant, kind, pointer = re.fullmatch(
-                r"\s*(const )?([a-z0-9 ]+?)\s*(\*?)\s*\w+", argument.replace("* ", " *")
+                r"\s*(const )?([A-Za-z0-9 ]+?)\s*(\*?)\s*\w+", argument.replace("* ", " *")
             ).groups()  # type: ignore[union-attr]
             parsed.append((np.dtype(TYPES[kind]), bool(pointer), bool(constant)))
         found[name] = parsed
@@ -153,8 +169,8 @@ def build(source: str, options: tuple[str, ...] = ()) -> Any:
         body = source[source.index(f" {name}(") :].split("\n}", 1)[0]
         barriers = str("__syncthreads" in body or "block_sum(" in body).lower()
         launches.append(
-            f'extern "C" void launch_{name}(unsigned grid, unsigned block, void** a) '
-            f"{{ launch({name}, grid, block, a, {barriers}); }}"
+            f'extern "C" void launch_{name}(unsigned x, unsigned y, unsigned block, void** a) '
+            f"{{ launch({name}, x, y, block, a, {barriers}); }}"
         )
     whole = "\n".join([_BEFORE, source, _AFTER, *launches])
     fused = "off" if "--fmad=false" in options else "fast"
@@ -171,8 +187,8 @@ def build(source: str, options: tuple[str, ...] = ()) -> Any:
     return ctypes.CDLL(str(library))
 
 
-def launch(library: Any, name: str, grid: int, block: int, values: list[Any]) -> None:
-    """Run a kernel. `values` are NumPy scalars, or arrays for pointers (None for a null pointer)."""
+def launch(library: Any, name: str, grid: tuple[int, ...], block: int, values: list[Any]) -> None:
+    """Run a kernel on a grid of one or two axes. `values` are NumPy scalars, or arrays for pointers (None: null)."""
     cells = []
     for value in values:
         if value is None:
@@ -182,4 +198,5 @@ def launch(library: Any, name: str, grid: int, block: int, values: list[Any]) ->
         else:
             cells.append(ctypes.create_string_buffer(value.tobytes(), max(value.itemsize, 8)))
     pointers = (ctypes.c_void_p * len(cells))(*(ctypes.addressof(cell) for cell in cells))
-    getattr(library, f"launch_{name}")(ctypes.c_uint(grid), ctypes.c_uint(block), pointers)
+    sizes = (*grid, 1)[:2]
+    getattr(library, f"launch_{name}")(*map(ctypes.c_uint, (*sizes, block)), pointers)

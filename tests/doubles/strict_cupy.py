@@ -11,14 +11,19 @@
 
 `GPU` counts launches, copies between host and device, and waits. Inside ``with gpu.step():`` copies, waits and double
 precision are errors. While a stream is captured, products by cuBLAS and the memory of the host are errors, too.
+
+A `MemoryPool` gives memory to a new array as soon as the last array there is gone, as CuPy's does. So a graph reads and
+writes the memory that it would on a GPU, also where a recorded kernel overwrites what another needs.
 """
 
 from __future__ import annotations
 
 import contextlib
 import importlib.machinery
+import math
 import operator
 import types
+import weakref
 from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
@@ -42,7 +47,8 @@ class GPU:
         self.waits: list[str] = []
         self.in_step = False
         self.recording: list[Callable[[], None]] | None = None  # the graph during a capture
-        self.own_pool = False  # whether memory comes from a chosen pool instead of the common pool
+        self.pool: MemoryPool | None = None  # the pool that memory comes from, unless it is the common one
+        self.blocks: list[np.ndarray] = []  # the memory of all pools
 
     @contextlib.contextmanager
     def step(self) -> Iterator[Counter[str]]:
@@ -80,6 +86,64 @@ class GPU:
 _gpu = GPU()  # the device of every array; `StrictCupy` begins a new one
 
 
+class MemoryPool:
+    """Memory that is used again; `total_bytes` counts it, used or not, until `free_all_blocks` gives them back."""
+
+    def __init__(self) -> None:
+        self._free: list[np.ndarray] = []
+        self._taken = 0
+
+    def malloc(self, size: int) -> np.ndarray:
+        """Return memory in a block that is a multiple of 512 bytes; the block is free when no array refers to it."""
+        needed = -(-max(size, 1) // 512) * 512
+        fitting = [block for block in self._free if block.nbytes == needed]
+        if fitting:
+            block = fitting[0]
+            self._free[:] = [other for other in self._free if other is not block]
+        else:
+            block = np.empty(needed, np.uint8)
+            _gpu.blocks.append(block)
+            self._taken += needed
+        memory = np.frombuffer(memoryview(block), np.uint8, size)
+        weakref.finalize(memory, self._free.append, block).atexit = False
+        return memory
+
+    def total_bytes(self) -> int:
+        return self._taken
+
+    def free_all_blocks(self) -> None:
+        self._taken -= sum(block.nbytes for block in self._free)
+        self._free.clear()
+
+
+def _new(shape: Any, dtype: Any) -> np.ndarray:
+    """Return memory for a new array."""
+    dtype, shape = np.dtype(dtype), (shape,) if np.ndim(shape) == 0 else tuple(shape)
+    if _gpu.pool is None:
+        return np.empty(shape, dtype)
+    size = dtype.itemsize * math.prod(shape)
+    return _gpu.pool.malloc(size).view(dtype).reshape(shape) if size else np.empty(shape, dtype)
+
+
+def _new_like(array: np.ndarray) -> np.ndarray:
+    """Return memory for a new array whose axes have the order of another's: from the slowest to the fastest."""
+    order = sorted(range(array.ndim), key=lambda axis: -abs(array.strides[axis]))
+    new = _new([array.shape[axis] for axis in order], array.dtype)
+    return new.transpose(np.argsort(order))
+
+
+def _recorded(array: Any) -> Any:
+    """Return an array as a recorded kernel refers to it: by its address, which keeps no memory of a pool in use."""
+    if _gpu.recording is None or not isinstance(array, np.ndarray) or not array.size:
+        return array
+    start = np.lib.array_utils.byte_bounds(array)[0]
+    for block in _gpu.blocks:
+        if 0 <= start - block.ctypes.data < block.nbytes:
+            offset = array.ctypes.data - block.ctypes.data
+            return np.ndarray(array.shape, array.dtype, block, offset, array.strides)
+    return array
+
+
 def _plain(value: Any, where: str) -> Any:
     """Return the NumPy array inside an array of the double; refuse foreign ones."""
     if isinstance(value, ndarray):
@@ -99,14 +163,15 @@ def _index(index: Any) -> Any:
 
 def _compute(name: str, function: Callable[..., Any], *operands: Any, out: Any = None, **options: Any) -> Any:
     """Run one kernel that makes a new array, or fills `out`."""
-    plain = [_plain(operand, name) for operand in operands]
+    plain = [_recorded(_plain(operand, name)) for operand in operands]
     with np.errstate(all="ignore"):
         trial = np.asarray(function(*plain, **options))
-    result = ndarray(np.empty_like(trial)) if out is None else out
+    result = ndarray(_new_like(trial)) if out is None else out
+    target = _recorded(result._host)
 
     def work() -> None:
         with np.errstate(all="ignore"):
-            np.copyto(result._host, np.asarray(function(*plain, **options)), casting="same_kind")
+            np.copyto(target, np.asarray(function(*plain, **options)), casting="same_kind")
 
     _gpu.launch(name, work, result, *operands)
     return result
@@ -315,7 +380,9 @@ class RawModule:
         def call(grid: tuple[int, ...], block: tuple[int, ...], arguments: tuple[Any, ...]) -> None:
             if len(arguments) != len(signature):
                 raise StrictError(f"{name} takes {len(signature)} arguments, got {len(arguments)}")
-            if not (len(grid) == 1 and 0 < grid[0] < 2**31 and len(block) == 1 and 0 < block[0] <= 1024):
+            limits = zip(grid, (2**31, 2**16), strict=False)
+            sound = len(grid) in (1, 2) and all(0 < size < limit for size, limit in limits)
+            if not (sound and len(block) == 1 and 0 < block[0] <= 1024):
                 raise StrictError(f"{name}: no launch on a grid of {grid} blocks of {block} threads")
             values = []
             for position, (argument, (dtype, pointer, _)) in enumerate(zip(arguments, signature, strict=True)):
@@ -325,15 +392,17 @@ class RawModule:
                         raise StrictError(f"{where} is an array of {argument.dtype}, the kernel reads {dtype}")
                     if not argument.flags.c_contiguous:
                         raise StrictError(f"{where} has gaps, and a RawKernel reads memory as it lies")
-                    values.append(argument._host)
+                    values.append(_recorded(argument._host))
                 elif pointer and isinstance(argument, np.uint64) and not argument:
                     values.append(None)
                 elif not pointer and isinstance(argument, np.generic) and argument.dtype == dtype:
                     values.append(argument)
+                elif dtype.names and isinstance(argument, np.ndarray) and (argument.dtype, argument.size) == (dtype, 1):
+                    values.append(argument[0].copy())  # a struct
                 else:
                     expected = f"an array of {dtype} or np.uint64(0)" if pointer else f"np.{dtype}"
                     raise StrictError(f"{where} must be {expected}, got {type(argument).__name__}")
-            work = lambda: cuda_on_cpu.launch(self._library, name, grid[0], block[0], values)  # noqa: E731
+            work = lambda: cuda_on_cpu.launch(self._library, name, grid, block[0], values)  # noqa: E731
             _gpu.launch(name, work, *arguments)
 
         return call
@@ -389,8 +458,9 @@ def _memory(name: str) -> Callable[..., Any]:
     """Return `zeros` or `ones`: a kernel that fills new memory (`empty` needs no kernel)."""
 
     def make(shape: Any, dtype: Any = float) -> ndarray:
-        out = ndarray(np.empty(shape, dtype))
-        _gpu.launch(name, lambda: np.copyto(out._host, getattr(np, name)(shape, dtype)), out)
+        out = ndarray(_new(shape, dtype))
+        target = _recorded(out._host)
+        _gpu.launch(name, lambda: np.copyto(target, getattr(np, name)(shape, dtype)), out)
         return out
 
     return make
@@ -422,17 +492,17 @@ class StrictCupy(types.ModuleType):
             runtime=types.SimpleNamespace(getDeviceCount=lambda: 1),
             Stream=Stream,
             get_current_stream=lambda: Stream(null=True),
-            MemoryPool=lambda: types.SimpleNamespace(malloc=len),
+            MemoryPool=MemoryPool,
             using_allocator=self._using_allocator,
         )
 
     @contextlib.contextmanager
     def _using_allocator(self, allocator: Any) -> Iterator[None]:
-        before, self.gpu.own_pool = self.gpu.own_pool, True
+        before, self.gpu.pool = self.gpu.pool, allocator.__self__
         try:
             yield
         finally:
-            self.gpu.own_pool = before
+            self.gpu.pool = before
 
     # ------------------------------------------------------------------ between host and device
 
@@ -454,15 +524,15 @@ class StrictCupy(types.ModuleType):
     # ------------------------------------------------------------------ new arrays
 
     def empty(self, shape: Any, dtype: Any = float) -> ndarray:
-        if self.gpu.recording is not None and not self.gpu.own_pool:
+        if self.gpu.recording is not None and self.gpu.pool is None:
             raise StrictError("memory of a captured step from the common pool, which may be reused by others")
-        out = ndarray(np.empty(shape, dtype))
+        out = ndarray(_new(shape, dtype))
         if out.dtype.kind == "f":
             out._host.fill(np.nan)  # shows a read before the first write
         return out
 
     def eye(self, N: int, dtype: Any = float) -> ndarray:
-        out = ndarray(np.empty((N, N), dtype))
+        out = ndarray(_new((N, N), dtype))
         self.gpu.launch("eye", lambda: np.copyto(out._host, np.eye(N, dtype=dtype)), out)
         return out
 
@@ -470,7 +540,7 @@ class StrictCupy(types.ModuleType):
         return self.empty(prototype.shape, prototype.dtype if dtype is None else dtype)
 
     def full(self, shape: Any, fill_value: Any, dtype: Any = None) -> ndarray:
-        out = ndarray(np.empty(shape, np.asarray(fill_value).dtype if dtype is None else dtype))
+        out = ndarray(_new(shape, np.asarray(fill_value).dtype if dtype is None else dtype))
         out.fill(fill_value)
         return out
 
@@ -479,7 +549,7 @@ class StrictCupy(types.ModuleType):
 
     def arange(self, start: Any, stop: Any = None, step: Any = 1, dtype: Any = None) -> ndarray:
         host = np.arange(start, dtype=dtype) if stop is None else np.arange(start, stop, step, dtype)
-        out = ndarray(np.empty_like(host))
+        out = ndarray(_new(host.shape, host.dtype))
         self.gpu.launch("arange", lambda: np.copyto(out._host, host), out)
         return out
 

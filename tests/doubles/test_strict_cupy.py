@@ -120,6 +120,32 @@ def test_a_captured_step_runs_only_when_it_is_replayed(cupy: StrictCupy, x: ndar
     assert x.get().tolist() == (before + 3).tolist()
 
 
+def test_a_pool_gives_memory_again(cupy: StrictCupy, x: ndarray) -> None:
+    pool, stream = cupy.cuda.MemoryPool(), cupy.cuda.Stream(non_blocking=True)
+    stream.begin_capture()
+    with cupy.cuda.using_allocator(pool.malloc):
+        first, second = x * 2, x * 3
+        place = first.data.ptr
+        assert second.data.ptr != place
+        view = first[1:]
+        del first
+        third = x * 4
+        assert third.data.ptr != place  # a view is left
+        del view
+        kept = x * 5
+        assert kept.data.ptr == place  # also for a recorded step, which does not keep its arrays
+        turned = x.T * 2
+    graph = stream.end_capture()
+    graph.launch()
+    assert kept.get().tolist() == (x.get() * 5).tolist()
+    assert turned.get().tolist() == (x.get().T * 2).tolist()
+    assert turned.strides == (4, 12)
+    assert pool.total_bytes() == 4 * 512
+    del second, third
+    pool.free_all_blocks()
+    assert pool.total_bytes() == 2 * 512
+
+
 def test_only_a_stream_of_its_own_can_be_captured(cupy: StrictCupy) -> None:
     with pytest.raises(StrictError, match="non-blocking"):
         cupy.cuda.Stream().begin_capture()
@@ -145,7 +171,7 @@ def test_threads_that_wait_for_each_other() -> None:
     }
     """
     x, y = np.arange(192, dtype=np.float32), np.zeros(192, np.float32)
-    cuda_on_cpu.launch(cuda_on_cpu.build(source), "reverse", 3, 64, [x, y, np.uint32(192)])
+    cuda_on_cpu.launch(cuda_on_cpu.build(source), "reverse", (3,), 64, [x, y, np.uint32(192)])
     np.testing.assert_array_equal(y, x.reshape(3, 64)[:, ::-1].ravel())
 
 
@@ -190,4 +216,3 @@ def test_every_name_and_argument_of_the_double_is_cupys(cupy: StrictCupy) -> Non
     assert {"begin_capture", "end_capture", "is_capturing", "synchronize"} <= set(real["stream"])
     assert "launch" in real["graph"]
     assert "get_function" in real["raw"]
-

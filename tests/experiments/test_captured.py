@@ -15,7 +15,7 @@ from tinygan.backend import graph
 from tinygan.cli import main
 from tinygan.config.experiment import load_experiment
 from tinygan.data import load
-from tinygan.errors import AnomalyError, CaptureError
+from tinygan.errors import AnomalyError, CaptureError, CaptureWarning
 from tinygan.experiments.running import run, start
 from tinygan.experiments.training import Training
 from tinygan.trace import detect_anomaly
@@ -259,7 +259,7 @@ def test_a_failed_capture_is_warned_of_once_and_loses_nothing(cupy, cublas, brok
     cublas.status = {broken: 13}
     for training in (replaying, plain):
         training.step()
-    with pytest.warns(UserWarning, match=f"cannot be captured as a CUDA graph \\(CaptureError: {broken} returned"):
+    with pytest.warns(CaptureWarning, match=f"cannot be captured as a CUDA graph \\(CaptureError: {broken} returned"):
         replaying.step()
     plain.step()
     for training in (replaying, plain):
@@ -268,6 +268,36 @@ def test_a_failed_capture_is_warned_of_once_and_loses_nothing(cupy, cublas, brok
     (arrays, books), (expected, expected_books) = replaying.state(), plain.state()
     assert all(np.array_equal(arrays[key], expected[key]) for key in expected)
     assert books == expected_books
+
+
+def test_a_run_closes_its_captures(cupy, cublas, tmp_path):
+    """At the end; and if another state is loaded, or if the capture fails."""
+    folder, training = start(load_experiment("digits", SMALL), load("digits"), tmp_path / "run", "cuda")
+    assert run(folder, training)
+    assert cublas.calls.count("cublasCreate_v2") == 1
+    assert not cublas.handles
+    training.next_epoch()
+    for _ in range(3):
+        training.step()  # is captured again
+    assert len(cublas.handles) == 1
+    assert training._captured.memory > 0
+    training.load_state(*training.state())
+    assert not cublas.handles
+    assert training._captured.memory == 0
+    cublas.status = {"cublasSgemm_v2": 13}
+    training.step()
+    with pytest.warns(CaptureWarning):
+        training.step()
+    assert not cublas.handles
+
+
+def test_a_training_that_is_dropped_closes_its_capture(cupy, cublas):
+    training, _ = pair("digits", SMALL)
+    for _ in range(3):
+        training.step()
+    assert len(cublas.handles) == 1
+    del training
+    assert not cublas.handles
 
 
 def test_a_capture_that_fails_while_recording(cupy, monkeypatch):

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -63,6 +64,7 @@ class Backend(Convolutions, LayerKernels, Pooling):
     """
 
     library = "numpy"  # of the loops on the CPU, as a run records it
+    together: Any = nullcontext  # updates of several arrays in ``with B.together():`` may be made at its end
 
     def __init__(self, xp: Any, device: str) -> None:
         self.xp = xp
@@ -119,9 +121,7 @@ class Backend(Convolutions, LayerKernels, Pooling):
         """
         added = gradient.ndim - len(shape)
         stretched = tuple(
-            added + axis
-            for axis, size in enumerate(shape)
-            if size == 1 and gradient.shape[added + axis] != 1
+            added + axis for axis, size in enumerate(shape) if size == 1 and gradient.shape[added + axis] != 1
         )
         axes = tuple(range(added)) + stretched
         # keepdims: without it, a sum over all axes is a scalar and not an array

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib.util
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
@@ -15,8 +17,10 @@ from tinygan.backend.cupy_layers import CupyLayers
 from tinygan.backend.graph import Capture
 from tinygan.backend.kernels import LIMIT, NULL, Kernels
 from tinygan.backend.random import uniform_limits
-from tinygan.errors import DeviceError
+from tinygan.errors import CaptureError, DeviceError
 
+# Updates in a block of `together`: by rule, numbers and place of the rates, these rates and the arrays of each update.
+_waiting: ContextVar[dict[Any, tuple[Any, list[Any]]] | None] = ContextVar("tinygan_waiting_updates", default=None)
 _INSTALL = "pip install 'cupy-cuda13x[ctk]' (or 'cupy-cuda12x[ctk]' for a driver of CUDA 12)"
 
 
@@ -80,9 +84,23 @@ class CupyBackend(CupyImages, CupyLayers, Backend):
             self._kernels = Kernels(self.xp)
         return self._kernels
 
+    def array(self, data: Any, dtype: Any = None) -> Array:
+        """As the base class; refused for host memory while a step is recorded."""
+        self._refuse_host_memory(data)
+        return super().array(data, dtype)
+
     def to_numpy(self, array: Array) -> Any:
         """Copy to host memory; this waits for the GPU."""
         return self.xp.asnumpy(array)
+
+    def from_numpy(self, array: Any) -> Array:
+        """As the base class; refused while a step is recorded."""
+        self._refuse_host_memory(array)
+        return super().from_numpy(array)
+
+    def _refuse_host_memory(self, data: Any) -> None:
+        if self.capture is not None and self.capture.recording and not self.is_array(data):
+            raise CaptureError("it copies numbers from host memory, and each replay would copy the same numbers again")
 
     def argsort(self, x: Array, axis: int) -> Array:
         """As the base class; CuPy has one algorithm, which keeps the order of equal elements."""
@@ -255,6 +273,28 @@ class CupyBackend(CupyImages, CupyLayers, Backend):
 
     # ------------------------------------------------------------------ update rules
 
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """As the base class: one kernel for all arrays with the same rule and the same numbers."""
+        waiting: dict[Any, tuple[Any, list[Any]]] = {}
+        token = _waiting.set(waiting)
+        try:
+            yield
+        finally:
+            _waiting.reset(token)
+            for (name, numbers, _), (rates, updates) in waiting.items():
+                self.kernels.update(name, updates, *numbers, rates)
+
+    def _update(self, name: str, numbers: Sequence[float], *arrays: Array | None) -> None:
+        """Launch a rule for one array of weights, or let it wait for the others in a block of `together`."""
+        rates: Any = NULL if self.capture is None else self.capture.rates(arrays[0])
+        given, waiting = tuple(map(np.float32, numbers)), _waiting.get()
+        if waiting is None:
+            self.kernels.update(name, [arrays], *given, rates)
+        else:
+            key = name, given, rates if rates is NULL else rates.data.ptr
+            waiting.setdefault(key, (rates, []))[1].append(arrays)
+
     def sgd_step(
         self,
         weight: Array,
@@ -269,10 +309,7 @@ class CupyBackend(CupyImages, CupyLayers, Backend):
         if not self._alike(weight, gradient, *([] if velocity is None else [velocity])):
             super().sgd_step(weight, gradient, velocity, lr, momentum, decay)
             return
-        self.kernels(
-            "sgd_step", weight.size, weight, gradient, NULL if velocity is None else velocity, np.uint32(weight.size),
-            *map(np.float32, (lr, momentum, decay)), self._rates(weight),
-        )  # fmt: skip
+        self._update("sgd_step", (lr, momentum, decay), weight, gradient, velocity)
 
     def adam_step(
         self,
@@ -293,18 +330,14 @@ class CupyBackend(CupyImages, CupyLayers, Backend):
         if not self._alike(weight, gradient, square, *([] if mean is None else [mean])):
             super().adam_step(weight, gradient, mean, square, *numbers)
             return
-        self.kernels(
-            "adam_step", weight.size, weight, gradient, NULL if mean is None else mean, square,
-            np.uint32(weight.size), *map(np.float32, adam_numbers(*numbers)), self._rates(weight),
-        )  # fmt: skip
+        self._update("adam_step", adam_numbers(*numbers), weight, gradient, mean, square)
 
     def lerp(self, start: Array, end: Array, weight: float) -> None:
         """As the base class, with the same bits, in one kernel."""
         if not self._alike(start, end):
             super().lerp(start, end, weight)
             return
-        numbers = np.uint32(start.size), np.float32(weight)
-        self.kernels("lerp", start.size, start, end, *numbers, self._rates(start))
+        self._update("lerp", (weight,), start, end)
 
     def limit_column_norm(self, weight: Array, limit: float) -> None:
         """As the base class, in four kernels; only columns whose squares overflow are scaled first."""
@@ -317,9 +350,6 @@ class CupyBackend(CupyImages, CupyLayers, Backend):
         self.kernels(
             "scale_columns", weight.size, weight, norms, scales, np.uint32(weight.size), units, np.float32(limit)
         )
-
-    def _rates(self, weight: Array) -> Any:
-        return NULL if self.capture is None else self.capture.rates(weight)
 
     # ------------------------------------------------------------------ launching
 

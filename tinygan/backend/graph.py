@@ -4,7 +4,8 @@ The launch of a kernel takes the host some microseconds, many times as long as a
 capture mode records its launches instead of making them. The resulting graph launches all of them at once, with the
 same arguments and in the same memory. So
 
-- memory comes from a pool that only the capture uses;
+- memory comes from a pool that only the capture uses. Within the step it is reused, as in an ordinary step, so the
+  numbers that the host sets before a replay have a pool of their own, which gets nothing back during the capture;
 - what changes from step to step is read from the device: `Capture.moved` says by how much a stream of random numbers,
   or the position in the data, has moved on, and `Capture.rates` holds the numbers of an update rule. The host sets them
   by launching kernels with these values as arguments, so nothing is copied and nothing waits;
@@ -14,14 +15,18 @@ same arguments and in the same memory. So
 from __future__ import annotations
 
 import ctypes
+import gc
 import importlib
+import weakref
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tinygan.backend.base import Array
+from tinygan.backend.kernels import NULL
 from tinygan.backend.random import Stream
 from tinygan.errors import CaptureError
 
@@ -41,16 +46,21 @@ class Capture:
     rules : mapping
         From the identity of each array that is updated to its rule and its row of rates. A rule has `rates`, the rows
         of at most eight numbers that its next update reads on the device, and `count_update`, called after each update.
+
+    Attributes
+    ----------
+    recording : bool
+        Whether kernels are written down at present, and not run.
     """
 
     def __init__(self, backend: CupyBackend, rules: Mapping[int, tuple[Any, int]]) -> None:
         cupy = backend.xp
         self.backend = backend
         self.stream = cupy.cuda.Stream(non_blocking=True)  # the default stream cannot be captured
-        self._pool = cupy.cuda.MemoryPool()
+        self._pool, self._pool_of_numbers = (cupy.cuda.MemoryPool() for _ in range(2))
         self._blas = Blas(cupy, load_cublas())
         self._rules = rules
-        self._recording = False
+        self.recording = False
         self._graph: Any = None
         self._counters: list[_Counter] = []
         self.updates: list[_Update] = []
@@ -65,20 +75,40 @@ class Capture:
 
     def record(self, step: Any) -> Any:
         """Record ``step()`` without running it; each replay writes its result into the arrays that are returned."""
+        gc.collect()
         with self.stream:
             self.stream.begin_capture()
-        self._recording = True
+        self.recording = True
+        was_enabled = gc.isenabled()
+        gc.disable()  # the end of another capture would wait for the device, which ends this one
         try:
             result = self._inside(step)
+            self._graph = self._end()
         except BaseException:
-            self._end()  # the stream must not stay in capture mode
+            with suppress(Exception):  # CUDA repeats the error, without its reason
+                self._end()  # the stream must not stay in capture mode
             raise
-        self._graph = self._end()
+        finally:
+            if was_enabled:
+                gc.enable()
         return result
 
     def replay(self) -> None:
         """Run the step again; call `set_counters` and `set_rates` first."""
         self._graph.launch()  # on the current stream, after all other work
+
+    def close(self) -> None:
+        """Give back memory and the handle of cuBLAS, once nothing else uses the results; then there is no replay."""
+        self._graph = None
+        self._counters, self.updates = [], []
+        self._blas.close()
+        for pool in (self._pool, self._pool_of_numbers):
+            pool.free_all_blocks()
+
+    @property
+    def memory(self) -> int:
+        """The bytes of device memory that the capture holds, besides those of CuPy's own pool."""
+        return int(self._pool.total_bytes() + self._pool_of_numbers.total_bytes())
 
     def _inside(self, step: Any) -> Any:
         cupy = self.backend.xp
@@ -90,7 +120,7 @@ class Capture:
             self.backend.capture = None
 
     def _end(self) -> Any:
-        self._recording = False
+        self.recording = False
         with self.stream:
             return self.stream.end_capture()
 
@@ -98,12 +128,12 @@ class Capture:
 
     def moved(self, what: Any, now: int) -> Any:
         """Return the array that tells a kernel how far `what`, now at `now`, has moved since the capture."""
-        if not self._recording:
-            return np.uint64(0)
+        if not self.recording:
+            return NULL
         for counter in self._counters:
             if counter.what is what:
                 return counter.moved
-        self._counters.append(_Counter(what, now, self.backend.xp.empty((), np.uint64)))
+        self._counters.append(_Counter(what, now, self._numbers((), np.uint64)))
         return self._counters[-1].moved
 
     def set_counters(self, positions: Iterable[tuple[Any, int]]) -> None:
@@ -116,8 +146,8 @@ class Capture:
 
     def rates(self, weight: Array) -> Any:
         """Return where the update of `weight` reads its rates: one row for all weights of a group in one update."""
-        if not self._recording:
-            return np.uint64(0)
+        if not self.recording:
+            return NULL
         rule, row = self._rules.get(id(weight), (None, 0))
         if rule is None:
             raise CaptureError("an update of a weight that belongs to no optimiser of the game")
@@ -127,9 +157,15 @@ class Capture:
                     update.weights.add(id(weight))
                     return update.rates[row]
                 break  # the same weight once more: another update by the same rule, in one step
-        rates = self.backend.xp.empty((len(rule.rates()), _RATES), np.float32)
+        rates = self._numbers((len(rule.rates()), _RATES), np.float32)
         self.updates.append(_Update(rule, {id(weight)}, rates))
         return rates[row]
+
+    def _numbers(self, shape: tuple[int, ...], dtype: Any) -> Array:
+        """Return memory that no kernel of the step has written to, or will write to: see the top of this page."""
+        cupy = self.backend.xp
+        with cupy.cuda.using_allocator(self._pool_of_numbers.malloc):
+            return cupy.empty(shape, dtype)
 
     def words(self) -> list[tuple[Stream, int]]:
         """Return the streams that a step draws from, and how many words of each it uses."""
@@ -144,9 +180,10 @@ class Capture:
                 self.backend.kernels.in_one_thread("set_rates", update.rates[row], *map(np.float32, padded))
             update.rule.count_update()
 
-    def product(self, a: Array, b: Array) -> Array:
-        """Return ``a @ b``, computed by our own call of cuBLAS."""
-        out = self.backend.xp.empty((a.shape[0], b.shape[1]), np.float32)
+    def product(self, a: Array, b: Array, out: Array | None = None) -> Array:
+        """Return ``a @ b``, computed by our own call of cuBLAS; in `out`, if it is given."""
+        if out is None:
+            out = self.backend.xp.empty((a.shape[0], b.shape[1]), np.float32)
         self._blas.product(a, b, out, self.stream)
         return out
 
@@ -178,6 +215,11 @@ class Blas:
     library : ctypes library
         cuBLAS.
 
+    Attributes
+    ----------
+    close : callable
+        Destroys the handle of cuBLAS, if it still exists; so does the end of this object.
+
     Raises
     ------
     CaptureError
@@ -190,6 +232,8 @@ class Blas:
         self._workspace = cupy.empty(_WORKSPACE, np.uint8)
         self._stream: Any = None
         self._check("cublasCreate_v2", ctypes.byref(self._handle))
+        self.close = weakref.finalize(self, library.cublasDestroy_v2, self._handle)
+        self.close.atexit = False  # the end of the process destroys it
 
     def product(self, a: Array, b: Array, out: Array, stream: Any) -> None:
         """Set out = a @ b, for float32 matrices of which `out` is in C order.

@@ -3,7 +3,7 @@
 // All arrays are float32 in C order; `CupyBackend` sends everything else to the portable method. Elements are counted by
 // 32-bit numbers: n stays below 2^31, so that a counter plus a stride fits. Products are not contracted with sums
 // (the source is compiled with --fmad=false), so where only + - * / and the square root are involved, the results have
-// the bits that NumPy's have.
+// the bits that NumPy's have. CuPy compiles with -ftz=true: a number below 2^-126 = 1.2e-38 is 0.
 
 typedef unsigned char u8;
 typedef unsigned int u32;
@@ -208,16 +208,29 @@ extern "C" __global__ void rows(const float* table, const long long* order, floa
 
 // ---------------------------------------------------------------------- update rules
 
+// One launch updates many arrays of weights: the blocks with blockIdx.y = j process array j. Its gradient and the state
+// that the rule keeps for it have the same size; a null pointer stands for no state.
+#define MOST_ARRAYS 64
+struct Arrays {
+    float* weight[MOST_ARRAYS];
+    const float* gradient[MOST_ARRAYS];
+    float* first[MOST_ARRAYS];
+    float* second[MOST_ARRAYS];
+    u32 size[MOST_ARRAYS];
+};
+static_assert(sizeof(Arrays) == 36 * MOST_ARRAYS, "the layout of kernels.py; a launch takes 4096 bytes at most");
+
 // Unless it is null, `rates` replaces the numbers before it: a captured step reads there the numbers that change.
 
-extern "C" __global__ void sgd_step(float* weight, const float* gradient, float* velocity, u32 n, float lr,
-                                    float momentum, float decay, const float* rates) {
+extern "C" __global__ void sgd_step(Arrays arrays, float lr, float momentum, float decay, const float* rates) {
+    float *weight = arrays.weight[blockIdx.y], *velocity = arrays.first[blockIdx.y];
+    const float* gradient = arrays.gradient[blockIdx.y];
     if (rates) {
         lr = rates[0];
         momentum = rates[1];
         decay = rates[2];
     }
-    EACH(i, n) {
+    EACH(i, arrays.size[blockIdx.y]) {
         float g = gradient[i];
         if (decay != 0) g += decay * weight[i];
         float step = -(lr * g);
@@ -226,14 +239,15 @@ extern "C" __global__ void sgd_step(float* weight, const float* gradient, float*
     }
 }
 
-extern "C" __global__ void adam_step(float* weight, const float* gradient, float* mean, float* square, u32 n,
-                                     float rate, float eps, float decay, float shrink, float beta1, float rest1,
-                                     float beta2, float rest2, const float* rates) {
+extern "C" __global__ void adam_step(Arrays arrays, float rate, float eps, float decay, float shrink, float beta1,
+                                     float rest1, float beta2, float rest2, const float* rates) {
+    float *weight = arrays.weight[blockIdx.y], *mean = arrays.first[blockIdx.y], *square = arrays.second[blockIdx.y];
+    const float* gradient = arrays.gradient[blockIdx.y];
     if (rates) {
         rate = rates[0], eps = rates[1], decay = rates[2], shrink = rates[3];
         beta1 = rates[4], rest1 = rates[5], beta2 = rates[6], rest2 = rates[7];
     }
-    EACH(i, n) {
+    EACH(i, arrays.size[blockIdx.y]) {
         float g = gradient[i];
         if (decay != 0) g += decay * weight[i];
         float m = g;
@@ -243,9 +257,11 @@ extern "C" __global__ void adam_step(float* weight, const float* gradient, float
     }
 }
 
-extern "C" __global__ void lerp(float* start, const float* end, u32 n, float weight, const float* rates) {
+extern "C" __global__ void lerp(Arrays arrays, float weight, const float* rates) {
+    float* start = arrays.weight[blockIdx.y];
+    const float* end = arrays.gradient[blockIdx.y];
     if (rates) weight = rates[0];
-    EACH(i, n) start[i] += weight * (end[i] - start[i]);
+    EACH(i, arrays.size[blockIdx.y]) start[i] += weight * (end[i] - start[i]);
 }
 
 // `norms` holds the sum of the squares of each column; it becomes the Euclidean norm times `scales`. The scale is 1, or a
@@ -260,7 +276,7 @@ extern "C" __global__ void column_norms(const float* weight, float* norms, float
             int exponent, exponent_of_limit;
             frexpf(fminf(largest, 3.402823466e38f), &exponent);
             frexpf(limit, &exponent_of_limit);
-            scale = ldexpf(1, -max(exponent, exponent_of_limit));
+            scale = ldexpf(1, 2 - max(exponent, exponent_of_limit));  // at least 2^-126
             sum = 0;
             for (u32 row = 0; row < rows; row++) {
                 float x = weight[row * units + unit] * scale;

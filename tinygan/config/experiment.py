@@ -18,8 +18,6 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any
 
-import tomli_w
-
 from tinygan.config.data import DataConfig
 from tinygan.config.overrides import apply_overrides
 from tinygan.config.refusals import Place, show
@@ -184,6 +182,8 @@ def to_toml(config: ExperimentConfig) -> str:
     >>> parse_experiment(to_toml(config), "config.toml") == config
     True
     """
+    import tomli_w  # only who saves an experiment needs it
+
     try:
         return tomli_w.dumps(dataclasses.asdict(config, dict_factory=_writable), indent=2)
     except TypeError as error:

@@ -70,7 +70,11 @@ def find_or_download(
         _require_all(dataset, checksums, home, advice)
         return home
 
-    import pooch  # imported here, because the import takes longer than reading the digits, which do not need it
+    try:
+        import pooch  # imported here, because the import takes longer than reading the digits, which do not need it
+    except ImportError as error:
+        advice = f"{_advice(checksums, Path('FOLDER', dataset))}; or install pooch, and they are downloaded"
+        raise DataError(f"{dataset}: no folder is named, and pooch cannot be imported ({error}). {advice}") from error
 
     home = Path(pooch.os_cache("tinygan")) / dataset
     if download:

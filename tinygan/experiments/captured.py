@@ -8,6 +8,7 @@ how a step was made.
 from __future__ import annotations
 
 import warnings
+import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from tinygan import gan
 from tinygan.backend import Stream
 from tinygan.backend.graph import Capture
 from tinygan.engine import modes
+from tinygan.errors import CaptureWarning
 from tinygan.optim import ExponentialMovingAverage, Optimizer
 
 if TYPE_CHECKING:
@@ -24,8 +26,8 @@ if TYPE_CHECKING:
 class CapturedSteps:
     """Makes the iterations of a training: two are ordinary, the third is captured, and the later ones replay it.
 
-    If the capture fails, a warning gives the reason, once, and every iteration is ordinary: slower, with the same
-    result. An iteration is also ordinary while an observer is active, such as `tinygan.detect_anomaly`.
+    If the capture fails, a `CaptureWarning` gives the reason, once, and every iteration is ordinary: slower, with the
+    same result. An iteration is also ordinary while an observer is active, such as `tinygan.detect_anomaly`.
 
     Parameters
     ----------
@@ -33,13 +35,28 @@ class CapturedSteps:
     """
 
     def __init__(self, training: Training) -> None:
-        self.training = training
-        self._made = 0
+        self.training: Training = weakref.proxy(training)  # which holds this: the memory goes when the training goes
         self._capture: Capture | None = None
         self._given_up = False
+        self.close()
+
+    def close(self) -> None:
+        """Give back the memory of the capture, if there is one; a later step is captured again."""
+        self._made = 0
         self._result: gan.Step | None = None
         self._gradients: list[tuple[Any, Any]] = []
         self._drawn: list[tuple[Stream, int]] = []
+        if self._capture is not None:
+            self._capture.close()
+        self._capture = None
+
+    def __del__(self) -> None:
+        self.close()  # CuPy keeps the free memory of a pool that is dropped
+
+    @property
+    def memory(self) -> int:
+        """The bytes of device memory that the capture holds, besides those of CuPy's own pool."""
+        return 0 if self._capture is None else self._capture.memory
 
     @property
     def _rules(self) -> list[Optimizer]:
@@ -105,9 +122,12 @@ class CapturedSteps:
                 raise  # the weights have changed: this iteration cannot be made again
             restore()
             self._given_up = True
+            reason = f"{type(error).__name__}: {error}"
+            error.__traceback__ = None  # it holds the arrays of the failed step
+            self.close()
             warnings.warn(
-                f"the training step cannot be captured as a CUDA graph ({type(error).__name__}: {error}); training "
-                "goes on, kernel by kernel",
+                f"the training step cannot be captured as a CUDA graph ({reason}); training goes on, kernel by kernel",
+                CaptureWarning,
                 stacklevel=4,
             )
             return None

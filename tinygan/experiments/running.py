@@ -298,6 +298,7 @@ def run(folder: RunFolder, training: Training, limits: Limits | None = None, wat
             ) from error
         finally:
             folder.remember()
+            training.close_capture()
     return is_done(training)
 
 

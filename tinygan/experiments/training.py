@@ -143,6 +143,10 @@ class Training:
         if before is not None:
             self._update_ratios = self.update_ratios(before)
 
+    def close_capture(self) -> None:
+        """Give back the memory of a GPU that only the captured step uses; a later step is captured again."""
+        self._captured.close()
+
     def iterate(self) -> gan.Step:
         """Run the iteration of `step` without a CUDA graph; return its losses and logits."""
         place = self.place_in_data
@@ -310,7 +314,8 @@ class Training:
         load_arrays(self, arrays, plain)
         self._set_order(order)
         self._last, self._update_ratios = None, {}
-        self._captured = CapturedSteps(self)  # the state of the rules is in other memory now
+        self.close_capture()  # the state of the rules is in other memory now
+        self._captured = CapturedSteps(self)
         self.epoch, self.position, self.steps = plain["epoch"], plain["position"], plain["steps"]
         self.streams.load_state_dict(plain["streams"])
         self.monitor.load_state_dict(plain["monitor"])

@@ -26,6 +26,7 @@ def _pair(what: str, value: Any) -> tuple[float, float]:
 class _Scaled(Optimizer):
     """A rule that is computed by `Backend.adam_step`."""
 
+    is_one_kernel = True
     eps = Option(positive)
     weight_decay = Option(at_least_0)
 

@@ -88,8 +88,9 @@ class ExponentialMovingAverage:
             raise StateError(f"{_NAME}.update: inside applied() the parameters are the averages; update outside of it")
         self._refuse_misfits()
         weight = self.weight
-        for parameter, average in zip(self.params, self.averages, strict=True):
-            parameter.backend.lerp(average, parameter.data, weight)
+        with self.params[0].backend.together():
+            for parameter, average in zip(self.params, self.averages, strict=True):
+                parameter.backend.lerp(average, parameter.data, weight)
         self.updates += 1
 
     @property

@@ -7,6 +7,7 @@ count is the clock of all schedules. One backend kernel changes each parameter i
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import nullcontext
 from typing import Any, ClassVar
 
 from tinygan.backend.operands import fits, misfit
@@ -75,7 +76,10 @@ class Optimizer:
     lr = Option(positive, scheduled=at_least_0, what="the learning rate")
     options: ClassVar[dict[str, Option]] = {"lr": lr}
 
+    is_one_kernel = False  # whether `update` only calls one update rule of the backend, which may make it later
+
     def __init_subclass__(cls) -> None:
+        cls.is_one_kernel = vars(cls).get("is_one_kernel", cls.is_one_kernel and "update" not in vars(cls))
         own = {name: value for name, value in vars(cls).items() if isinstance(value, Option)}
         cls.options = {**cls.options, **own}
 
@@ -131,14 +135,17 @@ class Optimizer:
         moving = [position for position, parameter in enumerate(self.params) if self._moves(parameter)]
         for position in moving:
             self._make_ready(position)
-        for position in moving:
-            parameter, state = self.params[position], self._state[position]
-            assert parameter.grad is not None
-            self.update(parameter, parameter.grad.data, state, now[self._rows[position]])
-            if self._max_col_norm is not None and parameter.ndim == 2:
-                parameter.backend.limit_column_norm(parameter.data, self._max_col_norm)
-            state["updates"] += 1
-            parameter.mark_changed()
+        with self.params[0].backend.together() if self.is_one_kernel else nullcontext():
+            for position in moving:
+                parameter, state = self.params[position], self._state[position]
+                assert parameter.grad is not None
+                self.update(parameter, parameter.grad.data, state, now[self._rows[position]])
+                state["updates"] += 1
+                parameter.mark_changed()
+        if self._max_col_norm is not None:
+            for parameter in (self.params[position] for position in moving):
+                if parameter.ndim == 2:
+                    parameter.backend.limit_column_norm(parameter.data, self._max_col_norm)
         self.updates += 1
 
     @staticmethod

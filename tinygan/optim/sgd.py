@@ -39,6 +39,7 @@ class SGD(Optimizer):
     """
 
     slots: tuple[str, ...] = ("velocity",)
+    is_one_kernel = True
     momentum = Option(decay, scheduled=decay)
     weight_decay = Option(at_least_0)
 
