@@ -5,15 +5,16 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
 from benchmarks.compare import compare
-from benchmarks.contestants import PEERS, default_peers, refuse_missing
+from benchmarks.contestants import PEERS, default_peers, refuse_missing, there
 from benchmarks.conv import measure_conv
 from benchmarks.conv_games import GAMES, LAYERS
 from benchmarks.costs import measure_costs
@@ -26,14 +27,14 @@ from benchmarks.profile import measure_profile
 from benchmarks.readme_table import README, TABLES, make_tables, updated
 from benchmarks.results import read_result, write_result
 from benchmarks.step import measure_step
-from benchmarks.sweep import BATCHES, WIDTHS, measure_sweep
+from benchmarks.sweep import BATCHES, PEERS_OF_SWEEP, WIDTHS, measure_sweep
 from benchmarks.tables import threads_of
 from benchmarks.task import SCHEDULES, Task, default_threads, make_task
 from tinygan.backend import get_backend
 from tinygan.errors import TinyganError
 
 DEFAULT_OUT = Path("runs/benchmarks")
-_DESCRIPTION = "How fast tinygan is. Without a command, all but conv and kernels: about three minutes on two cores."
+_DESCRIPTION = "How fast tinygan is. Without a command, all but conv and kernels: three minutes, with peers six."
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -50,13 +51,7 @@ def build_parser() -> argparse.ArgumentParser:
 
     step = commands.add_parser("step", help="one iteration, beside its own products and beside other frameworks")
     _add_task_options(step, seconds=6.0, what="how long each contestant runs")
-    step.add_argument(
-        "--peers",
-        nargs="*",
-        choices=list(PEERS),
-        metavar="NAME",
-        help=f"also {', '.join(PEERS)}; without names, all there are on the device",
-    )
+    _add_peers(step, list(PEERS))
     step.set_defaults(run=_step)
 
     layers = commands.add_parser("layers", help="each layer forward and backward, against the machine's peak")
@@ -82,6 +77,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_output_options(sweep, seconds=1.0, what="how long each point takes")
     sweep.add_argument("--batches", type=_count, nargs="*", default=list(BATCHES), metavar="N")
     sweep.add_argument("--widths", type=_count, nargs="*", default=list(WIDTHS), metavar="N")
+    _add_peers(sweep, list(PEERS_OF_SWEEP))
     sweep.add_argument("--overlay", type=Path, metavar="FILE", help="a sweep of another device to draw beside it")
     sweep.set_defaults(run=_sweep)
 
@@ -117,6 +113,16 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_peers(parser: argparse.ArgumentParser, default: list[str]) -> None:
+    parser.add_argument(
+        "--peers",
+        nargs="*",
+        choices=list(PEERS),
+        metavar="NAME",
+        help=f"also some of {', '.join(PEERS)}; without names, those that there are of {', '.join(default)}",
+    )
+
+
 def _add_task_options(parser: argparse.ArgumentParser, seconds: float, what: str) -> None:
     parser.add_argument("--experiment", default="mnist", help="a shipped name or the path of a TOML file (mnist)")
     parser.add_argument(
@@ -150,8 +156,8 @@ def _everything(arguments: argparse.Namespace) -> None:
     try:
         refuse_missing(peers)
     except PeerMissingError as error:
-        print(f"without peers: {error}", file=sys.stderr)
-        peers = []
+        print(f"not all peers: {error}", file=sys.stderr)
+        peers = there(peers)
     scale, few = (0.02, 1) if arguments.quick else (1.0, None)
     task = make_task(arguments.experiment, device=device, threads=threads)
     measured = measure_step(task, 4 * scale, peers)
@@ -164,15 +170,21 @@ def _everything(arguments: argparse.Namespace) -> None:
         samples, rows = (100, 10) if arguments.quick else (10_000, 500)
         _show(arguments, measure_parzen(task.threads, samples, rows, 3 * scale))
         _show(arguments, measure_profile(task, 3 * scale))
-    measured = measure_sweep(device, threads, BATCHES[:few], WIDTHS[:few], 0.5 * scale)
+    beside = [] if arguments.quick else [name for name in PEERS_OF_SWEEP if name in peers]
+    measured = measure_sweep(device, threads, BATCHES[:few], WIDTHS[:few], 0.5 * scale, beside)
     _show(arguments, measured, lambda sweep, path: draw_sweep([sweep], path))
 
 
 def _step(arguments: argparse.Namespace) -> None:
-    peers = arguments.peers
-    if peers is not None:
-        peers = peers or default_peers(arguments.device)
-    _show(arguments, measure_step(_task(arguments), arguments.seconds, peers or []), draw_step)
+    peers = _peers(arguments, PEERS)
+    _show(arguments, measure_step(_task(arguments), arguments.seconds, peers), draw_step)
+
+
+def _peers(arguments: argparse.Namespace, default: Iterable[str]) -> list[str]:
+    """Return the contestants that were asked for; without names, those of the default that there are."""
+    if arguments.peers is None:
+        return []
+    return list(dict.fromkeys(arguments.peers)) or default_peers(arguments.device, tuple(default))
 
 
 def _layers(arguments: argparse.Namespace) -> None:
@@ -207,8 +219,9 @@ def _sweep(arguments: argparse.Namespace) -> None:
     for other in others:
         if other["benchmark"] != "sweep":
             raise BenchmarkError(f"--overlay {arguments.overlay}: expected a sweep, got {other['benchmark']!r}")
-    device = _device(arguments)
-    measured = measure_sweep(device, arguments.threads, arguments.batches, arguments.widths, arguments.seconds)
+    peers = _peers(arguments, PEERS_OF_SWEEP)
+    sizes = arguments.batches, arguments.widths
+    measured = measure_sweep(_device(arguments), arguments.threads, *sizes, arguments.seconds, peers)
 
     def draw(sweep: dict[str, Any], path: Path) -> None:
         # the CPU first: the crossover is where the second curve begins to win
@@ -274,9 +287,12 @@ def _show(
 
 
 def _path(arguments: argparse.Namespace, measured: dict[str, Any]) -> Path | None:
-    """Return where the result is to be written, or None."""
+    """Return where the result is to be written, or None: one file for each experiment, schedule and device."""
     out = arguments.out or (None if getattr(arguments, "json", False) else DEFAULT_OUT)
-    return out and out / f"{measured['benchmark']}-{measured['settings']['device']}.json"
+    settings = measured["settings"]
+    other = settings.get("experiment", "mnist"), settings.get("schedule", "alternating")
+    differs = [re.sub(r"[^\w.-]", "-", word) for word in other if word not in ("mnist", "alternating")]
+    return out and out / f"{'-'.join([measured['benchmark'], *differs, settings['device']])}.json"
 
 
 def _positive(text: str) -> float:

@@ -10,16 +10,19 @@ from typing import Any
 from benchmarks.conv_games import ConvTask
 from benchmarks.errors import BenchmarkError, PeerMissingError
 from benchmarks.task import Task
+from tinygan.backend import select_backend
 
 PEERS = {  # name -> module that it needs
+    "tinygan-numba": "numba",
     "tinygan-captured": "cupy",
     "torch": "torch",
     "torch-compile": "torch",
+    "torch-reduce-overhead": "torch",
     "torch-graph": "torch",
     "jax": "jax",
 }
-GRAPHS = ("tinygan-captured", "torch-graph")  # on a GPU only
-EXTRAS = {"cupy": "cuda13"}  # module -> extra that installs it; the others: "peers"
+GRAPHS = ("tinygan-captured", "torch-reduce-overhead", "torch-graph")  # on a GPU only
+EXTRAS = {"numba": "fast", "cupy": "cuda13"}  # module -> extra that installs it; the others: "peers"
 NAMES = ("tinygan", "products", *PEERS)
 
 
@@ -36,7 +39,9 @@ def build_contestant(name: str, task: Task) -> Any:
     if name not in NAMES:
         raise BenchmarkError(f"unknown contestant {name!r}: expected one of {', '.join(NAMES)}")
     refuse_missing([name])
-    if name == "tinygan":
+    if name == "tinygan-numba":
+        select_backend("numba")  # in this process, which has no other contestant
+    if name in ("tinygan", "tinygan-numba"):
         from benchmarks.tinygan_step import TinyganStep
 
         return TinyganStep(task)
@@ -54,7 +59,8 @@ def build_contestant(name: str, task: Task) -> Any:
         return JaxStep(task)
     from benchmarks.peers.torch_step import TorchStep
 
-    return TorchStep(task, compiled=name == "torch-compile", captured=name == "torch-graph")
+    compiled = {"torch-compile": None, "torch-reduce-overhead": "reduce-overhead"}
+    return TorchStep(task, name in compiled, name == "torch-graph", compiled.get(name))
 
 
 def build_conv_contestant(name: str, task: ConvTask) -> Any:
@@ -70,14 +76,20 @@ def build_conv_contestant(name: str, task: ConvTask) -> Any:
     return getattr(module, f"{name.capitalize()}{'Layer' if task.way else 'Game'}")(task)
 
 
-def default_peers(device: str) -> list[str]:
-    """Name the peers there are on a device."""
-    return [name for name in PEERS if name not in GRAPHS or device == "cuda"]
+def default_peers(device: str, of: Sequence[str] = tuple(PEERS)) -> list[str]:
+    """Name those of the peers that there are on a device; tinygan-numba only where numba is installed."""
+    here = [name for name in of if (device == "cuda" or name not in GRAPHS)]
+    return [name for name in here if name != "tinygan-numba" or (device == "cpu" and importlib.util.find_spec("numba"))]
+
+
+def there(names: Sequence[str]) -> list[str]:
+    """Return the contestants for which all is installed."""
+    return [name for name in names if name not in PEERS or importlib.util.find_spec(PEERS[name])]
 
 
 def refuse_missing(names: Sequence[str]) -> None:
     """Raise `PeerMissingError` if what one of the contestants needs is not installed."""
-    lacking = sorted({PEERS[name] for name in names if name in PEERS and not importlib.util.find_spec(PEERS[name])})
+    lacking = sorted({PEERS[name] for name in names if name not in there(names)})
     if lacking:
         extras = ",".join(sorted({EXTRAS.get(module, "peers") for module in lacking}))
         raise PeerMissingError(

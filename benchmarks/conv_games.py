@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -183,6 +183,7 @@ class ConvTask:
     threads: int
     batch: int
     way: str = ""
+    loose: ClassVar[bool] = True  # see `Task.loose`
 
     def order(self, folder: Path) -> dict[str, Any]:
         """Return what a worker needs to build a contestant."""

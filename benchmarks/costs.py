@@ -48,7 +48,8 @@ def measure_costs(task: Task, seconds: float = 2.0) -> dict[str, Any]:
     """
     with blas_threads(task.threads), tempfile.TemporaryDirectory(prefix="benchmarks-") as folder:
         contestant = TinyganStep(task)
-        run_folder, training = start(task.config, as_dataset(task.images), Path(folder, "run"), task.device)
+        dataset = as_dataset(task.images, task.labels)
+        run_folder, training = start(task.config, dataset, Path(folder, "run"), task.device)
         variants = {
             "plain": contestant.iterate,
             "training": _in_training(training),

@@ -23,8 +23,8 @@ from benchmarks.task import Task
 SLICE_SECONDS = 0.25  # one turn: long beside an iteration, short beside what disturbs a machine
 _REST_SECONDS = 0.04  # OpenBLAS threads go on waiting busily for about this long after the last product
 TOLERANCE = 1e-4  # relative: float32 sums in another order, carried through a few updates
-VELOCITY_TOLERANCE = 1e-3  # gradients round off more than a loss does
-ADAM_TOLERANCE = 5e-3  # after weights with next to no gradient moved up or down by rounding error, or at a kink
+PARAMETER_TOLERANCE = 1e-3  # gradients round off more than a loss does
+LOOSE_TOLERANCE = 5e-3  # after weights with next to no gradient moved up or down by rounding error, or at a kink
 
 
 class Member:
@@ -46,7 +46,8 @@ class Member:
             [sys.executable, "-m", "benchmarks.worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env={**os.environ, **dict.fromkeys(libraries, count)},
+            # JAX would take three quarters of a GPU's memory at once, and its use could not be compared
+            env={"XLA_PYTHON_CLIENT_PREALLOCATE": "false", **os.environ, **dict.fromkeys(libraries, count)},
             cwd=Path(__file__).parents[1],
             text=True,
         )
@@ -96,21 +97,36 @@ class Crew:
     cpu_turns : dict of str to list of lists of float
         After `take_turns`, by contestant and turn, the milliseconds that all its threads worked for one iteration.
         Another program that takes a processor away does not lengthen them.
+    refused : dict of str to str
+        By contestant that is not in the crew any more, why it does not play.
     """
 
     cpu_turns: dict[str, list[list[float]]]
 
-    def __init__(self, members: dict[str, Member], folder: Path, task: Task | ConvTask) -> None:
+    def __init__(
+        self, members: dict[str, Member], folder: Path, task: Task | ConvTask, optional: Sequence[str] = ()
+    ) -> None:
         self.members = members
         self.folder = folder
+        self.optional = optional
+        self.refused: dict[str, str] = {}
         self.build(task)
 
     def build(self, task: Task | ConvTask) -> None:
-        """Let each worker build its contestant of a task, in place of the one that it has."""
+        """Let each worker build its contestant of a task, in place of the one that it has.
+
+        One that is optional and cannot leaves the crew.
+        """
         self.task = task
         order = task.order(self.folder)
-        for name, member in self.members.items():
-            member.ask("build", name=name, **order)
+        for name, member in list(self.members.items()):
+            try:
+                member.ask("build", name=name, **order)
+            except BenchmarkError as error:
+                if name not in self.optional:
+                    raise
+                self.refused[name] = str(error)
+                self.members.pop(name).close()
 
     def check_agreement(self) -> dict[str, Any]:
         """Let all but the products play the same few iterations: same weights, noise and data, no dropout.
@@ -129,26 +145,36 @@ class Crew:
         np.save(path, self.task.noise())
         players = [name for name in self.members if name != "products"]
         plays = {name: self.members[name].ask("play", noise=str(path)) for name in players}
-        refuse_disagreement(plays)
+        refuse_disagreement(plays, self.task.loose)
         return plays
 
-    def take_turns(self, seconds: float) -> dict[str, list[list[float]]]:
+    def take_turns(
+        self, seconds: float, slice_seconds: float = SLICE_SECONDS, least: int = 1
+    ) -> dict[str, list[list[float]]]:
         """Time all contestants in turn, A, B, C, A, B, C, ..., for about `seconds` each.
+
+        Parameters
+        ----------
+        seconds : float
+        slice_seconds : float
+            One turn, if an iteration is not longer.
+        least : int
+            How many turns each has at least.
 
         Returns
         -------
         dict of str to list of lists of float
             By contestant and turn, the milliseconds of each iteration.
         """
-        counts, longest = {}, SLICE_SECONDS
+        counts, longest = {}, slice_seconds
         for name, member in self.members.items():
             [first] = member.ask("run", count=1)  # the first iterations allocate, compile, fill caches
             quick = first < 1e3
             member.ask("run", count=2 * quick)
             typical = float(np.median(member.ask("run", count=1 + 2 * quick)))
-            counts[name] = max(1, round(1e3 * min(SLICE_SECONDS, seconds) / typical))
+            counts[name] = max(1, round(1e3 * min(slice_seconds, seconds) / typical))
             longest = max(longest, typical / 1e3)
-        rounds = max(1, round(seconds / longest))
+        rounds = max(least, round(seconds / longest))
         turns: dict[str, list[list[float]]] = {name: [] for name in self.members}
         self.cpu_turns = {name: [] for name in self.members}
         for _ in tqdm(range(rounds), "rounds", leave=False, disable=None):
@@ -163,55 +189,60 @@ class Crew:
 
 
 @contextmanager
-def crew_of(task: Task | ConvTask, names: Sequence[str]) -> Iterator[Crew]:
-    """Start a process for each contestant; end them all when the block ends."""
+def crew_of(task: Task | ConvTask, names: Sequence[str], optional: Sequence[str] = ()) -> Iterator[Crew]:
+    """Start a process for each contestant; end them all when the block ends.
+
+    The others play without one that is `optional` and cannot play: see `Crew.refused`.
+    """
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="benchmarks-")))
         members = {}
         for name in names:
             members[name] = Member(name, task.threads)
             stack.callback(members[name].close)
-        yield Crew(members, folder, task)
+        yield Crew(members, folder, task, optional)
 
 
-def refuse_disagreement(plays: dict[str, Any]) -> None:
-    """Raise `DisagreementError` where the losses, velocities or gradients of a contestant are not tinygan's.
+def refuse_disagreement(plays: dict[str, Any], loose: bool = False) -> None:
+    """Raise `DisagreementError` where a contestant's losses, gradients or movements are not tinygan's.
 
     Losses alone would not do: early in a game the generator's steps hardly show in them.
 
     Parameters
     ----------
     plays : dict
-        By contestant, what `TinyganStep.play` returns: ``losses``, and for each parameter a number or a list of
-        numbers, ``velocities`` or ``gradients``.
+        By contestant, what `TinyganStep.play` returns: ``losses``, and by parameter a number or a list of numbers,
+        ``gradients`` and ``moved``.
+    loose : bool
+        Whether equal games differ by more than rounding, see `Task.loose`.
     """
     ours = plays["tinygan"]
-    key, what = "velocities", f"velocity after iteration {len(ours['losses'])}"
-    later, rough = TOLERANCE, VELOCITY_TOLERANCE
-    if "gradients" in ours:
-        key, what, later, rough = "gradients", "gradient in iteration 1", ADAM_TOLERANCE, ADAM_TOLERANCE
-    # The gradients from data and from samples may cancel, as for the last bias; the rest is rounding error. So a
-    # velocity is also judged by the largest of its player.
-    largest: dict[str, float] = {}
-    for parameter, x in ours[key].items():
-        player = parameter.partition(".")[0]
-        largest[player] = max(largest.get(player, 0.0), float(np.linalg.norm(x)))
+    later, rough = (LOOSE_TOLERANCE, LOOSE_TOLERANCE) if loose else (TOLERANCE, PARAMETER_TOLERANCE)
+    words = {"gradients": "gradient in iteration 1", "moved": f"movement in {len(ours['losses'])} iterations"}
     for name, theirs in plays.items():
         pairs = [
             (f"the {player}'s loss in iteration {number}", x, y, (later if number > 1 else TOLERANCE) * abs(x))
             for number, (a, b) in enumerate(zip(ours["losses"], theirs["losses"], strict=True), start=1)
             for player, x, y in zip(("discriminator", "generator"), a, b, strict=True)
         ]
-        if set(ours[key]) != set(theirs[key]):
-            raise DisagreementError(
-                f"{name} does not play the same game as tinygan: its parameters are {', '.join(theirs[key])}, "
-                f"not {', '.join(ours[key])}"
-            )
-        pairs += [
-            (f"the {what} of {parameter}", x, theirs[key][parameter],
-             rough * (float(np.linalg.norm(x)) + 0.1 * largest[parameter.partition(".")[0]]))
-            for parameter, x in ours[key].items()
-        ]  # fmt: skip
+        for key in words.keys() & ours.keys():
+            if set(ours[key]) != set(theirs[key]):
+                raise DisagreementError(
+                    f"{name} does not play the same game as tinygan: its parameters are {', '.join(theirs[key])}, "
+                    f"not {', '.join(ours[key])}"
+                )
+            # The gradients from data and from samples may cancel, as for the last bias; the rest is rounding error. So
+            # a parameter is also judged by the largest of its player.
+            norms = {parameter: float(np.linalg.norm(x)) for parameter, x in ours[key].items()}
+            largest: dict[str, float] = {}
+            for parameter, norm in norms.items():
+                player = parameter.partition(".")[0]
+                largest[player] = max(largest.get(player, 0.0), norm)
+            pairs += [
+                (f"the {words[key]} of {parameter}", x, theirs[key][parameter],
+                 rough * (norms[parameter] + 0.1 * largest[parameter.partition(".")[0]]))
+                for parameter, x in ours[key].items()
+            ]  # fmt: skip
         for where, x, y, tolerance in pairs:
             error = float(np.linalg.norm(np.subtract(x, y)))
             if not error <= tolerance:  # a nan disagrees with everything

@@ -117,6 +117,13 @@ def draw_sweep(results: Sequence[dict[str, Any]], path: Path) -> None:
             axes.plot(x, y, "o-", color=colour, label=name)
             alone = [summary["median_ms"] for summary in products]
             axes.plot(x, alone, "--", color=colour, linewidth=1, label="its products alone")
+            for marker, peer in zip("sv^D", dict.fromkeys(n for p in points for n in p.get("peers", {})), strict=False):
+                there = [p for p in points if peer in p["peers"]]
+                axes.plot(
+                    [p["value"] for p in there],
+                    [measured["measurements"][p["peers"][peer]]["median_ms"] for p in there],
+                    marker, color=colour, fillstyle="none", markersize=5, label=f"{peer}, {name.partition(',')[0]}",
+                )  # fmt: skip
             curves.append((x, y))
         if len(curves) > 1 and (where := crossover(*curves[0], *curves[1])) is not None:
             axes.axvline(where, color=_GREY, linestyle=":")

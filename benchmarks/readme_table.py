@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from benchmarks.parzen import parzen_table
 from benchmarks.profile import profile_table
 from benchmarks.results import read_result
 from benchmarks.step import step_table
-from benchmarks.sweep import sweep_table
+from benchmarks.sweep import devices_table, sweep_table
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"
@@ -34,19 +35,25 @@ BEGIN, END = "<!-- begin: python -m benchmarks table --write -->", "<!-- end -->
 
 
 def make_tables(results: Path = RESULTS) -> str:
-    """Write, as Markdown, a section for each machine with a folder in `results`.
+    """Write, as Markdown, a section for each machine with a folder in `results`, and one for each CPU beside each GPU.
 
     Raises
     ------
     BenchmarkError
         A file there is no result.
     """
-    sections = []
+    sections, sweeps = [], []
     for folder in sorted({path.parent for path in results.glob("*/*.json")}):
-        measured = [read_result(path) for path in folder.glob("*.json")]
+        measured = [read_result(path) for path in sorted(folder.glob("*.json"))]
         measured = [each for kind in TABLES for each in measured if each["benchmark"] == kind]
+        sweeps += [(folder.name, each) for each in measured if each["benchmark"] == "sweep"]
         sections.append(f"### {folder.name}\n\n{_machine(measured)}")
         sections += [_as_markdown(TABLES[each["benchmark"]](each)) for each in measured]
+    for here, there in product(sweeps, sweeps):
+        (name, cpu), (other, gpu) = here, there
+        if (cpu["settings"]["device"], gpu["settings"]["device"]) == ("cpu", "cuda"):
+            sections.append(f"### CPU of {name}, GPU of {other}")
+            sections.append(_as_markdown(devices_table(cpu, gpu)))
     return "\n\n".join(sections) or "No results are committed yet."
 
 

@@ -69,3 +69,27 @@ def ratios(numerator: Sequence[Sequence[float]], denominator: Sequence[Sequence[
     pairs = [float(np.median(a) / np.median(b)) for a, b in zip(numerator, denominator, strict=True)]
     low, middle, high = (float(q) for q in np.percentile(pairs, (10, 50, 90)))
     return {"ratio": middle, "ratio_p10": low, "ratio_p90": high}
+
+
+WIDE = 1.5  # p90 / p10 of a ratio that was disturbed
+
+
+def doubts(compared: dict[str, float]) -> str:
+    """Return why the ratio of an iteration to its own products cannot be relied on, or "".
+
+    Parameters
+    ----------
+    compared : dict
+        What `ratios` returns.
+
+    Examples
+    --------
+    >>> doubts({"ratio": 1.2, "ratio_p10": 1.1, "ratio_p90": 1.3})
+    ''
+    >>> doubts({"ratio": 0.8, "ratio_p10": 0.7, "ratio_p90": 1.9})
+    'faster than its own products, and the ratio goes from 0.70 to 1.90: disturbed, measure it again'
+    """
+    low, high = compared["ratio_p10"], compared["ratio_p90"]
+    found = ["faster than its own products"] if compared["ratio"] < 1 else []
+    found += [f"the ratio goes from {low:.2f} to {high:.2f}"] if high > WIDE * low else []
+    return f"{', and '.join(found)}: disturbed, measure it again" if found else ""

@@ -10,9 +10,10 @@ import numpy as np
 
 from benchmarks.contestants import PEERS, refuse_missing
 from benchmarks.crew import crew_of
+from benchmarks.errors import BenchmarkError
 from benchmarks.products import products_of
 from benchmarks.results import result
-from benchmarks.statistics import ratios, summarise
+from benchmarks.statistics import doubts, ratios, summarise
 from benchmarks.tables import format_table, milliseconds, threads_of
 from benchmarks.task import Task
 
@@ -34,23 +35,31 @@ def measure_step(task: Task, seconds: float = 6.0, peers: Sequence[str] = ()) ->
         A result (see `results.result`): ``median_ms``, ``p10_ms``, ``p90_ms``, ``iqr_ms`` and ``count`` of tinygan's
         iteration; ``products_ms``, ``products`` (how many), ``flop``, ``gflop_per_s``, ``peak_gflop_per_s``; ``ratio``
         to the products with ``ratio_p10`` and ``ratio_p90``, compared turn by turn; ``peers``, the same ratios to each
-        peer; ``memory_bytes``, the most that each process held once it was ``built`` and at its ``peak``, and what it
-        took of the ``device``; ``parameters``, their number, and ``state_bytes``, what they take with a gradient and a
-        velocity each; ``measurements`` with the raw samples of each contestant.
+        peer; ``variants``, those of each other contestant that is tinygan, to all; ``refused``, by peer, why it does
+        not play this game; ``memory_bytes``, the most that each process held once it was ``built`` and at its ``peak``,
+        and what it took of the ``device``; ``parameters``, their number, and ``state_bytes``, what they take with a
+        gradient and a velocity each; ``measurements`` with the raw samples of each contestant.
 
     Raises
     ------
     PeerMissingError, DisagreementError
         A peer is not installed, or plays another game.
+    BenchmarkError
+        None of the peers can play this game.
     """
     refuse_missing(peers)
     products = products_of(task.config, task.images.shape[1])
-    with crew_of(task, ["tinygan", "products", *peers]) as crew:
+    with crew_of(task, ["tinygan", "products", *peers], optional=peers) as crew:
+        refused, peers = crew.refused, [name for name in peers if name in crew.members]
+        if refused and not peers:
+            raise BenchmarkError("; ".join(refused.values()))
         peak = crew.members["products"].ask("peak", device=task.device)
         agreed = crew.check_agreement() if peers else None
         turns = crew.take_turns(seconds)
         peak = max(peak, crew.members["products"].ask("peak", device=task.device))  # at its best, not at its busiest
         memory = {name: member.ask("memory") for name, member in crew.members.items()}
+    for play in (agreed or {}).values():
+        del play["gradients"]  # they agree, and are many
     measurements = {name: summarise(np.concatenate(turn).tolist()) for name, turn in turns.items()}
     ours = measurements["tinygan"]
     parameters = sum(array.size for array in task.weights.values())
@@ -67,6 +76,12 @@ def measure_step(task: Task, seconds: float = 6.0, peers: Sequence[str] = ()) ->
         peak_gflop_per_s=peak,
         **ratios(turns["tinygan"], turns["products"]),
         peers={name: ratios(turns["tinygan"], turns[name]) for name in peers},
+        variants={
+            name: {other: ratios(turns[name], turns[other]) for other in turns if not other.startswith("tinygan")}
+            for name in peers
+            if name.startswith("tinygan")
+        },
+        refused=refused,
         peer_versions={PEERS[name]: _version(PEERS[name]) for name in peers},
         agreed=agreed,
         memory_bytes=memory,
@@ -82,10 +97,12 @@ def _version(module: str) -> str:
 
 def step_table(measured: dict[str, Any]) -> str:
     """Write a result of `measure_step` as text."""
-    settings = measured["settings"]
+    settings, variants = measured["settings"], measured.get("variants", {})
+    places = ["built", "peak", *(["device"] if settings["device"] == "cuda" else [])]
     rows = []
     for name, summary in measured["measurements"].items():
-        ratio = {"products": measured, **measured["peers"]}.get(name)
+        compared = [{"products": measured, **measured["peers"]}.get(name)]
+        compared += [others.get(name) for others in variants.values()]
         memory = measured["memory_bytes"][name]
         rows.append(
             (
@@ -93,12 +110,13 @@ def step_table(measured: dict[str, Any]) -> str:
                 *milliseconds(summary),
                 f"{summary['count']}",
                 f"{measured['flop'] / summary['median_ms'] / 1e6:.0f}",
-                f"{ratio['ratio']:.3f} ({ratio['ratio_p10']:.3f} to {ratio['ratio_p90']:.3f})" if ratio else "",
-                *(f"{memory[key] / 2**20:.0f}" if memory[key] else "" for key in ("built", "peak")),
+                *(f"{r['ratio']:.3f} ({r['ratio_p10']:.3f} to {r['ratio_p90']:.3f})" if r else "" for r in compared),
+                *(f"{memory[key] / 2**20:.0f}" if memory[key] else "" for key in places),
             )
         )
     head = ["one iteration", "median ms", "p10 to p90", "count", "GFLOP/s"]
-    head += ["tinygan takes ... times that", "MiB built", "at peak"]
+    head += [f"{name} takes ... times that" for name in ("tinygan", *variants)]
+    head += ["MiB built", "at peak", "on the GPU"][: len(places)]
     text = (
         f"{settings['experiment']}, {settings['schedule']} schedule, batch {settings['batch']}, k = {settings['k']}, "
         f"{settings['device']}, {threads_of(settings['threads'])}, data: {settings['data']}\n"
@@ -108,5 +126,7 @@ def step_table(measured: dict[str, Any]) -> str:
         f"{measured['state_bytes'] / 2**20:.0f} MiB\n"
     )
     if measured["agreed"]:
-        text += "all play the same game: losses and velocities agree from the same weights, noise and data\n"
+        text += "all play the same game: losses and parameters agree from the same weights, noise and data\n"
+    text += "".join(f"not played: {why}\n" for why in measured.get("refused", {}).values())
+    text += f"{doubt}\n" if (doubt := doubts(measured)) else ""
     return text + format_table(head, rows)

@@ -19,6 +19,7 @@ from tinygan.config.layer_config import shapes
 from tinygan.data.dataset import Dataset, Split
 from tinygan.errors import DataError
 from tinygan.experiments.build import build_game
+from tinygan.gan.condition import one_hot_rows
 from tinygan.runs.environment import describe_environment
 
 SCHEDULES = {
@@ -35,6 +36,8 @@ SCHEDULES = {
         "training.discriminator_loss_scale=0.5",
     ),
 }
+PLAYERS = ("generator", "discriminator")
+AT_REST = 1e-30  # times the learning rate: no weight moves
 _MOST_BATCHES = 20  # minibatches taken in turn
 _MOST_ROWS = 8192
 _AGREEMENT_STEPS = 4
@@ -57,6 +60,8 @@ class Task:
         The initial weights of both networks: ``generator.0.weight``, ``discriminator.1.bias``, ...
     data : str
         Where the images come from, in words.
+    labels : uint8 array of shape (N,), optional
+        Of the images, for a conditional game.
     """
 
     config: ExperimentConfig
@@ -65,6 +70,15 @@ class Task:
     images: Any
     weights: dict[str, Any]
     data: str
+    labels: Any = None
+
+    @property
+    def loose(self) -> bool:
+        """Whether equal games differ by more than rounding: Adam moves a weight by the sign of next to nothing."""
+        config = self.config
+        players = config.generator, config.discriminator
+        kinks = any(layer.type == "maps" for player in players for layer in player.layers)
+        return kinks or any(player.optimizer.kind != "sgd" for player in players)
 
     @property
     def rows(self) -> int:
@@ -74,6 +88,13 @@ class Task:
     def batches(self) -> list[Any]:
         """Return the minibatches: views of shape (k m, pixels)."""
         return [self.images[start : start + self.rows] for start in range(0, len(self.images), self.rows)]
+
+    def conditions(self) -> list[Any]:
+        """Return the labels of each minibatch as one-hot rows, or None for each where the game has none."""
+        if self.labels is None:
+            return [None] * len(self.batches())
+        rows = one_hot_rows(self.labels, self.config.training.classes or 0)
+        return [rows[start : start + self.rows] for start in range(0, len(rows), self.rows)]
 
     def settings(self) -> dict[str, Any]:
         """Return what a result depends on besides the machine; results of different settings are not compared."""
@@ -107,6 +128,8 @@ class Task:
         plain = {"device": self.device, "threads": self.threads, "data": self.data}
         (folder / "task.json").write_text(json.dumps(plain), encoding="utf-8")
         np.save(folder / "images.npy", self.images)
+        if self.labels is not None:
+            np.save(folder / "labels.npy", self.labels)
         np.savez(folder / "weights.npz", **self.weights)
 
     @staticmethod
@@ -115,11 +138,13 @@ class Task:
         config = parse_experiment((folder / "experiment.toml").read_text(encoding="utf-8"), "experiment.toml")
         plain = json.loads((folder / "task.json").read_text(encoding="utf-8"))
         with np.load(folder / "weights.npz") as weights:
-            return Task(config, images=np.load(folder / "images.npy"), weights=dict(weights), **plain)
+            images, labels = np.load(folder / "images.npy"), folder / "labels.npy"
+            there = np.load(labels) if config.training.classes else None
+            return Task(config, images=images, weights=dict(weights), labels=there, **plain)
 
     def build_game(self) -> Any:
         """Build tinygan's game, with the weights of the task."""
-        game = build_game(self.config, as_dataset(self.images), Streams(self.config.seed), self.device)
+        game = build_game(self.config, as_dataset(self.images, self.labels), Streams(self.config.seed), self.device)
         for player, network in (("generator", game.generator), ("discriminator", game.discriminator)):
             prefix = f"{player}."
             network.load_state_dict(
@@ -167,11 +192,11 @@ def make_task(
     config = dataclasses.replace(config, training=dataclasses.replace(config.training, threads=threads))
     rows = config.training.batch * config.training.k
     count = max(1, min(_MOST_BATCHES, _MOST_ROWS // rows)) * rows
-    images, source = _images(config, count, use_data)
-    game = build_game(config, as_dataset(images), Streams(config.seed), "cpu")
+    images, labels, source = _images(config, count, use_data)
+    game = build_game(config, as_dataset(images, labels), Streams(config.seed), "cpu")
     weights = {f"generator.{name}": array for name, array in game.generator.state_dict().items()}
     weights |= {f"discriminator.{name}": array for name, array in game.discriminator.state_dict().items()}
-    return Task(config, device, threads, images, weights, source)
+    return Task(config, device, threads, images, weights, source, labels)
 
 
 def default_threads() -> int:
@@ -179,24 +204,28 @@ def default_threads() -> int:
     return int(describe_environment()["blas_threads"] or 1)
 
 
-def as_dataset(images: Any) -> Dataset:
+def as_dataset(images: Any, labels: Any = None) -> Dataset:
     """Return images as a data set, which is what networks are built for; square ones if they can be square."""
-    split, pixels = Split(images, np.zeros(len(images), np.uint8)), images.shape[1]
+    labels = np.zeros(len(images), np.uint8) if labels is None else labels
+    split, pixels = Split(images, labels), images.shape[1]
     grey, colour = math.isqrt(pixels), math.isqrt(pixels // 3)
     square = (shape for shape in ((grey, grey), (colour, colour, 3)) if math.prod(shape) == pixels)
     image_shape: tuple[int, ...] = next(square, (1, pixels))
     return Dataset("benchmark", image_shape, split, split, split)
 
 
-def _images(config: ExperimentConfig, count: int, use_data: bool) -> tuple[Any, str]:
-    """Return `count` rows, real if they can be had."""
+def _images(config: ExperimentConfig, count: int, use_data: bool) -> tuple[Any, Any, str]:
+    """Return `count` rows, real if they can be had, their labels if the game has any, and where they come from."""
     rng = np.random.default_rng(config.seed)
+    classes = config.training.classes
     if use_data:
         try:
-            images = data.load(config.data.set, download=False, fold=config.data.fold).train.images
+            train = data.load(config.data.set, download=False, fold=config.data.fold).train
         except DataError:
             pass
         else:
-            return images[rng.integers(0, len(images), count)], config.data.set
+            drawn = rng.integers(0, len(train.images), count)
+            return train.images[drawn], train.labels[drawn] if classes else None, config.data.set
     (pixels,) = shapes(config.generator.layers, (config.generator_inputs,), "generator.layers")[-1]
-    return rng.random((count, pixels), np.float32), "random images: no data set needed"
+    labels = (np.arange(count) % classes).astype(np.uint8) if classes else None
+    return rng.random((count, pixels), np.float32), labels, "random images: no data set needed"

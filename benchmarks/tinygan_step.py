@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import cycle
 from typing import Any
 
 import numpy as np
 
 from benchmarks.clocks import clock_of
-from benchmarks.task import Task
+from benchmarks.conv_games import sample
+from benchmarks.task import AT_REST, PLAYERS, Task
 from tinygan.backend import keep_freed_memory
 from tinygan.engine import Tensor
+from tinygan.experiments.build import build_schedule
+from tinygan.nn import Dropout
+from tinygan.optim import Adam
 
 
 class TinyganStep:
@@ -25,14 +30,18 @@ class TinyganStep:
         keep_freed_memory()  # as every training run does
         self.task = task
         self.game = task.build_game()
+        self.step: Callable[..., Any] = self.game.step  # what `tinygan train` runs
         self._clock = clock_of(task.device)
         backend = self.game.generator.parameters()[0].backend
-        self.batches = [Tensor(backend.from_numpy(batch)) for batch in task.batches()]
+        self.batches = [
+            tuple(Tensor(backend.from_numpy(array)) for array in arrays if array is not None)
+            for arrays in zip(task.batches(), task.conditions(), strict=True)
+        ]
         self._next = cycle(self.batches)
 
     def iterate(self) -> None:
         """Run one iteration on the next minibatch."""
-        self.game.step(next(self._next))
+        self.step(*next(self._next))
 
     def run(self, count: int) -> list[float]:
         """Time `count` iterations; in milliseconds."""
@@ -57,30 +66,38 @@ class TinyganStep:
         Returns
         -------
         dict
-            ``losses``, D's and G's of each iteration; ``velocities``, the norm of each parameter's in the end.
+            ``losses``, D's and G's of each iteration; by parameter ``gradients``, samples of that in the first
+            iteration, in which Adam rests; and ``moved``, how far each came in the end.
         """
-        game, prior = self.game, self.game.noise
-        networks = (game.generator, game.discriminator)
-        losses = []
-        for network in networks:
-            network.eval()
+        game, prior, config = self.game, self.game.noise, self.task.config
+        networks = dict(zip(PLAYERS, (game.generator, game.discriminator), strict=True))
+        rules: dict[Any, Any] = {
+            game.generator_optimizer: config.generator,
+            game.discriminator_optimizer: config.discriminator,
+        }
+        named = [(f"{player}.{name}", p) for player, net in networks.items() for name, p in net.named_parameters()]
+        losses: list[tuple[float, float]] = []
+        gradients: dict[str, list[float]] = {}
+        dropouts = [layer for network in networks.values() for layer in network.modules() if isinstance(layer, Dropout)]
+        for layer in dropouts:
+            layer.eval()
         for z, batch in zip(noise, self.batches, strict=False):
             game.noise = GivenNoise(z.reshape(-1, z.shape[-1]))
-            step = game.step(batch)
+            resting = [rule for rule in rules if isinstance(rule, Adam) and not losses]
+            for rule in resting:
+                rule.lr *= AT_REST
+            step = game.step(*batch)
+            for rule in resting:
+                rule.lr = build_schedule(rules[rule].optimizer)
             losses.append((step.discriminator_loss.item(), step.generator_loss.item()))
-        for network in networks:
-            network.train()
+            for name, parameter in named:
+                if parameter.grad is not None:
+                    gradients.setdefault(name, sample(parameter.grad.numpy()))
+        for layer in dropouts:
+            layer.train()
         game.noise = prior
-        velocities = {}
-        for player, network, optimizer in (
-            ("generator", game.generator, game.generator_optimizer),
-            ("discriminator", game.discriminator, game.discriminator_optimizer),
-        ):
-            arrays = optimizer.state_dict()["arrays"]
-            for position, (name, _) in enumerate(network.named_parameters()):
-                if f"velocity.{position}" in arrays:
-                    velocities[f"{player}.{name}"] = float(np.linalg.norm(arrays[f"velocity.{position}"]))
-        return {"losses": losses, "velocities": velocities}
+        moved = {name: float(np.linalg.norm(p.numpy() - self.task.weights[name])) for name, p in named}
+        return {"losses": losses, "gradients": gradients, "moved": moved}
 
 
 class GivenNoise:

@@ -102,3 +102,11 @@ def test_the_source_distribution_has_what_its_tests_need(tmp_path):
     assert expected - names == set()
     assert "](docs/" not in about
     assert f"Project-URL: Paper, {METADATA['project_urls'].split()[-1]}" in about
+
+
+def test_importing_tinygan_imports_nothing_slow():
+    """Each of them takes about as long to import as tinygan, which takes a fifth of a second."""
+    slow = {"scipy", "matplotlib", "numba", "cupy", "PIL", "tqdm", "pooch", "safetensors", "torch"}
+    code = "import sys, tinygan; print(*sorted({name.partition('.')[0] for name in sys.modules}))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert slow & set(done.stdout.split()) == set()

@@ -12,21 +12,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits as cross_entrop
 
 from benchmarks.clocks import host_clock
 from benchmarks.conv_games import GAMES, LAYERS, ConvTask, sample, starting_values
-from benchmarks.peers.torch_step import Maxout
-
-
-class MaxoutConv2d(nn.Module):
-    """Units that are each the maximum of several neighbouring channels of a convolution."""
-
-    def __init__(self, inputs: int, units: int, pieces: int, kernel_size: int, padding: int = 0) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(inputs, units * pieces, kernel_size, padding=padding)
-        self.shape = (units, pieces)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Map (N, inputs, H, W) to (N, units, H', W')."""
-        return self.conv(x).unflatten(1, self.shape).amax(2)
-
+from benchmarks.peers.torch_layers import Maxout, MaxoutConv2d, named_parameters
 
 LAYER_NAMES = SimpleNamespace(
     **{name: getattr(nn, name) for name in ("Sequential", "Linear", "Conv2d", "ConvTranspose2d", "MaxPool2d", "Flatten",
@@ -125,9 +111,8 @@ class TorchGame:
 def _parameters(network: nn.Module, what: Any = lambda parameter: parameter.detach()) -> dict[str, torch.Tensor]:
     """Return the parameters, or something of each, under tinygan's names and in tinygan's layout."""
     found = {}
-    for name, parameter in network.named_parameters():
+    for name, parameter in named_parameters(network):
         array = what(parameter)
-        name = name.replace("linear.", "").replace("conv.", "")
         found[name] = array.T if parameter.ndim == 2 else array  # PyTorch keeps one row a unit
     return found
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.clocks import clock_of, event_clock, host_clock
+from benchmarks.clocks import clock_of, event_clock, host_clock, queue_clock
 
 
 def test_the_host_clock_times_every_call() -> None:
@@ -56,6 +56,20 @@ def test_events_lie_between_iterations_without_waiting(name: str) -> None:
 
     assert event_clock(iterate, 3, device) == [3.0, 5.0, 4.0]
     assert device.log == ["record", *["queue", "record"] * 3, "wait"]
+
+
+def test_a_queue_is_waited_for_once() -> None:
+    log: list[Any] = []
+    numbers = iter(range(9))
+
+    def iterate() -> int:
+        log.append("queue")
+        return next(numbers)
+
+    [mean] = queue_clock(iterate, 3, log.append)
+    assert log == ["queue", "queue", "queue", 2]
+    assert mean > 0
+    assert queue_clock(iterate, 0, log.append) == []
 
 
 def test_the_clock_of_a_device(monkeypatch: Any) -> None:

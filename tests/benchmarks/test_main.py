@@ -55,9 +55,9 @@ def test_step_prints_a_table_and_leaves_json_and_a_picture(tiny: str, tmp_path: 
     out, err = capsys.readouterr()
     assert "tiny, simultaneous schedule, batch 6, k = 1, cpu, 1 thread, data: digits" in out
     assert [line.split()[1] for line in out.splitlines() if line.startswith("| ")] == ["one", "tinygan", "products"]
-    assert read_result(tmp_path / "step-cpu.json")["schedule"] == "simultaneous"
-    assert drawn(tmp_path / "step-cpu.png")
-    assert "step-cpu.png" in err
+    assert read_result(tmp_path / "step-tiny-simultaneous-cpu.json")["schedule"] == "simultaneous"
+    assert drawn(tmp_path / "step-tiny-simultaneous-cpu.png")
+    assert "step-tiny-simultaneous-cpu.png" in err
 
 
 @pytest.mark.slow
@@ -71,6 +71,7 @@ def test_layers(tmp_path: Path, capsys: Any) -> None:
     assert measured["copy_gb_per_s"] > 0
     linear = measured["measurements"]["linear 1200 to 1200 forward"]
     assert linear["flop"] == 2 * 2 * 1200 * 1200 + 2 * 1200
+    assert linear["copy_gb_per_s"] > 0  # of a copy of its own size
     assert linear["gb_per_s"] == pytest.approx(linear["bytes"] / linear["median_ms"] / 1e6)
     assert drawn(tmp_path / "layers-cpu.png")
     assert "linear 1200 to 1200 backward" in capsys.readouterr().out
@@ -100,7 +101,7 @@ def test_an_overlay_must_be_a_sweep(made: Any, tmp_path: Path, capsys: Any) -> N
 @pytest.mark.slow
 def test_costs(tiny: str, tmp_path: Path, capsys: Any) -> None:
     assert run("costs", "--experiment", tiny, "--seconds", "0.01", "--out", tmp_path) == 0
-    measured = read_result(tmp_path / "costs-cpu.json")
+    measured = read_result(tmp_path / "costs-tiny-cpu.json")
     assert set(measured["ratios"]) == {"training", "observer", "anomaly mode", "trace", "averaging"}
     assert measured["checkpoint_share"] > 0
     assert measured["gradcheck_passes"]["2"] > measured["gradcheck_passes"]["1"] > 1
@@ -124,7 +125,7 @@ def test_parzen(tmp_path: Path, capsys: Any) -> None:
 
 def test_profile(tiny: str, tmp_path: Path, capsys: Any) -> None:
     assert run("profile", "--experiment", tiny, "--seconds", "0.01", "--out", tmp_path) == 0
-    measured = read_result(tmp_path / "profile-cpu.json")
+    measured = read_result(tmp_path / "profile-tiny-cpu.json")
     functions = measured["functions"]
     assert sum(function["own_ms"] for function in functions) <= 1.01 * measured["profiled_ms"]
     called = {function["name"].partition(" (")[0]: function["calls"] for function in functions}
@@ -144,12 +145,12 @@ def test_a_profile_of_a_gpu_is_refused(tiny: str) -> None:
 def test_everything_at_once(tiny: str, tmp_path: Path, monkeypatch: Any, capsys: Any) -> None:
     monkeypatch.setattr("benchmarks.contestants.importlib.util.find_spec", lambda name: None)
     assert run("--quick", "--experiment", tiny, "--threads", 1, "--out", tmp_path) == 0
-    kinds = ("step", "layers", "costs", "parzen", "profile", "sweep")
+    kinds = ("step-tiny", "layers", "costs-tiny", "parzen", "profile-tiny", "sweep")
     assert {path.name for path in tmp_path.glob("*.json")} == {f"{kind}-cpu.json" for kind in kinds}
-    assert {path.name for path in tmp_path.glob("*.png")} == {"step-cpu.png", "layers-cpu.png", "sweep-cpu.png"}
+    assert {path.name for path in tmp_path.glob("*.png")} == {"step-tiny-cpu.png", "layers-cpu.png", "sweep-cpu.png"}
     out, err = capsys.readouterr()
     assert out.count("GFLOP/s") >= 3
-    assert "without peers: jax and torch not installed" in err
+    assert "not all peers: jax and torch not installed" in err
 
 
 @pytest.mark.parametrize(

@@ -105,3 +105,27 @@ def test_every_update_gets_noise_of_its_own(tiny: str, k: int) -> None:
         [(other_d, other_g)] = TinyganStep(task).play(other)["losses"]
         assert (other_d == d_loss) == (update == k)
         assert other_g != g_loss
+
+
+def test_a_conditional_task_has_the_labels_of_its_images(tmp_path: Path) -> None:
+    for use_data in (True, False):
+        task = make_task("digits-conditional", overrides=["training.batch=20"], use_data=use_data)
+        rows = np.concatenate(task.conditions())
+        assert rows.shape == (len(task.images), 10)
+        np.testing.assert_array_equal(rows.argmax(axis=1), task.labels)
+        task.save(tmp_path)
+        np.testing.assert_array_equal(Task.load(tmp_path).labels, task.labels)
+    assert make_task("digits").conditions() == [None] * 20
+
+
+@pytest.mark.parametrize("experiment", ["digits", "gaussian", "digits-conditional", "dcgan-digits"])
+def test_tinygan_plays_every_kind_of_game(experiment: str) -> None:
+    task = make_task(experiment, overrides=["training.batch=12"])
+    contestant = TinyganStep(task)
+    rates = contestant.game.generator_optimizer.lr
+    played = contestant.play(task.noise())
+    assert all(norm > 0 for norm in played["moved"].values())
+    assert played["gradients"].keys() == played["moved"].keys()
+    assert played == TinyganStep(task).play(task.noise())
+    if "gaussian" not in experiment:  # whose rate follows a schedule
+        assert contestant.game.generator_optimizer.lr == rates

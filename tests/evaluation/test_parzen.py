@@ -268,3 +268,12 @@ def test_rows_larger_than_the_budget_are_taken_one_at_a_time() -> None:
     expected = parzen_log_likelihood(samples, data, 1.0)
     with memory(1000):
         np.testing.assert_allclose(parzen_log_likelihood(samples, data, 1.0), expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("strip", [1, 30, 10**9])
+def test_strips_change_no_bit(strip: int, monkeypatch: Any) -> None:
+    rng = np.random.default_rng(0)
+    samples, data = rng.random((40, 5)), rng.random((30, 5))
+    expected = parzen_log_likelihoods(samples, data, (0.1, 0.5))
+    monkeypatch.setattr("tinygan.evaluation.blocks.STRIP", strip)
+    assert np.array_equal(parzen_log_likelihoods(samples, data, (0.1, 0.5)), expected)

@@ -22,6 +22,7 @@ from tinygan.evaluation.rows import REAL, Array, slices
 
 BUDGET = 32 << 20  # bytes of working memory, besides the arguments and a few numbers for each row
 PRECISION = 1e-9  # relative error of every squared distance
+STRIP = 1 << 16  # distances, half a megabyte
 _CENTRE_ROWS = 31  # odd, so that a median is a value of the rows
 _FEW = 16  # up to this many pairs of one row, a search for equal rows costs more than it saves
 
@@ -128,9 +129,11 @@ def squared_distances(x: Block, s: Block, tolerance: float = 0.0, itself: tuple[
     array([25.,  0.,  1.])
     """
     distance = x.centred @ s.centred.T
-    distance *= -2
-    distance += s.squares
-    distance += x.squares[:, None]
+    for strip in strips(distance):
+        part = distance[strip]
+        part *= -2
+        part += s.squares
+        part += x.squares[strip, None]
     if itself is not None:
         distance[itself] = np.inf
     least = distance.min(axis=1)
@@ -143,6 +146,17 @@ def squared_distances(x: Block, s: Block, tolerance: float = 0.0, itself: tuple[
     if tolerance and (least < 0).any():
         np.maximum(distance, 0, out=distance)
     return distance
+
+
+def strips(distance: Array) -> Iterator[slice]:
+    """Yield slices of rows that are small enough to stay in a processor's cache during several passes.
+
+    Examples
+    --------
+    >>> [(strip.start, strip.stop) for strip in strips(np.empty((5, 30_000)))]
+    [(0, 2), (2, 4), (4, 5)]
+    """
+    return slices(len(distance), max(1, STRIP // distance.shape[1]))
 
 
 def _from_differences(x: Array, s: Block, columns: Array) -> Array:

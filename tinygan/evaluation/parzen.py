@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from tinygan.errors import ArgumentError, DataError, ShapeError
-from tinygan.evaluation.blocks import block, block_sizes, centre, squared_distances
+from tinygan.evaluation.blocks import block, block_sizes, centre, squared_distances, strips
 from tinygan.evaluation.rows import Array, as_width, check_values, same_columns, slices
 
 HARMLESS = 1e-8  # accepted error of a squared distance, relative to sigma^2; the error in nats is half of it
@@ -167,13 +167,15 @@ def parzen_log_likelihoods(
         for there in slices(m, columns):
             distance = squared_distances(x, block(samples, there, middle), tolerance)
             nearer = np.minimum(nearest, distance.min(axis=1))
-            distance -= nearer[:, None]
             with np.errstate(over="ignore", under="ignore"):  # exp(-inf) = 0 is intended
                 sums *= np.exp(np.outer(precision, nearest - nearer))
-                for total, factor in zip(sums, precision, strict=True):
-                    terms = distance * factor
-                    np.exp(terms, out=terms)
-                    total += terms.sum(axis=1)
+                for strip in strips(distance):
+                    part = distance[strip]
+                    part -= nearer[strip, None]
+                    for total, factor in zip(sums, precision, strict=True):
+                        terms = part * factor
+                        np.exp(terms, out=terms)
+                        total[strip] += terms.sum(axis=1)
             nearest = nearer
         with np.errstate(over="ignore"):
             result[:, here] = np.log(sums) + np.outer(precision, nearest)

@@ -107,11 +107,11 @@ def check_values(operation: str, step: int, **arguments: Array) -> None:
         largest = 0.0
         for here in slices(len(rows), step):
             with np.errstate(invalid="ignore"):
-                high, low = (f(rows[here], axis=1).astype(np.float64) for f in (np.max, np.min))
-                sizes = np.maximum(high, -low)
-                fits = sizes < limit
-            if not fits.all():
-                row = here.start + int(np.argmin(fits))
+                size = _largest(rows[here])
+            if not size < limit:  # nan included
+                with np.errstate(invalid="ignore"):
+                    sizes = _largest(rows[here], axis=1)
+                row = here.start + int(np.argmin(sizes < limit))
                 if not np.isfinite(rows[row]).all():
                     raise DataError(
                         f"{operation}: row {row} of {argument} holds nan or infinity; did training diverge?"
@@ -120,12 +120,18 @@ def check_values(operation: str, step: int, **arguments: Array) -> None:
                     f"{operation}: row {row} of {argument} holds a value of size {sizes[row - here.start]:g}, and "
                     f"distances need values below {limit:g}; divide all rows by one number"
                 )
-            largest = max(largest, float(sizes.max()))
+            largest = max(largest, float(size))
         if 0 < largest < SMALLEST:
             raise DataError(
                 f"{operation}: no value of {argument} is larger than {largest:g}, and distances need values of "
                 f"{SMALLEST:g} or more; multiply all rows by one number"
             )
+
+
+def _largest(rows: Array, axis: int | None = None) -> Any:
+    """Return the largest size of a value; nan if there is one."""
+    high, low = (np.asarray(f(rows, axis=axis), np.float64) for f in (np.max, np.min))
+    return np.maximum(high, -low)
 
 
 def slices(size: int, step: int) -> Iterator[slice]:
