@@ -211,8 +211,9 @@ def test_rows(B: CupyBackend, data: st.DataObject, n: int, columns: int, dtype: 
     same(B.rows(B.from_numpy(table), B.from_numpy(order), first, count), PORTABLE.rows(table, order, first, count))
 
 
-numbers = st.floats(-100, 100, width=32)
-positive = st.floats(0, 100, width=32)
+# Of half precision: no product of theirs is so small that CuPy's kernels take it for 0.
+numbers = st.floats(-100, 100, width=16)
+positive = st.floats(0, 100, width=16)
 
 
 @given(
