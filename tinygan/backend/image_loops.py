@@ -1,0 +1,210 @@
+"""Loops over images (channel, row, column, batch), for `NumbaImages`. The innermost one runs along the batch.
+
+Here are the transforms of Winograd's convolution; see `numba_images`. Along one axis they are, for tiles of 3 pixels d,
+2 results y and 2 weights g::
+
+    d:  d0 - d1, d1, d2 - d1        m:  y0 = m0 + m1, y1 = m1 + m2        g:  g0, g0 + g1, g1
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tinygan.backend.compiled import compiled
+
+Array = Any
+
+
+@compiled
+def conv_tiles(x: Array, top: int, left: int, room: Array, v: Array) -> None:
+    """Transform the pixels of some rows of tiles, of which the first begins at pixel (-left, top).
+
+    v (3, 3, C, 2, 2, R, T, N): the place in the tile, the channel, the phase, and the tiles. Outside of x, pixels are 0.
+    """
+    channels, height, width, batch = x.shape
+    rows, tiles = v.shape[5:7]
+    for c in range(channels):
+        for row in range(rows):
+            for a in range(2):
+                for r in range(3):
+                    i = top + 4 * row + a + 2 * r
+                    for j in range(room.shape[1]):
+                        if 0 <= i < height and 0 <= j - left < width:
+                            for n in range(batch):
+                                room[r, j, n] = x[c, i, j - left, n]
+                        else:
+                            for n in range(batch):
+                                room[r, j, n] = 0
+                for r in range(0, 3, 2):
+                    for j in range(room.shape[1]):
+                        for n in range(batch):
+                            room[r, j, n] -= room[1, j, n]
+                for b in range(2):
+                    for r in range(3):
+                        for t in range(tiles):
+                            j = 4 * t + b
+                            for n in range(batch):
+                                v[r, 0, c, a, b, row, t, n] = room[r, j, n] - room[r, j + 2, n]
+                            for n in range(batch):
+                                v[r, 1, c, a, b, row, t, n] = room[r, j + 2, n]
+                            for n in range(batch):
+                                v[r, 2, c, a, b, row, t, n] = room[r, j + 4, n] - room[r, j + 2, n]
+
+
+@compiled
+def conv_pixels(v: Array, top: int, left: int, room: Array, x: Array) -> None:
+    """Add to x what each of its pixels gave to v in `conv_tiles`: the adjoint."""
+    channels, height, width, batch = x.shape
+    rows, tiles = v.shape[5:7]
+    for c in range(channels):
+        for row in range(rows):
+            for a in range(2):
+                for r in range(3):
+                    for j in range(room.shape[1]):
+                        for n in range(batch):
+                            room[r, j, n] = 0
+                    for b in range(2):
+                        for t in range(tiles):
+                            j = 4 * t + b
+                            for n in range(batch):
+                                v0, v2 = v[r, 0, c, a, b, row, t, n], v[r, 2, c, a, b, row, t, n]
+                                room[r, j, n] += v0
+                                room[r, j + 2, n] += v[r, 1, c, a, b, row, t, n] - v0 - v2
+                                room[r, j + 4, n] += v2
+                for r in range(3):
+                    i = top + 4 * row + a + 2 * r
+                    if 0 <= i < height:
+                        for j in range(max(0, -left), min(room.shape[1] - left, width)):
+                            if r == 1:
+                                for n in range(batch):
+                                    x[c, i, j, n] += room[1, j + left, n] - room[0, j + left, n] - room[2, j + left, n]
+                            else:
+                                for n in range(batch):
+                                    x[c, i, j, n] += room[r, j + left, n]
+
+
+@compiled
+def conv_results(m: Array, first: int, y: Array) -> None:
+    """Set the rows of y (K, I, J, N) from `first` on from m (3, 3, K, R, T, N)."""
+    units, rows, columns, batch = y.shape
+    for k in range(units):
+        for i in range(first, min(first + 2 * m.shape[3], rows)):
+            row, r = (i - first) // 2, i % 2
+            for j in range(columns):
+                t, e = j // 2, j % 2
+                for n in range(batch):
+                    y[k, i, j, n] = (m[r, e, k, row, t, n] + m[r, e + 1, k, row, t, n]) + (
+                        m[r + 1, e, k, row, t, n] + m[r + 1, e + 1, k, row, t, n]
+                    )
+
+
+@compiled
+def conv_slopes(g: Array, first: int, m: Array) -> None:
+    """Set m (3, 3, K, R, T, N) from the rows of g (K, I, J, N) from `first` on: the adjoint of `conv_results`."""
+    units, rows, columns, batch = g.shape
+    for k in range(units):
+        for r in range(3):
+            for e in range(3):
+                for row in range(m.shape[3]):
+                    for t in range(m.shape[4]):
+                        i, j = first + 2 * row, 2 * t
+                        for n in range(batch):
+                            m[r, e, k, row, t, n] = 0
+                        for p in range(i + r // 2, min(i + (r + 1) // 2 + 1, rows)):
+                            for q in range(j + e // 2, min(j + (e + 1) // 2 + 1, columns)):
+                                for n in range(batch):
+                                    m[r, e, k, row, t, n] += g[k, p, q, n]
+
+
+@compiled
+def conv_kernels(w: Array, u: Array) -> None:
+    """Transform the weights w (K, C, 4, 4) into u (3, 3, K, C, 2, 2)."""
+    for k in range(w.shape[0]):
+        for c in range(w.shape[1]):
+            for a in range(2):
+                for b in range(2):
+                    w0, w1, w2, w3 = w[k, c, a, b], w[k, c, a, b + 2], w[k, c, a + 2, b], w[k, c, a + 2, b + 2]
+                    u[0, 0, k, c, a, b], u[0, 1, k, c, a, b], u[0, 2, k, c, a, b] = w0, w0 + w1, w1
+                    u[2, 0, k, c, a, b], u[2, 1, k, c, a, b], u[2, 2, k, c, a, b] = w2, w2 + w3, w3
+                    u[1, 0, k, c, a, b] = w0 + w2
+                    u[1, 1, k, c, a, b] = (w0 + w1) + (w2 + w3)
+                    u[1, 2, k, c, a, b] = w1 + w3
+
+
+@compiled
+def conv_weights(u: Array, w: Array) -> None:
+    """Set w (K, C, 4, 4) from u (3, 3, K, C, 2, 2): the adjoint of `conv_kernels`."""
+    for k in range(w.shape[0]):
+        for c in range(w.shape[1]):
+            for i in range(4):
+                for j in range(4):
+                    r, a, e, b = i // 2, i % 2, j // 2, j % 2
+                    w[k, c, i, j] = (u[r, e, k, c, a, b] + u[r, e + 1, k, c, a, b]) + (
+                        u[r + 1, e, k, c, a, b] + u[r + 1, e + 1, k, c, a, b]
+                    )
+
+
+# ---------------------------------------------------------------------- batch normalization
+
+_LANES = 64  # partial sums side by side: the processor adds many at once, and none becomes large
+
+
+@compiled
+def batch_norm(z: Array, gain: Array, bias: Array, eps: float, y: Array, mean: Array, variance: Array) -> None:
+    """Normalize the channels of z (a, C, b): y = gain (z - m) / (v + eps)^(1/2) + bias."""
+    outer, channels, inner = z.shape
+    sums, squares = np.empty(_LANES, z.dtype), np.empty(_LANES, z.dtype)
+    for c in range(channels):
+        for n in range(_LANES):
+            sums[n] = squares[n] = 0
+        for i in range(outer):
+            for first in range(0, inner, _LANES):
+                for n in range(min(_LANES, inner - first)):
+                    sums[n] += z[i, c, first + n]
+        total = 0.0
+        for n in range(_LANES):
+            total += sums[n]
+        mean[c] = total / (outer * inner)
+        m = mean[c]
+        for i in range(outer):
+            for first in range(0, inner, _LANES):
+                for n in range(min(_LANES, inner - first)):
+                    squares[n] += (z[i, c, first + n] - m) ** 2
+        total = 0.0
+        for n in range(_LANES):
+            total += squares[n]
+        variance[c] = total / (outer * inner)
+        factor = gain[c] / np.sqrt(variance[c] + z.dtype.type(eps))
+        term = bias[c]
+        for i in range(outer):
+            for n in range(inner):
+                y[i, c, n] = (z[i, c, n] - m) * factor + term
+
+
+@compiled
+def batch_norm_backward(
+    g: Array, z: Array, gain: Array, mean: Array, rate: Array, gx: Array, gg: Array, gb: Array
+) -> None:
+    """Set gx, gg and gb from g, z, gx (a, C, b) and rate = 1 / (v + eps)^(1/2)."""
+    outer, channels, inner = z.shape
+    sums, products = np.empty(_LANES, z.dtype), np.empty(_LANES, z.dtype)
+    for c in range(channels):
+        m = mean[c]
+        for n in range(_LANES):
+            sums[n] = products[n] = 0
+        for i in range(outer):
+            for first in range(0, inner, _LANES):
+                for n in range(min(_LANES, inner - first)):
+                    sums[n] += g[i, c, first + n]
+                    products[n] += g[i, c, first + n] * (z[i, c, first + n] - m)
+        total = both = 0.0
+        for n in range(_LANES):
+            total += sums[n]
+            both += products[n]
+        gb[c], gg[c] = total, both * rate[c]
+        shift, slope, factor = gb[c] / z.dtype.type(outer * inner), gg[c] * rate[c] / z.dtype.type(outer * inner), rate[c] * gain[c]
+        for i in range(outer):
+            for n in range(inner):
+                gx[i, c, n] = (g[i, c, n] - shift - (z[i, c, n] - m) * slope) * factor
