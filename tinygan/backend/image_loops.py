@@ -54,35 +54,41 @@ def conv_tiles(x: Array, top: int, left: int, room: Array, v: Array) -> None:
 
 
 @compiled
-def conv_pixels(v: Array, top: int, left: int, room: Array, x: Array) -> None:
-    """Add to x what each of its pixels gave to v in `conv_tiles`: the adjoint."""
+def conv_pixels(v: Array, top: int, left: int, room: Array, x: Array, begins: bool) -> None:
+    """Write to x what each of its pixels gave to v in `conv_tiles`: the adjoint. Tiles share rows, which are added."""
     channels, height, width, batch = x.shape
     rows, tiles = v.shape[5:7]
     for c in range(channels):
         for row in range(rows):
             for a in range(2):
                 for r in range(3):
-                    for j in range(room.shape[1]):
-                        for n in range(batch):
-                            room[r, j, n] = 0
                     for b in range(2):
                         for t in range(tiles):
                             j = 4 * t + b
                             for n in range(batch):
                                 v0, v2 = v[r, 0, c, a, b, row, t, n], v[r, 2, c, a, b, row, t, n]
-                                room[r, j, n] += v0
-                                room[r, j + 2, n] += v[r, 1, c, a, b, row, t, n] - v0 - v2
-                                room[r, j + 4, n] += v2
+                                room[r, j + 2, n] = v[r, 1, c, a, b, row, t, n] - v0 - v2
+                            if t == 0:
+                                for n in range(batch):
+                                    room[r, j, n] = v[r, 0, c, a, b, row, t, n]
+                            else:
+                                for n in range(batch):
+                                    room[r, j, n] = v[r, 0, c, a, b, row, t, n] + v[r, 2, c, a, b, row, t - 1, n]
+                        for n in range(batch):
+                            room[r, 4 * tiles + b, n] = v[r, 2, c, a, b, row, tiles - 1, n]
                 for r in range(3):
                     i = top + 4 * row + a + 2 * r
                     if 0 <= i < height:
                         for j in range(max(0, -left), min(room.shape[1] - left, width)):
                             if r == 1:
                                 for n in range(batch):
-                                    x[c, i, j, n] += room[1, j + left, n] - room[0, j + left, n] - room[2, j + left, n]
-                            else:
+                                    x[c, i, j, n] = room[1, j + left, n] - room[0, j + left, n] - room[2, j + left, n]
+                            elif r == 0 and not (begins and row == 0):
                                 for n in range(batch):
                                     x[c, i, j, n] += room[r, j + left, n]
+                            else:
+                                for n in range(batch):
+                                    x[c, i, j, n] = room[r, j + left, n]
 
 
 @compiled
@@ -109,28 +115,40 @@ def conv_slopes(g: Array, first: int, m: Array) -> None:
             for e in range(3):
                 for row in range(m.shape[3]):
                     for t in range(m.shape[4]):
-                        i, j = first + 2 * row, 2 * t
-                        for n in range(batch):
-                            m[r, e, k, row, t, n] = 0
-                        for p in range(i + r // 2, min(i + (r + 1) // 2 + 1, rows)):
-                            for q in range(j + e // 2, min(j + (e + 1) // 2 + 1, columns)):
+                        i, j = first + 2 * row + r // 2, 2 * t + e // 2
+                        if i < rows and j < columns:
+                            for n in range(batch):
+                                m[r, e, k, row, t, n] = g[k, i, j, n]
+                        else:
+                            for n in range(batch):
+                                m[r, e, k, row, t, n] = 0
+                        if e == 1 and i < rows and j + 1 < columns:
+                            for n in range(batch):
+                                m[r, e, k, row, t, n] += g[k, i, j + 1, n]
+                        if r == 1 and i + 1 < rows:
+                            for q in range(j, min(j + 1 + e % 2, columns)):
                                 for n in range(batch):
-                                    m[r, e, k, row, t, n] += g[k, p, q, n]
+                                    m[r, e, k, row, t, n] += g[k, i + 1, q, n]
 
 
 @compiled
 def conv_kernels(w: Array, u: Array) -> None:
     """Transform the weights w (K, C, 4, 4) into u (3, 3, K, C, 2, 2)."""
-    for k in range(w.shape[0]):
-        for c in range(w.shape[1]):
-            for a in range(2):
-                for b in range(2):
-                    w0, w1, w2, w3 = w[k, c, a, b], w[k, c, a, b + 2], w[k, c, a + 2, b], w[k, c, a + 2, b + 2]
-                    u[0, 0, k, c, a, b], u[0, 1, k, c, a, b], u[0, 2, k, c, a, b] = w0, w0 + w1, w1
-                    u[2, 0, k, c, a, b], u[2, 1, k, c, a, b], u[2, 2, k, c, a, b] = w2, w2 + w3, w3
-                    u[1, 0, k, c, a, b] = w0 + w2
-                    u[1, 1, k, c, a, b] = (w0 + w1) + (w2 + w3)
-                    u[1, 2, k, c, a, b] = w1 + w3
+    for r in range(3):
+        for e in range(3):
+            i, j, down, right = r // 2 * 2, e // 2 * 2, r % 2 * 2, e % 2 * 2
+            for k in range(w.shape[0]):
+                for c in range(w.shape[1]):
+                    for a in range(2):
+                        for b in range(2):
+                            total = w[k, c, i + a, j + b]
+                            if right:
+                                total += w[k, c, i + a, j + b + 2]
+                            if down:
+                                total += w[k, c, i + a + 2, j + b]
+                            if down and right:
+                                total += w[k, c, i + a + 2, j + b + 2]
+                            u[r, e, k, c, a, b] = total
 
 
 @compiled

@@ -58,11 +58,12 @@ class NumbaImages(NumpyBackend):
             return super().conv_transpose(g, w, size, stride, padding)
         tiles = _Tiles(g, w.shape, g.shape[2:], padding)
         slopes, kernels = _planes(g), tiles.kernels(w).swapaxes(2, 3)
-        x = np.zeros((w.shape[1], *size, len(g)), g.dtype)
+        met = all(4 * -(-n // 2) + 2 - p >= m for n, p, m in zip(tiles.size, padding, size, strict=True))
+        x = (np.empty if met else np.zeros)((w.shape[1], *size, len(g)), g.dtype)
         for first, top in tiles.blocks():
             loops.conv_slopes(slopes, first, tiles.m)
             tiles.multiply(kernels, tiles.results, tiles.pixels, first)
-            loops.conv_pixels(tiles.v, top, padding[1], tiles.room, x)
+            loops.conv_pixels(tiles.v, top, padding[1], tiles.room, x, first == 0)
         return _images(x)
 
     def conv_weight(self, g: Array, x: Array, kernel: Pair, stride: Pair, padding: Pair) -> Array:
@@ -155,7 +156,7 @@ class _Tiles:
         self.size, self.padding, self.length = size, padding, tiles * batch
         few = -(-_LENGTH // self.length)
         self.rows = rows if whole else 1 if size[1] % 2 else min(rows, few)
-        self.v = np.zeros((3, 3, channels, 2, 2, self.rows, tiles, batch), x.dtype)
+        self.v = (np.zeros if size[1] % 2 else np.empty)((3, 3, channels, 2, 2, self.rows, tiles, batch), x.dtype)
         self.m = np.empty((3, 3, units, self.rows, tiles, batch), x.dtype)
         self.pixels = self.v.reshape(3, 3, 4 * channels, -1)
         self.results = self.m.reshape(3, 3, units, -1)
