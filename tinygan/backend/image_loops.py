@@ -21,7 +21,7 @@ Array = Any
 def conv_tiles(x: Array, top: int, left: int, room: Array, v: Array) -> None:
     """Transform the pixels of some rows of tiles, of which the first begins at pixel (-left, top).
 
-    v (3, 3, C, 2, 2, R, T, N): the place in the tile, the channel, the phase, and the tiles. Outside of x, pixels are 0.
+    v (3, 3, C, 2, 2, R, T, N): the place in the tile, the channel, the phase, the tiles. Outside of x, pixels are 0.
     """
     channels, height, width, batch = x.shape
     rows, tiles = v.shape[5:7]
@@ -208,6 +208,7 @@ def batch_norm_backward(
     """Set gx, gg and gb from g, z, gx (a, C, b) and rate = 1 / (v + eps)^(1/2)."""
     outer, channels, inner = z.shape
     sums, products = np.empty(_LANES, z.dtype), np.empty(_LANES, z.dtype)
+    count = z.dtype.type(outer * inner)
     for c in range(channels):
         m = mean[c]
         for n in range(_LANES):
@@ -222,7 +223,7 @@ def batch_norm_backward(
             total += sums[n]
             both += products[n]
         gb[c], gg[c] = total, both * rate[c]
-        shift, slope, factor = gb[c] / z.dtype.type(outer * inner), gg[c] * rate[c] / z.dtype.type(outer * inner), rate[c] * gain[c]
+        shift, slope, factor = gb[c] / count, gg[c] * rate[c] / count, rate[c] * gain[c]
         for i in range(outer):
             for n in range(inner):
                 gx[i, c, n] = (g[i, c, n] - shift - (z[i, c, n] - m) * slope) * factor

@@ -9,8 +9,8 @@ parity, such a kernel is g0, g1 with stride 1. Two neighbouring results share a 
 
 Along both axes, 9 products do instead of 16. Here each d is a matrix (channels and phases) x (tiles and examples), each
 g a matrix of weights, and each product one of matrices, for some rows of tiles at a time. The other two products of a
-convolution are the adjoints: the same loops from the end to the beginning. The sums are exact in no other way than
-those of NumPy; but an infinite pixel makes its whole tile nan.
+convolution are the adjoints: the same loops from the end to the beginning. Each result is as exact as NumPy's, but an
+infinite pixel makes its whole tile nan.
 
 Source: Lavin and Gray, Fast Algorithms for Convolutional Neural Networks, 2016.
 """
@@ -69,7 +69,7 @@ class NumbaImages(NumpyBackend):
     def conv_weight(self, g: Array, x: Array, kernel: Pair, stride: Pair, padding: Pair) -> Array:
         """As the base class."""
         shape = g.shape[1], x.shape[1], *kernel
-        if not _is_dcgan(x, shape, stride, padding) or x.shape[1] < _CHANNELS:
+        if not _is_dcgan(g, shape, stride, padding) or x.shape[1] < _CHANNELS:
             return super().conv_weight(g, x, kernel, stride, padding)
         tiles = _Tiles(g, shape, g.shape[2:], padding, whole=True)
         loops.conv_tiles(_planes(x), -padding[0], padding[1], tiles.room, tiles.v)
@@ -154,8 +154,8 @@ class _Tiles:
     def __init__(self, x: Array, weight: Shape, size: Shape, padding: Pair, whole: bool = False) -> None:
         batch, (units, channels, *_), (rows, tiles) = len(x), weight, [-(-n // 2) for n in size]
         self.size, self.padding, self.length = size, padding, tiles * batch
-        few = -(-_LENGTH // self.length)
-        self.rows = rows if whole else 1 if size[1] % 2 else min(rows, few)
+        few = -(-_LENGTH // max(self.length, 1))
+        self.rows = rows if whole else 1 if size[1] % 2 else max(1, min(rows, few))
         self.v = (np.zeros if size[1] % 2 else np.empty)((3, 3, channels, 2, 2, self.rows, tiles, batch), x.dtype)
         self.m = np.empty((3, 3, units, self.rows, tiles, batch), x.dtype)
         self.pixels = self.v.reshape(3, 3, 4 * channels, -1)
