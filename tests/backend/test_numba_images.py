@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 from unittest import mock
 
+import hypothesis.extra.numpy as hnp
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -17,10 +18,12 @@ import tinygan as tg
 import tinygan.functional as F
 from tests.backend.test_convolutions import assert_same, case
 from tests.backend.test_numpy_layers import laid_out, normal, same
-from tinygan.backend import Backend, image_loops, numba_images, select_backend
+from tests.backend.test_numpy_pooling import ELEMENTS, windows
+from tinygan.backend import Backend, NumpyBackend, image_loops, numba_images, select_backend
 from tinygan.backend.numba import NumbaBackend
+from tinygan.backend.pooling import Windows
 
-FAST, PORTABLE = NumbaBackend(), Backend(np, "cpu")
+FAST, NUMPY, PORTABLE = NumbaBackend(), NumpyBackend(), Backend(np, "cpu")
 ORDERS = st.sampled_from(["batch first", "channels first", "channels last", "columns", "gaps"])
 DTYPES = st.sampled_from(["f4", "f8"])
 
@@ -137,3 +140,22 @@ def test_activations_in_any_order_of_memory(shape: tuple[int, ...], dtype: str, 
         for found, expected in zip(method(FAST), method(PORTABLE), strict=True):
             assert found.dtype == expected.dtype
             np.testing.assert_array_equal(found, expected)
+
+
+@given(
+    data=st.data(), windows=windows, n=st.integers(0, 3), c=st.integers(0, 3), order=ORDERS,
+    dtype=st.sampled_from(["f2", "f4", "f8"]),
+)  # fmt: skip
+def test_max_pool(data: st.DataObject, windows: Windows, n: int, c: int, dtype: str, order: str) -> None:
+    x = laid_out(data.draw(hnp.arrays(dtype, (n, c, *windows.image), elements=st.sampled_from(ELEMENTS))), order)
+    y, place = FAST.max_pool(x, windows)
+    expected, _ = PORTABLE.max_pool(x, windows)
+    assert (y.dtype, place.dtype) == (x.dtype, np.uint8)
+    np.testing.assert_array_equal(y, expected)
+    np.testing.assert_array_equal(PORTABLE.winners(x, place, windows), y)
+    gy = np.arange(y.size, dtype=dtype).reshape(y.shape)
+    _, there = NUMPY.max_pool(x, windows)
+    np.testing.assert_array_equal(place, there)
+    np.testing.assert_array_equal(
+        FAST.max_pool_backward(gy, place, windows), NUMPY.max_pool_backward(gy, there, windows)
+    )

@@ -15,6 +15,7 @@ import numpy as np
 from tinygan.backend.compiled import compiled
 
 Array = Any
+Pair = tuple[int, int]
 
 
 @compiled
@@ -227,3 +228,30 @@ def batch_norm_backward(
         for i in range(outer):
             for n in range(inner):
                 gx[i, c, n] = (g[i, c, n] - shift - (z[i, c, n] - m) * slope) * factor
+
+
+# ---------------------------------------------------------------------- pooling
+
+
+@compiled
+def max_pool(x: Array, size: Pair, stride: Pair, padding: Pair, y: Array, place: Array) -> None:
+    """Set y and place (C, I, J, N) to the maximum of each window of x, and to its place, row by row."""
+    channels, height, width, batch = x.shape
+    for c in range(channels):
+        for i in range(y.shape[1]):
+            for j in range(y.shape[2]):
+                top, left = i * stride[0] - padding[0], j * stride[1] - padding[1]
+                begins = True
+                for a in range(max(0, -top), min(size[0], height - top)):
+                    for b in range(max(0, -left), min(size[1], width - left)):
+                        code = place.dtype.type(a * size[1] + b)
+                        if begins:
+                            for n in range(batch):
+                                y[c, i, j, n], place[c, i, j, n] = x[c, top + a, left + b, n], code
+                        else:
+                            for n in range(batch):
+                                value, best = x[c, top + a, left + b, n], y[c, i, j, n]
+                                wins = value > best or (value != value and best == best)
+                                y[c, i, j, n] = value if wins else best
+                                place[c, i, j, n] = code if wins else place[c, i, j, n]
+                        begins = False

@@ -1,4 +1,4 @@
-"""`NumbaImages`: convolution with fewer multiplications, and batch normalization, in loops compiled by numba.
+"""`NumbaImages`: convolution with fewer multiplications, batch normalization, and pooling, in loops of numba.
 
 DCGAN's kernels, 4x4 with stride 2, are computed by Winograd's algorithm. Along one axis, and for the pixels of one
 parity, such a kernel is g0, g1 with stride 1. Two neighbouring results share a pixel, so 3 products do instead of 4::
@@ -28,6 +28,7 @@ from tinygan.backend.convolutions import Array, Pair, Shape, places
 from tinygan.backend.numpy import NumpyBackend
 from tinygan.backend.numpy_convolution import _images, _planes
 from tinygan.backend.numpy_layers import _given, _in_memory_order
+from tinygan.backend.pooling import Windows
 
 _LENGTH = 256  # columns of a product from which on OpenBLAS is fast
 _CHANNELS = 16  # below, the transforms take longer than the products that they save
@@ -134,6 +135,18 @@ class NumbaImages(NumpyBackend):
         gx, (gg, gb) = np.empty_like(z), np.empty((2, x.shape[1]), x.dtype)
         loops.batch_norm_backward(g, z, _given(gain, 1, x), mean, 1 / np.sqrt(variance + eps), gx, gg, gb)
         return back(gx), gg, gb
+
+    # ------------------------------------------------------------------ pooling
+
+    def max_pool(self, x: Array, windows: Windows) -> tuple[Array, Array]:
+        """As the base class, for images of which the batch is the last axis in memory."""
+        planes = x.transpose(1, 2, 3, 0)
+        if not planes.flags.c_contiguous or x.dtype.char not in "fd" or not x.size:
+            return super().max_pool(x, windows)
+        y = np.empty((x.shape[1], *windows.count, len(x)), x.dtype)
+        place = np.empty(y.shape, np.min_scalar_type(math.prod(windows.size) - 1))
+        loops.max_pool(planes, windows.size, windows.stride, windows.padding, y, place)
+        return _images(y), _images(place)
 
 
 class _Tiles:
