@@ -180,8 +180,9 @@ def batch_norm(z: Array, gain: Array, bias: Array, eps: float, y: Array, mean: A
             sums[n] = squares[n] = 0
         for i in range(outer):
             for first in range(0, inner, _LANES):
-                for n in range(min(_LANES, inner - first)):
-                    sums[n] += z[i, c, first + n]
+                part = z[i, c, first : first + _LANES]
+                for n in range(part.size):
+                    sums[n] += part[n]
         total = 0.0
         for n in range(_LANES):
             total += sums[n]
@@ -189,8 +190,9 @@ def batch_norm(z: Array, gain: Array, bias: Array, eps: float, y: Array, mean: A
         m = mean[c]
         for i in range(outer):
             for first in range(0, inner, _LANES):
-                for n in range(min(_LANES, inner - first)):
-                    squares[n] += (z[i, c, first + n] - m) ** 2
+                part = z[i, c, first : first + _LANES]
+                for n in range(part.size):
+                    squares[n] += (part[n] - m) ** 2
         total = 0.0
         for n in range(_LANES):
             total += squares[n]
@@ -216,9 +218,11 @@ def batch_norm_backward(
             sums[n] = products[n] = 0
         for i in range(outer):
             for first in range(0, inner, _LANES):
-                for n in range(min(_LANES, inner - first)):
-                    sums[n] += g[i, c, first + n]
-                    products[n] += g[i, c, first + n] * (z[i, c, first + n] - m)
+                part, slopes = z[i, c, first : first + _LANES], g[i, c, first : first + _LANES]
+                for n in range(part.size):
+                    sums[n] += slopes[n]
+                for n in range(part.size):
+                    products[n] += slopes[n] * (part[n] - m)
         total = both = 0.0
         for n in range(_LANES):
             total += sums[n]
