@@ -10,6 +10,7 @@ import numpy as np
 from tinygan.backend import loops
 from tinygan.backend.base import Array, adam_numbers
 from tinygan.backend.compiled import load_numba
+from tinygan.backend.numba_images import NumbaImages
 from tinygan.backend.numpy import NumpyBackend
 
 _SINGLE = np.dtype(np.float32)
@@ -30,7 +31,7 @@ def fits_loop(first: Array, *others: Array) -> bool:
     return True
 
 
-class NumbaBackend(NumpyBackend):
+class NumbaBackend(NumbaImages, NumpyBackend):
     """The backend of ``device="cpu"`` after ``select_backend("numba")``.
 
     It overrides only the methods for which a compiled loop is faster than NumPy. The tests compare each with the
