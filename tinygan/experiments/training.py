@@ -152,7 +152,8 @@ class Training:
 
     def iterate(self) -> gan.Step:
         """Run the iteration of `step` without a CUDA graph; return its losses and logits."""
-        place, game = self.place_in_data, self._replayed if self.replay else self.game
+        place, replay = self.place_in_data, self.replay and not self.backend.runs_ahead
+        game = self._replayed if replay else self.game
         step = game.step(*(Tensor(self.backend.rows(table, *place, self.rows)) for table in self._tables))
         self.monitor.add(step)
         if self.average is not None:

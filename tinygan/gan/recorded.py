@@ -13,8 +13,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from tinygan.backend import Array, Stream, backend_of
+from tinygan.backend import Array, Stream
 from tinygan.backend.operands import prepare
+from tinygan.backend.pooling import Windows
 from tinygan.engine import Operation, Tensor, topological_order
 from tinygan.engine.modes import Observer
 
@@ -50,7 +51,7 @@ class Recorded(Observer):
         self.why, self.verified = "", False
         self.streams: list[Stream] = []
         self._start: list[Any] = []  # what stands in the places before a run
-        self._memory: dict[int, tuple[weakref.ref[Any], dict[Any, int]]] = {}  # by the id of an owner of memory
+        self._memory: dict[int, tuple[Any, dict[Any, int]]] = {}  # by the id of an owner of memory
         self._entries: list[Any] = []
         self._rules: weakref.WeakKeyDictionary[Operation, tuple[Operation, int]] = weakref.WeakKeyDictionary()
         self._sums: dict[Any, tuple[int, bool]] = {}  # of the pass in progress, as in `chain_rule`
@@ -79,7 +80,7 @@ class Recorded(Observer):
             if place is None:
                 self.why = f"{operation.name} reads an array of unknown origin"
                 return
-            if B.is_array(operand) and operand.dtype is not array.dtype:
+            if array is not None and operand.dtype != array.dtype:
                 (place,) = self._add(_cast(operand.dtype), (place,), [self._constant(None)])
             places.append(place)
         options = [value for name, value in vars(operation).items() if name not in _OF_THE_TAPE]
@@ -170,7 +171,11 @@ class Recorded(Observer):
         owner = array if array.base is None else array.base
         key = id(owner)
         if key not in self._memory:
-            self._memory[key] = weakref.ref(owner, lambda _: self._memory.pop(key)), {}
+            try:
+                alive: Any = weakref.ref(owner, lambda _: self._memory.pop(key))
+            except TypeError:  # such as the bytes of `numpy.frombuffer`
+                alive = owner
+            self._memory[key] = alive, {}
         return self._memory[key][1], (array.ctypes.data, array.shape, array.strides, array.dtype)
 
     def _add(self, function: Any, reads: Sequence[int | None], writes: list[int]) -> list[int]:
@@ -182,6 +187,7 @@ class Recorded(Observer):
     def finish(self, results: Sequence[Tensor | None], parameters: Sequence[Tensor]) -> None:
         """End the record: a run will return the `results` of the update, and the gradients of `parameters`."""
         self.parameters = list(parameters)
+        self.streams = list(dict.fromkeys(self.streams))
         arrays = [None if result is None else result.data for result in results]
         self._results = [self._known(array) for array in arrays]
         if any(array is not None and place is None for array, place in zip(arrays, self._results, strict=True)):
@@ -189,7 +195,7 @@ class Recorded(Observer):
         self._wanted = [self._gradients.get(parameter) for parameter in parameters]
         last = {place: number for number, entry in enumerate(self._entries) for place in (*entry[1], *entry[2])}
         for place in (*self._results, *self._wanted):
-            last.pop(place, None)  # type: ignore[arg-type]
+            last.pop(place, None)
         dead: dict[int, list[int]] = {}
         for place, number in last.items():
             dead.setdefault(number, []).append(place)
@@ -209,8 +215,8 @@ class Recorded(Observer):
             for place in dead:
                 places[place] = None
             del values
-        results, gradients = ([None if i is None else places[i] for i in some] for some in (self._results, self._wanted))
-        return results, gradients
+        results = [None if i is None else places[i] for i in self._results]
+        return results, [None if i is None else places[i] for i in self._wanted]
 
 
 def _is_plain(value: Any) -> bool:
@@ -219,7 +225,7 @@ def _is_plain(value: Any) -> bool:
         return all(map(_is_plain, value))
     if isinstance(value, slice):
         return _is_plain((value.start, value.stop, value.step))
-    return value is None or isinstance(value, (int, float, str, Stream, type(...)))
+    return value is None or isinstance(value, (int, float, str, Stream, Windows, type(...)))
 
 
 def _forward(operation: Any, B: Any) -> Callable[..., Any]:

@@ -21,6 +21,7 @@ from tinygan.gan.algorithm1 import Algorithm1
 from tinygan.gan.condition import Conditional
 from tinygan.gan.noise import Noise
 from tinygan.gan.packing import Packed
+from tinygan.gan.penalties import WeightClipping
 from tinygan.gan.recorded import Recorded
 from tinygan.gan.step import Step
 
@@ -28,8 +29,9 @@ from tinygan.gan.step import Step
 PURE = (
     nn.Sequential, nn.Linear, nn.Maxout, nn.Dropout, nn.ReLU, nn.LeakyReLU, nn.Sigmoid, nn.Tanh, nn.Softplus,
     nn.Identity, nn.Flatten, nn.Reshape, nn.LayerNorm, nn.Conv2d, nn.ConvTranspose2d, nn.MaxoutConv2d, nn.MaxPool2d,
-    nn.AvgPool2d, Packed, Conditional,
+    nn.AvgPool2d, nn.Upsample, nn.Maps, nn.Pixels, nn.Bias, Packed, Conditional,
 )  # fmt: skip
+_KINDS = 16  # records that are kept, such as of minibatches of several sizes
 
 
 class Replayed(Algorithm1):
@@ -132,11 +134,14 @@ class Replayed(Algorithm1):
             return update(*inputs)
         key = kind, *[(x.shape, x.dtype) for x in inputs]
         record = self._records.get(key)
-        if record is not None and any(self.streams[stream.name] is not stream for stream in record.streams):
-            record = None  # other streams have been loaded
+        if record is not None and not record.why and self._has_other_streams(record):
+            record = None
         if record is None:
             self.why = "it was recorded"
+            if len(self._records) == _KINDS:
+                self._records.clear()
             self._records[key], found = self._recorded(kind, update, inputs)
+            self.why = self._records[key].why or self.why
         elif record.verified:
             found = self._replay(kind, record, inputs)
         elif record.why:
@@ -148,36 +153,46 @@ class Replayed(Algorithm1):
         return found
 
     def _recorded(self, kind: str, update: Callable[..., Any], inputs: tuple[Tensor, ...]) -> tuple[Recorded, Any]:
-        players = self.generator_optimizer.params, self.discriminator_optimizer.params
-        record, noise = Recorded(inputs, [*players[0], *players[1]]), self.noise
-        record.why = self._why_not()
-        if record.why:
+        why = self._why_not()
+        if why:
+            record = Recorded((), ())
+            record.why = why
             return record, update(*inputs)
+        players = {"G": self.generator_optimizer.params, "D": self.discriminator_optimizer.params}
+        record, noise = Recorded(inputs, [*players["G"], *players["D"]]), self.noise
         self.noise = _Noted(noise, record)  # type: ignore[assignment]
         try:
             with record:
                 found = update(*inputs)
         finally:
             self.noise = noise
-        record.finish(_tensors(found), [p for player, params in zip("GD", players, strict=True) if player in kind for p in params])
-        record.streams = list(dict.fromkeys(record.streams))
-        if any(self.streams[stream.name] is not stream for stream in record.streams):
-            record.why = "a layer draws from a stream of its own"
+        moved = [parameter for player, params in players.items() if player in kind.split()[:2] for parameter in params]
+        record.finish(_tensors(found), moved)
+        if self._has_other_streams(record):
+            record.why = record.why or "a layer draws from a stream of its own"
         return record, found
+
+    def _has_other_streams(self, record: Recorded) -> bool:
+        """Return whether a record draws from a stream that is not one of the game, or is not any more."""
+        return any(stream not in self.streams for stream in record.streams)
 
     def _verified(self, record: Recorded, update: Callable[..., Any], inputs: tuple[Tensor, ...]) -> Any:
         """Make an update both ways, from the same random numbers, and compare all bits; the tape's result holds."""
-        before = [stream.state_dict() for stream in record.streams]
-        replayed = _digest(*record.run([x.data for x in inputs]), record)
-        for stream, state in zip(record.streams, before, strict=True):
-            stream.load_state_dict(state)
+        before, replayed = [stream.state_dict() for stream in record.streams], None
+        try:
+            replayed = _digest(*record.run([x.data for x in inputs]), record)
+        except Exception as error:  # the tape has the last word
+            record.why = f"a replay fails ({type(error).__name__}: {error})"
+        finally:
+            for stream, state in zip(record.streams, before, strict=True):
+                stream.load_state_dict(state)
         found = update(*inputs)
         results = [None if x is None else x.data for x in _tensors(found)]
         gradients = [None if p.grad is None else p.grad.data for p in record.parameters]
         record.verified = _digest(results, gradients, record) == replayed
         if not record.verified:
-            record.why = self.why = "a replay gives other bits than the tape"
-            warnings.warn(f"Replayed: {self.why}; training goes on, on the tape", stacklevel=5)
+            record.why = self.why = record.why or "a replay gives other bits than the tape"
+            warnings.warn(f"gan.Replayed: {self.why}; the game goes on, on the tape", stacklevel=5)
         return found
 
     def _replay(self, kind: str, record: Recorded, inputs: tuple[Tensor, ...]) -> Any:
@@ -188,9 +203,10 @@ class Replayed(Algorithm1):
             self._step_discriminator()
         if "G" in kind:
             self.generator_optimizer.step()
-        tensors = [None if result is None else Tensor(result) for result in results]
+        tensors: list[Any] = [None if result is None else Tensor(result) for result in results]
         if kind == "D G":
-            return Step(*tensors, self.losses)  # type: ignore[arg-type]
+            d_loss, g_loss, real_logits, fake_logits, penalty = tensors
+            return Step(d_loss, g_loss, real_logits, fake_logits, penalty, self.losses)
         return tuple(tensors) if kind == "D" else tensors[0]
 
     def _why_not(self) -> str:
@@ -199,6 +215,8 @@ class Replayed(Algorithm1):
             return "a GPU captures steps instead"
         if self.objective == "custom" or type(self.noise) is not Noise:
             return "the objective or the noise is your own"
+        if any(type(penalty) is not WeightClipping for penalty in self.penalties):
+            return "a penalty is a term of the loss"
         for player in ("generator", "discriminator"):
             for module in getattr(self, player).modules():
                 if type(module) not in PURE or "forward" in vars(module):
