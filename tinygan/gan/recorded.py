@@ -20,7 +20,7 @@ from tinygan.engine import Operation, Tensor, topological_order
 from tinygan.engine.modes import Observer
 
 _OF_THE_TAPE = {"edges", "saved", "needs", "backend", "shape", "dtype", "_notes"}  # attributes of an operation
-_Entry = tuple[Callable[..., Sequence[Any]], tuple[int, ...], tuple[int, ...], tuple[int, ...]]
+_Call = Callable[[list[Any]], None]  # reads its places and writes others
 
 
 class Recorded(Observer):
@@ -52,7 +52,7 @@ class Recorded(Observer):
         self.streams: list[Stream] = []
         self._start: list[Any] = []  # what stands in the places before a run
         self._memory: dict[int, tuple[Any, dict[Any, int]]] = {}  # by the id of an owner of memory
-        self._entries: list[Any] = []
+        self._entries: list[tuple[_Call, Sequence[int | None]]] = []  # with all the places that it uses
         self._rules: weakref.WeakKeyDictionary[Operation, tuple[Operation, int]] = weakref.WeakKeyDictionary()
         self._sums: dict[Any, tuple[int, bool]] = {}  # of the pass in progress, as in `chain_rule`
         self._gradients: dict[Tensor, int | None] = {}
@@ -66,7 +66,7 @@ class Recorded(Observer):
     def drawn(self, array: Array, draw: Callable[[], Array], stream: Stream) -> None:
         """Note that `array` was drawn from a stream by ``draw()``."""
         self.streams.append(stream)
-        self._add(lambda: (draw(),), (), [self._place_of(array)])
+        self._compute(draw, [], self._place_of(array))
 
     def forward(self, operation: Any, inputs: Any, result: Any) -> None:
         """Add a forward formula."""
@@ -81,7 +81,7 @@ class Recorded(Observer):
                 self.why = f"{operation.name} reads an array of unknown origin"
                 return
             if array is not None and operand.dtype != array.dtype:
-                (place,) = self._add(_cast(operand.dtype), (place,), [self._constant(None)])
+                place = self._compute(lambda x, dtype=operand.dtype: x.astype(dtype), [place])
             places.append(place)
         options = [value for name, value in vars(operation).items() if name not in _OF_THE_TAPE]
         if not all(map(_is_plain, options)):
@@ -90,8 +90,8 @@ class Recorded(Observer):
         self.streams += [value for value in options if isinstance(value, Stream)]
         alone = copy.copy(operation)
         alone.edges, alone.saved, alone._notes = (), (), ()
-        saved = self._constant(None)
-        self._add(_forward(alone, B), places, [self._place_of(result.data), saved])
+        y, saved = self._place_of(result.data), self._constant(None)
+        self._entries.append((_forward(alone, B, places, y, saved, result.ndim == 0), [*places, y, saved]))
         if result.operation is operation:
             self._rules[operation] = alone, saved
 
@@ -111,7 +111,7 @@ class Recorded(Observer):
         for leaf in wanted:
             place, owned = self._sums.get(leaf, (None, True))
             if not owned:
-                (place,) = self._add(lambda total: (total.copy(),), [place], [self._constant(None)])
+                place = self._compute(lambda total: total.copy(), [place])
             self._gradients[leaf] = place
         self._sums = {}
 
@@ -124,22 +124,21 @@ class Recorded(Observer):
         B, (alone, saved), (place, _) = operation.backend, self._rules[operation], self._sums.pop(operation)
         needs = tuple([edge is not None and edge in self._useful for edge in operation.edges])
         found = {i: B.asarray(term) for i, term in enumerate(gradients) if needs[i] and term is not None}
-        terms = [self._constant(None) for _ in found]
-        self._add(_backward(alone.needing(needs), B, tuple(found)), (place, saved), terms)
-        for term, (i, array) in zip(terms, found.items(), strict=True):
-            edge, fresh = operation.edges[i], operation.fresh
+        terms = {i: self._constant(None) for i in found}
+        scalars = any(array.ndim == 0 for array in found.values())
+        rule = _backward(alone.needing(needs), B, place, saved, list(terms.items()), scalars)
+        self._entries.append((rule, [place, saved, *terms.values()]))
+        for i, array in found.items():
+            edge, fresh, term = operation.edges[i], operation.fresh, terms[i]
             if array.shape != edge.shape:
-                summed = B.unbroadcast(array, edge.shape)
-                (term,) = self._add(_unbroadcast(B, edge.shape), [term], [self._constant(None)])
-                fresh = fresh or summed.size != array.size
+                fresh = fresh or B.unbroadcast(array, edge.shape).size != array.size
+                term = self._compute(lambda x, shape=edge.shape: B.unbroadcast(x, shape), [term])
             if array.dtype != edge.dtype:
-                (term,) = self._add(_cast(edge.dtype), [term], [self._constant(None)])
-                fresh = True
+                fresh, term = True, self._compute(lambda x, dtype=edge.dtype: x.astype(dtype), [term])
             if edge in self._sums:
                 total, owned = self._sums[edge]
-                add = _add_into(B) if owned else _plus(B)
-                (term,) = self._add(add, (total, term), [self._constant(None)])
-                fresh = True
+                add = B.add_into if owned else lambda total, term: B.asarray(total + term)
+                fresh, term = True, self._compute(add, [total, term])
             self._sums[edge] = term, fresh
 
     # ------------------------------------------------------------------ places
@@ -178,9 +177,15 @@ class Recorded(Observer):
             self._memory[key] = alive, {}
         return self._memory[key][1], (array.ctypes.data, array.shape, array.strides, array.dtype)
 
-    def _add(self, function: Any, reads: Sequence[int | None], writes: list[int]) -> list[int]:
-        self._entries.append((function, tuple(reads), tuple(writes)))
-        return writes
+    def _compute(self, function: Callable[..., Any], reads: Sequence[int | None], write: int | None = None) -> int:
+        """Add an entry with one result; return its place."""
+        place = self._constant(None) if write is None else write
+
+        def call(places: list[Any]) -> None:
+            places[place] = function(*[places[i] for i in reads])  # type: ignore[index]
+
+        self._entries.append((call, [*reads, place]))
+        return place
 
     # ------------------------------------------------------------------ runs
 
@@ -193,13 +198,12 @@ class Recorded(Observer):
         if any(array is not None and place is None for array, place in zip(arrays, self._results, strict=True)):
             self.why = self.why or "it returns an array of unknown origin"
         self._wanted = [self._gradients.get(parameter) for parameter in parameters]
-        last = {place: number for number, entry in enumerate(self._entries) for place in (*entry[1], *entry[2])}
+        last = {place: number for number, (_, used) in enumerate(self._entries) for place in used}
         for place in (*self._results, *self._wanted):
             last.pop(place, None)
-        dead: dict[int, list[int]] = {}
+        self._calls: list[tuple[_Call, list[Any]]] = [(call, []) for call, _ in self._entries]
         for place, number in last.items():
-            dead.setdefault(number, []).append(place)
-        self._list: list[_Entry] = [(*entry, tuple(dead.get(i, ()))) for i, entry in enumerate(self._entries)]
+            self._calls[number][1].append(place)
         self._memory, self._entries, self._gradients = {}, [], {}
 
     def run(self, inputs: Sequence[Array]) -> tuple[list[Array | None], list[Array | None]]:
@@ -208,13 +212,10 @@ class Recorded(Observer):
         places[: self._count] = inputs
         for place, parameter in self._leaves:
             places[place] = parameter.data
-        for function, reads, writes, dead in self._list:
-            values = function(*[places[place] for place in reads])
-            for place, value in zip(writes, values, strict=True):
-                places[place] = value
+        for call, dead in self._calls:
+            call(places)
             for place in dead:
                 places[place] = None
-            del values
         results = [None if i is None else places[i] for i in self._results]
         return results, [None if i is None else places[i] for i in self._wanted]
 
@@ -228,39 +229,24 @@ def _is_plain(value: Any) -> bool:
     return value is None or isinstance(value, (int, float, str, Stream, Windows, type(...)))
 
 
-def _forward(operation: Any, B: Any) -> Callable[..., Any]:
-    forward, is_array = operation.forward, B.is_array
+def _forward(operation: Any, B: Any, reads: list[Any], y: int, saved: int, scalar: bool) -> _Call:
+    forward = operation.forward
 
-    def call(*operands: Any) -> tuple[Any, Any]:
-        y = forward(B, *operands)
-        saved, operation.saved = operation.saved, ()
-        return (y if is_array(y) else B.asarray(y)), saved  # NumPy's sums are scalars
+    def call(places: list[Any]) -> None:
+        result = forward(B, *[places[i] for i in reads])
+        places[y] = B.asarray(result) if scalar else result  # NumPy's sums are not arrays
+        places[saved], operation.saved = operation.saved, ()
 
     return call
 
 
-def _backward(operation: Any, B: Any, chosen: tuple[int, ...]) -> Callable[..., Any]:
-    backward, is_array = operation.backward, B.is_array
+def _backward(operation: Any, B: Any, gy: int, saved: int, terms: list[tuple[int, int]], scalars: bool) -> _Call:
+    backward = operation.backward
 
-    def call(gy: Any, saved: Any) -> list[Any]:
-        found = backward(B, gy, *saved)
+    def call(places: list[Any]) -> None:
+        found = backward(B, places[gy], *places[saved])
         found = found if isinstance(found, (tuple, list)) else (found,)
-        return [found[i] if is_array(found[i]) else B.asarray(found[i]) for i in chosen]
+        for i, place in terms:
+            places[place] = B.asarray(found[i]) if scalars else found[i]
 
     return call
-
-
-def _cast(dtype: Any) -> Callable[..., Any]:
-    return lambda array: (array.astype(dtype),)
-
-
-def _unbroadcast(B: Any, shape: Any) -> Callable[..., Any]:
-    return lambda array: (B.unbroadcast(array, shape),)
-
-
-def _add_into(B: Any) -> Callable[..., Any]:
-    return lambda total, term: (B.add_into(total, term),)
-
-
-def _plus(B: Any) -> Callable[..., Any]:
-    return lambda total, term: (B.asarray(total + term),)

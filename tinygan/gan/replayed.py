@@ -71,7 +71,7 @@ class Replayed(Algorithm1):
     ('', 3)
     """
 
-    __slots__ = ("_facts", "_records", "why")
+    __slots__ = ("_containers", "_facts", "_records", "why")
 
     def __init__(self, game: Algorithm1) -> None:
         if type(game) is not Algorithm1:
@@ -81,6 +81,7 @@ class Replayed(Algorithm1):
         self.__dict__ = vars(game)  # one state, and two ways to make a step
         self.why = ""
         self._records: dict[Any, Recorded] = {}
+        self._containers: list[Any] = []
         self._facts: tuple[list[Any], list[Any]] = [], []
 
     def __reduce__(self) -> Any:  # for copies and pickle: another game needs records of its own
@@ -90,26 +91,30 @@ class Replayed(Algorithm1):
 
     def step(self, batch: Any, labels: Any = None) -> Step:
         """Run one iteration: see `Algorithm1.step`."""
-        same, alike = self._facts
-        now, like_now = self._present()
-        if len(same) != len(now) or not all(map(is_, same, now)) or alike != like_now:
+        (same, alike), (now, alike_now) = self._facts, self._present()
+        if len(same) != len(now) or not all(map(is_, same, now)) or alike != alike_now:
             self._records.clear()
-            self._facts = now, like_now
+            self._containers = self._parts()
+            self._facts = self._present()
         self.why = ""
         return super().step(batch, labels)
+
+    def _parts(self) -> list[Any]:
+        """Return the containers of all attributes of the players: dicts and lists."""
+        found: dict[int, Any] = {}
+        waiting: list[Any] = [self.generator, self.discriminator]
+        for value in waiting:
+            part = vars(value) if isinstance(value, nn.Module) else value
+            if isinstance(part, (dict, list)) and id(part) not in found:
+                found[id(part)] = part
+                waiting += part.values() if isinstance(part, dict) else part
+        return list(found.values())
 
     def _present(self) -> tuple[list[Any], list[Any]]:
         """Return all that a record depends on: objects that must stay the same, and values that must stay equal."""
         objects: list[Any] = [get_backend("cpu"), *[value for name, value in vars(self).items() if name[0] != "_"]]
-        waiting: list[Any] = [self.generator, self.discriminator]
-        for module in waiting:
-            for value in vars(module).values():
-                objects.append(value)
-                if isinstance(value, list):
-                    objects += value
-                    waiting += value
-                elif isinstance(value, nn.Module):
-                    waiting.append(value)
+        for part in self._containers:
+            objects += part.values() if isinstance(part, dict) else part
         rules = self.generator_optimizer, self.discriminator_optimizer
         return objects, [(p.requires_grad, p.dtype, p.shape) for rule in rules for p in rule.params]
 
