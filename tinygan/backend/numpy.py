@@ -253,10 +253,13 @@ def _alike(*arrays: Array) -> bool:
 
 
 def _blocks(*arrays: Array) -> Iterator[tuple[Array, ...]]:
-    """Yield flat pieces of arrays that are `_alike`, and memory for one more such piece.
+    """Yield flat pieces of arrays that are `_alike`, or small arrays as they are; and memory for one more such piece.
 
     Many passes over large arrays are as slow as the memory. Pieces stay in the cache between the passes.
     """
+    if arrays[0].size <= _BLOCK:
+        yield *arrays, np.empty_like(arrays[0])
+        return
     flat = [array.reshape(-1) for array in arrays]
     room = np.empty(min(flat[0].size, _BLOCK), flat[0].dtype)
     for begin in range(0, flat[0].size, _BLOCK):
