@@ -218,6 +218,9 @@ def test_both_share_one_state():
         other.step(DATA[:8])
     assert bits(game) == bits(other) == bits(replayed)
     assert replayed.generator is game.generator
+    twin, twin_replayed = copy.deepcopy([game, replayed])
+    twin.k = 3
+    assert twin_replayed.k == 3
 
 
 def test_a_copy_is_another_game():

@@ -55,6 +55,7 @@ class Recorded(Observer):
         self._entries: list[tuple[_Call, Sequence[int | None]]] = []  # with all the places that it uses
         self._rules: weakref.WeakKeyDictionary[Operation, tuple[Operation, int]] = weakref.WeakKeyDictionary()
         self._sums: dict[Any, tuple[int, bool]] = {}  # of the pass in progress, as in `chain_rule`
+        self._useful: set[Any] = set()  # the operations and leaves between the output of the pass and what is wanted
         self._gradients: dict[Tensor, int | None] = {}
         for tensor in inputs:
             self._place_of(tensor.data)
@@ -113,7 +114,7 @@ class Recorded(Observer):
             if not owned:
                 place = self._compute(lambda total: total.copy(), [place])
             self._gradients[leaf] = place
-        self._sums = {}
+        self._sums, self._useful = {}, set()
 
     def backward(self, operation: Any, gy: Any, gradients: Any) -> None:
         """Add a backward formula, and the sums of the gradients that it returns: see `chain_rule`."""

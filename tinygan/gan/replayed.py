@@ -52,7 +52,7 @@ class Replayed(Algorithm1):
     Attributes
     ----------
     why : str
-        Why the last step was not replayed; "" if it was.
+        Why the last step was not replayed, or not all of it; "" if it was.
 
     Raises
     ------
@@ -71,13 +71,14 @@ class Replayed(Algorithm1):
     ('', 3)
     """
 
-    __slots__ = ("_containers", "_facts", "_records", "why")
+    __slots__ = ("_containers", "_facts", "_game", "_records", "why")
 
     def __init__(self, game: Algorithm1) -> None:
         if type(game) is not Algorithm1:
             raise ArgumentError(
                 f"Replayed: expected a gan.Algorithm1, got {type(game).__name__}, whose own methods a replay would skip"
             )
+        self._game = game
         self.__dict__ = vars(game)  # one state, and two ways to make a step
         self.why = ""
         self._records: dict[Any, Recorded] = {}
@@ -85,9 +86,7 @@ class Replayed(Algorithm1):
         self._facts: tuple[list[Any], list[Any]] = [], []
 
     def __reduce__(self) -> Any:  # for copies and pickle: another game needs records of its own
-        game = object.__new__(Algorithm1)
-        game.__dict__ = vars(self)
-        return Replayed, (game,)
+        return Replayed, (self._game,)
 
     def step(self, batch: Any, labels: Any = None) -> Step:
         """Run one iteration: see `Algorithm1.step`."""
