@@ -325,6 +325,25 @@ def test_subclasses_are_refused():
             gan.Replayed(wrong)
 
 
+def test_a_game_whose_class_changes_takes_over():
+    class Counting(gan.Algorithm1):
+        draws = 0
+
+        def _draw_noise(self, count):
+            self.draws += 1
+            return super()._draw_noise(count)
+
+    game, taped = make(), make()
+    replayed = gan.Replayed(game)
+    assert_same_steps(taped, replayed, [DATA[:8]] * 3)
+    game.__class__ = Counting
+    assert assert_same_steps(taped, replayed, [DATA[:8]])
+    assert game.draws == 2
+    game.__class__ = gan.Algorithm1
+    del game.draws
+    assert assert_same_steps(taped, replayed, [DATA[:8]] * 3) == ""
+
+
 def test_a_replay_frees_arrays_as_the_tape_does():
     peaks = []
     for wrap in (lambda game: game, gan.Replayed):
