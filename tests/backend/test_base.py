@@ -130,7 +130,7 @@ def test_add_into_writes_into_the_total(backend: Backend) -> None:
 @each_backend
 @given(shape=hnp.array_shapes(min_dims=0, min_side=0, max_side=4), data=st.data())
 def test_first_non_finite(backend: Backend, shape: Shape, data: st.DataObject) -> None:
-    array = data.draw(hnp.arrays("f4", shape, elements=st.sampled_from([0, np.inf, np.nan])))
+    array = data.draw(hnp.arrays("f4", shape, elements=st.sampled_from([0, 3e38, np.inf, np.nan])))
     expected = next((index for index in np.ndindex(array.shape) if not np.isfinite(array[index])), None)
     assert backend.first_non_finite(array) == expected
     assert backend.first_non_finite(np.zeros(array.shape, int)) is None

@@ -45,6 +45,29 @@ def _quiet() -> Any:
 # ---------------------------------------------------------------------- sums
 
 
+@given(DTYPES, st.tuples(st.integers(0, 70), st.integers(0, 70)), st.booleans(), st.integers(0, 99))
+def test_a_column_times_a_row_has_the_bits_of_blas(dtype: str, sizes: Shape, transposed: bool, seed: int) -> None:
+    """Also those of a zero with a sign and of subnormal numbers."""
+    rng = np.random.default_rng(seed)
+    a, b = ((rng.normal(size=size) * 10.0 ** rng.integers(-25, 15, size)).astype(dtype) for size in sizes)
+    a[rng.random(a.shape) < 0.2], b[rng.random(b.shape) < 0.2] = 0.0, -0.0
+    column, row = a[:, None], b[:, None].T if transposed else b[None]
+    fast, portable = FAST.product(column, row), PORTABLE.product(column, row)
+    assert fast.dtype == portable.dtype
+    assert fast.tobytes() == portable.tobytes()
+
+
+@given(DTYPES, st.sampled_from([(1,), (4, 1), (7,)]), st.booleans(), st.sampled_from([0.0, 0.5]), st.data())
+def test_add_scores(dtype: str, shape: Shape, probability: bool, threshold: float, data: st.DataObject) -> None:
+    fast, portable = FAST.new_sums(5), PORTABLE.new_sums(5)
+    for _ in range(3):
+        logits = [data.draw(edgy(dtype, shape)) for _ in range(2)]
+        losses = [data.draw(edgy(dtype, ())) for _ in range(2)]
+        for backend, sums in ((FAST, fast), (PORTABLE, portable)):
+            backend.add_scores(sums, *losses, *logits, threshold, probability)
+    np.testing.assert_allclose(fast, portable, rtol=1e-6)  # each has its own sigmoid
+
+
 @given(DTYPES, hnp.array_shapes(min_dims=1, max_dims=3, min_side=0, max_side=4), st.booleans(), st.data())
 def test_sum_of_products(dtype: str, shape: Shape, strided: bool, data: st.DataObject) -> None:
     axes = tuple(data.draw(st.sets(st.integers(0, len(shape) - 1))))

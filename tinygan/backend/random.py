@@ -272,6 +272,9 @@ class Streams:
             self._streams[name] = Stream(self.seed, name)
         return self._streams[name]
 
+    def __contains__(self, stream: Stream) -> bool:
+        return self._streams.get(stream.name) is stream
+
     def __repr__(self) -> str:
         return f"Streams(seed={self.seed}, {sorted(self._streams)})"
 

@@ -65,7 +65,7 @@ def _add_shared_options(parser: argparse.ArgumentParser, what_may_be_set: str) -
         "--steps", type=positive, metavar="N", help="stop after N iterations, counted from the start of the run"
     )
     parser.add_argument(
-        "--eager", action="store_true", help="on a GPU, launch every kernel of every step, without a CUDA graph"
+        "--eager", action="store_true", help="make every step on the tape: no CUDA graph on a GPU, no replay on the CPU"
     )
     parser.add_argument("--quiet", action="store_true", help="show no progress")
 
@@ -109,7 +109,7 @@ def _overrides(arguments: argparse.Namespace) -> list[str]:
 
 
 def _play(folder: RunFolder, training: Training, arguments: argparse.Namespace) -> int:
-    training.capture = not arguments.eager
+    training.capture = training.replay = not arguments.eager
     with _graceful_stop() as stop, Progress(quiet=arguments.quiet) as progress:
         done = run(folder, training, Limits(arguments.steps, lambda: bool(stop)), progress)
     if not progress.reported:  # a run that was already done has saved nothing

@@ -53,6 +53,8 @@ class Training:
     steps_per_epoch : int
     capture : bool
         Whether a GPU replays steps as a CUDA graph; it can be changed between two steps.
+    replay : bool
+        Whether the CPU replays steps by `gan.Replayed`, with the same bits; it can be changed between two steps.
     best_validation : float
         The highest log-likelihood of the validation images so far, minus infinity before the first.
 
@@ -66,7 +68,7 @@ class Training:
     1
     """
 
-    capture = True
+    capture = replay = True
 
     def __init__(self, config: ExperimentConfig, dataset: Dataset, device: str = "cpu") -> None:
         self.config = config
@@ -104,6 +106,7 @@ class Training:
         self.order = self.streams["order"].permutation(len(self.images))
         self._order_there = self.backend.array(self.order)
         self._captured = CapturedSteps(self)
+        self._replayed = gan.Replayed(self.game)
 
     @property
     def epoch_is_over(self) -> bool:
@@ -149,8 +152,9 @@ class Training:
 
     def iterate(self) -> gan.Step:
         """Run the iteration of `step` without a CUDA graph; return its losses and logits."""
-        place = self.place_in_data
-        step = self.game.step(*(Tensor(self.backend.rows(table, *place, self.rows)) for table in self._tables))
+        place, replay = self.place_in_data, self.replay and not self.backend.runs_ahead
+        game = self._replayed if replay else self.game
+        step = game.step(*(Tensor(self.backend.rows(table, *place, self.rows)) for table in self._tables))
         self.monitor.add(step)
         if self.average is not None:
             self.average.update()

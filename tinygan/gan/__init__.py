@@ -8,6 +8,7 @@ from tinygan.gan.noise import Noise
 from tinygan.gan.objectives import OBJECTIVES, Objective, discriminator_loss, generator_loss
 from tinygan.gan.packing import Packed
 from tinygan.gan.penalties import DRAGAN, PENALTIES, R1, R2, GradientPenalty, Penalty, WeightClipping
+from tinygan.gan.replayed import Replayed
 from tinygan.gan.sampling import push, sample
 from tinygan.gan.step import Step
 
@@ -28,6 +29,7 @@ __all__ = [
     "Objective",
     "Packed",
     "Penalty",
+    "Replayed",
     "Step",
     "WeightClipping",
     "discriminator_loss",

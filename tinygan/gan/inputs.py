@@ -33,7 +33,7 @@ def minibatches_of(batch: Any, k: int) -> list[Tensor]:
                 f"shape (k m, ...), got {type(batch).__name__}"
             )
         m = rows // k
-        parts = [batch[i * m : (i + 1) * m] for i in range(k)]
+        parts = [batch[i * m : (i + 1) * m] for i in range(k)] if k > 1 else [batch]
     minibatches = [part if isinstance(part, Tensor) else Tensor(part) for part in parts]
     for position, minibatch in enumerate(minibatches):
         if minibatch.size == 0:
