@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from benchmarks.statistics import summarise
 from benchmarks.tables import format_table
 from tinygan.backend import Backend, NumpyBackend, Stream, blas_threads, keep_freed_memory
 from tinygan.backend.numba import NumbaBackend
+from tinygan.backend.pooling import Windows
 
 Kernels = dict[str, Callable[[Any], object]]  # by name: a call of one method of a backend
 
@@ -60,7 +62,46 @@ def mnist_kernels(rows: int) -> Kernels:
     }
 
 
-GROUPS: list[Callable[[int], Kernels]] = [mnist_kernels]
+def image_kernels(rows: int) -> Kernels:
+    """Return the kernels of DCGAN on 32x32 and on MNIST, and the pooling of CIFAR-10, with the batch last in memory."""
+    rng = np.random.default_rng(0)
+    kernels: Kernels = {}
+
+    def images(channels: int, size: int) -> Any:
+        return rng.standard_normal((channels, size, size, rows), np.float32).transpose(3, 0, 1, 2)
+
+    for channels, size, units in ((64, 16, 128), (128, 8, 256), (3, 32, 64), (32, 14, 64), (1, 28, 32)):
+        weight, half = rng.standard_normal((units, channels, 4, 4), np.float32), size // 2
+        x, g, place = images(channels, size), images(units, half), ((2, 2), (1, 1))
+        kernels |= {
+            f"conv {channels}x{size} to {units}x{half}": partial(_call, "conv", x, weight, *place),
+            f"... by input, {channels}x{size}": partial(_call, "conv_transpose", g, weight, (size, size), *place),
+            f"... by weight, {channels}x{size}": partial(_call, "conv_weight", g, x, (4, 4), *place),
+        }
+    for channels, size in ((64, 16), (128, 8), (256, 4), (32, 14), (64, 7)):
+        x, gy = images(channels, size), images(channels, size)
+        gain, bias = rng.standard_normal((2, channels), np.float32)
+        _, *moments = Backend(np, "cpu").batch_norm(x, gain, bias, 1e-5)
+        kernels |= {
+            f"batch norm {channels}x{size}": partial(_call, "batch_norm", x, gain, bias, 1e-5),
+            f"batch norm {channels}x{size}, backward": partial(
+                _call, "batch_norm_backward", gy, x, gain, *moments, 1e-5
+            ),
+        }
+    for channels, size, k in ((32, 33, 4), (32, 15, 4), (192, 9, 2)):
+        count = -(-(size - k) // 2) + 1
+        windows = Windows((k, k), (2, 2), (0, 0), (size, size), (count, count))
+        kernels[f"max pool {channels}x{size}, {k} by 2"] = partial(_call, "max_pool", images(channels, size), windows)
+    return kernels
+
+
+def _call(name: str, *given: Any) -> Any:
+    """Call a method of a backend, which comes last."""
+    *arguments, backend = given
+    return getattr(backend, name)(*arguments)
+
+
+GROUPS: list[Callable[[int], Kernels]] = [mnist_kernels, image_kernels]
 
 # One iteration of NumPy before, so that the memory which numba adds shows.
 _COSTS = """

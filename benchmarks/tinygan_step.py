@@ -11,6 +11,7 @@ import numpy as np
 from benchmarks.clocks import clock_of
 from benchmarks.conv_games import sample
 from benchmarks.task import AT_REST, PLAYERS, Task
+from tinygan import gan
 from tinygan.backend import keep_freed_memory
 from tinygan.engine import Tensor
 from tinygan.experiments.build import build_schedule
@@ -30,7 +31,7 @@ class TinyganStep:
         keep_freed_memory()  # as every training run does
         self.task = task
         self.game = task.build_game()
-        self.step: Callable[..., Any] = self.game.step  # what `tinygan train` runs
+        self.step: Callable[..., Any] = gan.Replayed(self.game).step  # what `tinygan train` runs
         self._clock = clock_of(task.device)
         backend = self.game.generator.parameters()[0].backend
         self.batches = [

@@ -58,7 +58,8 @@ def assert_same(one, other, rtol=1e-3, atol=0.006, near=1e-12):
         assert np.abs(array.astype(float) - arrays_there[key]).mean() < 1e-4
 
 
-@pytest.mark.parametrize("name", NAMES)
+# dcgan-digits has the operations of the other two
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in ("dcgan-cifar10", "dcgan-mnist")])
 def test_replayed_steps_agree_with_ordinary_steps(cupy, name):
     """Beyond the end of an epoch. The sums of products have another order, so the bits may differ."""
     replaying, plain = pair(name)
