@@ -71,7 +71,7 @@ def save_sheet(
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     save_sheet(Path(folder, "sheet.png"), np.zeros((6, 64)), (8, 8))
     ...     imread(Path(folder, "sheet.png")).shape  # 2 rows of 3 images of 32 pixels, with gaps of 2
-    (70, 104, 4)
+    (70, 104, 3)
     """
     tiles = colours_of(images, image_shape, shown)
     columns = columns or math.isqrt(len(tiles) - 1) + 1
