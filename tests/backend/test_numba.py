@@ -205,13 +205,16 @@ def _updates() -> dict[str, tuple[int, Callable[..., None]]]:
         np.abs(v, out=v)
         backend.adam_step(w, g, m, v, 0.1, (0.5, 0.9), 0.01, 3, **options)
 
+    def rmsprop(w: Any, g: Any, v: Any, backend: Backend) -> None:
+        backend.adam_step(w, g, None, np.abs(v, out=v), 0.1, (0, 0.9), 0.01, np.inf)
+
     return {
         "sgd": (2, lambda w, g, backend: backend.sgd_step(w, g, None, 0.1, 0.0)),
         "sgd with momentum": (3, lambda w, g, v, backend: backend.sgd_step(w, g, v, 0.1, 0.9)),
         "sgd with decay": (3, lambda w, g, v, backend: backend.sgd_step(w, g, v, 0.1, 0, 0.5)),
         "adam": (4, adam),
         "adam with decay": (4, lambda *arrays, backend: adam(*arrays, backend=backend, decay=0.1, shrink=0.5)),
-        "rmsprop": (3, lambda w, g, v, backend: backend.adam_step(w, g, None, np.asarray(abs(v)), 0.1, (0, 0.9), 0.01, np.inf)),
+        "rmsprop": (3, rmsprop),
         "lerp": (2, lambda a, b, backend: backend.lerp(a, b, 0.25)),
     }
 
