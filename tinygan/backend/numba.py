@@ -51,7 +51,7 @@ class NumbaBackend(NumbaImages, NumpyBackend):
         """As the base class, with a loop that adds the bias."""
         if bias is None or x.ndim != 2 or not (x.dtype == weight.dtype == bias.dtype and fits_loop(bias)):
             return super().linear(x, weight, bias)
-        y = x @ weight
+        y = self.product(x, weight)
         if bias.shape != y.shape[1:]:
             return y + bias
         loops.add_bias(y, bias)
