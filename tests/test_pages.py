@@ -187,6 +187,14 @@ ELSEWHERE = {
         "changes the checkout",
         "tests/benchmarks/test_readme_table.py::test_the_readme_has_the_tables_that_the_results_make",
     ),
+    "python -m benchmarks step --peers tinygan-numba torch torch-compile jax --seconds 3": (
+        "needs PyTorch and JAX",
+        "tests/benchmarks/test_contestants.py",
+    ),
+    "python -m benchmarks step --experiment digits --threads 1 --peers tinygan-numba torch jax --seconds 2": (
+        "needs PyTorch and JAX",
+        "tests/benchmarks/test_contestants.py",
+    ),
     "python -m benchmarks step --peers": ("needs PyTorch and JAX", "tests/benchmarks/test_contestants.py"),
     "for i in 1 2 3 4 5; do python -m benchmarks step --peers --out runs/step-$i; done": (
         "needs PyTorch and JAX",
