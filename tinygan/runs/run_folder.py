@@ -371,12 +371,8 @@ class RunFolder:
         """Cut the record files back to the records of the epochs from 1 to `epoch`.
 
         With `step`, the number of steps done, keep only the last two checkpoints up to it, as `save_checkpoint` does.
-        Nothing else is removed: the next steps overwrite their samples and later checkpoints.
-
-        Raises
-        ------
-        RunError
-            As `check_records`; then no file is touched.
+        Nothing else is removed: the next steps overwrite their samples and later checkpoints. The errors are those of
+        `check_records`, before any file is touched, and then those of `save_checkpoint`.
         """
         self.check()
         for path, length in self._lengths_until(epoch).items():
