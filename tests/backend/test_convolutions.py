@@ -134,14 +134,14 @@ class Fourier(NumpyBackend):
     """NumPy's backend with transforms for each convolution of stride 1 that is not empty."""
 
     def conv(self, x, w, stride, padding):
-        return numpy_convolution._images(numpy_fourier.conv(numpy_convolution._planes(x), w, padding))
+        return numpy_convolution.as_images(numpy_fourier.conv(numpy_convolution.as_planes(x), w, padding))
 
     def conv_transpose(self, g, w, size, stride, padding):
-        planes = numpy_convolution._planes(g)
-        return numpy_convolution._images(numpy_fourier.conv_transpose(planes, w, tuple(size), padding))
+        planes = numpy_convolution.as_planes(g)
+        return numpy_convolution.as_images(numpy_fourier.conv_transpose(planes, w, tuple(size), padding))
 
     def conv_weight(self, g, x, kernel, stride, padding):
-        planes = map(numpy_convolution._planes, (g, x))
+        planes = map(numpy_convolution.as_planes, (g, x))
         return numpy_fourier.conv_weight(*planes, tuple(kernel), padding)
 
 

@@ -26,8 +26,8 @@ import numpy as np
 from tinygan.backend import image_loops as loops
 from tinygan.backend.convolutions import Array, Pair, Shape, places
 from tinygan.backend.numpy import NumpyBackend
-from tinygan.backend.numpy_convolution import _images, _planes
-from tinygan.backend.numpy_layers import _given, _in_memory_order
+from tinygan.backend.numpy_convolution import as_images, as_planes
+from tinygan.backend.numpy_layers import given_numbers, in_memory_order
 from tinygan.backend.pooling import Windows
 
 _LENGTH = 256  # columns of a product from which on OpenBLAS is fast
@@ -45,27 +45,27 @@ class NumbaImages(NumpyBackend):
         if not _is_dcgan(x, w.shape, stride, padding) or w.shape[1] < _CHANNELS:
             return super().conv(x, w, stride, padding)
         tiles = _Tiles(x, w.shape, places(x.shape[2:], (4, 4), stride, padding), padding)
-        planes, kernels = _planes(x), tiles.kernels(w)
+        planes, kernels = as_planes(x), tiles.kernels(w)
         y = np.empty((len(w), *tiles.size, len(x)), x.dtype)
         for first, top in tiles.blocks():
             loops.conv_tiles(planes, top, padding[1], tiles.room, tiles.v)
             tiles.multiply(kernels, tiles.pixels, tiles.results, first)
             loops.conv_results(tiles.m, first, y)
-        return _images(y)
+        return as_images(y)
 
     def conv_transpose(self, g: Array, w: Array, size: Pair, stride: Pair, padding: Pair) -> Array:
         """As the base class."""
         if not _is_dcgan(g, w.shape, stride, padding):
             return super().conv_transpose(g, w, size, stride, padding)
         tiles = _Tiles(g, w.shape, g.shape[2:], padding)
-        slopes, kernels = _planes(g), tiles.kernels(w).swapaxes(2, 3)
+        slopes, kernels = as_planes(g), tiles.kernels(w).swapaxes(2, 3)
         met = all(4 * -(-n // 2) + 2 - p >= m for n, p, m in zip(tiles.size, padding, size, strict=True))
         x = (np.empty if met else np.zeros)((w.shape[1], *size, len(g)), g.dtype)
         for first, top in tiles.blocks():
             loops.conv_slopes(slopes, first, tiles.m)
             tiles.multiply(kernels, tiles.results, tiles.pixels, first)
             loops.conv_pixels(tiles.v, top, padding[1], tiles.room, x, first == 0)
-        return _images(x)
+        return as_images(x)
 
     def conv_weight(self, g: Array, x: Array, kernel: Pair, stride: Pair, padding: Pair) -> Array:
         """As the base class."""
@@ -73,8 +73,8 @@ class NumbaImages(NumpyBackend):
         if not _is_dcgan(g, shape, stride, padding) or x.shape[1] < _CHANNELS:
             return super().conv_weight(g, x, kernel, stride, padding)
         tiles = _Tiles(g, shape, g.shape[2:], padding, whole=True)
-        loops.conv_tiles(_planes(x), -padding[0], padding[1], tiles.room, tiles.v)
-        loops.conv_slopes(_planes(g), 0, tiles.m)
+        loops.conv_tiles(as_planes(x), -padding[0], padding[1], tiles.room, tiles.v)
+        loops.conv_slopes(as_planes(g), 0, tiles.m)
         u = np.empty((3, 3, shape[0], 4 * shape[1]), x.dtype)
         for r, length in ((slice(2), tiles.rows), (slice(2, 3), g.shape[2] // 2)):  # of an odd last row, r is 0 or 1
             columns = length * tiles.length
@@ -89,21 +89,21 @@ class NumbaImages(NumpyBackend):
         """As the base class, in the order of memory."""
         if x.flags.c_contiguous:
             return super().relu(x)
-        (z,), back, _ = _in_memory_order(x)
+        (z,), back, _ = in_memory_order(x)
         return back(self.relu(z))
 
     def relu_backward(self, gy: Array, y: Array) -> Array:
         """As the base class, in the order of memory."""
         if y.flags.c_contiguous or gy.shape != y.shape:
             return super().relu_backward(gy, y)
-        (a, g), back, _ = _in_memory_order(y, gy)
+        (a, g), back, _ = in_memory_order(y, gy)
         return back(self.relu_backward(g, a))
 
     def leaky(self, x: Array, slope: Any) -> tuple[Array, Array]:
         """As the base class, in the order of memory."""
         if x.flags.c_contiguous:
             return super().leaky(x, slope)
-        (z,), back, _ = _in_memory_order(x)
+        (z,), back, _ = in_memory_order(x)
         y, positive = self.leaky(z, slope)
         return back(y), back(positive)
 
@@ -111,7 +111,7 @@ class NumbaImages(NumpyBackend):
         """As the base class, in the order of memory."""
         if positive.flags.c_contiguous or gy.shape != positive.shape:
             return super().leaky_backward(gy, positive, slope)
-        (mask, g), back, _ = _in_memory_order(positive, gy)
+        (mask, g), back, _ = in_memory_order(positive, gy)
         return back(self.leaky_backward(g, mask, slope))
 
     # ------------------------------------------------------------------ batch normalization
@@ -122,7 +122,7 @@ class NumbaImages(NumpyBackend):
         if not _fits(z):
             return super().batch_norm(x, gain, bias, eps)
         y, (mean, variance) = np.empty_like(z), np.empty((2, x.shape[1]), x.dtype)
-        loops.batch_norm(z, _given(gain, 1, x), _given(bias, 0, x), eps, y, mean, variance)
+        loops.batch_norm(z, given_numbers(gain, 1, x), given_numbers(bias, 0, x), eps, y, mean, variance)
         return back(y), mean, variance
 
     def batch_norm_backward(
@@ -133,7 +133,7 @@ class NumbaImages(NumpyBackend):
         if not _fits(z) or gy.dtype != x.dtype:
             return super().batch_norm_backward(gy, x, gain, mean, variance, eps)
         gx, (gg, gb) = np.empty_like(z), np.empty((2, x.shape[1]), x.dtype)
-        loops.batch_norm_backward(g, z, _given(gain, 1, x), mean, 1 / np.sqrt(variance + eps), gx, gg, gb)
+        loops.batch_norm_backward(g, z, given_numbers(gain, 1, x), mean, 1 / np.sqrt(variance + eps), gx, gg, gb)
         return back(gx), gg, gb
 
     # ------------------------------------------------------------------ pooling
@@ -146,7 +146,7 @@ class NumbaImages(NumpyBackend):
         y = np.empty((x.shape[1], *windows.count, len(x)), x.dtype)
         place = np.empty(y.shape, np.min_scalar_type(math.prod(windows.size) - 1))
         loops.max_pool(planes, windows.size, windows.stride, windows.padding, y, place)
-        return _images(y), _images(place)
+        return as_images(y), as_images(place)
 
 
 class _Tiles:
@@ -204,7 +204,7 @@ def _is_dcgan(x: Array, weight: Shape, stride: Pair, padding: Pair) -> bool:
 
 def _channels(*arrays: Array) -> tuple[list[Array], Any]:
     """Return arrays (N, C, ...) as (a, C, b) in the order of memory of the first, and the way back."""
-    views, back, order = _in_memory_order(*arrays)
+    views, back, order = in_memory_order(*arrays)
     place, sizes = order.index(1), views[0].shape
     shape = math.prod(sizes[:place]), sizes[place], math.prod(sizes[place + 1 :])
     return [view.reshape(shape) for view in views], back

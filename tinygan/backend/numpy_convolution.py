@@ -42,9 +42,9 @@ class NumpyConvolutions(Convolutions):
 
     def conv(self, x: Array, w: Array, stride: Pair, padding: Pair) -> Array:
         """As the base class."""
-        planes, (units, channels, h, k) = _planes(x), w.shape
+        planes, (units, channels, h, k) = as_planes(x), w.shape
         if _fourier_is_faster(planes.shape, w.shape, stride, padding, x.dtype):
-            return _images(numpy_fourier.conv(planes, w, padding))
+            return as_images(numpy_fourier.conv(planes, w, padding))
         rows, columns = places(planes.shape[1:3], (h, k), stride, padding)
         lines = _lines(planes, k, stride[1], padding[1], columns)
         kernels = _numbers(_items(w).swapaxes(1, 2), w).reshape(units, h * channels * k)
@@ -52,15 +52,15 @@ class NumpyConvolutions(Convolutions):
         for o in range(rows):
             met, elements = _met(lines, o, h, stride[0], padding[0])
             np.matmul(kernels[:, elements], met, out=y[:, o])
-        return _images(y.reshape(units, rows, columns, len(x)))
+        return as_images(y.reshape(units, rows, columns, len(x)))
 
     def conv_transpose(self, g: Array, w: Array, size: Pair, stride: Pair, padding: Pair) -> Array:
         """As the base class."""
         if not w.size:
             return super().conv_transpose(g, w, size, stride, padding)
-        planes, (units, channels, h, k) = _planes(g), w.shape
+        planes, (units, channels, h, k) = as_planes(g), w.shape
         if _fourier_is_faster((channels, *size, len(g)), w.shape, stride, padding, g.dtype):
-            return _images(numpy_fourier.conv_transpose(planes, w, size, padding))
+            return as_images(numpy_fourier.conv_transpose(planes, w, size, padding))
         (s, t), (p, q), (rows, columns) = stride, padding, g.shape[2:]
         lines = planes.swapaxes(0, 1).reshape(rows * units, columns * len(g))
         # the rows of the kernel from the last to the first, as the rows o that met r go from the first to the last; if
@@ -89,12 +89,12 @@ class NumpyConvolutions(Convolutions):
                     line[:, further : further + columns] += spread[:, c]
                 into, of = _columns(b - q, t, wide, size[1])
                 x[:, r, into] = line[:, of]
-        return _images(x)
+        return as_images(x)
 
     def conv_weight(self, g: Array, x: Array, kernel: Pair, stride: Pair, padding: Pair) -> Array:
         """As the base class."""
         (units, rows, columns), channels, (h, k) = g.shape[1:], x.shape[1], kernel
-        planes, slopes = _planes(x), _planes(g)
+        planes, slopes = as_planes(x), as_planes(g)
         if _fourier_is_faster(planes.shape, (units, channels, h, k), stride, padding, x.dtype):
             return numpy_fourier.conv_weight(slopes, planes, kernel, padding)
         slopes, (s, p) = slopes.reshape(units, rows, columns * len(x)), (stride[0], padding[0])
@@ -115,12 +115,12 @@ class NumpyConvolutions(Convolutions):
         return _numbers(_items(w.reshape(units, h, channels, k)).swapaxes(1, 2), w).reshape(units, channels, h, k)
 
 
-def _planes(x: Array) -> Array:
+def as_planes(x: Array) -> Array:
     """Return images (N, C, H, W) as a contiguous array (C, H, W, N)."""
     return np.ascontiguousarray(x.transpose(1, 2, 3, 0))
 
 
-def _images(planes: Array) -> Array:
+def as_images(planes: Array) -> Array:
     """Return an array (C, H, W, N) as images (N, C, H, W) in the same memory."""
     return planes.transpose(3, 0, 1, 2)
 

@@ -31,7 +31,7 @@ class NumpyLayerKernels(LayerKernels):
 
     def elu(self, x: Array, alpha: float) -> tuple[Array, Array]:
         """As the base class, with one exponential."""
-        (z,), back, _ = _in_memory_order(x)
+        (z,), back, _ = in_memory_order(x)
         y, slope = np.empty(z.size, z.dtype), np.empty(z.size, z.dtype)
         for a, value, s in _pieces(z.reshape(-1), y, slope):
             np.minimum(a, 0, out=s)
@@ -46,7 +46,7 @@ class NumpyLayerKernels(LayerKernels):
 
     def silu(self, x: Array) -> tuple[Array, Array]:
         """As the base class, in place."""
-        (z,), back, _ = _in_memory_order(x)
+        (z,), back, _ = in_memory_order(x)
         y, slope = np.empty(z.size, z.dtype), np.empty(z.size, z.dtype)
         for a, value, s in _pieces(z.reshape(-1), y, slope):
             _logistic(a, s, room=value)
@@ -60,7 +60,7 @@ class NumpyLayerKernels(LayerKernels):
         """As the base class in single precision: by Phi(-|x|), so that no digit is lost far below 0."""
         if x.dtype != np.float32:
             return super().gelu(x)
-        (z,), back, _ = _in_memory_order(x)
+        (z,), back, _ = in_memory_order(x)
         y, slope = np.empty(z.size, z.dtype), np.empty(z.size, z.dtype)
         for x_, value, s in _pieces(z.reshape(-1), y, slope):
             a = np.abs(x_)
@@ -122,7 +122,7 @@ class NumpyLayerKernels(LayerKernels):
     def batch_norm(self, x: Array, gain: Array, bias: Array, eps: float) -> tuple[Array, Array, Array]:
         """As the base class: channel by channel, or in columns."""
         n = x.size // x.shape[1]
-        gain, bias = _given(gain, 1, x), _given(bias, 0, x)
+        gain, bias = given_numbers(gain, 1, x), given_numbers(bias, 0, x)
         (z,), back, width = _by_channel(x)
         y = np.empty_like(z)
         mean, variance = (np.empty(x.shape[1], x.dtype) for _ in range(2))
@@ -157,7 +157,7 @@ class NumpyLayerKernels(LayerKernels):
         gx = np.empty_like(z)
         gg, gb = (np.empty(x.shape[1], x.dtype) for _ in range(2))
         rate = 1 / np.sqrt(variance + eps)
-        scale = rate * _given(gain, 1, x)
+        scale = rate * given_numbers(gain, 1, x)
         for c in _channels(z, width):
             a, k, out = _some(z, c), np.ascontiguousarray(_some(g, c)), _some(gx, c)
             b = out if a.flags.c_contiguous else np.empty(a.shape, a.dtype)
@@ -260,7 +260,7 @@ def _polynomial(coefficients: tuple[float, ...], x: Array) -> Array:
 # ---------------------------------------------------------------------- pieces
 
 
-def _in_memory_order(*arrays: Array) -> tuple[list[Array], Any, list[int]]:
+def in_memory_order(*arrays: Array) -> tuple[list[Array], Any, list[int]]:
     """Return arrays of one shape with the axes as they lie in the memory of the first, the way back, and the order.
 
     Only an array with gaps, or in another order than the first, is copied.
@@ -318,7 +318,7 @@ def _by_channel(*arrays: Array) -> tuple[list[Array], Any, int]:
 
     If channels are short, b < `_LONG`, and many, a > 1, return (a, C b) and b: each channel is b columns of a matrix.
     """
-    views, back, order = _in_memory_order(*arrays)
+    views, back, order = in_memory_order(*arrays)
     place, sizes = order.index(1), views[0].shape
     a, channels, b = math.prod(sizes[:place]), sizes[place], math.prod(sizes[place + 1 :])
     if a > 1 and b < _LONG:
@@ -339,7 +339,7 @@ def _some(z: Array, c: slice) -> Array:
     return z[:, c].transpose(1, 0, 2)
 
 
-def _given(numbers: Array | None, default: float, x: Array) -> Array:
+def given_numbers(numbers: Array | None, default: float, x: Array) -> Array:
     """Return the numbers of the channels in the dtype of x."""
     return np.full(x.shape[1], default, x.dtype) if numbers is None else numbers.astype(x.dtype, copy=False)
 
