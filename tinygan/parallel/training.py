@@ -109,7 +109,9 @@ class ParallelTraining(Training):
         ParallelError
             At the end of an epoch, the weights are not the same bits on all ranks.
         """
+        self.all_ranks_failed = True
         super().step()
+        self.all_ranks_failed = False
         if self.epoch_is_over:
             arrays = {
                 f"the {player}'s {name}": array

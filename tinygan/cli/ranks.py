@@ -1,0 +1,51 @@
+"""Commands under an MPI launcher: ``mpiexec -n N tinygan train ...`` is one run on N ranks."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import traceback
+
+from tinygan.cli import output
+from tinygan.errors import AnomalyError, MissingPackageError, ParallelError, TinyganError
+from tinygan.parallel.world import RANKS, current, launched
+
+
+def silence_followers() -> None:
+    """Let no rank but 0 print; the errors of the others come through the witness."""
+    rank = next((os.environ[name] for name in RANKS if name in os.environ), "0")
+    if launched() > 1 and rank != "0":
+        sys.stdout = sys.stderr = open(os.devnull, "w", encoding="utf-8")  # for the life of the process
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run a command, on one process or on this rank of several.
+
+    Raises
+    ------
+    ParallelError, MissingPackageError
+        The command works in one process, or the launcher and mpi4py do not fit.
+    """
+    arguments.watch = None
+    if launched() < 2:
+        return int(arguments.run(arguments))
+    if not hasattr(arguments, "follow"):
+        raise ParallelError("this command works in one process: start it without the MPI launcher")
+    world = current()
+    assert world is not None
+    from tinygan.parallel.watch import Watch
+
+    arguments.watch = watch = Watch(world)
+    try:
+        status = int(arguments.follow(arguments) if world.rank else arguments.run(arguments))
+    except output.ReaderGoneError:
+        status = 0
+    except (TinyganError, MemoryError, KeyboardInterrupt) as error:
+        stopped = isinstance(error, KeyboardInterrupt)
+        named = not stopped and (world.rank > 0 or isinstance(error, AnomalyError))
+        watch.fail(output.indented(output.last_words("tinygan", error)), 130 if stopped else 1, named)
+    except BaseException:
+        watch.fail(output.indented(f"tinygan: error: {traceback.format_exc().strip()}"), 1, named=True)
+    watch.close()
+    return status

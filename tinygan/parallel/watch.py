@@ -1,0 +1,179 @@
+"""`Watch`: what a rank tells the witness, so that a rank that dies, hangs or fails ends all; see `witness`."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import socket
+import subprocess
+import sys
+import threading
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from tinygan.errors import ArgumentError, ParallelError
+from tinygan.parallel import witness
+from tinygan.parallel.world import World
+
+if TYPE_CHECKING:
+    from tinygan.experiments.training import Training
+
+VARIABLE = "TINYGAN_PATIENCE"
+PATIENCE = 20.0  # seconds
+
+
+class Watch:
+    """The connection of a rank to the witness; make one on every rank.
+
+    Parameters
+    ----------
+    world : World
+    patience : float, optional
+        Seconds without a sign of a rank, or without a step while others wait for it, after which all are ended. By
+        default `VARIABLE` of rank 0's environment, or `PATIENCE`.
+
+    Attributes
+    ----------
+    training : Training or None
+        The training whose steps are watched.
+
+    Raises
+    ------
+    ArgumentError
+        The patience is no number above 0.
+    ParallelError
+        A rank cannot connect to the witness; all ranks raise it.
+    """
+
+    def __init__(self, world: World, patience: float | None = None) -> None:
+        self.world, self.training, self._first = world, None, 0
+        self.comm = world.comm = _Counted(world.comm)
+        self._name = f"rank {world.rank} of {world.size} (process {os.getpid()} on {socket.gethostname()})"
+        patience = _checked(patience)
+        hosts = world.gather(socket.gethostname())
+        here = all(host == hosts[0] for host in hosts)
+        port, token, self.patience = world.broadcast(self._begin(here, patience) if world.rank == 0 else (0, "", 0.0))
+        problem = ""
+        try:
+            self._socket = socket.create_connection(("127.0.0.1" if here else hosts[0], port), self.patience)
+        except OSError as error:
+            problem = str(error)
+        for rank, each in enumerate(world.gather(problem)):
+            if each:
+                raise ParallelError(
+                    f"rank {rank} on {hosts[rank]} cannot connect to port {port} of {hosts[0]}: {each}; let the "
+                    "machines of a run connect to each other"
+                )
+        self._socket.settimeout(2 * self.patience)
+        self._closed, self._sending = False, threading.Lock()
+        self._send(token=token, rank=world.rank, name=self._name)
+        threading.Thread(target=self._answer, name="watch", daemon=True).start()
+
+    def _begin(self, here: bool, patience: float) -> tuple[int, str, float]:
+        """Start the witness, in a session of its own: the launcher must not end it with the ranks."""
+        token = secrets.token_hex()
+        with socket.create_server(("127.0.0.1" if here else "", 0), backlog=self.world.size) as server:
+            self._witness = subprocess.Popen(
+                [sys.executable, "-I", "-S", witness.__file__, str(self.world.size), str(patience)],
+                stdin=server,
+                stdout=subprocess.DEVNULL,
+                env={**os.environ, "TOKEN": token},
+                start_new_session=True,
+            )
+            return server.getsockname()[1], token, patience
+
+    def follow(self, training: Training) -> None:
+        """Watch the steps of a training from now on."""
+        self.training, self._first = training, training.steps
+
+    def advise(self, text: str) -> None:
+        """Add a text to each message about another rank, such as how to go on."""
+        self._send(advice=text)
+
+    def fail(self, text: str, status: int, named: bool) -> NoReturn:
+        """Report an error of this rank, and end.
+
+        Parameters
+        ----------
+        text : str
+            The message, with the prefix ``tinygan: error:``.
+        status : int
+            The exit status.
+        named : bool
+            Whether to name the rank, if not all ranks report the same.
+        """
+        self._send(failed={"text": text, "status": status, "named": named})
+        while True:  # the thread ends the process
+            time.sleep(1)
+
+    def close(self) -> None:
+        """Wait until the part of every rank is done; then nothing is watched."""
+        self._send(done=True)
+        self.world.gather(None)
+        self._closed = True
+        self._socket.close()
+        self.world.comm = self.comm.comm
+
+    def _answer(self) -> None:
+        """Answer each line of the witness, until it says that all must end."""
+        status, lines = 0, self._socket.makefile("rb")
+        with suppress(OSError, ValueError):  # the witness is lost
+            while not status:
+                status = int(lines.readline())
+                self._send(calls=self.comm.calls, waits=self.comm.waits, alone=self._is_alone(), fresh=self._is_fresh())
+        if self._closed:
+            return
+        if not status and self.world.rank == 0:
+            print(f"tinygan: error: the witness of the ranks has ended; {witness.END}", file=sys.stderr, flush=True)
+        elif not status:
+            time.sleep(1)  # rank 0 says why
+        self._abort(status or 1)
+
+    def _is_fresh(self) -> bool:
+        return self.training is None or self.training.steps == self._first
+
+    def _is_alone(self) -> bool:
+        """Return whether this is rank 0, and at work that it does alone."""
+        if self.world.rank or self.comm.waits:
+            return False
+        return self._is_fresh() or self.training.epoch_is_over
+
+    def _abort(self, status: int) -> None:
+        threading.Timer(5, os._exit, [status]).start()
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # everything has been said; MPI would add a line
+        self.comm.comm.Abort(status)
+
+    def _send(self, **said: Any) -> None:
+        with suppress(OSError), self._sending:  # a witness that is lost is seen by `_answer`
+            self._socket.sendall(json.dumps(said).encode() + b"\n")
+
+
+class _Counted:
+    """An MPI communicator that counts its calls, and knows whether it is in one."""
+
+    def __init__(self, comm: Any) -> None:
+        self.comm, self.calls, self.waits = comm, 0, False
+
+    def __getattr__(self, name: str) -> Any:
+        call = getattr(self.comm, name)
+
+        def counted(*arguments: Any, **options: Any) -> Any:
+            self.calls += 1
+            self.waits = True
+            try:
+                return call(*arguments, **options)
+            finally:
+                self.waits = False
+
+        setattr(self, name, counted)
+        return counted
+
+
+def _checked(patience: float | None) -> float:
+    given = os.environ.get(VARIABLE, PATIENCE) if patience is None else patience
+    with suppress(ValueError):
+        if 0 < float(given) < float("inf"):
+            return float(given)
+    raise ArgumentError(f"{VARIABLE}: expected a number of seconds above 0, got {given!r}")

@@ -1,0 +1,232 @@
+"""The witness: a process beside the ranks, which sees when one of them dies, hangs or fails.
+
+A rank that waits for another in MPI waits for ever; and when one is killed, the launcher kills the others before they
+can say which it was. So rank 0 starts this process. Every rank holds a connection to it, and answers each of its lines,
+one a second, with how far it is. The witness writes one message, then has all ranks ended.
+
+It imports only the standard library, and starts in 50 ms: ``python witness.py RANKS PATIENCE``, with a listening socket
+as stdin. A rank must know ``TOKEN``, a variable of the environment, because other users can connect, too.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import selectors
+import socket
+import sys
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+
+BEAT = 1.0  # seconds between two lines
+TOGETHER = 1.0  # seconds in which all ranks can report the error that all of them have
+FIRST = 10  # times the patience, before the first step is done: a rank may compile, or load its data
+SLOWEST = 5  # times the longest wait for a step
+ALONE = 60  # seconds without any rank
+LONGEST_LINE = 1 << 20  # bytes
+END = "all ranks were ended"
+
+
+class Rank:
+    """What is known of one rank.
+
+    Attributes
+    ----------
+    name : str
+    heard : float
+        The time of its last line, in seconds of the clock of `Witness`.
+    calls : int
+        How many times it has called MPI.
+    waits : bool
+        Whether it is in such a call now.
+    alone : bool
+        Whether it works while the others wait, as rank 0 does between two epochs.
+    fresh : bool
+        Whether its first step is not done.
+    done : bool
+        Whether its part of the run is done.
+    failed : dict or None
+        Its error: ``text``, ``status`` (of the process), ``named`` (whether the text needs the name of the rank).
+    """
+
+    def __init__(self, name: str, now: float) -> None:
+        self.name, self.heard = name, now
+        self.calls, self.waits, self.alone, self.fresh, self.done, self.lost = 0, False, False, True, False, False
+        self.failed: dict[str, Any] | None = None
+
+    @property
+    def place(self) -> tuple[int, bool, bool]:
+        """What changes while the rank goes on."""
+        return self.calls, self.waits, self.fresh
+
+
+class Witness:
+    """Judges what the ranks say.
+
+    Parameters
+    ----------
+    size : int
+        The number of ranks.
+    patience : float
+        Seconds without a sign of a rank, or without a step.
+
+    Attributes
+    ----------
+    ranks : dict of int to Rank
+        Those that have connected.
+    advice : str
+        What to do after the end; rank 0 knows it.
+    """
+
+    def __init__(self, size: int, patience: float) -> None:
+        self.size, self.patience = size, patience
+        self.ranks: dict[int, Rank] = {}
+        self.advice = ""
+        self.since = self.longest = 0.0  # when a rank last went on, and the longest time without that
+        self.failed_at: float | None = None
+
+    def hear(self, number: int, said: Mapping[str, Any], now: float) -> None:
+        """Take in a line of a rank."""
+        rank = self.ranks[number]
+        before, rank.heard = rank.place, now
+        self.advice = said.get("advice", self.advice)
+        vars(rank).update({key: value for key, value in said.items() if key in vars(rank)})
+        if rank.failed is not None and self.failed_at is None:
+            self.failed_at = now
+        if rank.place != before:
+            if not any(rank.fresh for rank in self.ranks.values()):
+                self.longest = max(self.longest, now - self.since)
+            self.since = now
+
+    def verdict(self, now: float) -> tuple[str, int] | None:
+        """Return why all ranks must end, and their exit status; None if all is well."""
+        ranks = [self.ranks[number] for number in sorted(self.ranks)]
+        failed = [rank for rank in ranks if rank.failed is not None]
+        if failed:
+            if len(failed) < self.size and self.failed_at is not None and now - self.failed_at < TOGETHER:
+                return None
+            return self._failure(failed)
+        lost = [rank for rank in ranks if rank.lost and not rank.done]
+        if lost:
+            return self._end(f"{lost[0].name} was killed or has crashed")
+        newest = max((rank.heard for rank in ranks), default=now)
+        silent = [rank for rank in ranks if newest - rank.heard > self.patience and not rank.lost]
+        if silent and now - newest < 3 * BEAT:  # if all are silent, the whole run is suspended
+            return self._end(
+                f"{_names(silent)} did not answer for {self.patience:g} s: it is stopped, or its machine is lost"
+            )
+        if any(rank.alone for rank in ranks) or not any(rank.waits for rank in ranks):
+            self.since = now
+        first = FIRST if len(ranks) < self.size or any(rank.fresh for rank in ranks) else 1
+        if now - self.since > max(first * self.patience, SLOWEST * self.longest):
+            late = [rank for rank in ranks if not rank.waits]
+            seconds = f"{now - self.since:.0f} s"
+            if late:
+                return self._end(f"{_names(late)} did not go on, and the others have waited for {seconds}")
+            return self._end(f"all ranks have waited for each other for {seconds}: look at the network between them")
+        return None
+
+    def _end(self, reason: str) -> tuple[str, int]:
+        return self._advised(f"tinygan: error: {reason}; {END}"), 1
+
+    def _advised(self, text: str) -> str:
+        return f"{text}\n  {self.advice}" if self.advice else text
+
+    def _failure(self, failed: list[Rank]) -> tuple[str, int]:
+        first = failed[0]
+        assert first.failed is not None
+        text, status = first.failed["text"], first.failed["status"]
+        of_all = len(failed) == self.size and all(rank.failed["text"] == text for rank in failed if rank.failed)
+        if first.failed["named"] and not of_all:
+            text = self._advised(text.replace("tinygan: error:", f"tinygan: error: {first.name}:", 1))
+        return text, status
+
+
+def _names(ranks: list[Rank]) -> str:
+    return " and ".join(rank.name for rank in ranks[:3]) + (f" and {len(ranks) - 3} more" if len(ranks) > 3 else "")
+
+
+class _Lines:
+    """The lines that come through a connection."""
+
+    def __init__(self) -> None:
+        self.number: int | None = None  # of the rank, when it has said so
+        self.rest = b""
+
+    def read(self, connection: socket.socket) -> list[dict[str, Any]] | None:
+        """Return the complete lines that have come; None at the end."""
+        try:
+            came = connection.recv(1 << 16)
+        except BlockingIOError:
+            return []
+        except OSError:
+            came = b""
+        *lines, self.rest = (self.rest + came).split(b"\n")
+        return [json.loads(line) for line in lines] if came and len(self.rest) < LONGEST_LINE else None
+
+
+def watch(server: socket.socket, witness: Witness, token: str) -> None:
+    """Listen to the ranks until all have left; if one dies, hangs or fails, say so and end the others."""
+    selector = selectors.DefaultSelector()
+    selector.register(server, selectors.EVENT_READ)
+    connected: dict[socket.socket, _Lines] = {}
+    ended, next_beat, begun = None, 0.0, time.monotonic()
+    while ended is None or (connected and time.monotonic() < ended + 10):
+        for key, _ in selector.select(BEAT / 4):
+            if key.fileobj is server:
+                connection, _ = server.accept()
+                connection.setblocking(False)
+                connected[connection] = _Lines()
+                selector.register(connection, selectors.EVENT_READ)
+                continue
+            connection = key.fileobj  # type: ignore[assignment]
+            lines = connected[connection]
+            try:
+                said = _accepted(lines, lines.read(connection), witness, token)
+            except (ValueError, KeyError, TypeError):  # not a rank
+                said = None
+            for each in said or ():
+                assert lines.number is not None
+                witness.hear(lines.number, each, time.monotonic())
+            if said is None:
+                selector.unregister(connection)
+                connected.pop(connection)
+                connection.close()
+                if lines.number is not None:
+                    witness.ranks[lines.number].lost = True
+        now = time.monotonic()
+        found = witness.verdict(now) if ended is None else None
+        if found is not None:
+            print(found[0], file=sys.stderr, flush=True)
+            ended = now
+        if found is not None or now >= next_beat:
+            next_beat = now + BEAT
+            for connection in connected:
+                with suppress(OSError):
+                    connection.send(b"%d\n" % (found[1] if found else 0))
+        if not connected and (witness.ranks or now > begun + ALONE):
+            return
+
+
+def _accepted(
+    lines: _Lines, said: list[dict[str, Any]] | None, witness: Witness, token: str
+) -> list[dict[str, Any]] | None:
+    """Return what a rank has said; its first line must have the token, its number and its name."""
+    if said and lines.number is None:
+        first = said[0]
+        if first["token"] != token or not 0 <= first["rank"] < witness.size or first["rank"] in witness.ranks:
+            return None
+        lines.number = first["rank"]
+        witness.ranks[lines.number] = Rank(first["name"], time.monotonic())
+    return said
+
+
+if __name__ == "__main__":
+    with suppress(BrokenPipeError):
+        watch(
+            socket.socket(fileno=os.dup(sys.stdin.fileno())),
+            Witness(int(sys.argv[1]), float(sys.argv[2])),
+            os.environ["TOKEN"],
+        )
