@@ -32,6 +32,8 @@ def run(arguments: argparse.Namespace) -> int:
         return int(arguments.run(arguments))
     if not hasattr(arguments, "follow"):
         raise ParallelError("this command works in one process: start it without the MPI launcher")
+    if arguments.follow is arguments.run:  # it gives the ranks their work itself
+        return int(arguments.run(arguments))
     world = current()
     assert world is not None
     from tinygan.parallel.watch import Watch
@@ -42,10 +44,11 @@ def run(arguments: argparse.Namespace) -> int:
     except output.ReaderGoneError:
         status = 0
     except (TinyganError, MemoryError, KeyboardInterrupt) as error:
-        stopped = isinstance(error, KeyboardInterrupt)
-        named = not stopped and (world.rank > 0 or isinstance(error, AnomalyError))
-        watch.fail(output.indented(output.last_words("tinygan", error)), 130 if stopped else 1, named)
+        stopped, broken = isinstance(error, KeyboardInterrupt), isinstance(error, AnomalyError)
+        elsewhere = world.rank > 0 and not stopped
+        text = output.indented(output.last_words("tinygan", error))
+        watch.fail(text, 130 if stopped else 1, named=elsewhere or broken, advised=elsewhere and not broken)
     except BaseException:
-        watch.fail(output.indented(f"tinygan: error: {traceback.format_exc().strip()}"), 1, named=True)
+        watch.fail(output.indented(f"tinygan: error: {traceback.format_exc().strip()}"), 1)
     watch.close()
     return status

@@ -69,7 +69,8 @@ class Watch:
         self._socket.settimeout(2 * self.patience)
         self._closed, self._sending = False, threading.Lock()
         self._send(token=token, rank=world.rank, name=self._name)
-        threading.Thread(target=self._answer, name="watch", daemon=True).start()
+        self._thread = threading.Thread(target=self._answer, name="watch", daemon=True)
+        self._thread.start()
 
     def _begin(self, here: bool, patience: float) -> tuple[int, str, float]:
         """Start the witness, in a session of its own: the launcher must not end it with the ranks."""
@@ -92,7 +93,7 @@ class Watch:
         """Add a text to each message about another rank, such as how to go on."""
         self._send(advice=text)
 
-    def fail(self, text: str, status: int, named: bool) -> NoReturn:
+    def fail(self, text: str, status: int, named: bool = True, advised: bool = True) -> NoReturn:
         """Report an error of this rank, and end.
 
         Parameters
@@ -103,8 +104,10 @@ class Watch:
             The exit status.
         named : bool
             Whether to name the rank, if not all ranks report the same.
+        advised : bool
+            Whether to add the text of `advise`.
         """
-        self._send(failed={"text": text, "status": status, "named": named})
+        self._send(failed={"text": text, "status": status, "named": named, "advised": advised})
         while True:  # the thread ends the process
             time.sleep(1)
 
@@ -113,13 +116,16 @@ class Watch:
         self._send(done=True)
         self.world.gather(None)
         self._closed = True
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)  # wakes the thread
+        self._thread.join()
         self._socket.close()
         self.world.comm = self.comm.comm
 
     def _answer(self) -> None:
         """Answer each line of the witness, until it says that all must end."""
-        status, lines = 0, self._socket.makefile("rb")
-        with suppress(OSError, ValueError):  # the witness is lost
+        status = 0
+        with suppress(OSError, ValueError), self._socket.makefile("rb") as lines:  # errors: the witness is lost
             while not status:
                 status = int(lines.readline())
                 self._send(calls=self.comm.calls, waits=self.comm.waits, alone=self._is_alone(), fresh=self._is_fresh())

@@ -36,7 +36,7 @@ class Rank:
     ----------
     name : str
     heard : float
-        The time of its last line, in seconds of the clock of `Witness`.
+        The time of its last line, in seconds of `Clock`.
     calls : int
         How many times it has called MPI.
     waits : bool
@@ -48,7 +48,8 @@ class Rank:
     done : bool
         Whether its part of the run is done.
     failed : dict or None
-        Its error: ``text``, ``status`` (of the process), ``named`` (whether the text needs the name of the rank).
+        Its error: ``text``; ``status`` of the process; whether the text needs the name of the rank, ``named``, and
+        what to do, ``advised``.
     """
 
     def __init__(self, name: str, now: float) -> None:
@@ -60,6 +61,30 @@ class Rank:
     def place(self) -> tuple[int, bool, bool]:
         """What changes while the rank goes on."""
         return self.calls, self.waits, self.fresh
+
+
+class Clock:
+    """Seconds in which at least one rank was at work: none pass while the whole run, or the machine, is suspended.
+
+    Examples
+    --------
+    >>> clock = Clock(100.0)
+    >>> [clock.at(now, heard=now < 102) for now in (100.5, 101, 102, 103, 104, 900)]
+    [0.5, 1.0, 2.0, 3.0, 3.0, 3.0]
+    >>> clock.at(901, heard=True)
+    4.0
+    """
+
+    def __init__(self, now: float) -> None:
+        self.seconds, self._now, self._heard = 0.0, now, now
+
+    def at(self, now: float, heard: bool) -> float:
+        """Return the seconds so far; `heard` is whether any rank has said something since the last call."""
+        self._heard = now if heard else self._heard
+        if now - self._heard < 3 * BEAT:
+            self.seconds += min(now - self._now, BEAT)
+        self._now = now
+        return self.seconds
 
 
 class Witness:
@@ -111,11 +136,10 @@ class Witness:
         lost = [rank for rank in ranks if rank.lost and not rank.done]
         if lost:
             return self._end(f"{lost[0].name} was killed or has crashed")
-        newest = max((rank.heard for rank in ranks), default=now)
-        silent = [rank for rank in ranks if newest - rank.heard > self.patience and not rank.lost]
-        if silent and now - newest < 3 * BEAT:  # if all are silent, the whole run is suspended
+        silent = [rank for rank in ranks if now - rank.heard > self.patience and not rank.lost]
+        if silent:
             return self._end(
-                f"{_names(silent)} did not answer for {self.patience:g} s: it is stopped, or its machine is lost"
+                f"{_names(silent)} did not answer for {self.patience:g} s (TINYGAN_PATIENCE): stopped, or on a lost machine"
             )
         if any(rank.alone for rank in ranks) or not any(rank.waits for rank in ranks):
             self.since = now
@@ -124,7 +148,7 @@ class Witness:
             late = [rank for rank in ranks if not rank.waits]
             seconds = f"{now - self.since:.0f} s"
             if late:
-                return self._end(f"{_names(late)} did not go on, and the others have waited for {seconds}")
+                return self._end(f"{_names(late)} did not go on: the others have waited for {seconds} (TINYGAN_PATIENCE)")
             return self._end(f"all ranks have waited for each other for {seconds}: look at the network between them")
         return None
 
@@ -140,8 +164,8 @@ class Witness:
         text, status = first.failed["text"], first.failed["status"]
         of_all = len(failed) == self.size and all(rank.failed["text"] == text for rank in failed if rank.failed)
         if first.failed["named"] and not of_all:
-            text = self._advised(text.replace("tinygan: error:", f"tinygan: error: {first.name}:", 1))
-        return text, status
+            text = text.replace("tinygan: error:", f"tinygan: error: {first.name}:", 1)
+        return self._advised(text) if first.failed["advised"] else text, status
 
 
 def _names(ranks: list[Rank]) -> str:
@@ -172,7 +196,8 @@ def watch(server: socket.socket, witness: Witness, token: str) -> None:
     selector = selectors.DefaultSelector()
     selector.register(server, selectors.EVENT_READ)
     connected: dict[socket.socket, _Lines] = {}
-    ended, next_beat, begun = None, 0.0, time.monotonic()
+    ended, next_beat, begun, heard = None, 0.0, time.monotonic(), False
+    clock = Clock(begun)
     while ended is None or (connected and time.monotonic() < ended + 10):
         for key, _ in selector.select(BEAT / 4):
             if key.fileobj is server:
@@ -184,12 +209,13 @@ def watch(server: socket.socket, witness: Witness, token: str) -> None:
             connection = key.fileobj  # type: ignore[assignment]
             lines = connected[connection]
             try:
-                said = _accepted(lines, lines.read(connection), witness, token)
+                said = _accepted(lines, lines.read(connection), witness, token, clock.seconds)
             except (ValueError, KeyError, TypeError):  # not a rank
                 said = None
             for each in said or ():
                 assert lines.number is not None
-                witness.hear(lines.number, each, time.monotonic())
+                witness.hear(lines.number, each, clock.seconds)
+                heard = True
             if said is None:
                 selector.unregister(connection)
                 connected.pop(connection)
@@ -197,7 +223,8 @@ def watch(server: socket.socket, witness: Witness, token: str) -> None:
                 if lines.number is not None:
                     witness.ranks[lines.number].lost = True
         now = time.monotonic()
-        found = witness.verdict(now) if ended is None else None
+        found = witness.verdict(clock.at(now, heard)) if ended is None else None
+        heard = False
         if found is not None:
             print(found[0], file=sys.stderr, flush=True)
             ended = now
@@ -211,7 +238,7 @@ def watch(server: socket.socket, witness: Witness, token: str) -> None:
 
 
 def _accepted(
-    lines: _Lines, said: list[dict[str, Any]] | None, witness: Witness, token: str
+    lines: _Lines, said: list[dict[str, Any]] | None, witness: Witness, token: str, now: float
 ) -> list[dict[str, Any]] | None:
     """Return what a rank has said; its first line must have the token, its number and its name."""
     if said and lines.number is None:
@@ -219,7 +246,7 @@ def _accepted(
         if first["token"] != token or not 0 <= first["rank"] < witness.size or first["rank"] in witness.ranks:
             return None
         lines.number = first["rank"]
-        witness.ranks[lines.number] = Rank(first["name"], time.monotonic())
+        witness.ranks[lines.number] = Rank(first["name"], now)
     return said
 
 
