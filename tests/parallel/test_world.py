@@ -10,7 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.doubles.installed import strict_cupy
 from tests.parallel.helpers import on_ranks
+from tinygan.backend import get_backend
 from tinygan.errors import MissingPackageError, ParallelError
 from tinygan.parallel import world
 from tinygan.parallel.world import SMALL, current, launched
@@ -131,3 +133,50 @@ def test_one_other_bit_on_one_rank_is_refused_on_all(rank):
         return True
 
     assert on_ranks(3, part) == [True] * 3
+
+
+@pytest.mark.parametrize(
+    ("gpus", "available", "used", "nccl"), [(2, True, 1, True), (2, False, 1, False), (1, True, 0, False)]
+)
+def test_each_rank_has_a_gpu_and_nccl_or_shares_one(gpus, available, used, nccl, monkeypatch):
+    chosen, group = [], []
+    here = SimpleNamespace(Get_rank=lambda: 1, Get_size=lambda: 2)
+    comm = SimpleNamespace(
+        Get_rank=lambda: 3, Get_size=lambda: 4, Split_type=lambda kind: here, allgather=lambda value: [value] * 4
+    )
+    mpi4py, cupy, distributed = ModuleType("mpi4py"), ModuleType("cupy"), ModuleType("cupyx.distributed")
+    mpi4py.MPI = SimpleNamespace(COMM_TYPE_SHARED=1)
+    cupy.cuda = SimpleNamespace(
+        runtime=SimpleNamespace(getDeviceCount=lambda: gpus),
+        Device=lambda number: SimpleNamespace(use=lambda: chosen.append(number)),
+        nccl=SimpleNamespace(available=available),
+    )
+    distributed.init_process_group = lambda size, rank, use_mpi: group.append((size, rank, use_mpi)) or "a group"
+    for module in (mpi4py, cupy, distributed):
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+    of_four = world.World(comm)
+    of_four.use_gpus()
+    assert chosen == [used]
+    assert group == [(4, 3, True)] * nccl
+    assert of_four.nccl == ("a group" if nccl else None)
+
+
+@pytest.mark.parametrize("nccl", [True, False])
+def test_arrays_of_a_gpu_are_summed_as_one(nccl):
+    def part(world):
+        numbers = [np.full(shape, world.rank + 1.0, np.float32) for shape in ((2, 3), (), (SMALL,))]
+        arrays, alone = [B.from_numpy(array) for array in numbers], np.ones(2)
+
+        def all_reduce(array, out):
+            assert array is out
+            out[...] = B.from_numpy(sum(world.gather(B.to_numpy(array))))
+
+        world.nccl = SimpleNamespace(all_reduce=all_reduce) if nccl else None
+        world.sum(*arrays, alone)
+        assert all((B.to_numpy(array) == 3).all() for array in arrays)
+        assert (alone == 2).all()
+        return world.calls
+
+    with strict_cupy():
+        B = get_backend("cuda")
+        assert on_ranks(2, part) == [1 + (not nccl)] * 2

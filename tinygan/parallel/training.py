@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from tinygan import gan, optim
-from tinygan.backend import Stream
+from tinygan.backend import Stream, get_backend
 from tinygan.config.experiment import ExperimentConfig
 from tinygan.data.dataset import Dataset
 from tinygan.engine import Tensor
@@ -61,6 +61,8 @@ class ParallelTraining(Training):
 
     def __init__(self, config: ExperimentConfig, dataset: Dataset, device: str = "cpu", *, world: World) -> None:
         _refuse_unshared(config, world.size)
+        if get_backend(device).runs_ahead:
+            world.use_gpus()
         super().__init__(config, dataset, device)
         self.world = world
         self.share = Share.of_rank(world.rank, world.size, config.training.batch)

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from tinygan.backend import Array
+from tinygan.backend import Array, backend_of
 from tinygan.errors import MissingPackageError, ParallelError
 
 T = TypeVar("T")
@@ -36,7 +36,11 @@ class World:
         The number of this process, from 0.
     size : int
         The number of processes.
+    nccl : object or None
+        What sums the arrays of GPUs, after `use_gpus`.
     """
+
+    nccl: Any = None
 
     def __init__(self, comm: Any) -> None:
         self.comm = comm
@@ -51,23 +55,45 @@ class World:
 
         All ranks get the same bits.
         """
-        small: dict[Any, list[Array]] = {}
+        buckets: dict[Any, list[Array]] = {}
         for array in arrays:
-            if array.size < SMALL or not (array.flags.c_contiguous and array.flags.writeable):
-                small.setdefault(array.dtype, []).append(array)
+            in_place = isinstance(array, np.ndarray) and array.flags.c_contiguous and array.flags.writeable
+            if in_place and array.size >= SMALL:
+                self._all_reduce(array)
             else:
-                self._sum_in_place(array)
-        for group in small.values():
-            flat = np.concatenate([array.reshape(-1) for array in group])
-            self._sum_in_place(flat)
-            ends = np.cumsum([array.size for array in group])
-            for array, part in zip(group, np.split(flat, ends[:-1]), strict=True):
-                array[...] = part.reshape(array.shape)
+                buckets.setdefault((type(array), array.dtype), []).append(array)
+        for bucket in buckets.values():
+            backend, first = backend_of(bucket[0]), 0
+            assert backend is not None
+            flat = backend.xp.concatenate([array.reshape(-1) for array in bucket])
+            if isinstance(flat, np.ndarray):
+                self._all_reduce(flat)
+            elif self.nccl is not None:
+                self.nccl.all_reduce(flat, flat)
+            else:
+                host = backend.to_numpy(flat)
+                self._all_reduce(host)
+                flat = backend.from_numpy(host)
+            for array in bucket:
+                array[...] = flat[first : first + array.size].reshape(array.shape)
+                first += array.size
 
-    def _sum_in_place(self, array: Array) -> None:
+    def _all_reduce(self, array: Array) -> None:
         from mpi4py import MPI
 
         self.comm.Allreduce(MPI.IN_PLACE, array)
+
+    def use_gpus(self) -> None:
+        """Compute on one GPU for each rank of this machine, and sum by NCCL; if ranks share a GPU, by host memory."""
+        import cupy
+        from mpi4py import MPI
+
+        here, count = self.comm.Split_type(MPI.COMM_TYPE_SHARED), cupy.cuda.runtime.getDeviceCount()
+        cupy.cuda.Device(here.Get_rank() % count).use()
+        if all(self.gather(here.Get_size() <= count and cupy.cuda.nccl.available)):
+            from cupyx.distributed import init_process_group
+
+            self.nccl = init_process_group(self.size, self.rank, use_mpi=True)
 
     def gather(self, value: T) -> list[T]:
         """Return what every rank gives, in the order of the ranks, on every rank."""
