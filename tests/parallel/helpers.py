@@ -32,8 +32,14 @@ class ThreadWorld(World):
     def __init__(self, rank, size, hall):
         self.rank, self.size, self.hall, self.calls = rank, size, hall, 0
 
-    def use_gpus(self):
+    def share_cores(self):
+        """Leave the threads of this process as they are."""
+
+    def choose_gpu(self):
         """Share the one GPU of the double."""
+
+    def connect_gpus(self):
+        """As `choose_gpu`."""
 
     def _all_reduce(self, array):
         self.calls += 1

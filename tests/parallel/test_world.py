@@ -33,6 +33,20 @@ ALONE = {
 }
 
 
+def comm_of(rank, size, here=(0, 1)):
+    """Return a communicator; `here` are the rank and the size on this machine."""
+    local = SimpleNamespace(Get_rank=lambda: here[0], Get_size=lambda: here[1])
+    return SimpleNamespace(
+        Get_rank=lambda: rank, Get_size=lambda: size, Split_type=lambda _: local, allgather=lambda value: [value] * size
+    )
+
+
+def fake_mpi4py(comm, **more):
+    package = ModuleType("mpi4py")
+    package.MPI = SimpleNamespace(COMM_WORLD=comm, COMM_TYPE_SHARED=1, IN_PLACE=None, **more)
+    return package
+
+
 @pytest.fixture
 def started(monkeypatch):
     """Return a function that sets the variables of a launcher, and what ``import mpi4py`` finds."""
@@ -45,9 +59,7 @@ def started(monkeypatch):
         current.cache_clear()
         package = None
         if size is not None:
-            comm = SimpleNamespace(Get_size=lambda: size, Get_rank=lambda: 1)
-            package = ModuleType("mpi4py")
-            package.MPI = SimpleNamespace(COMM_WORLD=comm, Get_library_version=lambda: "MPICH Version: 5\n")
+            package = fake_mpi4py(comm_of(1, size), Get_library_version=lambda: "MPICH Version: 5\n")
         monkeypatch.setitem(sys.modules, "mpi4py", package)  # None: it cannot be imported
 
     yield start
@@ -140,12 +152,8 @@ def test_one_other_bit_on_one_rank_is_refused_on_all(rank):
 )
 def test_each_rank_has_a_gpu_and_nccl_or_shares_one(gpus, available, used, nccl, monkeypatch):
     chosen, group = [], []
-    here = SimpleNamespace(Get_rank=lambda: 1, Get_size=lambda: 2)
-    comm = SimpleNamespace(
-        Get_rank=lambda: 3, Get_size=lambda: 4, Split_type=lambda kind: here, allgather=lambda value: [value] * 4
-    )
-    mpi4py, cupy, distributed = ModuleType("mpi4py"), ModuleType("cupy"), ModuleType("cupyx.distributed")
-    mpi4py.MPI = SimpleNamespace(COMM_TYPE_SHARED=1)
+    comm = comm_of(3, 4, here=(1, 2))
+    mpi4py, cupy, distributed = fake_mpi4py(comm), ModuleType("cupy"), ModuleType("cupyx.distributed")
     cupy.cuda = SimpleNamespace(
         runtime=SimpleNamespace(getDeviceCount=lambda: gpus),
         Device=lambda number: SimpleNamespace(use=lambda: chosen.append(number)),
@@ -155,10 +163,25 @@ def test_each_rank_has_a_gpu_and_nccl_or_shares_one(gpus, available, used, nccl,
     for module in (mpi4py, cupy, distributed):
         monkeypatch.setitem(sys.modules, module.__name__, module)
     of_four = world.World(comm)
-    of_four.use_gpus()
+    of_four.choose_gpu()
+    of_four.connect_gpus()
     assert chosen == [used]
     assert group == [(4, 3, True)] * nccl
     assert of_four.nccl == ("a group" if nccl else None)
+
+
+@pytest.mark.parametrize(
+    ("now", "cores", "here", "share"), [(8, 8, 4, 2), (8, 2, 4, 1), (1, 8, 2, None), (4, 8, 2, None)]
+)
+def test_a_rank_takes_its_share_of_the_cores(now, cores, here, share, monkeypatch):
+    set_to = []
+    comm = comm_of(0, 2, here=(0, here))
+    monkeypatch.setitem(sys.modules, "mpi4py", fake_mpi4py(comm))
+    monkeypatch.setattr(world, "threadpool_info", lambda: [{"user_api": "blas", "num_threads": now}])
+    monkeypatch.setattr(world, "blas_threads", set_to.append)
+    monkeypatch.setattr(world.os, "cpu_count", lambda: cores)
+    world.World(comm).share_cores()
+    assert set_to == [share] * (share is not None)
 
 
 @pytest.mark.parametrize("nccl", [True, False])

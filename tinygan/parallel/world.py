@@ -9,8 +9,9 @@ from functools import cache
 from typing import Any, TypeVar
 
 import numpy as np
+from threadpoolctl import threadpool_info
 
-from tinygan.backend import Array, backend_of
+from tinygan.backend import Array, backend_of, blas_threads
 from tinygan.errors import MissingPackageError, ParallelError
 
 T = TypeVar("T")
@@ -36,14 +37,21 @@ class World:
         The number of this process, from 0.
     size : int
         The number of processes.
+    rank_here, ranks_here : int
+        The number of this process among those of this machine, and how many these are.
     nccl : object or None
-        What sums the arrays of GPUs, after `use_gpus`.
+        What sums the arrays of GPUs, after `connect_gpus`.
     """
 
     nccl: Any = None
 
     def __init__(self, comm: Any) -> None:
-        self.comm = comm
+        from mpi4py import MPI
+
+        self.comm, self._in_place = comm, MPI.IN_PLACE
+        here = comm.Split_type(MPI.COMM_TYPE_SHARED)
+        self.rank_here: int = here.Get_rank()
+        self.ranks_here: int = here.Get_size()
         self.rank: int = comm.Get_rank()
         self.size: int = comm.Get_size()
 
@@ -79,21 +87,7 @@ class World:
                 first += array.size
 
     def _all_reduce(self, array: Array) -> None:
-        from mpi4py import MPI
-
-        self.comm.Allreduce(MPI.IN_PLACE, array)
-
-    def use_gpus(self) -> None:
-        """Compute on one GPU for each rank of this machine, and sum by NCCL; if ranks share a GPU, by host memory."""
-        import cupy
-        from mpi4py import MPI
-
-        here, count = self.comm.Split_type(MPI.COMM_TYPE_SHARED), cupy.cuda.runtime.getDeviceCount()
-        cupy.cuda.Device(here.Get_rank() % count).use()
-        if all(self.gather(here.Get_size() <= count and cupy.cuda.nccl.available)):
-            from cupyx.distributed import init_process_group
-
-            self.nccl = init_process_group(self.size, self.rank, use_mpi=True)
+        self.comm.Allreduce(self._in_place, array)
 
     def gather(self, value: T) -> list[T]:
         """Return what every rank gives, in the order of the ranks, on every rank."""
@@ -120,6 +114,29 @@ class World:
                         "one network: the machines may differ, or their memory fails. Resume from the last checkpoint, "
                         "on machines of one kind"
                     )
+
+    # ------------------------------------------------------------------ the machine of this rank
+
+    def share_cores(self) -> None:
+        """Let matrix products use no more threads than this rank's share of the cores of its machine."""
+        share = max(1, (os.cpu_count() or 1) // self.ranks_here)
+        if any(pool["user_api"] == "blas" and pool["num_threads"] > share for pool in threadpool_info()):
+            blas_threads(share)  # from now on
+
+    def choose_gpu(self) -> None:
+        """Compute on the GPU of this rank's number here; ranks share a GPU where there are fewer GPUs."""
+        import cupy
+
+        cupy.cuda.Device(self.rank_here % cupy.cuda.runtime.getDeviceCount()).use()
+
+    def connect_gpus(self) -> None:
+        """Sum by NCCL from now on, if every rank has a GPU of its own; else in the memory of the host."""
+        import cupy
+
+        if all(self.gather(self.ranks_here <= cupy.cuda.runtime.getDeviceCount() and cupy.cuda.nccl.available)):
+            from cupyx.distributed import init_process_group
+
+            self.nccl = init_process_group(self.size, self.rank, use_mpi=True)
 
 
 @cache
