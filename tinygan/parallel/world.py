@@ -19,7 +19,7 @@ T = TypeVar("T")
 SIZES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "SLURM_STEP_NUM_TASKS")
 RANKS = ("PMI_RANK", "OMPI_COMM_WORLD_RANK", "PMIX_RANK")  # `srun --mpi=none` sets none of these
 START = "install both with pip install 'tinygan[mpi]', and start by the mpiexec of that environment"
-SMALL = 1 << 14  # numbers; a smaller array is sent with others, and a larger one is not copied
+SMALL = 1 << 14  # numbers; a smaller array is sent with others, and a larger one alone, without a copy
 
 
 class World:
@@ -61,13 +61,15 @@ class World:
     def sum(self, *arrays: Array) -> None:
         """Replace every array by its sum over the ranks, in place; small ones travel in one flat bucket.
 
-        All ranks get the same bits.
+        All ranks get the same bits. The order in memory may differ from rank to rank.
         """
         buckets: dict[Any, list[Array]] = {}
         for array in arrays:
-            in_place = isinstance(array, np.ndarray) and array.flags.c_contiguous and array.flags.writeable
-            if in_place and array.size >= SMALL:
-                self._all_reduce(array)
+            if isinstance(array, np.ndarray) and array.size >= SMALL:
+                block = np.ascontiguousarray(array)
+                self._all_reduce(block)
+                if block is not array:
+                    array[...] = block
             else:
                 buckets.setdefault((type(array), array.dtype), []).append(array)
         for bucket in buckets.values():
