@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable
+import time
 from typing import Any
 
 import numpy as np
@@ -71,11 +71,16 @@ def compared(name: str, steps: int, world: World) -> tuple[float, float] | None:
     """Return both differences for an experiment, on rank 0."""
     config = small(name)
     dataset = stand_in(config.data.set)
-    make: list[Callable[[], Training]] = [lambda: ParallelTraining(config, dataset, world=world)]
+    ranks = weights(advance(in_double_precision(ParallelTraining(config, dataset, world=world)), steps))
+    found = None
     if world.rank == 0:
-        make += [lambda: Training(config, dataset), lambda: disturbed(in_double_precision(Training(config, dataset)))]
-    ranks, *alone = [weights(advance(in_double_precision(training()), steps)) for training in make]
-    return (difference(ranks, alone[0]), difference(alone[1], alone[0])) if alone else None
+        one, other = (in_double_precision(Training(config, dataset)) for _ in range(2))
+        alone = weights(advance(one, steps))
+        found = difference(ranks, alone), difference(weights(advance(disturbed(other), steps)), alone)
+    done = world.comm.Ibarrier()
+    while not done.Test():
+        time.sleep(0.01)  # MPI itself would use a whole core to wait
+    return found
 
 
 def main() -> int:

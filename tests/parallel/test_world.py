@@ -41,9 +41,18 @@ def comm_of(rank, size, here=(0, 1)):
     )
 
 
-def fake_mpi4py(comm, **more):
-    package = ModuleType("mpi4py")
-    package.MPI = SimpleNamespace(COMM_WORLD=comm, COMM_TYPE_SHARED=1, IN_PLACE=None, **more)
+def fake_mpi4py(comm, library="MPICH Version:      5.0\nmore"):
+    package, begun = ModuleType("mpi4py"), []
+    package.rc = lambda initialize, finalize: None
+    package.MPI = SimpleNamespace(
+        COMM_WORLD=comm,
+        COMM_TYPE_SHARED=1,
+        IN_PLACE=None,
+        Get_library_version=lambda: library,
+        Is_initialized=lambda: bool(begun),
+        Init_thread=lambda: begun.append(True),
+        begun=begun,
+    )
     return package
 
 
@@ -51,7 +60,7 @@ def fake_mpi4py(comm, **more):
 def started(monkeypatch):
     """Return a function that sets the variables of a launcher, and what ``import mpi4py`` finds."""
 
-    def start(variables, size=None):
+    def start(variables, size=None, library="Open MPI v5"):
         for name in VARIABLES:
             monkeypatch.delenv(name, raising=False)
         for name, value in variables.items():
@@ -59,7 +68,7 @@ def started(monkeypatch):
         current.cache_clear()
         package = None
         if size is not None:
-            package = fake_mpi4py(comm_of(1, size), Get_library_version=lambda: "MPICH Version: 5\n")
+            package = fake_mpi4py(comm_of(1, size), library)
         monkeypatch.setitem(sys.modules, "mpi4py", package)  # None: it cannot be imported
 
     yield start
@@ -85,10 +94,15 @@ def test_without_mpi4py_the_error_says_what_to_install(started):
         current()
 
 
-def test_an_mpi4py_of_another_mpi_is_refused(started):
-    started(LAUNCHERS["open mpi"], size=1)
-    with pytest.raises(ParallelError, match=r"3 processes.*one of 1.*MPICH Version: 5.*mpiexec"):
+OTHER = [("open mpi", 1), ("slurm with pmix", 3), ("mpich", 1)]
+
+
+@pytest.mark.parametrize(("launcher", "size"), OTHER)
+def test_the_launcher_of_another_mpi_is_refused(launcher, size, started):
+    started(LAUNCHERS[launcher], size, library="Open MPI v5" if launcher == "mpich" else "MPICH Version: 5")
+    with pytest.raises(ParallelError, match=r"3 processes.*another MPI.*mpiexec.*srun --mpi=pmi2"):
         current()
+    assert bool(sys.modules["mpi4py"].MPI.begun) == (launcher != "slurm with pmix")  # MPICH would end the process
 
 
 shapes = st.sampled_from([(), (1,), (3, 2), (SMALL,), (SMALL // 4, 4), (SMALL - 1,)])

@@ -18,7 +18,7 @@ T = TypeVar("T")
 # Where a launcher says how many processes it has started: MPICH and Intel MPI, Open MPI, and Slurm with PMI or PMIx.
 SIZES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "SLURM_STEP_NUM_TASKS")
 RANKS = ("PMI_RANK", "OMPI_COMM_WORLD_RANK", "PMIX_RANK")  # `srun --mpi=none` sets none of these
-START = "install both with pip install 'tinygan[mpi]', and start by the mpiexec of that environment"
+START = "install mpi4py and MPICH by pip install 'tinygan[mpi]', and start with the mpiexec of that environment"
 SMALL = 1 << 14  # numbers; a smaller array is sent with others, and a larger one alone, without a copy
 
 
@@ -153,24 +153,32 @@ def current() -> World | None:
         A launcher has started several processes, and mpi4py or its MPI library cannot be imported.
     ParallelError
         mpi4py belongs to another MPI than the launcher, so that every process would train alone.
+
+    Notes
+    -----
+    Call it on every rank: MPI begins here.
     """
     size = launched()
     if size < 2:
         return None
     try:
+        import mpi4py
+
+        mpi4py.rc(initialize=False, finalize=True)  # under a launcher that it does not know, MPICH ends the process
         from mpi4py import MPI
     except (ImportError, RuntimeError) as error:  # RuntimeError: there is no MPI library
         raise MissingPackageError(
             f"{size} processes were started by an MPI launcher, and mpi4py cannot be imported "
             f"({str(error).splitlines()[0]}): {START}"
         ) from error
-    found = MPI.COMM_WORLD.Get_size()
-    if found != size:
-        library = MPI.Get_library_version().splitlines()[0].strip(" \0")
+    library = " ".join(MPI.Get_library_version().splitlines()[0].split()).strip("\0")
+    known = "PMI_RANK" in os.environ or "PMIX_RANK" not in os.environ or library.startswith("Open MPI")
+    if known and not MPI.Is_initialized():
+        MPI.Init_thread()
+    if not known or MPI.COMM_WORLD.Get_size() != size:
         raise ParallelError(
-            f"the launcher has started {size} processes, but for mpi4py this one is one of {found}: the launcher "
-            f"belongs to another MPI than mpi4py, which has {library}. Start with the mpiexec of that library, or "
-            f"{START}"
+            f"{size} processes were started, but by the launcher of another MPI than mpi4py has, which is {library}: "
+            f"each would train alone. Start with the mpiexec of that library (under Slurm: srun --mpi=pmi2), or {START}"
         )
     return World(MPI.COMM_WORLD)
 
