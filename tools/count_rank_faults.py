@@ -110,7 +110,8 @@ def main(arguments: list[str] | None = None) -> int:
     with tempfile.TemporaryDirectory() as folder, tqdm(total=options.kills, leave=False, disable=None) as bar:
         whole, run, began = Path(folder, "whole"), Path(folder, "run"), time.monotonic()
         process = start(whole, options.ranks)
-        assert process.communicate()[1] == "" and process.returncode == 0
+        said = process.communicate()[1]
+        assert (process.returncode, said) == (0, "")
         life, expected, since = time.monotonic() - began, content(whole), 0
         while count["made"] < options.kills or since:
             process = start(run, options.ranks)

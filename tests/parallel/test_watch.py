@@ -140,7 +140,8 @@ def test_the_first_rank_that_is_lost_is_named():
     judge.ranks[2].lost = True
     judge.advice = "go on with: this"
     text, status = judge.verdict(1.0)
-    assert "rank 2 of 3" in text and "rank 0" not in text
+    assert "rank 2 of 3" in text
+    assert "rank 0" not in text
     assert text.endswith("\n  go on with: this")
     assert status == 1
 
@@ -189,7 +190,7 @@ class OneRank:
     def broadcast(self, value):
         return value
 
-    def Abort(self, status):  # noqa: N802
+    def Abort(self, status):
         self.aborted.append(status)
 
 
@@ -241,7 +242,9 @@ def test_a_patience_that_is_no_time_is_refused(monkeypatch, patience):
         watch.Watch(OneRank())
 
 
-@pytest.mark.parametrize("line", [b"{}\n", b"GET / HTTP/1.1\r\n\r\n", b'{"token": "no", "rank": 0, "name": "x"}\n', b"[1]\n"])
+@pytest.mark.parametrize(
+    "line", [b"{}\n", b"GET / HTTP/1.1\r\n\r\n", b'{"token": "no", "rank": 0, "name": "x"}\n', b"[1]\n", b"\xff\n"]
+)
 def test_a_stranger_is_not_heard(line):
     with socket.create_server(("127.0.0.1", 0)) as server:
         process = subprocess.Popen(

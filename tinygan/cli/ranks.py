@@ -8,15 +8,15 @@ import sys
 import traceback
 
 from tinygan.cli import output
-from tinygan.errors import AnomalyError, MissingPackageError, ParallelError, TinyganError
-from tinygan.parallel.world import RANKS, current, launched
+from tinygan.errors import AnomalyError, ParallelError, TinyganError
+from tinygan.parallel.world import RANKS, START, current, launched
 
 
 def silence_followers() -> None:
     """Let no rank but 0 print; the errors of the others come through the witness."""
-    rank = next((os.environ[name] for name in RANKS if name in os.environ), "0")
-    if launched() > 1 and rank != "0":
-        sys.stdout = sys.stderr = open(os.devnull, "w", encoding="utf-8")  # for the life of the process
+    rank = next((os.environ[name] for name in (*RANKS, "RANK") if name in os.environ), "0")
+    if rank != "0" and (launched() > 1 or _by_torchrun() > 1):
+        sys.stdout = sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 (as long as the process)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -28,6 +28,11 @@ def run(arguments: argparse.Namespace) -> int:
         The command works in one process, or the launcher and mpi4py do not fit.
     """
     arguments.watch = None
+    if _by_torchrun() > 1:
+        raise ParallelError(
+            f"torchrun has started {_by_torchrun()} processes, and each would train alone: {START}, as in "
+            f"mpiexec -n {_by_torchrun()} tinygan train digits"
+        )
     if launched() < 2:
         return int(arguments.run(arguments))
     if not hasattr(arguments, "follow"):
@@ -52,3 +57,9 @@ def run(arguments: argparse.Namespace) -> int:
         watch.fail(output.indented(f"tinygan: error: {traceback.format_exc().strip()}"), 1)
     watch.close()
     return status
+
+
+def _by_torchrun() -> int:
+    """Return how many processes torchrun, which is not of MPI, has started."""
+    size = os.environ.get("WORLD_SIZE", "")
+    return int(size) if "TORCHELASTIC_RUN_ID" in os.environ and size.isdecimal() else 1

@@ -33,7 +33,7 @@ def explained(error: AnomalyError, folder: RunFolder, failed: Training) -> Anoma
 
 
 def explain(again: Training, steps: int, before: str, after: str) -> AnomalyError:
-    """Train until so many steps are done, and make the next under `detect_anomaly`; return an error with its message."""
+    """Train until so many steps are done, then make one under `detect_anomaly`; return an error with its message."""
     while again.steps < steps:
         if again.epoch_is_over:
             again.next_epoch()

@@ -53,6 +53,7 @@ class ParallelTraining(Training):
         A minibatch has fewer rows than there are ranks; or a setting needs all of its rows in one process.
     """
 
+    world: World
     capture = replay = property(
         lambda self: False,
         lambda self, value: None,

@@ -48,7 +48,8 @@ class Watch:
     """
 
     def __init__(self, world: World, patience: float | None = None) -> None:
-        self.world, self.training, self._first = world, None, 0
+        self.world, self._first = world, 0
+        self.training: Training | None = None
         self.comm = world.comm = _Counted(world.comm)
         self._name = f"rank {world.rank} of {world.size} (process {os.getpid()} on {socket.gethostname()})"
         patience = _checked(patience)
@@ -78,7 +79,7 @@ class Watch:
         with socket.create_server(("127.0.0.1" if here else "", 0), backlog=self.world.size) as server:
             self._witness = subprocess.Popen(
                 [sys.executable, "-I", "-S", witness.__file__, str(self.world.size), str(patience)],
-                stdin=server,
+                stdin=server.fileno(),
                 stdout=subprocess.DEVNULL,
                 env={**os.environ, "TOKEN": token},
                 start_new_session=True,
@@ -128,7 +129,7 @@ class Watch:
         with suppress(OSError, ValueError), self._socket.makefile("rb") as lines:  # errors: the witness is lost
             while not status:
                 status = int(lines.readline())
-                self._send(calls=self.comm.calls, waits=self.comm.waits, alone=self._is_alone(), fresh=self._is_fresh())
+                self._send(**self._state())
         if self._closed:
             return
         if not status and self.world.rank == 0:
@@ -137,14 +138,12 @@ class Watch:
             time.sleep(1)  # rank 0 says why
         self._abort(status or 1)
 
-    def _is_fresh(self) -> bool:
-        return self.training is None or self.training.steps == self._first
-
-    def _is_alone(self) -> bool:
-        """Return whether this is rank 0, and at work that it does alone."""
-        if self.world.rank or self.comm.waits:
-            return False
-        return self._is_fresh() or self.training.epoch_is_over
+    def _state(self) -> dict[str, Any]:
+        training = self.training
+        fresh = training is None or training.steps == self._first
+        between = training is None or fresh or training.epoch_is_over  # when rank 0 writes and draws
+        alone = between and self.world.rank == 0 and not self.comm.waits
+        return {"calls": self.comm.calls, "waits": self.comm.waits, "alone": alone, "fresh": fresh}
 
     def _abort(self, status: int) -> None:
         threading.Timer(5, os._exit, [status]).start()

@@ -138,9 +138,7 @@ class Witness:
             return self._end(f"{lost[0].name} was killed or has crashed")
         silent = [rank for rank in ranks if now - rank.heard > self.patience and not rank.lost]
         if silent:
-            return self._end(
-                f"{_names(silent)} did not answer for {self.patience:g} s (TINYGAN_PATIENCE): stopped, or on a lost machine"
-            )
+            return self._end(f"{_names(silent)} did not answer for {self.patience:g} s (stopped, or machine lost)")
         if any(rank.alone for rank in ranks) or not any(rank.waits for rank in ranks):
             self.since = now
         first = FIRST if len(ranks) < self.size or any(rank.fresh for rank in ranks) else 1
@@ -148,7 +146,7 @@ class Witness:
             late = [rank for rank in ranks if not rank.waits]
             seconds = f"{now - self.since:.0f} s"
             if late:
-                return self._end(f"{_names(late)} did not go on: the others have waited for {seconds} (TINYGAN_PATIENCE)")
+                return self._end(f"{_names(late)} did not go on, and the others have waited for {seconds}")
             return self._end(f"all ranks have waited for each other for {seconds}: look at the network between them")
         return None
 

@@ -88,7 +88,7 @@ def differences(recorded: Mapping[str, Any], current: Mapping[str, Any]) -> list
     Parameters
     ----------
     recorded, current : mapping
-        The results of `describe_environment` when the run was made, and now; a run adds its ``backend`` and its ``ranks``.
+        The results of `describe_environment` when the run was made, and now; a run adds ``backend`` and ``ranks``.
 
     Returns
     -------
