@@ -13,6 +13,7 @@ from tests.parallel.launcher import ENVIRONMENT, ROOT, why_not
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for processes in /proc")]
 
+
 def count(kills):
     if why_not():
         pytest.skip(why_not())

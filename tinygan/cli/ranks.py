@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 import traceback
+import warnings
 
 from tinygan.cli import output
 from tinygan.errors import AnomalyError, ParallelError, TinyganError
@@ -14,8 +15,7 @@ from tinygan.parallel.world import RANKS, START, current, launched
 
 def silence_followers() -> None:
     """Let no rank but 0 print; the errors of the others come through the witness."""
-    rank = next((os.environ[name] for name in (*RANKS, "RANK") if name in os.environ), "0")
-    if rank != "0" and (launched() > 1 or _by_torchrun() > 1):
+    if _rank() and (launched() > 1 or _by_torchrun() > 1):
         sys.stdout = sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 (as long as the process)
 
 
@@ -39,10 +39,12 @@ def run(arguments: argparse.Namespace) -> int:
         raise ParallelError("this command works in one process: start it without the MPI launcher")
     if arguments.follow is arguments.run:  # it gives the ranks their work itself
         return int(arguments.run(arguments))
-    world = current()
-    assert world is not None
-    from tinygan.parallel.watch import Watch
+    from tinygan.parallel.watch import Watch, beginning
 
+    with beginning(_rank()), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # mpi4py warns of what `current` refuses
+        world = current()
+    assert world is not None
     arguments.watch = watch = Watch(world)
     try:
         status = int(arguments.follow(arguments) if world.rank else arguments.run(arguments))
@@ -57,6 +59,11 @@ def run(arguments: argparse.Namespace) -> int:
         watch.fail(output.indented(f"tinygan: error: {traceback.format_exc().strip()}"), 1)
     watch.close()
     return status
+
+
+def _rank() -> int:
+    """Return the number that the launcher gave to this process, 0 without a launcher."""
+    return int(next((os.environ[name] for name in (*RANKS, "RANK") if os.environ.get(name, "").isdecimal()), "0"))
 
 
 def _by_torchrun() -> int:

@@ -10,7 +10,8 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from tinygan.errors import ArgumentError, ParallelError
@@ -22,6 +23,32 @@ if TYPE_CHECKING:
 
 VARIABLE = "TINYGAN_PATIENCE"
 PATIENCE = 20.0  # seconds
+BEGIN = 3  # times the patience, until all ranks have begun
+
+
+# Waits for the end of stdin; if it does not come in time, prints a text and kills a process.
+_ALARM = """
+import os, select, sys
+if not select.select([0], [], [], float(sys.argv[1]))[0]:
+    print(sys.argv[2], file=sys.stderr, flush=True)
+    os.kill(int(sys.argv[3]), 9)
+"""
+
+
+@contextmanager
+def beginning(rank: int) -> Iterator[None]:
+    """End this process with a message if MPI does not begin, because another rank has ended before.
+
+    In that time Python runs no thread and no signal handler, so another process waits.
+    """
+    seconds = BEGIN * _checked(None)
+    text = (
+        f"tinygan: error: rank {rank} has waited for {seconds:g} s for the others to begin: one of them cannot start, "
+        "or has ended; see that tinygan[mpi] is installed on each machine"
+    )
+    words = [sys.executable, "-I", "-S", "-c", _ALARM, str(seconds), text, str(os.getpid())]
+    with subprocess.Popen(words, stdin=subprocess.PIPE) if rank < 2 else nullcontext():
+        yield
 
 
 class Watch:
@@ -140,10 +167,13 @@ class Watch:
 
     def _state(self) -> dict[str, Any]:
         training = self.training
-        fresh = training is None or training.steps == self._first
-        between = training is None or fresh or training.epoch_is_over  # when rank 0 writes and draws
-        alone = between and self.world.rank == 0 and not self.comm.waits
-        return {"calls": self.comm.calls, "waits": self.comm.waits, "alone": alone, "fresh": fresh}
+        between = training is None or training.epoch_is_over  # when rank 0 reads, writes and draws
+        return {
+            "calls": self.comm.calls,
+            "waits": self.comm.waits,
+            "alone": between and self.world.rank == 0 and not self.comm.waits,
+            "fresh": training is None or training.steps == self._first,
+        }
 
     def _abort(self, status: int) -> None:
         threading.Timer(5, os._exit, [status]).start()
