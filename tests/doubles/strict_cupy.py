@@ -501,6 +501,7 @@ class StrictCupy(types.ModuleType):
         self.frexp = lambda a: tuple(_compute("frexp", lambda x, i=i: np.frexp(x)[i], a) for i in range(2))
         self.cuda = types.SimpleNamespace(
             runtime=types.SimpleNamespace(getDeviceCount=lambda: 1),
+            Device=lambda device=0: types.SimpleNamespace(use=lambda: None),
             Stream=Stream,
             get_current_stream=lambda: Stream(null=True),
             MemoryPool=MemoryPool,
