@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import signal
 import socket
@@ -184,6 +183,9 @@ class OneRank:
         self.comm = self
         self.aborted = []
 
+    def sum(self, *arrays):
+        pass
+
     def gather(self, value):
         return [value]
 
@@ -263,11 +265,14 @@ def test_a_stranger_is_not_heard(line):
         assert process.stderr.read() == ""
 
 
-def test_calls_of_the_communicator_are_counted():
-    counted = watch._Counted(io.BytesIO(b"four"))
-    assert (counted.calls, counted.waits) == (0, False)
-    assert counted.read() == b"four"
-    assert (counted.calls, counted.waits) == (1, False)
-    with pytest.raises(TypeError):
-        counted.write(1.5)
-    assert (counted.calls, counted.waits) == (2, False)
+def test_the_meetings_of_the_ranks_are_counted(one_rank):
+    calls, seen = one_rank.calls, []
+    one_rank.world.gather(1)
+    counted = one_rank._counted(lambda: seen.append(one_rank.waits) or 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        counted()
+    assert seen == [True]
+    assert (one_rank.calls, one_rank.waits) == (calls + 2, False)
+    one_rank.close()
+    assert one_rank.world.gather(2) == [2]
+    assert one_rank.calls == calls + 3  # with the last meeting, in `close`

@@ -10,9 +10,9 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from tinygan.errors import ArgumentError, ParallelError
 from tinygan.parallel import witness
@@ -21,6 +21,8 @@ from tinygan.parallel.world import World
 if TYPE_CHECKING:
     from tinygan.experiments.training import Training
 
+T = TypeVar("T")
+MEETINGS = ("sum", "gather", "broadcast")  # the methods of `World` in which a rank waits for the others
 VARIABLE = "TINYGAN_PATIENCE"
 PATIENCE = 20.0  # seconds
 BEGIN = 3  # times the patience, until all ranks have begun
@@ -77,17 +79,20 @@ class Watch:
     def __init__(self, world: World, patience: float | None = None) -> None:
         self.world, self._first = world, 0
         self.training: Training | None = None
-        self.comm = world.comm = _Counted(world.comm)
         self._name = f"rank {world.rank} of {world.size} (process {os.getpid()} on {socket.gethostname()})"
         patience = _checked(patience)
         hosts = world.gather(socket.gethostname())
         here = all(host == hosts[0] for host in hosts)
-        port, token, self.patience = world.broadcast(self._begin(here, patience) if world.rank == 0 else (0, "", 0.0))
-        problem = ""
+        place, problem = (0, "", patience), ""
+        try:
+            place = self._begin(here, patience) if world.rank == 0 else place
+        except OSError as error:
+            problem = f"the witness cannot start there: {error}"
+        port, token, self.patience = world.broadcast(place)
         try:
             self._socket = socket.create_connection(("127.0.0.1" if here else hosts[0], port), self.patience)
         except OSError as error:
-            problem = str(error)
+            problem = problem or str(error)
         for rank, each in enumerate(world.gather(problem)):
             if each:
                 raise ParallelError(
@@ -97,6 +102,9 @@ class Watch:
         self._socket.settimeout(2 * self.patience)
         self._closed, self._sending = False, threading.Lock()
         self._send(token=token, rank=world.rank, name=self._name)
+        self.calls, self.waits = 0, False
+        for name in MEETINGS:
+            setattr(world, name, self._counted(getattr(world, name)))
         self._thread = threading.Thread(target=self._answer, name="watch", daemon=True)
         self._thread.start()
 
@@ -148,7 +156,21 @@ class Watch:
             self._socket.shutdown(socket.SHUT_RDWR)  # wakes the thread
         self._thread.join()
         self._socket.close()
-        self.world.comm = self.comm.comm
+        for name in MEETINGS:
+            delattr(self.world, name)
+
+    def _counted(self, meeting: Callable[..., T]) -> Callable[..., T]:
+        """Count the calls of a method of the world, and remember whether this rank is in one."""
+
+        def counted(*arguments: Any) -> T:
+            self.calls += 1
+            self.waits = True
+            try:
+                return meeting(*arguments)
+            finally:
+                self.waits = False
+
+        return counted
 
     def _answer(self) -> None:
         """Answer each line of the witness, until it says that all must end."""
@@ -169,41 +191,20 @@ class Watch:
         training = self.training
         between = training is None or training.epoch_is_over  # when rank 0 reads, writes and draws
         return {
-            "calls": self.comm.calls,
-            "waits": self.comm.waits,
-            "alone": between and self.world.rank == 0 and not self.comm.waits,
+            "calls": self.calls,
+            "waits": self.waits,
+            "alone": between and self.world.rank == 0 and not self.waits,
             "fresh": training is None or training.steps == self._first,
         }
 
     def _abort(self, status: int) -> None:
         threading.Timer(5, os._exit, [status]).start()
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # everything has been said; MPI would add a line
-        self.comm.comm.Abort(status)
+        self.world.comm.Abort(status)
 
     def _send(self, **said: Any) -> None:
         with suppress(OSError), self._sending:  # a witness that is lost is seen by `_answer`
             self._socket.sendall(json.dumps(said).encode() + b"\n")
-
-
-class _Counted:
-    """An MPI communicator that counts its calls, and knows whether it is in one."""
-
-    def __init__(self, comm: Any) -> None:
-        self.comm, self.calls, self.waits = comm, 0, False
-
-    def __getattr__(self, name: str) -> Any:
-        call = getattr(self.comm, name)
-
-        def counted(*arguments: Any, **options: Any) -> Any:
-            self.calls += 1
-            self.waits = True
-            try:
-                return call(*arguments, **options)
-            finally:
-                self.waits = False
-
-        setattr(self, name, counted)
-        return counted
 
 
 def _checked(patience: float | None) -> float:
