@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -276,3 +277,27 @@ def test_the_meetings_of_the_ranks_are_counted(one_rank):
     one_rank.close()
     assert one_rank.world.gather(2) == [2]
     assert one_rank.calls == calls + 3  # with the last meeting, in `close`
+
+
+@pytest.mark.parametrize(
+    ("runs_ahead", "library", "compiles"), [(False, "numpy", False), (False, "numba 0.61", True), (True, "numpy", True)]
+)
+def test_what_rank_0_does_beside_the_steps_is_known(one_rank, runs_ahead, library, compiles):
+    def now():
+        state = one_rank._state()
+        return state["alone"], state["fresh"]
+
+    assert now() == (True, True)
+    backend = SimpleNamespace(runs_ahead=runs_ahead, library=library)
+    training = SimpleNamespace(steps=20, epoch_is_over=True, stopping=False, backend=backend)
+    one_rank.training = training
+    assert now() == (True, True)  # it draws the first sheet
+    training.epoch_is_over = False
+    assert one_rank.asked() is False
+    assert now() == (False, compiles)
+    training.steps, training.epoch_is_over, training.stopping = 21, True, True
+    assert one_rank.asked() is True
+    assert now() == (True, False)
+    one_rank.waits = True
+    assert now() == (False, False)
+    one_rank.waits = False

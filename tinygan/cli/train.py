@@ -130,9 +130,9 @@ def _limits(training: Any, arguments: argparse.Namespace, stop: list[int]) -> Li
     if training.world is None:
         training.capture = training.replay = not arguments.eager
         return Limits(arguments.steps, lambda: bool(stop))
-    arguments.watch.follow(training)
+    arguments.watch.training = training
     training.asked = lambda: bool(stop)
-    return Limits(arguments.steps, lambda: training.stopping)
+    return Limits(arguments.steps, arguments.watch.asked)
 
 
 def _overrides(arguments: argparse.Namespace) -> list[str]:

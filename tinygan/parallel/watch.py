@@ -77,8 +77,9 @@ class Watch:
     """
 
     def __init__(self, world: World, patience: float | None = None) -> None:
-        self.world, self._first = world, 0
+        self.world = world
         self.training: Training | None = None
+        self._first: int | None = None  # the number of steps before the first that is watched
         self._name = f"rank {world.rank} of {world.size} (process {os.getpid()} on {socket.gethostname()})"
         patience = _checked(patience)
         hosts = world.gather(socket.gethostname())
@@ -121,9 +122,11 @@ class Watch:
             )
             return server.getsockname()[1], token, patience
 
-    def follow(self, training: Training) -> None:
-        """Watch the steps of a training from now on."""
-        self.training, self._first = training, training.steps
+    def asked(self) -> bool:
+        """Return whether any rank was asked to stop; called before each step of `training`, for `Limits`."""
+        assert self.training is not None
+        self._first = self.training.steps if self._first is None else self._first
+        return self.training.stopping
 
     def advise(self, text: str) -> None:
         """Add a text to each message about another rank, such as how to go on."""
@@ -188,13 +191,16 @@ class Watch:
         self._abort(status or 1)
 
     def _state(self) -> dict[str, Any]:
-        training = self.training
+        training = None if self._first is None else self.training
         between = training is None or training.epoch_is_over  # when rank 0 reads, writes and draws
+        compiles = training is None or (
+            training.steps == self._first and (training.backend.runs_ahead or training.backend.library != "numpy")
+        )
         return {
             "calls": self.calls,
             "waits": self.waits,
             "alone": between and self.world.rank == 0 and not self.waits,
-            "fresh": training is None or training.steps == self._first,
+            "fresh": compiles,
         }
 
     def _abort(self, status: int) -> None:

@@ -22,7 +22,7 @@ from typing import Any
 
 BEAT = 1.0  # seconds between two lines
 TOGETHER = 1.0  # seconds in which all ranks can report the error that all of them have
-FIRST = 10  # times the patience, before the first step is done: a rank may compile, or load its data
+FIRST = 10  # times the patience, before the first step: a rank may load its data, or compile
 SLOWEST = 5  # times the longest wait for a step
 ALONE = 60  # seconds without any rank
 LONGEST_LINE = 1 << 20  # bytes
@@ -44,7 +44,7 @@ class Rank:
     alone : bool
         Whether it works while the others wait, as rank 0 does between two epochs.
     fresh : bool
-        Whether its first step is not done.
+        Whether it prepares its first step.
     done : bool
         Whether its part of the run is done.
     failed : dict or None
