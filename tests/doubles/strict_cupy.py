@@ -506,6 +506,7 @@ class StrictCupy(types.ModuleType):
                 getDeviceProperties=lambda device: {"name": b"Double"},
                 runtimeGetVersion=lambda: 13020,
             ),
+            Device=lambda device=0: types.SimpleNamespace(use=lambda: None),
             Stream=Stream,
             get_current_stream=lambda: Stream(null=True),
             MemoryPool=MemoryPool,
