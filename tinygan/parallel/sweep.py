@@ -224,7 +224,7 @@ def read_sweep(path: Path, out: Path | None = None) -> Sweep:
     """
     config = read_section(SweepConfig, read_toml(path, "expected the TOML file of a sweep"), Place(str(path)))
     out = out or (RUNS / path.stem if config.out is None else Path(os.path.expanduser(config.out)))
-    experiment, runs = os.path.expanduser(config.experiment), []
+    experiment, runs = os.path.expanduser(config.experiment), dict[str, SweepRun]()
     varied, names = _varied(config), {key: _names(values) for key, values in config.set.items()}
     for choice in itertools.product(*(range(len(values)) for values in config.set.values())):
         chosen = dict(zip(config.set, choice, strict=True))
@@ -235,11 +235,15 @@ def read_sweep(path: Path, out: Path | None = None) -> Sweep:
                 read = load_experiment(experiment, [*overrides, f"seed={seed}"])
             except ConfigError as error:
                 raise ConfigError(f"{path}: {error}") from None
-            folder = ",".join([*(f"{key}={names[key][chosen[key]]}" for key in varied), f"seed={seed}"])
-            runs.append(SweepRun(out / folder, experiment, overrides, seed, read, row))
-    for run in runs:
+            named = [f"{key}={names[key][chosen[key]]}" for key in sorted(varied)]  # in any order of the file
+            folder = ",".join([*named, f"seed={seed}"])
+            run = SweepRun(out / folder, experiment, overrides, seed, read, row)
+            same = runs.setdefault(repr(read), run)
+            if same is not run:
+                raise ConfigError(f"{path}: {same.folder.name} and {folder} would be the same run; leave one out")
+    for run in runs.values():
         run.refuse_other_settings()
-    return Sweep(config, out, runs)
+    return Sweep(config, out, list(runs.values()))
 
 
 def wait_until_free(runs: Sequence[SweepRun]) -> None:
