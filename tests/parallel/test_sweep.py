@@ -142,6 +142,15 @@ def test_a_run_may_get_a_later_end_or_other_outputs() -> None:
     assert run.command("--quiet")[-1] == "--quiet"
 
 
+def test_a_run_has_one_thread_unless_something_says_more() -> None:
+    mnist = DIGITS.replace("digits", "mnist")
+    (run, other) = sweep(mnist + "[set]\ntraining.epochs = 3\n").runs
+    assert run.overrides == other.overrides == ("training.epochs=3", "training.threads=1")
+    assert run.config.training.threads == other.config.training.threads == 1
+    assert sweep(mnist + "[set]\ntraining.threads = 2\n").runs[0].config.training.threads == 2
+    assert sweep(DIGITS).runs[0].overrides == ()  # the experiment says 1
+
+
 def test_a_missing_run_is_trained_with_its_seed() -> None:
     (_, run) = sweep(DIGITS + "[set]\ntraining.epochs = 3\n").runs
     words = ["train", "digits", "--out", "runs/mine/seed=2", "--seed", "2", "--set", "training.epochs=3"]

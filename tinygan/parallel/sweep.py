@@ -44,6 +44,7 @@ METRICS = (
 )
 SHOWN = tuple(METRICS[i] for i in (0, 1, 2, 3, 10, 11))  # without a choice, of those that the runs have
 FREE = re.compile(r"name|description|training\.(epochs|threads)|output\..*")  # may change in a run: `config.decisive`
+ONE_THREAD = "training.threads=1"  # by default: the bits must not depend on the number of runs at once
 LONGEST = 40  # characters of a value in the name of a folder
 PATIENCE = 30  # seconds for a run of a killed sweep to save its checkpoint and end
 
@@ -230,12 +231,14 @@ def read_sweep(path: Path, out: Path | None = None) -> Sweep:
         chosen = dict(zip(config.set, choice, strict=True))
         overrides = tuple(f"{key}={config.set[key][index]}" for key, index in chosen.items())
         row = tuple(config.set[key][chosen[key]] for key in varied)
+        named = [f"{key}={names[key][chosen[key]]}" for key in sorted(varied)]  # in any order of the file
         for seed in config.seeds:
             try:
+                if load_experiment(experiment, overrides).training.threads is None:
+                    overrides = (*overrides, ONE_THREAD)
                 read = load_experiment(experiment, [*overrides, f"seed={seed}"])
             except ConfigError as error:
                 raise ConfigError(f"{path}: {error}") from None
-            named = [f"{key}={names[key][chosen[key]]}" for key in sorted(varied)]  # in any order of the file
             folder = ",".join([*named, f"seed={seed}"])
             run = SweepRun(out / folder, experiment, overrides, seed, read, row)
             same = runs.setdefault(repr(read), run)
