@@ -124,7 +124,7 @@ def _evaluate_all(
     more = [] if options.data is None else ["--data", str(options.data)]
     found = run_all(
         {
-            f"{folder.path}, {which}": [["evaluate", str(folder.path), "--json", *more, "--checkpoint", *how]]
+            f"{folder.path}, {which}": ["evaluate", str(folder.path), "--json", *more, "--checkpoint", *how]
             for folder in trained.values()
             for which, how in ways.items()
         },
@@ -134,7 +134,7 @@ def _evaluate_all(
     runs = []
     for seed, folder in trained.items():
         ends = {which: found.get(f"{folder.path}, {which}") for which in ways}
-        answers = {which: json.loads(end.outputs[0]) for which, end in ends.items() if end and end.status == 0}
+        answers = {which: json.loads(end.output) for which, end in ends.items() if end and end.status == 0}
         if len(answers) == len(ways):
             curve = [
                 (record["epoch"], record["validation_log_likelihood"], record["validation_sigma"])

@@ -80,10 +80,10 @@ def test_from_the_file_to_the_table(tinygan, file):
     answer = tinygan("sweep", file, "--quiet")
     assert answer.status == 1
     assert answer.err.count("\n") == 1
-    assert answer.err.startswith(f"failed: {folder('0.002', 3)}: {folder('0.002', 3)}: expected an empty folder")
+    assert answer.err.startswith(f"failed: {folder('0.002', 3)}: expected an empty folder")
     assert "| 0.002                  | 1 of 2 |" in answer.out
     assert "| 0.001                  | 2      |" in answer.out
-    assert f"failed: {folder('0.002', 3).name}: " in answer.out
+    assert f"- failed: {folder('0.002', 3).name}: expected an empty folder" in answer.out
     assert f"not have them: {folder('0.001', 1).name}, {folder('0.002', 1).name}" in answer.out
     found = json.loads(Path("runs/mine/sweep.json").read_text())
     assert "expected an empty folder" in found["rows"][0]["runs"][1]["failed"]

@@ -146,7 +146,7 @@ def test_a_seed_that_fails_stops_no_other(example: Any, tmp_path: Path, capsys: 
     said = capsys.readouterr()
     assert "| tinygan, seed 2, last checkpoint (epoch 2, " in said.out
     assert "seed 1" not in said.out
-    assert said.err.startswith(f"failed: {out / 'seed-1'}: {out / 'seed-1'}: expected an empty folder")
+    assert said.err.startswith(f"failed: {out / 'seed-1'}: expected an empty folder")
     assert [run["seed"] for run in json.loads((out / "table_1.json").read_text())["runs"]] == [2]
 
 

@@ -15,14 +15,14 @@ from tinygan.cli.arguments import add_data_option, add_device_options, path, pos
 from tinygan.cli.seeds import ERROR, summary
 from tinygan.cli.train import graceful_stop
 from tinygan.errors import RunError
-from tinygan.parallel.jobs import STOPPED, Commands, Jobs, Outcome, open_jobs
+from tinygan.parallel.jobs import STOPPED, Command, Jobs, Outcome, open_jobs
 from tinygan.parallel.sweep import METRICS, SHOWN, Sweep, SweepRun, read_sweep, wait_until_free
 from tinygan.parallel.world import current
 from tinygan.runs.atomic import atomic_write
 from tinygan.runs.lock import exclusive_lock
 from tinygan.runs.plain_files import refused
 
-ABOUT = "Each number is the mean over the seeds of its last epoch, ± the standard error over the seeds."
+ABOUT = "Means over the seeds of the numbers of the last epoch, ± their standard errors over the seeds."
 
 
 def add_commands(commands: Any) -> None:
@@ -40,7 +40,7 @@ def add_commands(commands: Any) -> None:
     add_data_option(parser)
     add_device_options(parser)
     parser.add_argument("--quiet", action="store_true", help="show no progress")
-    parser.set_defaults(run=sweep)
+    parser.set_defaults(run=sweep, follow=sweep)  # it gives the ranks of a launcher their work itself
 
 
 def sweep(arguments: argparse.Namespace) -> int:
@@ -105,17 +105,17 @@ def train_all(runs: Sequence[SweepRun], arguments: argparse.Namespace, jobs: Job
     more += [] if arguments.data is None else ["--data", str(arguments.data)]
     more += [] if jobs.place.shown else ["--quiet"]
     wait_until_free(runs)
-    found = run_all({run.folder: [run.command(*more)] for run in runs}, arguments, jobs)
-    return {folder: end.message for folder, end in found.items() if end.status and not end.stopped}
+    found = run_all({run.folder: run.command(*more) for run in runs}, arguments, jobs)
+    return {folder: _why(folder, end) for folder, end in found.items() if end.status and not end.stopped}
 
 
-def run_all(commands: Mapping[Any, Commands], arguments: argparse.Namespace, jobs: Jobs) -> dict[Any, Outcome]:
+def run_all(commands: Mapping[Any, Command], arguments: argparse.Namespace, jobs: Jobs) -> dict[Any, Outcome]:
     """Run jobs, and say which start and end, and at the end which failed and why.
 
     Parameters
     ----------
     commands : mapping
-        The commands of each job by its name.
+        The command of each job by its name.
     arguments : argparse.Namespace
         With ``quiet``.
     jobs : Jobs
@@ -132,10 +132,14 @@ def run_all(commands: Mapping[Any, Commands], arguments: argparse.Namespace, job
     found = jobs.run(commands, tell)
     for name, end in found.items():
         if end.status and not end.stopped:
-            output.say(f"failed: {name}: {end.message}")
+            output.say(f"failed: {name}: {_why(name, end)}")
     if jobs.stopped:
         output.say("stopped; the same command goes on from here")
     return found
+
+
+def _why(name: Any, end: Outcome) -> str:
+    return end.message.removeprefix(f"{name}: ")
 
 
 def results(found: Sweep, failed: Mapping[Path, str]) -> tuple[str, dict[str, Any]]:
@@ -169,10 +173,10 @@ def results(found: Sweep, failed: Mapping[Path, str]) -> tuple[str, dict[str, An
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     cells.insert(1, ["-" * width for width in widths])
     lines = [f"| {' | '.join(map(str.ljust, row, widths))} |" for row in cells]
-    lines += ["", ABOUT, *(f"failed: {folder.name}: {message}" for folder, message in failed.items())]
+    lines += ["", ABOUT, *(f"- failed: {path.name}: {message.splitlines()[0]}" for path, message in failed.items())]
     others = found.others()
     if others:
-        lines.append(f"Not in the table, as the file does not have them: {', '.join(others)}")
+        lines.append(f"- not in the table, as the file does not have them: {', '.join(others)}")
     fixed = {key: values[0] for key, values in found.config.set.items() if key not in varied}
     named = {"experiment": found.config.experiment, "seeds": found.config.seeds, "settings": fixed}
     return "\n".join(lines), named | {"rows": rows, "others": others}

@@ -1,7 +1,7 @@
 """Commands of tinygan as jobs, several at once: in processes of one machine, or by ``mpi4py.futures`` on all ranks.
 
-Each command has a process of its own, so a crash stops no other. It ends after a checkpoint when the process that
-started it asks for that or dies: see ``__main__.py``.
+Each has a process of its own, so a crash stops no other. It ends after a checkpoint when the process that started it
+asks for that or dies: see ``__main__.py``.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ LAUNCHER = ("PMI", "OMPI_", "HYDI_", "HYDRA_", "MPI_LOCAL")  # variables of a ra
 TICK = 0.1  # seconds between two questions whether to stop
 STOP = 20  # the tag of the message that says so to a rank
 
-Commands = Sequence[Sequence[str]]  # each the words after `tinygan`
+Command = Sequence[str]  # the words after `tinygan`
 
 
 @dataclass(frozen=True)
@@ -35,23 +35,23 @@ class Outcome:
     Attributes
     ----------
     status : int
-        The exit status of its last command: 0, unless it failed. Negative after a signal.
+        The exit status of the command: 0, unless it failed; negative after a signal.
     stopped : bool
         Whether it was asked to stop before its end.
-    outputs : tuple of str
-        What each command wrote on stdout.
+    output : str
+        What it wrote on stdout.
     message : str
         Why it failed.
     """
 
     status: int
     stopped: bool = False
-    outputs: tuple[str, ...] = ()
+    output: str = ""
     message: str = ""
 
 
 class Place:
-    """Where jobs run: this process, which starts their processes.
+    """Starts jobs in processes of this machine.
 
     Parameters
     ----------
@@ -62,6 +62,11 @@ class Place:
         variable such as OMP_NUM_THREADS is set.
     shown : bool
         Let the commands write on stderr, as their progress.
+
+    Attributes
+    ----------
+    killed : bool
+        Set it to True to end all jobs at once.
     """
 
     def __init__(self, asked: Callable[[], bool], shares: int, shown: bool = False) -> None:
@@ -70,20 +75,12 @@ class Place:
         if shares > 1 and not any(name in self.environment for name in THREAD_VARIABLES):
             self.environment["OMP_NUM_THREADS"] = str(max(1, (usable_cpus() or 1) // shares))
 
-    def run(self, commands: Commands) -> Outcome:
-        """Run commands one after the other, up to the first that fails."""
-        outcome = Outcome(0)
-        for words in commands:
-            outcome = self._run(words, outcome.outputs)
-            if outcome.status:
-                break
-        return outcome
-
-    def _run(self, words: Sequence[str], before: tuple[str, ...]) -> Outcome:
+    def run(self, command: Command) -> Outcome:
+        """Run a job to its end, or until `asked` returns True."""
         stdin, ours = os.pipe()
         try:
             child = subprocess.Popen(
-                [sys.executable, "-m", "tinygan.parallel", *words],
+                [sys.executable, "-m", "tinygan.parallel", *command],
                 stdin=stdin,
                 stdout=subprocess.PIPE,
                 stderr=None if self.shown else subprocess.PIPE,
@@ -94,7 +91,7 @@ class Place:
             )
         except OSError as error:
             os.close(ours)
-            return Outcome(1, outputs=before, message=f"no process can be started: {error}")
+            return Outcome(1, message=f"no process can be started: {error}")
         finally:
             os.close(stdin)
         stopped = False
@@ -112,93 +109,98 @@ class Place:
         finally:
             if not stopped:
                 os.close(ours)
-        status, stopped = child.returncode, stopped and child.returncode != 0
-        message = said.strip() or (errors or "").strip() or f"it ended with status {status}"
+        status, message = child.returncode, ""
         if status < 0:
             message = f"it was ended by signal {-status}" + ("; perhaps the memory was full" if status == -9 else "")
         elif status == STOPPED:
             message = "it was stopped"
-        return Outcome(status, stopped, (*before, said), message if status else "")
+        elif status:
+            message = said.strip() or (errors or "").strip() or f"it ended with status {status}"
+        return Outcome(status, stopped and status != 0, said, message)
 
 
 _here: Place  # of a rank
 
 
-def _run_here(commands: Commands) -> Outcome:
-    return _here.run(commands)
+def _run_here(command: Command) -> Outcome:
+    return _here.run(command)
 
 
 class Jobs:
-    """Several places, each with one job at a time; from `open_jobs`.
+    """Runs jobs, as many at once as there are places; from `open_jobs`.
 
     Parameters
     ----------
     asked : callable
         Returns whether to stop all.
-    places : sequence of callable
-        Each runs a job, and returns its outcome.
     place : Place
-        The one in this process.
+        The one of this process.
+    places : sequence of callable
+        Each runs a command, and returns its outcome.
     pass_on : callable
         Asks the places elsewhere to stop.
+
+    Attributes
+    ----------
+    stopped : bool
+        Whether a stop was asked for: then not all jobs are done.
     """
 
     def __init__(
-        self, asked: Callable[[], bool], places: Sequence[Callable[[Commands], Outcome]], place: Place,
+        self, asked: Callable[[], bool], place: Place, places: Sequence[Callable[[Command], Outcome]],
         pass_on: Callable[[], object] = lambda: None,
     ) -> None:  # fmt: skip
         self.asked, self.place, self.pass_on, self.at_once = asked, place, pass_on, len(places)
-        self.free: SimpleQueue[Callable[[Commands], Outcome]] = SimpleQueue()
+        self.free: SimpleQueue[Callable[[Command], Outcome]] = SimpleQueue()
         for each in places:
             self.free.put(each)
         self.stopped = False
-        place.asked = self.stopping
+        place.asked = self._stopping
 
-    def stopping(self) -> bool:
-        """Return whether to stop: this process was asked to, or another rank."""
+    def _stopping(self) -> bool:
         if self.asked():
             self.stopped = True
         return self.stopped
 
     def run(
-        self, jobs: Mapping[Any, Commands], tell: Callable[[Any, Outcome | None], None] = lambda name, outcome: None
+        self, jobs: Mapping[Any, Command], tell: Callable[[Any, Outcome | None], None] = lambda name, outcome: None
     ) -> dict[Any, Outcome]:
         """Run jobs; one that fails stops no other.
 
         Parameters
         ----------
         jobs : mapping
-            The commands of each job by its name.
+            The command of each job by its name.
         tell : callable
             Called with the name of a job when it starts, with None, and when it ends, with its outcome.
 
         Returns
         -------
         dict
-            The outcome of each job that began. If `stopped` is True then, not all are done.
+            The outcome of each job that began.
         """
         found: dict[Any, Outcome] = {}
 
         def work(name: Any) -> None:
             run = self.free.get()
             try:
-                if self.stopping():
+                if self._stopping():
                     return
                 tell(name, None)
                 found[name] = outcome = run(jobs[name])
-                if outcome.stopped:
+                if outcome.stopped:  # perhaps another rank was asked
                     self.stopped = True
             finally:
                 self.free.put(run)
             tell(name, outcome)
 
         with ThreadPoolExecutor(self.at_once) as pool:
-            waiting = {pool.submit(work, name) for name in jobs}
-            futures, passed_on = list(waiting), False
+            futures = [pool.submit(work, name) for name in jobs]
+            waiting, passed_on = set(futures), False
             try:
                 while waiting:
-                    _, waiting = wait(waiting, TICK)
-                    if not passed_on and self.stopping():
+                    waiting = wait(waiting, TICK).not_done
+                    if not passed_on and self._stopping():
                         passed_on = True
                         self.pass_on()
             except BaseException:  # a second Ctrl-C
@@ -206,7 +208,7 @@ class Jobs:
                 raise
         for future in futures:
             future.result()
-        return found
+        return {name: found[name] for name in jobs if name in found}
 
 
 @contextmanager
@@ -234,26 +236,25 @@ def open_jobs(at_once: int | None, asked: Callable[[], bool], shown: bool = Fals
     world = current()
     if world is None:
         place = Place(asked, at_once or 1, shown)
-        yield Jobs(asked, [place.run] * (at_once or 1), place)
+        yield Jobs(asked, place, [place.run] * (at_once or 1))
         return
     from mpi4py import MPI
     from mpi4py.futures import MPICommExecutor
 
     global _here
     comm = world.comm
+    others = range(1, world.size)
     shares = comm.Split_type(MPI.COMM_TYPE_SHARED).Get_size()
-    _here = place = Place(lambda: asked() or (world.rank > 0 and comm.iprobe(source=0, tag=STOP)), shares)
-    sent: list[Any] = []
+    _here = Place(lambda: asked() or comm.iprobe(source=0, tag=STOP), shares)
+    sent: list[Any] = []  # until they have arrived
     executor: Any
     with MPICommExecutor(comm) as executor:
         if executor is not None:
             if at_once is not None:
                 raise ArgumentError(f"--jobs {at_once}: each of the {world.size} ranks runs one job: leave it out")
-            elsewhere = [lambda commands: executor.submit(_run_here, commands).result()] * (world.size - 1)
-            yield Jobs(
-                asked, [place.run, *elsewhere], place,
-                lambda: sent.extend(comm.isend(None, rank, STOP) for rank in range(1, world.size)),
-            )  # fmt: skip
+            elsewhere = [lambda command: executor.submit(_run_here, command).result() for _ in others]
+            send = lambda: sent.extend(comm.isend(None, rank, STOP) for rank in others)  # noqa: E731
+            yield Jobs(asked, _here, [_here.run, *elsewhere], send)
     if executor is None:
         while comm.iprobe(source=0, tag=STOP):
             comm.recv(source=0, tag=STOP)
