@@ -238,14 +238,11 @@ def open_jobs(at_once: int | None, asked: Callable[[], bool], shown: bool = Fals
         place = Place(asked, at_once or 1, shown)
         yield Jobs(asked, place, [place.run] * (at_once or 1))
         return
-    from mpi4py import MPI
     from mpi4py.futures import MPICommExecutor
 
     global _here
-    comm = world.comm
-    others = range(1, world.size)
-    shares = comm.Split_type(MPI.COMM_TYPE_SHARED).Get_size()
-    _here = Place(lambda: asked() or comm.iprobe(source=0, tag=STOP), shares)
+    comm, others = world.comm, range(1, world.size)
+    _here = Place(lambda: asked() or comm.iprobe(source=0, tag=STOP), world.ranks_here)
     sent: list[Any] = []  # until they have arrived
     executor: Any
     with MPICommExecutor(comm) as executor:
