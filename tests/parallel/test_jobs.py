@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -76,7 +77,13 @@ def test_a_training_that_is_asked_to_stop_saves_a_checkpoint(tmp_path: Path) -> 
         found = places.run({"one": [*ENDLESS, str(tmp_path / "run")]})
     assert places.stopped
     assert (found["one"].status, found["one"].stopped) == (130, True)
-    wait_until(lambda: is_saved(tmp_path / "run"))
+    assert is_saved(tmp_path / "run")
+
+    path = RunFolder.open(tmp_path / "run").environment_path
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"numpy": "1.0"}))
+    outcome = Place(never, 2).run(["resume", str(tmp_path / "run"), "--steps", "1", "--quiet"])
+    assert outcome.status == 0
+    assert "NumPy was 1.0" in outcome.message  # a warning is not lost
 
 
 def test_a_training_ends_when_its_starter_is_killed(tmp_path: Path) -> None:

@@ -72,7 +72,7 @@ def _lead(arguments: argparse.Namespace, jobs: Jobs) -> int:
             return STOPPED
         table, everything = results(found, failed)
         with refused(RunError, f"{found.out}: cannot be written", "free space; the same command goes on"):
-            atomic_write(found.out / "sweep.md", [f"{table}\n".encode()])
+            atomic_write(found.out / "sweep.md", [f"{table}\n".encode(errors="backslashreplace")])
             atomic_write(found.out / "sweep.json", [f"{json.dumps(everything, indent=1, default=str)}\n".encode()])
     output.mention(f"{table}\n\nwritten in {found.out / 'sweep.md'}; every run in {found.out / 'sweep.json'}")
     return 1 if failed else 0
@@ -128,6 +128,8 @@ def run_all(commands: Mapping[Any, Command], arguments: argparse.Namespace, jobs
             what = "is saved" if outcome.stopped else "failed" if outcome.status else "is done"
         if not arguments.quiet:
             output.say(f"{numbers[name]} of {len(commands)}: {name} {what}")
+        if outcome is not None and not outcome.status and outcome.message:
+            output.say(f"{name}: {outcome.message}")
 
     found = jobs.run(commands, tell)
     for name, end in found.items():

@@ -41,7 +41,7 @@ class Outcome:
     output : str
         What it wrote on stdout.
     message : str
-        Why it failed.
+        Why it failed; of a job that did not fail, what it wrote on stderr, such as warnings, if that was not shown.
     """
 
     status: int
@@ -109,13 +109,13 @@ class Place:
         finally:
             if not stopped:
                 os.close(ours)
-        status, message = child.returncode, ""
+        status, message = child.returncode, (errors or "").strip()
         if status < 0:
             message = f"it was ended by signal {-status}" + ("; perhaps the memory was full" if status == -9 else "")
         elif status == STOPPED:
             message = "it was stopped"
         elif status:
-            message = said.strip() or (errors or "").strip() or f"it ended with status {status}"
+            message = said.strip() or message or f"it ended with status {status}"
         return Outcome(status, stopped and status != 0, said, message)
 
 
