@@ -138,6 +138,7 @@ def test_a_data_set_that_is_missing_is_refused_before_any_run(tinygan, file):
     answer = tinygan("sweep", file)
     assert answer.status == 1
     assert "not public" in answer.err
+    assert "starts" not in answer.err
     assert not list(Path("runs/mine").glob("seed*"))
 
 

@@ -142,6 +142,12 @@ def test_a_run_may_get_a_later_end_or_other_outputs() -> None:
     assert run.command("--quiet")[-1] == "--quiet"
 
 
+def test_a_run_has_absolute_paths_where_the_file_has_relative_ones() -> None:
+    text = DIGITS + '[set]\ngenerator.pretrained = "other"\n'
+    make(sweep(text).runs[0], **{"generator.pretrained": os.path.abspath("other")})  # as `tinygan train` records it
+    assert sweep(text).runs[0].has_begun
+
+
 def test_a_run_has_one_thread_unless_something_says_more() -> None:
     mnist = DIGITS.replace("digits", "mnist")
     (run, other) = sweep(mnist + "[set]\ntraining.epochs = 3\n").runs

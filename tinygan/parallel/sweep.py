@@ -22,7 +22,6 @@ import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -188,18 +187,16 @@ class Sweep:
     config : SweepConfig
     out : Path
         The folder of the run folders.
+    varied : list of str
+        The settings with several values.
     runs : list of SweepRun
         The runs of a row together, in the order of the seeds.
     """
 
     config: SweepConfig
     out: Path
+    varied: list[str]
     runs: list[SweepRun]
-
-    @cached_property
-    def varied(self) -> list[str]:
-        """The settings with several values."""
-        return _varied(self.config)
 
     def others(self) -> list[str]:
         """Return the names of the runs in the folder that are none of these."""
@@ -226,7 +223,8 @@ def read_sweep(path: Path, out: Path | None = None) -> Sweep:
     config = read_section(SweepConfig, read_toml(path, "expected the TOML file of a sweep"), Place(str(path)))
     out = out or (RUNS / path.stem if config.out is None else Path(os.path.expanduser(config.out)))
     experiment, runs = os.path.expanduser(config.experiment), dict[str, SweepRun]()
-    varied, names = _varied(config), {key: _names(values) for key, values in config.set.items()}
+    varied = [key for key, values in config.set.items() if len(values) > 1]
+    names = {key: _names(values) for key, values in config.set.items()}
     for choice in itertools.product(*(range(len(values)) for values in config.set.values())):
         chosen = dict(zip(config.set, choice, strict=True))
         overrides = tuple(f"{key}={config.set[key][index]}" for key, index in chosen.items())
@@ -246,7 +244,7 @@ def read_sweep(path: Path, out: Path | None = None) -> Sweep:
                 raise ConfigError(f"{path}: {same.folder.name} and {folder} would be the same run; leave one out")
     for run in runs.values():
         run.refuse_other_settings()
-    return Sweep(config, out, list(runs.values()))
+    return Sweep(config, out, varied, list(runs.values()))
 
 
 def wait_until_free(runs: Sequence[SweepRun]) -> None:
@@ -259,10 +257,6 @@ def wait_until_free(runs: Sequence[SweepRun]) -> None:
                     break
             except RunError:  # if this lasts, the job will say so
                 time.sleep(0.1)
-
-
-def _varied(config: SweepConfig) -> list[str]:
-    return [key for key, values in config.set.items() if len(values) > 1]
 
 
 def _names(values: Sequence[str]) -> list[str]:
