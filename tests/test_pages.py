@@ -65,6 +65,7 @@ SHORTER = {
     "tinygan train digits --backend numba": ("30 s", "--epochs 1"),
     "tinygan resume runs/digits --epochs 600": ("35 s", "--epochs 3"),
     "tinygan gradcheck": ("10 s", "exp"),
+    "tinygan sweep examples/sweeps/learning_rate.toml --jobs 2": ("2 minutes", "--dry-run"),
     "python examples/section_4.py": ("2 s", "--pairs 20"),
     "python examples/proposition_2.py": ("2 s", "--points 21"),
     "python examples/toys_2d.py --seeds 5": ("5 minutes", "--seeds 1 --steps 2 --jobs 1"),
@@ -98,6 +99,10 @@ _TEACHING = "tests/test_teaching.py"
 _ON_A_GPU = "python examples/table_1.py --data DIR --device cuda --seeds 1 2 3 --jobs 3"
 _EVERY_50 = "--set output.checkpoint_every=50 --set output.samples_every=50"
 ELSEWHERE = {
+    "mpiexec -n 3 tinygan sweep examples/sweeps/learning_rate.toml": (
+        "needs MPI",
+        "tests/parallel/test_jobs.py::test_under_mpiexec_each_rank_runs_jobs",
+    ),
     "python3 -m venv .venv && . .venv/bin/activate && pip install -q .": ("needs a package index", ".ci/run"),
     "python3 -m venv .venv && . .venv/bin/activate && pip install -q -e '.[test]' && python -m pytest -q -n auto": (
         "this suite",
