@@ -222,6 +222,16 @@ def test_a_signal_saves_and_stops_all_after_one_step(whole, tmp_path, rank):
     assert content(tmp_path / "run") == content(whole[0])
 
 
+def test_a_signal_while_rank_0_draws_the_end_loses_nothing(whole, tmp_path):
+    slow = "from tinygan.experiments import running as r; draw = r.draw_sheet; r.draw_sheet = "
+    slow += "lambda *all: (open('at-0', 'w').close(), time.sleep(2), draw(*all))"
+    process = start_ranks(2, "-c", code(slow, 0, step=39), "train", *QUICK, "--out", "run", folder=tmp_path)
+    wait_for(lambda: (tmp_path / "at-0").exists())
+    process.terminate()
+    assert finished(process)[0] == 130
+    assert content(tmp_path / "run") == content(whole[0])
+
+
 def test_one_process_imports_no_mpi():
     check = "import sys; from tinygan.__main__ import main; main(); assert 'mpi4py' not in sys.modules, sys.modules"
     done = subprocess.run([sys.executable, "-c", check, "experiments"], env=ENVIRONMENT, capture_output=True, text=True)

@@ -103,6 +103,14 @@ def test_rank_0_may_work_alone_for_any_time():
     assert judge.longest < 2
 
 
+def test_rank_0_may_save_for_any_time_when_the_others_are_done():
+    judge = witness_of(2)
+    for second in range(1000):
+        judge.hear(0, {"calls": 4, "waits": False}, float(second))
+        judge.hear(1, {"calls": 5, "waits": True, "done": True}, float(second))
+        assert judge.verdict(float(second)) is None
+
+
 def test_all_that_wait_for_each_other_are_ended():
     judge = witness_of(2, waits=True)
     for second in range(30):

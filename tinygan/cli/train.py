@@ -117,6 +117,7 @@ def follow(arguments: argparse.Namespace) -> int:
     with graceful_stop() as stop:
         training = following.join(world, lambda config: load_data(config, arguments), arguments.device)
         following.follow(training, _limits(training, arguments, stop))
+        arguments.watch.close()  # a signal must not end this rank before rank 0 has written everything
     return 130 if training.stopping else 0
 
 

@@ -49,7 +49,7 @@ def beginning(rank: int) -> Iterator[None]:
         "or has ended; see that tinygan[mpi] is installed on each machine"
     )
     words = [sys.executable, "-I", "-S", "-c", _ALARM, str(seconds), text, str(os.getpid())]
-    with subprocess.Popen(words, stdin=subprocess.PIPE) if rank < 2 else nullcontext():
+    with subprocess.Popen(words, stdin=subprocess.PIPE, start_new_session=True) if rank < 2 else nullcontext():
         yield
 
 
@@ -151,7 +151,9 @@ class Watch:
             time.sleep(1)
 
     def close(self) -> None:
-        """Wait until the part of every rank is done; then nothing is watched."""
+        """Wait until the part of every rank is done; then nothing is watched. A second call does nothing."""
+        if self._closed:
+            return
         self._send(done=True)
         self.world.gather(None)
         self._closed = True

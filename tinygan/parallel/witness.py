@@ -139,7 +139,7 @@ class Witness:
         silent = [rank for rank in ranks if now - rank.heard > self.patience and not rank.lost]
         if silent:
             return self._end(f"{_names(silent)} did not answer for {self.patience:g} s (stopped, or machine lost)")
-        if any(rank.alone for rank in ranks) or not any(rank.waits for rank in ranks):
+        if any(rank.alone or rank.done for rank in ranks) or not any(rank.waits for rank in ranks):
             self.since = now
         first = FIRST if len(ranks) < self.size or any(rank.fresh for rank in ranks) else 1
         if now - self.since > max(first * self.patience, SLOWEST * self.longest):
