@@ -145,7 +145,8 @@ def test_slow_steps_raise_the_limit():
 
 def test_the_first_rank_that_is_lost_is_named():
     judge = witness_of(3)
-    judge.ranks[2].lost = True
+    judge.lose(2)
+    judge.lose(0)
     judge.advice = "go on with: this"
     text, status = judge.verdict(1.0)
     assert "rank 2 of 3" in text
@@ -155,7 +156,8 @@ def test_the_first_rank_that_is_lost_is_named():
 
 
 def test_a_rank_that_is_done_may_leave():
-    judge = witness_of(2, done=True, lost=True)
+    judge = witness_of(2, done=True)
+    judge.lose(0)
     assert judge.verdict(100.0) is None
 
 

@@ -111,6 +111,7 @@ class Witness:
         self.advice = ""
         self.since = self.longest = 0.0  # when a rank last went on, and the longest time without that
         self.failed_at: float | None = None
+        self.lost: list[Rank] = []  # that were not done, the first at first: the launcher kills the others after it
 
     def hear(self, number: int, said: Mapping[str, Any], now: float) -> None:
         """Take in a line of a rank."""
@@ -125,6 +126,13 @@ class Witness:
                 self.longest = max(self.longest, now - self.since)
             self.since = now
 
+    def lose(self, number: int) -> None:
+        """Note that the connection of a rank has ended."""
+        rank = self.ranks[number]
+        rank.lost = True
+        if not rank.done:
+            self.lost.append(rank)
+
     def verdict(self, now: float) -> tuple[str, int] | None:
         """Return why all ranks must end, and their exit status; None if all is well."""
         ranks = [self.ranks[number] for number in sorted(self.ranks)]
@@ -133,9 +141,8 @@ class Witness:
             if len(failed) < self.size and self.failed_at is not None and now - self.failed_at < TOGETHER:
                 return None
             return self._failure(failed)
-        lost = [rank for rank in ranks if rank.lost and not rank.done]
-        if lost:
-            return self._end(f"{lost[0].name} was killed or has crashed")
+        if self.lost:
+            return self._end(f"{self.lost[0].name} was killed or has crashed")
         silent = [rank for rank in ranks if now - rank.heard > self.patience and not rank.lost]
         if silent:
             return self._end(f"{_names(silent)} did not answer for {self.patience:g} s (stopped, or machine lost)")
@@ -219,12 +226,13 @@ def watch(server: socket.socket, witness: Witness, token: str) -> None:
                 connected.pop(connection)
                 connection.close()
                 if lines.number is not None:
-                    witness.ranks[lines.number].lost = True
+                    witness.lose(lines.number)
         now = time.monotonic()
         found = witness.verdict(clock.at(now, heard)) if ended is None else None
         heard = False
         if found is not None:
-            print(found[0], file=sys.stderr, flush=True)
+            with suppress(OSError):  # the ranks must end, even if the message cannot be written
+                print(found[0], file=sys.stderr, flush=True)
             ended = now
         if found is not None or now >= next_beat:
             next_beat = now + BEAT
@@ -249,9 +257,5 @@ def _accepted(
 
 
 if __name__ == "__main__":
-    with suppress(BrokenPipeError):
-        watch(
-            socket.socket(fileno=os.dup(sys.stdin.fileno())),
-            Witness(int(sys.argv[1]), float(sys.argv[2])),
-            os.environ["TOKEN"],
-        )
+    listening = socket.socket(fileno=os.dup(sys.stdin.fileno()))
+    watch(listening, Witness(int(sys.argv[1]), float(sys.argv[2])), os.environ["TOKEN"])
