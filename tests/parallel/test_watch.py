@@ -158,6 +158,7 @@ def test_the_first_rank_that_is_lost_is_named():
 def test_a_rank_that_is_done_may_leave():
     judge = witness_of(2, done=True)
     judge.lose(0)
+    judge.lose(1)
     assert judge.verdict(100.0) is None
 
 
