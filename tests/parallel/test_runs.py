@@ -196,14 +196,16 @@ def test_a_rank_that_fails_ends_all_and_is_named(whole, tmp_path, fault, rank, f
         assert content(tmp_path / "run") == content(whole[0])
 
 
-def test_nan_on_one_rank_ends_all_and_is_explained(tmp_path):
-    process = start_ranks(2, "-c", code(NAN, 1, step=25), "train", *QUICK, "--out", "run", folder=tmp_path)
+@pytest.mark.parametrize(("seconds", "fact"), [(20, "maxout"), (-1, "resume in one process")])
+def test_nan_on_one_rank_ends_all_and_is_explained(tmp_path, seconds, fact):
+    fault = f"from tinygan.experiments import explaining\nexplaining.SECONDS = {seconds}\n" + code(NAN, 1, step=25)
+    process = start_ranks(2, "-c", fault, "train", *QUICK, "--out", "run", folder=tmp_path)
     status, _, err = finished(process)
     assert status == 1
     assert err.count("tinygan: error: ") == 1
     assert "rank 1" in err
     assert "step 26" in err
-    assert "maxout" in err
+    assert fact in err
     assert "step-000000020.safetensors" in err
 
 

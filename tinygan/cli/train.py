@@ -126,7 +126,7 @@ def _world(arguments: argparse.Namespace) -> World | None:
     return None if arguments.watch is None else arguments.watch.world
 
 
-def _limits(training: Any, arguments: argparse.Namespace, stop: list[int]) -> Limits:
+def _limits(training: Training, arguments: argparse.Namespace, stop: list[int]) -> Limits:
     """Prepare a training for its steps; return when it should stop."""
     if training.world is None:
         training.capture = training.replay = not arguments.eager

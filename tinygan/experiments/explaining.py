@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import time
+
 from tinygan.errors import AnomalyError
 from tinygan.experiments.pretrained import load_pretrained
 from tinygan.experiments.training import Training, built
 from tinygan.runs.run_folder import RunFolder
 from tinygan.trace import detect_anomaly
+
+SECONDS = 20  # of looking for the operation on several ranks; one process looks for as long as it takes
 
 
 def explained(error: AnomalyError, folder: RunFolder, failed: Training) -> AnomalyError:
@@ -29,18 +33,23 @@ def explained(error: AnomalyError, folder: RunFolder, failed: Training) -> Anoma
     again.synchronize()
     if world is not None:
         world.broadcast((before, after))  # to `follow`
+        end = time.monotonic() + SECONDS
+        again.asked = lambda: time.monotonic() > end
     return explain(again, failed.steps, before, after)
 
 
 def explain(again: Training, steps: int, before: str, after: str) -> AnomalyError:
     """Train until so many steps are done, then make one under `detect_anomaly`; return an error with its message."""
-    while again.steps < steps:
+    while again.steps < steps and not again.stopping:
         if again.epoch_is_over:
             again.next_epoch()
         again.step()
     if again.epoch_is_over:
         again.next_epoch()
     culprit = "no operation produced it: the update of the weights did"
+    if again.steps < steps:
+        late = f"the steps since the last checkpoint take more than {SECONDS} s: to find the operation at fault, resume"
+        return AnomalyError(f"{before}{late} in one process\n{after}")
     try:
         with detect_anomaly():
             again.step()

@@ -6,7 +6,7 @@ It uses no files, clocks or screens: see `tinygan.experiments.running` for those
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -72,8 +72,9 @@ class Training:
     """
 
     capture = replay = True
-    # Of `ParallelTraining`: its ranks, whether any was asked to stop, whether the last `AnomalyError` came on all.
+    # Of `ParallelTraining`: its ranks, whether this or any was asked to stop, whether an `AnomalyError` came on all.
     world: World | None = None
+    asked: Callable[[], bool]
     stopping, all_ranks_failed = False, True
 
     def __init__(self, config: ExperimentConfig, dataset: Dataset, device: str = "cpu") -> None:
