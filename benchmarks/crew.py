@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from tqdm import tqdm
 
 from benchmarks.conv_games import ConvTask
 from benchmarks.errors import BenchmarkError, DisagreementError
+from benchmarks.statistics import WIDE
 from benchmarks.task import Task
 
 SLICE_SECONDS = 0.25  # one turn: long beside an iteration, short beside what disturbs a machine
@@ -36,14 +39,19 @@ class Member:
         What it runs, for messages.
     threads : int
         Of the libraries it will load.
+    module : str
+        What it runs: `benchmarks.worker`, or another that answers.
+    processes : int
+        If more than one, an MPI launcher starts as many.
     """
 
-    def __init__(self, name: str, threads: int) -> None:
+    def __init__(self, name: str, threads: int, module: str = "benchmarks.worker", processes: int = 1) -> None:
         self.name = name
         count = str(threads)
+        launcher = [str(find_launcher()), "-n", str(processes)] if processes > 1 else []
         libraries = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "PJRT_NPROC")
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.worker"],
+            [*launcher, sys.executable, "-m", module],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             # JAX would take three quarters of a GPU's memory at once, and its use could not be compared
@@ -87,6 +95,11 @@ class Member:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+
+
+def find_launcher() -> str | None:
+    """Return the path of ``mpiexec``: that of this environment if it has one, else the first in PATH."""
+    return shutil.which("mpiexec", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]))
 
 
 class Crew:
@@ -186,6 +199,21 @@ class Crew:
                 turns[name].append(member.ask("run", count=counts[name]))
                 self.cpu_turns[name].append([1e3 * (member.ask("cpu") - before) / counts[name]])
         return turns
+
+
+def undisturbed(
+    measure: Callable[[], dict[str, list[list[float]]]], spread: Callable[[dict[str, list[list[float]]]], float]
+) -> tuple[dict[str, list[list[float]]], int]:
+    """Return turns whose `spread` is not above `WIDE`, else those with the least of three; and how many there were."""
+    best, least = {}, math.inf
+    for tries in (1, 2, 3):
+        turns = measure()
+        found = spread(turns)
+        if found < least:
+            best, least = turns, found
+        if least <= WIDE:
+            break
+    return best, tries
 
 
 @contextmanager

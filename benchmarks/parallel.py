@@ -1,0 +1,285 @@
+"""``parallel``: a step of several processes beside one of several threads, and the model of `scaling` fitted to it."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from benchmarks.crew import Crew, Member, find_launcher, undisturbed
+from benchmarks.errors import BenchmarkError, PeerMissingError
+from benchmarks.results import result
+from benchmarks.scaling import MOST, NETWORKS, Network, Step, fit, where_it_pays
+from benchmarks.statistics import ratios, summarise
+from benchmarks.tables import format_table, milliseconds
+from benchmarks.task import Task, make_task
+from tinygan.parallel.world import launched
+
+BATCHES = {"dcgan-mnist": 16}  # by experiment: a step on its whole minibatch takes seconds
+SIZES = tuple(4**power for power in range(5, 14))  # bytes of a sum: 1 KiB to 64 MiB
+SHARES = (0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2)  # of the minibatch, at which a step is timed
+ALONE, APART = "1 process, 1 thread", "1 process apart"
+_SUMS = 11  # how often each sum is timed
+
+
+def measure_parallel(
+    experiment: str = "mnist",
+    ranks: Sequence[int] = (2, 4),
+    batch: int | None = None,
+    seconds: float = 2.0,
+    gpu: dict[str, Any] | None = None,
+    sizes: Sequence[int] = SIZES,
+    shares: Sequence[float] = SHARES,
+) -> dict[str, Any]:
+    """Time a step of one process and of several, in turn; fit the model of `scaling`, and ask it for more ranks.
+
+    Parameters
+    ----------
+    experiment : str
+        A shipped name, or the path of a TOML file.
+    ranks : sequence of int
+        How many processes. More than there are processors share them.
+    batch : int, optional
+        Rows of a minibatch, if not those of the experiment.
+    seconds : float
+        About how long each contestant runs; in the fit, a third of it for each number of rows.
+    gpu : dict, optional
+        A result of `sweep.measure_sweep` on a GPU: what the ranks compute on that NCCL connects.
+    sizes : sequence of int
+        Bytes of the sums that are timed alone.
+    shares : sequence of float
+        Parts of the minibatch at which the step is timed.
+
+    Returns
+    -------
+    dict
+        A result (see `results.result`). ``contestants``: by name ``processes``, ``threads``, ``rows`` of all in a step,
+        and the rows of a second by those of one process with one thread (``ratio`` with its spread). ``ranks``: by
+        number ``bytes`` and ``calls`` given to MPI in a step, ``ring_bytes`` that each rank sends in a ring,
+        ``draws_ms``, ``sums_ms`` with the wait for the others, ``measured_ms`` and ``predicted_ms``. ``fits``:
+        coefficients and residual of the steps of one process (``alone``) and of several at once (``busy``), of
+        ``draws``, of ``sums``, of a ``gpu``. ``networks``: what is assumed, and fitted to this machine; ``strong`` and
+        ``weak``: for each, what `scaling.where_it_pays` returns. ``tries``: how often the contestants were measured.
+
+    Raises
+    ------
+    PeerMissingError
+        There is no mpi4py or no ``mpiexec``.
+    BenchmarkError
+        There are more ranks than rows, or an MPI launcher has started this program.
+    """
+    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    ranks, batch = sorted({*ranks}), batch or BATCHES.get(experiment)
+    task = _task(experiment, batch)
+    rows = task.config.training.batch
+    _refuse(ranks, rows)
+    together = max([count for count in ranks if count <= cpus], default=1)  # as many as the machine really runs
+    contestants = {ALONE: (1, 1, rows)}  # processes, threads, rows of all
+    for count in ranks:
+        if count <= cpus:
+            contestants[f"1 process, {count} threads"] = 1, count, rows
+            contestants[f"{count} runs"] = count, 1, count * rows
+        contestants[f"{count} processes"] = count, 1, rows
+    steady = [name for name, (processes, *_) in contestants.items() if processes <= cpus]
+    with _crew(contestants, task) as crew:
+        turns, tries = undisturbed(partial(crew.take_turns, seconds, least=3), partial(_spread, steady))
+        groups = {count: crew.members[f"{count} processes"] for count in ranks}
+        spent = {count: group.ask("spent") for count, group in groups.items()}
+        sums = {
+            (count, size): group.ask("sum", size=size, count=_SUMS)[1:]
+            for count, group in groups.items() for size in sizes
+        }  # fmt: skip
+    steps, draws = {}, {}
+    busy = f"{together} processes apart" if together > 1 else APART
+    with _crew({APART: (1, 1), busy: (together, 1)}, task) as crew:
+        for value in tqdm(sorted({max(1, round(share * rows)) for share in shares}), "rows", leave=False, disable=None):
+            crew.build(_task(experiment, value))
+            take = partial(crew.take_turns, seconds / 3, slice_seconds=seconds / 9, least=3)
+            steps[value], _ = undisturbed(take, partial(_spread, [APART, busy]))
+            draws[value] = crew.members[APART].ask("spent")["draws_ms"]
+
+    measurements = {name: _summary(turn) for name, turn in turns.items()}
+    measurements |= {f"{p} processes, a sum of {size} bytes": summarise(times) for (p, size), times in sums.items()}
+    measurements |= {f"{name}, {m} rows": _summary(turn) for m, each in steps.items() for name, turn in each.items()}
+    fits = {
+        "alone": _fit_rows({value: np.concatenate(each[APART]) for value, each in steps.items()}),
+        "busy": _fit_rows({value: np.concatenate(each[busy]) for value, each in steps.items()}),
+        "draws": _fit_rows(draws),
+        "sums": _fit_sums({key: times for key, times in sums.items() if key[0] <= together} or sums),
+    }
+    if gpu is not None:
+        points = [point for point in gpu["points"] if point["axis"] == "batch"]
+        fits["gpu"] = _fit_rows({p["value"]: gpu["measurements"][p["step"]]["samples_ms"] for p in points})
+    settings = {**task.settings(), "threads": 1, "ranks": ranks, "cpus": cpus, "seconds": seconds}
+    alone_ms = measurements[ALONE]["median_ms"]
+    return result(
+        "parallel",
+        settings,
+        measurements,
+        contestants={
+            name: {"processes": p, "threads": t, "rows": m, **_rate(turns[ALONE], turns[name], m / rows)}
+            for name, (p, t, m) in contestants.items()
+        },
+        parameters=sum(array.size for array in task.weights.values()),
+        tries=tries,
+        fits=fits,
+        **_model(fits, spent, rows, alone_ms, {n: measurements[f"{n} processes"]["median_ms"] for n in ranks}, cpus),
+    )
+
+
+def _refuse(ranks: Sequence[int], rows: int) -> None:
+    lacking = [] if importlib.util.find_spec("mpi4py") else ["mpi4py"]
+    lacking += [] if find_launcher() else ["mpiexec"]
+    if lacking:
+        raise PeerMissingError(f"parallel: {' and '.join(lacking)} not found; to install both: pip install -e '.[mpi]'")
+    if launched() > 1:
+        raise BenchmarkError("parallel: it starts its own processes; run it without mpiexec")
+    if max(ranks) > rows or min(ranks) < 2:
+        raise BenchmarkError(f"parallel: --ranks from 2 to {rows}, the rows of a minibatch; got {ranks}")
+
+
+def _task(experiment: str, batch: int | None) -> Task:
+    """Return the game with a learning rate of next to nothing: only speed is measured, and few rows would diverge."""
+    changes = [f"{player}.optimizer.lr=1e-6" for player in ("generator", "discriminator")]
+    return make_task(experiment, threads=1, overrides=[*changes, *([f"training.batch={batch}"] if batch else [])])
+
+
+@contextmanager
+def _crew(contestants: Mapping[str, Sequence[int]], task: Task) -> Iterator[Crew]:
+    """Start contestants by name: how many processes each has, and threads."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="benchmarks-")))
+        members = {}
+        for name, (processes, threads, *_) in contestants.items():
+            members[name] = Member(name, threads, "benchmarks.ranks", processes)
+            stack.callback(members[name].close)
+        yield Crew(members, folder, task)
+
+
+def _spread(names: Iterable[str], turns: Mapping[str, list[list[float]]]) -> float:
+    """Return the largest spread of the ratios to the first of the contestants."""
+    first, *others = (turns[name] for name in names)
+    found = [ratios(other, first) for other in others]
+    return max((each["ratio_p90"] / each["ratio_p10"] for each in found), default=1.0)
+
+
+def _summary(turns: list[list[float]]) -> dict[str, Any]:
+    return summarise(np.concatenate(turns).tolist())
+
+
+def _rate(alone: list[list[float]], turns: list[list[float]], rows: float) -> dict[str, float]:
+    """Return how many times the rows of one process and thread are done in a second, with the spread."""
+    return {key: value * rows for key, value in ratios(alone, turns).items()}
+
+
+def _fit_rows(times: Mapping[int, Any]) -> dict[str, Any]:
+    """Fit the median time as a cost for each step and one for each row."""
+    (fixed, row), residual = fit([np.ones(len(times)), list(times)], [np.median(each) for each in times.values()])
+    return {"fixed_ms": fixed, "row_ms": row, "residual": residual}
+
+
+def _fit_sums(times: Mapping[tuple[int, int], Any]) -> dict[str, Any]:
+    """Fit the median time of sums, by ranks and bytes, as latency and bandwidth."""
+    unit = [Network("", 1, 1, "").sum_ms(*key) for key in times]
+    (latency, inverse), residual = fit(list(zip(*unit, strict=True)), [np.median(each) for each in times.values()])
+    return {"latency_us": latency, "gb_per_s": 1 / max(inverse, 1e-9), "residual": residual}
+
+
+def _model(
+    fits: Mapping[str, Any],
+    spent: Mapping[int, Any],
+    rows: int,
+    alone_ms: float,
+    measured: Mapping[int, float],
+    cpus: int,
+) -> dict[str, Any]:
+    """Return what the model says of the ranks that were measured, and of more on other networks."""
+    first = spent[min(spent)]
+    machine = Network("this machine", fits["sums"]["latency_us"], fits["sums"]["gb_per_s"], "fitted")
+
+    def step(name: str, alone_ms: float) -> Step:
+        draw = min(fits["draws"]["row_ms"], fits[name]["row_ms"]) * (name != "gpu")
+        return Step(
+            fits[name]["fixed_ms"], fits[name]["row_ms"] - draw, draw, first["bytes"], first["calls"], alone_ms
+        )
+
+    busy, apart = step("busy", alone_ms), step("alone", alone_ms)
+    gpu = step("gpu", fits["gpu"]["fixed_ms"] + fits["gpu"]["row_ms"] * rows) if "gpu" in fits else apart
+    networks = {machine: busy, **{network: gpu if "NCCL" in network.name else apart for network in NETWORKS}}
+    by_rank = {}
+    for count, each in spent.items():
+        parts = busy.terms(count, rows, machine)
+        sums = float(parts.pop("latency") + parts.pop("bandwidth"))
+        by_rank[str(count)] = {
+            **each,
+            "ring_bytes": 2 * (count - 1) / count * each["bytes"],
+            "measured_ms": measured[count],
+            "predicted_ms": sum(parts.values()) * max(1.0, count / cpus) + sums,
+        }
+    return {
+        "ranks": by_rank,
+        "networks": [asdict(network) for network in networks],
+        "strong": [where_it_pays(step, rows, network, weak=False) for network, step in networks.items()],
+        "weak": [where_it_pays(step, rows, network, weak=True) for network, step in networks.items()],
+        "steps": [asdict(step) for step in networks.values()],
+    }
+
+
+# ---------------------------------------------------------------------- the table
+
+
+def parallel_table(measured: dict[str, Any]) -> str:
+    """Write a result of `measure_parallel` as text: what was measured, and what the model says."""
+    settings, fits = measured["settings"], measured["fits"]
+    lines = [
+        f"{settings['experiment']}, batch {settings['batch']}, k = {settings['k']}, {settings['cpus']} processors, data: "
+        f"{settings['data']}; {measured['parameters'] / 1e6:.2f} M parameters"
+    ]
+    for count, each in measured["ranks"].items():
+        shared = f", which share {settings['cpus']} processors" if int(count) > settings["cpus"] else ""
+        lines.append(
+            f"{count} processes{shared}: {each['bytes'] / 1e6:.2f} MB in {each['calls']:.0f} sums a step, of which each "
+            f"sends {each['ring_bytes'] / 1e6:.2f} MB in a ring; {each['sums_ms']:.3g} ms in sums, with the wait for "
+            f"each other; {each['draws_ms']:.3g} ms of draws; model {each['predicted_ms']:.4g} ms, measured "
+            f"{each['measured_ms']:.4g}"
+        )
+    rows = []
+    for name, each in measured["contestants"].items():
+        summary = measured["measurements"][name]
+        spread = f"{each['ratio']:.2f} ({each['ratio_p10']:.2f} to {each['ratio_p90']:.2f})"
+        rate = 1e3 * each["rows"] / summary["median_ms"]
+        rows.append((name, *milliseconds(summary), f"{summary['count']}", f"{rate:.0f}", spread))
+    head = ("one step", "median ms", "p10 to p90", "count", "rows/s", f"times those of {ALONE}")
+    text = "\n".join([*lines, format_table(head, rows)])
+    text += "\n\nThe model is fitted to these, in ms (residual: root mean square of the relative errors):\n\n"
+    words = {"alone": "a rank alone", "busy": "ranks at once", "draws": "of which draws", "gpu": "a GPU"}
+    rows = [
+        (words[name], f"{fits[name]['fixed_ms']:.4g}", f"{fits[name]['row_ms']:.4g}", f"{fits[name]['residual']:.1%}")
+        for name in words
+        if name in fits
+    ]
+    text += format_table(("a step", "for each step", "for each row", "residual"), rows)
+    text += f"\n\nA sum on this machine, fitted: residual {fits['sums']['residual']:.1%}. Strong scaling shares the "
+    text += f"{settings['batch']} rows; weak scaling gives each rank as many. Ranks pay while each does half of what one "
+    text += "process does:\n\n"
+    rows = []
+    for network, strong, weak in zip(measured["networks"], measured["strong"], measured["weak"], strict=True):
+        speed = f"{network['latency_us']:.3g} us, {network['gb_per_s']:.3g} GB/s"
+        rows.append((network["name"], speed, *_pays(strong), *_pays(weak)))
+    head = ("network", "latency, bandwidth", "strong: pay", "because of", "most", "weak: pay", "because of", "most")
+    return text + format_table(head, rows)
+
+
+def _pays(found: Mapping[str, Any]) -> tuple[str, str, str]:
+    to = "none" if found["pays_to"] == 1 else f"to {found['pays_to']}"
+    best = "never faster" if found["faster_from"] is None else f"x {found['speedup']:.3g} at {found['fastest']}"
+    return to, found["why"] or f"(of {found['pays_to']})", best
