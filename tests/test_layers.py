@@ -29,6 +29,7 @@ LAYERS = {
     "trace": 9,
     "diagnosis": 9,
     "experiments": 10,
+    "parallel": 10,
     "report": 11,
     "learn": 11,
     "cli": 12,

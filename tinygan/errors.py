@@ -209,6 +209,10 @@ class MissingPackageError(TinyganError, ImportError):
     """An optional package is not installed."""
 
 
+class ParallelError(TinyganError, RuntimeError):
+    """Several processes cannot train together: they were not started as ranks, or one failed or differs."""
+
+
 class DistributionError(TinyganError, ValueError):
     """An argument is not a probability distribution, or not a discriminator on the same points."""
 

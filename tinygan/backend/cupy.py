@@ -224,7 +224,7 @@ class CupyBackend(CupyImages, CupyLayers, Backend):
     def uniform(self, stream: Any, shape: Shape, low: float, high: float, dtype: Any) -> Array:
         """As the base class, with the same bits, drawn on the GPU."""
         n = math.prod(shape)
-        if dtype != np.float32 or not 0 < n < LIMIT:
+        if dtype != np.float32 or not 0 < n < LIMIT or not stream.by_word:
             return super().uniform(stream, shape, low, high, dtype)
         limits = uniform_limits(low, high, dtype)
         out = self.xp.empty(shape, dtype)
@@ -234,7 +234,7 @@ class CupyBackend(CupyImages, CupyLayers, Backend):
     def normal(self, stream: Any, shape: Shape, dtype: Any) -> Array:
         """As the base class up to rounding, drawn on the GPU."""
         n = math.prod(shape)
-        if dtype != np.float32 or not 0 < n < LIMIT:
+        if dtype != np.float32 or not 0 < n < LIMIT or not stream.by_word:
             return super().normal(stream, shape, dtype)
         out = self.xp.empty(shape, dtype)
         self._draw("normal", stream, (n + 1) // 2, out, np.uint32(n))
@@ -244,7 +244,7 @@ class CupyBackend(CupyImages, CupyLayers, Backend):
         """As the base class, with the same bits, drawn on the GPU."""
         keep = stream.rounded(keep)
         threshold = int(keep * 65536)
-        if not self.kernels.take(x) or not 0 < threshold < 65536:
+        if not self.kernels.take(x) or not 0 < threshold < 65536 or not stream.by_word:
             return super().dropout(x, stream, keep)
         y, mask = self.xp.empty(x.shape, x.dtype), self.xp.empty(x.shape, x.dtype)
         numbers = np.uint32(x.size), np.uint32(threshold), np.float32(1 / keep)

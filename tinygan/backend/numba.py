@@ -124,7 +124,7 @@ class NumbaBackend(NumbaImages, NumpyBackend):
             return super().dropout(x, stream, keep)
         y, mask = np.empty_like(x), np.empty_like(x)
         threshold, scale = int(chance * 65536), 1 / chance if chance else 0.0
-        loops.dropout(x.ravel(), stream.bits16(x.size), threshold, scale, y.ravel(), mask.ravel())
+        loops.dropout(x.ravel(), stream.bits16(x.shape).ravel(), threshold, scale, y.ravel(), mask.ravel())
         return y, mask
 
     def cross_entropy(self, logits: Array, target: int) -> Array:

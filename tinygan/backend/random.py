@@ -60,6 +60,8 @@ class Stream:
     True
     """
 
+    by_word = True  # whether a draw is the next words in order, which a GPU can compute
+
     def __init__(self, seed: int, name: str) -> None:
         self.name = name
         self._numpys = np.random.Generator(np.random.Philox(_entropy(_checked_seed(seed), name)))
@@ -143,11 +145,12 @@ class Stream:
         threshold = int(self.rounded(probability) * 65536)
         if threshold >= 65536:
             return np.ones(shape, bool)
-        return (self.bits16(math.prod(shape)) < np.uint16(threshold)).reshape(shape)
+        return self.bits16(shape) < np.uint16(threshold)
 
-    def bits16(self, count: int) -> Array:
+    def bits16(self, shape: Shape) -> Array:
         """Draw integers of 16 bits: the four parts of each word, the lowest first."""
-        return self._generator.bit_generator.random_raw((count + 3) // 4).view(np.uint16)[:count]
+        count = math.prod(shape)
+        return self._generator.bit_generator.random_raw((count + 3) // 4).view(np.uint16)[:count].reshape(shape)
 
     def permutation(self, n: int) -> Array:
         """Return the integers 0 to n - 1 in random order."""

@@ -6,7 +6,7 @@ count is the clock of all schedules. One backend kernel changes each parameter i
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
 from typing import Any, ClassVar
 
@@ -17,6 +17,19 @@ from tinygan.nn import Parameter
 from tinygan.optim.checks import at_least_0, leaves, positive, restored, restored_count
 from tinygan.optim.param_groups import Option, ParameterGroup, grouped
 from tinygan.optim.schedules import Schedule
+
+StepHook = Callable[["Optimizer", tuple[()], dict[str, Any]], None]
+
+
+class RemovableHandle:
+    """What registering a hook returns."""
+
+    def __init__(self, hooks: dict[RemovableHandle, StepHook]) -> None:
+        self._hooks = hooks
+
+    def remove(self) -> None:
+        """Take the hook away; a second call does nothing."""
+        self._hooks.pop(self, None)
 
 
 class Optimizer:
@@ -102,6 +115,7 @@ class Optimizer:
         self.param_groups = tuple(ParameterGroup(self, [next(rest) for _ in own], values) for own, values in groups)
         self._rows = [row for row, group in enumerate(self.param_groups) for _ in group["params"]]
         self._state: list[dict[str, Any]] = [{} for _ in self.params]  # empty before a parameter's first update
+        self._pre_hooks: dict[RemovableHandle, StepHook] = {}
 
     @property
     def max_col_norm(self) -> float | None:
@@ -131,6 +145,8 @@ class Optimizer:
 
         In all these cases no parameter has been changed.
         """
+        for hook in (*self._pre_hooks.values(),):
+            hook(self, (), {})
         now = [group.now() for group in self.param_groups]
         moving = [position for position, parameter in enumerate(self.params) if self._moves(parameter)]
         for position in moving:
@@ -147,6 +163,41 @@ class Optimizer:
                 if parameter.ndim == 2:
                     parameter.backend.limit_column_norm(parameter.data, self._max_col_norm)
         self.updates += 1
+
+    def register_step_pre_hook(self, hook: StepHook) -> RemovableHandle:
+        """Let `step` call a function before it reads the gradients, such as one that sums them over processes.
+
+        Parameters
+        ----------
+        hook : callable
+            It is called as ``hook(optimizer, args, kwargs)``, with ``()`` and ``{}``, the arguments of `step`. Hooks
+            are called in the order in which they were registered; what one returns is not used.
+
+        Returns
+        -------
+        RemovableHandle
+            ``handle.remove()`` takes the hook away.
+
+        Examples
+        --------
+        >>> import tinygan as tg
+        >>> from tinygan import optim
+        >>> w = tg.tensor([1.0], requires_grad=True)
+        >>> rule = optim.SGD([w], lr=0.5)
+        >>> handle = rule.register_step_pre_hook(lambda rule, args, kwargs: print(rule.params[0].grad.item()))
+        >>> (3 * w).sum().backward()
+        >>> rule.step()
+        3.0
+        >>> handle.remove()
+        """
+        if not callable(hook):
+            raise ArgumentError(
+                f"{type(self).__name__}.register_step_pre_hook: hook is {type(hook).__name__}; expected a function of "
+                "(optimizer, args, kwargs)"
+            )
+        handle = RemovableHandle(self._pre_hooks)
+        self._pre_hooks[handle] = hook
+        return handle
 
     @staticmethod
     def _moves(parameter: Tensor) -> bool:
