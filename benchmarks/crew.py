@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import shutil
 import subprocess
@@ -28,6 +27,7 @@ _REST_SECONDS = 0.04  # OpenBLAS threads go on waiting busily for about this lon
 TOLERANCE = 1e-4  # relative: float32 sums in another order, carried through a few updates
 PARAMETER_TOLERANCE = 1e-3  # gradients round off more than a loss does
 LOOSE_TOLERANCE = 5e-3  # after weights with next to no gradient moved up or down by rounding error, or at a kink
+Turns = dict[str, list[list[float]]]  # by contestant and turn, the milliseconds of each iteration
 
 
 class Member:
@@ -41,14 +41,16 @@ class Member:
         Of the libraries it will load.
     module : str
         What it runs: `benchmarks.worker`, or another that answers.
-    processes : int
-        If more than one, an MPI launcher starts as many.
+    processes : int, optional
+        How many an MPI launcher starts; without it, there is one and no launcher.
     """
 
-    def __init__(self, name: str, threads: int, module: str = "benchmarks.worker", processes: int = 1) -> None:
+    def __init__(
+        self, name: str, threads: int, module: str = "benchmarks.worker", processes: int | None = None
+    ) -> None:
         self.name = name
         count = str(threads)
-        launcher = [str(find_launcher()), "-n", str(processes)] if processes > 1 else []
+        launcher = [str(find_launcher()), "-n", str(processes)] if processes else []
         libraries = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "PJRT_NPROC")
         self._process = subprocess.Popen(
             [*launcher, sys.executable, "-m", module],
@@ -114,7 +116,7 @@ class Crew:
         By contestant that is not in the crew any more, why it does not play.
     """
 
-    cpu_turns: dict[str, list[list[float]]]
+    cpu_turns: Turns
 
     def __init__(
         self, members: dict[str, Member], folder: Path, task: Task | ConvTask, optional: Sequence[str] = ()
@@ -163,7 +165,7 @@ class Crew:
 
     def take_turns(
         self, seconds: float, slice_seconds: float = SLICE_SECONDS, least: int = 1
-    ) -> dict[str, list[list[float]]]:
+    ) -> Turns:
         """Time all contestants in turn, A, B, C, A, B, C, ..., for about `seconds` each.
 
         Parameters
@@ -188,7 +190,7 @@ class Crew:
             counts[name] = max(1, round(1e3 * min(slice_seconds, seconds) / typical))
             longest = max(longest, typical / 1e3)
         rounds = max(least, round(seconds / longest))
-        turns: dict[str, list[list[float]]] = {name: [] for name in self.members}
+        turns: Turns = {name: [] for name in self.members}
         self.cpu_turns = {name: [] for name in self.members}
         for _ in tqdm(range(rounds), "rounds", leave=False, disable=None):
             for name, member in self.members.items():
@@ -201,19 +203,12 @@ class Crew:
         return turns
 
 
-def undisturbed(
-    measure: Callable[[], dict[str, list[list[float]]]], spread: Callable[[dict[str, list[list[float]]]], float]
-) -> tuple[dict[str, list[list[float]]], int]:
-    """Return turns whose `spread` is not above `WIDE`, else those with the least of three; and how many there were."""
-    best, least = {}, math.inf
-    for tries in (1, 2, 3):
-        turns = measure()
-        found = spread(turns)
-        if found < least:
-            best, least = turns, found
-        if least <= WIDE:
-            break
-    return best, tries
+def undisturbed(measure: Callable[[], Turns], spread: Callable[[Turns], float]) -> tuple[Turns, int]:
+    """Return turns whose `spread` is not above `WIDE`, or those with the least of three; and how many were measured."""
+    measured: list[Turns] = []
+    while not measured or (len(measured) < 3 and min(map(spread, measured)) > WIDE):
+        measured.append(measure())
+    return min(measured, key=spread), len(measured)
 
 
 @contextmanager

@@ -15,16 +15,17 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from benchmarks.crew import Crew, Member, find_launcher, undisturbed
+from benchmarks.crew import Crew, Member, Turns, find_launcher, undisturbed
 from benchmarks.errors import BenchmarkError, PeerMissingError
 from benchmarks.results import result
-from benchmarks.scaling import MOST, NETWORKS, Network, Step, fit, where_it_pays
+from benchmarks.scaling import NETWORKS, WORTH, Network, Step, fit, where_it_pays
 from benchmarks.statistics import ratios, summarise
 from benchmarks.tables import format_table, milliseconds
 from benchmarks.task import Task, make_task
 from tinygan.parallel.world import launched
 
-BATCHES = {"dcgan-mnist": 16}  # by experiment: a step on its whole minibatch takes seconds
+EXPERIMENTS = ("mnist", "digits", "dcgan-mnist")
+BATCHES = {"dcgan-mnist": 16}  # a step on its whole minibatch takes seconds
 SIZES = tuple(4**power for power in range(5, 14))  # bytes of a sum: 1 KiB to 64 MiB
 SHARES = (0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2)  # of the minibatch, at which a step is timed
 ALONE, APART = "1 process, 1 thread", "1 process apart"
@@ -98,10 +99,12 @@ def measure_parallel(
             (count, size): group.ask("sum", size=size, count=_SUMS)[1:]
             for count, group in groups.items() for size in sizes
         }  # fmt: skip
-    steps, draws = {}, {}
+    steps: dict[int, Turns] = {}
+    draws = {}
+    points = sorted({max(2, round(share * rows)) for share in shares})  # batch normalization has no step on one row
     busy = f"{together} processes apart" if together > 1 else APART
     with _crew({APART: (1, 1), busy: (together, 1)}, task) as crew:
-        for value in tqdm(sorted({max(1, round(share * rows)) for share in shares}), "rows", leave=False, disable=None):
+        for value in tqdm(points, "rows", leave=False, disable=None):
             crew.build(_task(experiment, value))
             take = partial(crew.take_turns, seconds / 3, slice_seconds=seconds / 9, least=3)
             steps[value], _ = undisturbed(take, partial(_spread, [APART, busy]))
@@ -117,8 +120,8 @@ def measure_parallel(
         "sums": _fit_sums({key: times for key, times in sums.items() if key[0] <= together} or sums),
     }
     if gpu is not None:
-        points = [point for point in gpu["points"] if point["axis"] == "batch"]
-        fits["gpu"] = _fit_rows({p["value"]: gpu["measurements"][p["step"]]["samples_ms"] for p in points})
+        there = [point for point in gpu["points"] if point["axis"] == "batch"]
+        fits["gpu"] = _fit_rows({p["value"]: gpu["measurements"][p["step"]]["samples_ms"] for p in there})
     settings = {**task.settings(), "threads": 1, "ranks": ranks, "cpus": cpus, "seconds": seconds}
     alone_ms = measurements[ALONE]["median_ms"]
     return result(
@@ -136,10 +139,14 @@ def measure_parallel(
     )
 
 
-def _refuse(ranks: Sequence[int], rows: int) -> None:
+def _lacking() -> list[str]:
     lacking = [] if importlib.util.find_spec("mpi4py") else ["mpi4py"]
-    lacking += [] if find_launcher() else ["mpiexec"]
-    if lacking:
+    return lacking if find_launcher() else [*lacking, "mpiexec"]
+
+
+def _refuse(ranks: Sequence[int], rows: int) -> None:
+    """Refuse what cannot be measured."""
+    if lacking := _lacking():
         raise PeerMissingError(f"parallel: {' and '.join(lacking)} not found; to install both: pip install -e '.[mpi]'")
     if launched() > 1:
         raise BenchmarkError("parallel: it starts its own processes; run it without mpiexec")
@@ -165,7 +172,7 @@ def _crew(contestants: Mapping[str, Sequence[int]], task: Task) -> Iterator[Crew
         yield Crew(members, folder, task)
 
 
-def _spread(names: Iterable[str], turns: Mapping[str, list[list[float]]]) -> float:
+def _spread(names: Iterable[str], turns: Turns) -> float:
     """Return the largest spread of the ratios to the first of the contestants."""
     first, *others = (turns[name] for name in names)
     found = [ratios(other, first) for other in others]
@@ -238,48 +245,49 @@ def _model(
 
 
 def parallel_table(measured: dict[str, Any]) -> str:
-    """Write a result of `measure_parallel` as text: what was measured, and what the model says."""
+    """Write a result of `measure_parallel` as text: what was measured, the fits, and what the model says."""
     settings, fits = measured["settings"], measured["fits"]
-    lines = [
-        f"{settings['experiment']}, batch {settings['batch']}, k = {settings['k']}, {settings['cpus']} processors, data: "
-        f"{settings['data']}; {measured['parameters'] / 1e6:.2f} M parameters"
-    ]
-    for count, each in measured["ranks"].items():
-        shared = f", which share {settings['cpus']} processors" if int(count) > settings["cpus"] else ""
-        lines.append(
-            f"{count} processes{shared}: {each['bytes'] / 1e6:.2f} MB in {each['calls']:.0f} sums a step, of which each "
-            f"sends {each['ring_bytes'] / 1e6:.2f} MB in a ring; {each['sums_ms']:.3g} ms in sums, with the wait for "
-            f"each other; {each['draws_ms']:.3g} ms of draws; model {each['predicted_ms']:.4g} ms, measured "
-            f"{each['measured_ms']:.4g}"
-        )
+    text = (
+        f"{settings['experiment']}, batch {settings['batch']}, k = {settings['k']}, {settings['cpus']} processors\n"
+        f"data: {settings['data']}\n{measured['parameters'] / 1e6:.2f} M parameters\n"
+    )
     rows = []
     for name, each in measured["contestants"].items():
         summary = measured["measurements"][name]
         spread = f"{each['ratio']:.2f} ({each['ratio_p10']:.2f} to {each['ratio_p90']:.2f})"
         rate = 1e3 * each["rows"] / summary["median_ms"]
-        rows.append((name, *milliseconds(summary), f"{summary['count']}", f"{rate:.0f}", spread))
-    head = ("one step", "median ms", "p10 to p90", "count", "rows/s", f"times those of {ALONE}")
-    text = "\n".join([*lines, format_table(head, rows)])
-    text += "\n\nThe model is fitted to these, in ms (residual: root mean square of the relative errors):\n\n"
-    words = {"alone": "a rank alone", "busy": "ranks at once", "draws": "of which draws", "gpu": "a GPU"}
+        rows.append([name, *milliseconds(summary), f"{summary['count']}", f"{rate:.0f}", spread])
+    head = ["one step", "median ms", "p10 to p90", "count", "rows/s", f"times those of {ALONE}"]
+    text += format_table(head, rows)
+    rows = []
+    for count, each in measured["ranks"].items():
+        name = f"{count}{', sharing processors' if int(count) > settings['cpus'] else ''}"
+        sent = [f"{each[key] / 1e6:.2f}" for key in ("bytes", "ring_bytes")]
+        spent = [f"{each[key]:.4g}" for key in ("sums_ms", "draws_ms", "predicted_ms", "measured_ms")]
+        rows.append([name, f"{each['calls']:.0f}", *sent, *spent])
+    head = ["processes", "sums", "MB given", "MB sent in a ring", "ms in sums", "in draws", "model", "measured"]
+    text += "\n\nIn one step; the time in sums includes the wait for each other:\n\n" + format_table(head, rows)
+    words = {"alone": "a rank alone", "busy": "ranks at once", "draws": "draws of these", "gpu": "a GPU"}
     rows = [
-        (words[name], f"{fits[name]['fixed_ms']:.4g}", f"{fits[name]['row_ms']:.4g}", f"{fits[name]['residual']:.1%}")
-        for name in words
-        if name in fits
-    ]
-    text += format_table(("a step", "for each step", "for each row", "residual"), rows)
-    text += f"\n\nA sum on this machine, fitted: residual {fits['sums']['residual']:.1%}. Strong scaling shares the "
-    text += f"{settings['batch']} rows; weak scaling gives each rank as many. Ranks pay while each does half of what one "
-    text += "process does:\n\n"
+        [words[name], *(f"{fits[name][key]:.4g}" for key in ("fixed_ms", "row_ms")), f"{fits[name]['residual']:.1%}"]
+        for name in words if name in fits
+    ]  # fmt: skip
+    text += "\n\nFitted to steps of several sizes:\n\n"
+    text += format_table(["ms", "for each step", "for each row", "rms of the relative errors"], rows)
     rows = []
     for network, strong, weak in zip(measured["networks"], measured["strong"], measured["weak"], strict=True):
-        speed = f"{network['latency_us']:.3g} us, {network['gb_per_s']:.3g} GB/s"
-        rows.append((network["name"], speed, *_pays(strong), *_pays(weak)))
-    head = ("network", "latency, bandwidth", "strong: pay", "because of", "most", "weak: pay", "because of", "most")
+        speed = f"{network['latency_us']:.3g} us", f"{network['gb_per_s']:.3g}"
+        rows.append([network["name"], *speed, *_pays(strong), *_pays(weak)])
+    text += (
+        f"\n\nRanks pay while each does at least {WORTH:.0%} of what one process does; `strong`: they share "
+        f"{settings['batch']} rows; `weak`: each has as many. This machine is fitted to its sums (rms of the relative "
+        f"errors {fits['sums']['residual']:.1%}), the others are assumed:\n\n"
+    )
+    head = ["network", "latency", "GB/s", "strong: pay", "stopped by", "most", "weak: pay", "stopped by", "most"]
     return text + format_table(head, rows)
 
 
 def _pays(found: Mapping[str, Any]) -> tuple[str, str, str]:
     to = "none" if found["pays_to"] == 1 else f"to {found['pays_to']}"
     best = "never faster" if found["faster_from"] is None else f"x {found['speedup']:.3g} at {found['fastest']}"
-    return to, found["why"] or f"(of {found['pays_to']})", best
+    return to, found["why"] or "", best

@@ -1,4 +1,4 @@
-"""A process of `parallel`: one that trains alone, or one of several under ``mpiexec``, which all do what rank 0 is told.
+"""A process of `parallel`: one that trains alone, or one of several under ``mpiexec``.
 
 Only rank 0 has a pipe. The other ranks look every few milliseconds whether it has sent a request: MPI itself would wait
 busily, and take a processor from the contestant whose turn it is.
@@ -108,6 +108,7 @@ class TrainingStep:
         keep_freed_memory()  # as every training run does
         dataset = as_dataset(task.images, task.labels)
         if kind == "processes":
+            assert world is not None
             self.training: Training = ParallelTraining(task.config, dataset, world=world)
         else:
             self.training = Training(task.config, dataset)

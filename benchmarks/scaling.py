@@ -41,7 +41,7 @@ class Network:
     gb_per_s: float
     source: str
 
-    def sum_ms(self, ranks: Any, size: Any, calls: int = 1) -> tuple[Any, Any]:
+    def sum_ms(self, ranks: Any, size: Any, calls: float = 1) -> tuple[Any, Any]:
         """Return the milliseconds for latency and for transfer, if `ranks` add up `size` bytes in `calls` calls."""
         latency = calls * 2 * np.log2(ranks) * self.latency_us / 1e3
         return latency, 2 * (ranks - 1) / ranks * size / self.gb_per_s / 1e6
@@ -52,8 +52,8 @@ NETWORKS = (
     Network("Ethernet 1 Gb/s", 50, 0.119, _ETHERNET),
     Network("Ethernet 10 Gb/s", 50, 1.19, _ETHERNET),
     Network("Ethernet 100 Gb/s", 50, 11.9, _ETHERNET),
-    Network("NCCL, InfiniBand 400 Gb/s", 14, 50, "a hop in NCCL's own model (src/graph/tuning.cc, Simple); line rate"),
-    Network("NCCL, NVLink 4", 4, 380, "a hop in NCCL's own model (as above); one way between two H100 (nccl issue 1264)"),
+    Network("NCCL, InfiniBand 400 Gb/s", 14, 50, "a hop in NCCL's model (graph/tuning.cc, tree, Simple); line rate"),
+    Network("NCCL, NVLink 4", 4, 380, "a hop in NCCL's model; one way between two H100 (nccl issue 1264)"),
 )  # assumptions, but for the machine itself, whose network is measured
 
 
@@ -152,8 +152,8 @@ def where_it_pays(step: Step, rows: int, network: Network, weak: bool, most: int
     dict
         ``network``: its name; ``pays_to``: the most ranks that each do the share `WORTH` of one process, or 1;
         ``faster_from``: the fewest ranks that do more than one process, or None; ``fastest``: the ranks that do most,
-        and ``speedup``: how many times what one process does; ``why``: the largest of those parts of the time that do
-        not shrink with the number of ranks, where one rank more than pay would be too many; None if there is none.
+        and ``speedup``: how many times what one process does; ``why``: the part of the time that has grown most for a
+        row, with one rank more than pay; None where all that were looked at pay.
 
     Examples
     --------
@@ -169,8 +169,9 @@ def where_it_pays(step: Step, rows: int, network: Network, weak: bool, most: int
     faster = ranks[speedup > 1]
     why = None
     if pays_to < len(ranks):
-        parts = step.terms(pays_to + 1, rows * (pays_to + 1 if weak else 1), network)
-        why = max(parts.keys() - {"rows"}, key=lambda part: float(parts[part]))
+        count, repeats = (pays_to + 1, 1) if weak else (1, pays_to + 1)
+        one, many = step.terms(1, rows, network), step.terms(pays_to + 1, rows * count, network)
+        why = max(many, key=lambda part: float(repeats * many[part] - one[part]))
     return {
         "network": network.name,
         "pays_to": pays_to,

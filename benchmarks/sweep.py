@@ -11,7 +11,7 @@ import numpy as np
 from tqdm import tqdm
 
 from benchmarks.contestants import refuse_missing
-from benchmarks.crew import Crew, crew_of, undisturbed
+from benchmarks.crew import Crew, Turns, crew_of, undisturbed
 from benchmarks.errors import BenchmarkError
 from benchmarks.plots import crossover
 from benchmarks.products import products_of
@@ -79,7 +79,7 @@ def measure_sweep(
             else:
                 crew.build(task)
             take = partial(crew.take_turns, seconds, slice_seconds=seconds / 6, least=3)
-            turns, tries = undisturbed(take, _spread)
+            turns, tries = undisturbed(take, spread)
             flop = sum(product.flop for product in products_of(task.config, task.images.shape[1]))
             keys = {name: f"{axis} {value} {'step' if name == 'tinygan' else name}" for name in turns}
             measurements |= {keys[name]: summarise(np.concatenate(turn).tolist()) for name, turn in turns.items()}
@@ -94,7 +94,7 @@ def measure_sweep(
     return result("sweep", {**settings, "seconds": seconds}, measurements, points=points, refused=refused)
 
 
-def _spread(turns: dict[str, list[list[float]]]) -> float:
+def spread(turns: Turns) -> float:
     """Return the spread of the ratio to the products, which is above 1 unless it is disturbed."""
     compared = ratios(turns["tinygan"], turns["products"])
     return compared["ratio_p90"] / compared["ratio_p10"] + (compared["ratio"] < 1)
