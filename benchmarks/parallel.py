@@ -63,13 +63,14 @@ def measure_parallel(
     Returns
     -------
     dict
-        A result (see `results.result`). ``contestants``: by name ``processes``, ``threads``, ``rows`` of all in a step,
-        and the rows of a second by those of one process with one thread (``ratio`` with its spread). ``ranks``: by
-        number ``bytes`` and ``calls`` given to MPI in a step, ``ring_bytes`` that each rank sends in a ring,
-        ``draws_ms``, ``sums_ms`` with the wait for the others, ``measured_ms`` and ``predicted_ms``. ``fits``:
-        coefficients and residual of the steps of one process (``alone``) and of several at once (``busy``), of
-        ``draws``, of ``sums``, of a ``gpu``. ``networks``: what is assumed, and fitted to this machine; ``strong`` and
-        ``weak``: for each, what `scaling.where_it_pays` returns. ``tries``: how often the contestants were measured.
+        A result (see `results.result`).
+        ``contestants``: by name ``processes``, ``threads``, ``rows`` of all in a step, and the rows of a second by
+        those of one process with one thread (``ratio`` with its spread); ``tries``: how often they were measured.
+        ``ranks``: by number, medians of a step: ``bytes`` and ``calls`` given to MPI, ``ring_bytes`` that each rank
+        sends in a ring, ``draws_ms``, ``sums_ms`` with the wait for the others, ``measured_ms``, ``predicted_ms``.
+        ``fits``: coefficients and residual of the steps of one process (``alone``) and of several at once (``busy``),
+        of the ``draws``, the ``sums`` and a ``gpu``. ``networks``: fitted to this machine, and assumed; for each
+        ``steps``, a `scaling.Step`, and ``strong`` and ``weak``, what `scaling.where_it_pays` returns.
 
     Raises
     ------
@@ -94,7 +95,7 @@ def measure_parallel(
     with _crew(contestants, task) as crew:
         turns, tries = undisturbed(partial(crew.take_turns, seconds, least=3), partial(_spread, steady))
         groups = {count: crew.members[f"{count} processes"] for count in ranks}
-        spent = {count: group.ask("spent") for count, group in groups.items()}
+        spent = {1: crew.members[ALONE].ask("spent"), **{count: group.ask("spent") for count, group in groups.items()}}
         sums = {
             (count, size): group.ask("sum", size=size, count=_SUMS)[1:]
             for count, group in groups.items() for size in sizes
@@ -123,7 +124,7 @@ def measure_parallel(
         there = [point for point in gpu["points"] if point["axis"] == "batch"]
         fits["gpu"] = _fit_rows({p["value"]: gpu["measurements"][p["step"]]["samples_ms"] for p in there})
     settings = {**task.settings(), "threads": 1, "ranks": ranks, "cpus": cpus, "seconds": seconds}
-    alone_ms = measurements[ALONE]["median_ms"]
+    medians = {n: measurements[ALONE if n == 1 else f"{n} processes"]["median_ms"] for n in spent}
     return result(
         "parallel",
         settings,
@@ -135,7 +136,7 @@ def measure_parallel(
         parameters=sum(array.size for array in task.weights.values()),
         tries=tries,
         fits=fits,
-        **_model(fits, spent, rows, alone_ms, {n: measurements[f"{n} processes"]["median_ms"] for n in ranks}, cpus),
+        **_model(fits, spent, rows, medians, cpus),
     )
 
 
@@ -202,29 +203,22 @@ def _fit_sums(times: Mapping[tuple[int, int], Any]) -> dict[str, Any]:
 
 
 def _model(
-    fits: Mapping[str, Any],
-    spent: Mapping[int, Any],
-    rows: int,
-    alone_ms: float,
-    measured: Mapping[int, float],
-    cpus: int,
+    fits: Mapping[str, Any], spent: Mapping[int, Any], rows: int, measured: Mapping[int, float], cpus: int
 ) -> dict[str, Any]:
     """Return what the model says of the ranks that were measured, and of more on other networks."""
-    first = spent[min(spent)]
+    sent, alone_ms = next(each for count, each in spent.items() if count > 1), measured[1]
     machine = Network("this machine", fits["sums"]["latency_us"], fits["sums"]["gb_per_s"], "fitted")
 
     def step(name: str, alone_ms: float) -> Step:
         draw = min(fits["draws"]["row_ms"], fits[name]["row_ms"]) * (name != "gpu")
-        return Step(
-            fits[name]["fixed_ms"], fits[name]["row_ms"] - draw, draw, first["bytes"], first["calls"], alone_ms
-        )
+        return Step(fits[name]["fixed_ms"], fits[name]["row_ms"] - draw, draw, sent["bytes"], sent["calls"], alone_ms)
 
     busy, apart = step("busy", alone_ms), step("alone", alone_ms)
     gpu = step("gpu", fits["gpu"]["fixed_ms"] + fits["gpu"]["row_ms"] * rows) if "gpu" in fits else apart
     networks = {machine: busy, **{network: gpu if "NCCL" in network.name else apart for network in NETWORKS}}
     by_rank = {}
     for count, each in spent.items():
-        parts = busy.terms(count, rows, machine)
+        parts = (apart if count == 1 else busy).terms(count, rows, machine)
         sums = float(parts.pop("latency") + parts.pop("bandwidth"))
         by_rank[str(count)] = {
             **each,

@@ -183,8 +183,8 @@ def draw_parallel(measured: dict[str, Any], path: Path) -> None:
                 axes.plot(count, rate["ratio"], "D", color="black", markerfacecolor=shared, markersize=5, zorder=4)
         axes.set_xscale("log")
         axes.set_yscale("log")
-        axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
-        axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_formatter(lambda value, _: f"{value:,g}")
         axes.set_xlabel("ranks N")
         axes.set_ylabel("rows in a second, by those of one process")
         axes.set_title(title, loc="left", fontsize=10)

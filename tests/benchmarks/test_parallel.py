@@ -28,7 +28,8 @@ def test_two_processes_beside_two_threads(tiny: str, tmp_path: Path) -> None:
         pytest.skip("there is no mpiexec")
     measured = measure_parallel(tiny, [2], seconds=1e-3, sizes=(1024, 65536), shares=(0.5, 1, 2))
     assert measured["parameters"] == PARAMETERS
-    two = measured["ranks"]["2"]
+    one, two = measured["ranks"]["1"], measured["ranks"]["2"]
+    assert (one["bytes"], one["calls"], one["ring_bytes"]) == (0, 0, 0)
     assert 4 * PARAMETERS <= two["bytes"] <= 4 * PARAMETERS + 200  # and some losses
     assert two["calls"] >= 2
     assert two["ring_bytes"] == two["bytes"]
@@ -65,11 +66,14 @@ FITS = {
     "draws": {"fixed_ms": 0.0, "row_ms": 0.5, "residual": 0.0},
     "sums": {"latency_us": 1000.0, "gb_per_s": 1.0, "residual": 0.0},
 }
-SPENT = {n: {"draws_ms": 50.0, "sums_ms": 5.0, "calls": 3.0, "bytes": 4e6} for n in (2, 4)}
+NONE = {"draws_ms": 50.0, "sums_ms": 0.0, "calls": 0.0, "bytes": 0.0}
+SPENT = {1: NONE, **{n: {"draws_ms": 50.0, "sums_ms": 5.0, "calls": 3.0, "bytes": 4e6} for n in (2, 4)}}
+MEASURED = {1: 90.0, 2: 100.0, 4: 200.0}
 
 
 def test_what_the_model_says_of_the_measured_ranks() -> None:
-    model = parallel._model(FITS, SPENT, 100, 90.0, {2: 1.0, 4: 2.0}, cpus=2)
+    model = parallel._model(FITS, SPENT, 100, MEASURED, cpus=2)
+    assert model["ranks"]["1"]["predicted_ms"] == pytest.approx(10 + 100)
     own, draws = (2.0 - 0.5) * 100, 0.5 * 100
     assert model["ranks"]["2"]["predicted_ms"] == pytest.approx(20 + own / 2 + draws + 3 * 2 * 1 + 4)
     shared = 2 * (20 + own / 4 + draws)  # each processor works for two ranks
@@ -83,7 +87,7 @@ def test_what_the_model_says_of_the_measured_ranks() -> None:
 
 def test_a_gpu_computes_for_the_ranks_of_nccl() -> None:
     fits = {**FITS, "gpu": {"fixed_ms": 1.0, "row_ms": 0.01, "residual": 0.0}}
-    steps = parallel._model(fits, SPENT, 100, 90.0, {2: 1.0, 4: 2.0}, cpus=2)["steps"]
+    steps = parallel._model(fits, SPENT, 100, MEASURED, cpus=2)["steps"]
     for network, step in zip(NETWORKS, steps[1:], strict=True):
         assert (step["fixed_ms"], step["alone_ms"]) == ((1, 2) if "NCCL" in network.name else (10, 90))
 
