@@ -243,7 +243,7 @@ def parallel_table(measured: dict[str, Any]) -> str:
     settings, fits = measured["settings"], measured["fits"]
     text = (
         f"{settings['experiment']}, batch {settings['batch']}, k = {settings['k']}, {settings['cpus']} processors\n"
-        f"data: {settings['data']}\n{measured['parameters'] / 1e6:.2f} M parameters\n"
+        f"data: {settings['data']}\n{measured['parameters']:,} parameters\n"
     )
     rows = []
     for name, each in measured["contestants"].items():
