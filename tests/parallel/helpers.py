@@ -1,0 +1,100 @@
+"""Ranks that are threads of this process, in place of processes under MPI; and trainings in double precision."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+from tinygan.experiments.training import Training
+from tinygan.parallel.training import ParallelTraining
+from tinygan.parallel.world import World
+
+
+class Hall:
+    """Where the ranks meet: each leaves a value, and all read all values."""
+
+    def __init__(self, size):
+        self.barrier, self.values = threading.Barrier(size, timeout=60), [None] * size
+
+    def exchange(self, rank, value):
+        self.values[rank] = value
+        self.barrier.wait()
+        found = list(self.values)
+        self.barrier.wait()
+        return found
+
+
+class ThreadWorld(World):
+    """A world of threads; the sum is over the ranks in their order."""
+
+    def __init__(self, rank, size, hall):
+        self.rank, self.size, self.hall, self.calls = rank, size, hall, 0
+
+    def _sum_in_place(self, array):
+        self.calls += 1
+        everyone = self.hall.exchange(self.rank, array.copy())
+        assert len({(other.shape, other.dtype) for other in everyone}) == 1
+        array[...] = sum(everyone[1:], start=everyone[0])
+
+    def gather(self, value):
+        return self.hall.exchange(self.rank, value)
+
+    def broadcast(self, value):
+        return self.hall.exchange(self.rank, value)[0]
+
+
+def on_ranks(size, part):
+    """Return ``part(world)`` of every rank; the first error is raised."""
+    hall = Hall(size)
+
+    def one(rank):
+        try:
+            return part(ThreadWorld(rank, size, hall))
+        except BaseException:
+            hall.barrier.abort()
+            raise
+
+    with ThreadPoolExecutor(size) as pool:
+        waiting = [pool.submit(one, rank) for rank in range(size)]
+    errors = [error for error in (future.exception() for future in waiting) if error is not None]
+    real = [error for error in errors if not isinstance(error, threading.BrokenBarrierError)]
+    if errors:
+        raise (real or errors)[0]
+    return [future.result() for future in waiting]
+
+
+def in_double_precision(training):
+    """Convert the weights of a training that has made no step; the data and the noise are converted in each step."""
+    for network in training.players.values():
+        for tensor in (*network.parameters(), *[b for m in network.modules() for b in vars(m).values()]):
+            if getattr(tensor, "dtype", None) == np.float32:
+                tensor.data = tensor.data.astype(np.float64)
+    training.restart_average()
+    return training
+
+
+def advance(training, steps):
+    """Train to a number of steps."""
+    while training.steps < steps:
+        if training.epoch_is_over:
+            training.next_epoch()
+        training.step()
+    return training
+
+
+def trained(config, dataset, steps, world=None):
+    """Return a training in double precision after some steps: of one process, or of a rank."""
+    training = Training(config, dataset) if world is None else ParallelTraining(config, dataset, world=world)
+    return advance(in_double_precision(training), steps)
+
+
+def weights(training):
+    return {f"{p}.{name}": a for p, net in training.players.items() for name, a in net.state_dict().items()}
+
+
+def difference(one, other):
+    """Return the largest difference of two sets of arrays, relative to the largest number of each array."""
+    assert one.keys() == other.keys()
+    return max(float(np.abs(one[name] - other[name]).max() / max(np.abs(other[name]).max(), 1e-3)) for name in one)
