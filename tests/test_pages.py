@@ -90,6 +90,7 @@ _TFD = "tests/examples/test_table_1_tfd.py::test_from_the_file_to_the_row"
 _CIFAR_10 = "tests/cli/test_train.py::test_cifar10_from_its_files_to_every_command"
 _GPU = "tests/test_gpu_checks.py"
 _MAIN = "tests/benchmarks/test_main.py"
+_PARALLEL = "tests/benchmarks/test_parallel.py::test_two_processes_beside_two_threads"
 _LOSSES = "tests/examples/test_losses.py::test_a_row_for_each_loss"
 _LESSONS = "tests/examples/lessons/test_lessons.py::test_it_runs_and_draws"
 _COMPLETION = ("writes into the home folder", "tests/cli/test_completion.py")
@@ -200,6 +201,8 @@ ELSEWHERE = {
         "needs PyTorch and JAX",
         "tests/benchmarks/test_contestants.py",
     ),
+    "python -m benchmarks parallel": ("4 minutes", _PARALLEL),
+    "python -m benchmarks parallel --gpu runs/benchmarks/sweep-cuda.json": ("needs a GPU", _PARALLEL),
     "python -m benchmarks step --device cuda --peers": ("needs a GPU", "tests/benchmarks/test_contestants.py"),
     "python -m benchmarks step --device cuda --schedule simultaneous --peers": (
         "needs a GPU",
