@@ -60,6 +60,7 @@ class Member:
             env={"XLA_PYTHON_CLIENT_PREALLOCATE": "false", **os.environ, **dict.fromkeys(libraries, count)},
             cwd=Path(__file__).parents[1],
             text=True,
+            start_new_session=True,  # Ctrl-C is for this side, which then closes the pipe
         )
 
     def ask(self, do: str, **details: Any) -> Any:

@@ -275,7 +275,8 @@ def parallel_table(measured: dict[str, Any]) -> str:
     text += (
         f"\n\nRanks pay while each does at least {WORTH:.0%} of what one process does; `strong`: they share "
         f"{settings['batch']} rows; `weak`: each has as many. This machine is fitted to its sums (rms of the relative "
-        f"errors {fits['sums']['residual']:.1%}), the others are assumed:\n\n"
+        f"errors {fits['sums']['residual']:.1%}), the others are assumed; the ranks of NCCL compute as fast as "
+        f"{'the GPU' if 'gpu' in fits else 'this processor'}:\n\n"
     )
     head = ["network", "latency", "GB/s", "strong: pay", "stopped by", "most", "weak: pay", "stopped by", "most"]
     return text + format_table(head, rows)
@@ -283,5 +284,6 @@ def parallel_table(measured: dict[str, Any]) -> str:
 
 def _pays(found: Mapping[str, Any]) -> tuple[str, str, str]:
     to = "none" if found["pays_to"] == 1 else f"to {found['pays_to']}"
-    best = "never faster" if found["faster_from"] is None else f"x {found['speedup']:.3g} at {found['fastest']}"
+    times = f"{found['speedup']:.1f}" if found["speedup"] < 100 else f"{found['speedup']:.0f}"
+    best = "never faster" if found["faster_from"] is None else f"x {times} at {found['fastest']}"
     return to, found["why"] or "", best
