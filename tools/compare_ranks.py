@@ -17,7 +17,6 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from mpi4py import MPI
 
 from tinygan.config.experiment import ExperimentConfig, load_experiment, shipped_experiments
 from tinygan.data.dataset import Dataset, Split
@@ -31,7 +30,11 @@ UNITS = {  # instead of thousands
     "tfd": ["generator.layers.0.units=100", "generator.layers.2.units=100"],
     "cifar10-fc": ["generator.layers.0.units=100", "generator.layers.2.units=100"],
     "tfd-finetune": [f"generator.layers.{layer}.units=100" for layer in (0, 4, 6)],
-    "cifar10-conv": ["generator.layers.0.units=100", "training.batch=4"],
+    "cifar10-conv": [
+        "training.batch=4",
+        "generator.layers.0.units=20",
+        *[f"discriminator.layers.{layer}.units={units}" for layer, units in ((2, 4), (5, 4), (8, 8), (12, 20))],
+    ],
     "dcgan-mnist": ["training.batch=4"],
     "dcgan-cifar10": [
         "training.batch=4",
@@ -117,6 +120,8 @@ def main() -> int:
     parser.add_argument("--steps", type=int, default=100)
     arguments = parser.parse_args()
     names = arguments.experiments or [config.name for config in shipped_experiments()]
+    from mpi4py import MPI  # imported here, so that tests may use the functions above without it
+
     world, failed = World(MPI.COMM_WORLD), False
     if world.rank == 0:
         print(f"{'experiment':20} {'ranks':>5} {'difference':>11} {'last bit':>9}", flush=True)

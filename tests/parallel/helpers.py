@@ -1,14 +1,10 @@
-"""Ranks that are threads of this process, in place of processes under MPI; and trainings in double precision."""
+"""Ranks that are threads of this process, in place of processes under MPI."""
 
 from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
-import numpy as np
-
-from tinygan.experiments.training import Training
-from tinygan.parallel.training import ParallelTraining
 from tinygan.parallel.world import World
 
 
@@ -63,38 +59,3 @@ def on_ranks(size, part):
     if errors:
         raise (real or errors)[0]
     return [future.result() for future in waiting]
-
-
-def in_double_precision(training):
-    """Convert the weights of a training that has made no step; the data and the noise are converted in each step."""
-    for network in training.players.values():
-        for tensor in (*network.parameters(), *[b for m in network.modules() for b in vars(m).values()]):
-            if getattr(tensor, "dtype", None) == np.float32:
-                tensor.data = tensor.data.astype(np.float64)
-    training.restart_average()
-    return training
-
-
-def advance(training, steps):
-    """Train to a number of steps."""
-    while training.steps < steps:
-        if training.epoch_is_over:
-            training.next_epoch()
-        training.step()
-    return training
-
-
-def trained(config, dataset, steps, world=None):
-    """Return a training in double precision after some steps: of one process, or of a rank."""
-    training = Training(config, dataset) if world is None else ParallelTraining(config, dataset, world=world)
-    return advance(in_double_precision(training), steps)
-
-
-def weights(training):
-    return {f"{p}.{name}": a for p, net in training.players.items() for name, a in net.state_dict().items()}
-
-
-def difference(one, other):
-    """Return the largest difference of two sets of arrays, relative to the largest number of each array."""
-    assert one.keys() == other.keys()
-    return max(float(np.abs(one[name] - other[name]).max() / max(np.abs(other[name]).max(), 1e-3)) for name in one)

@@ -35,12 +35,16 @@ class BatchNorm(Operation):
 
     def check(self, x: Array, gain: Array | None, bias: Array | None) -> None:
         _fits_channels(x, {"gain": gain, "bias": bias})
-        self.n = x.size // max(x.shape[1], 1)
+        self.n = self.count(x)
         if self.n < 2:
             raise ShapeError(
                 f"batch_norm: in training each channel needs 2 values or more, or its variance is 0, but an input of "
                 f"shape {x.shape} has {self.n}: give a larger batch, or use the running statistics, as in net.eval()"
             )
+
+    def count(self, x: Array) -> int:
+        """Return the elements of a channel."""
+        return x.size // max(x.shape[1], 1)
 
     def forward(self, B: Backend, x: Array, gain: Array | None, bias: Array | None) -> Array:
         y, mean, variance = B.batch_norm(wide(real(x)), gain, bias, self.eps)

@@ -66,7 +66,7 @@ class ParallelTraining(Training):
         self.share = Share.of_rank(world.rank, world.size, config.training.batch)
         self.asked: Callable[[], bool] = lambda: False
         self.stopping = False
-        self._is_finite = True  # in this step, on this rank
+        self._finite: list[bool] = []  # whether each result of this rank was, in the order of this step
         game, weight = self.game, self.share.weight
         self.streams = game.streams = RowStreams(self.streams, self.share)
         self._order_there = self.backend.array(self._own_rows(self.order))
@@ -97,7 +97,7 @@ class ParallelTraining(Training):
         gradients = [parameter.grad.data for parameter in rule.params if parameter.grad is not None]
         # A gradient that is not finite on its way down reaches the lowest layer.
         lowest = next((gradient for gradient in gradients if gradient.ndim == 1), gradients[0])
-        self._is_finite &= self.backend.first_non_finite(lowest) is None
+        self._finite.append(self.backend.first_non_finite(lowest) is None)
         self.world.sum(*gradients)
 
     # ------------------------------------------------------------------ one step
@@ -123,14 +123,14 @@ class ParallelTraining(Training):
 
     def iterate(self) -> gan.Step:
         """Run the iteration of `step`; return the losses of all ranks, and the logits of this one."""
-        self._is_finite = True
+        self._finite.clear()
         before = self.backend.read_sums(self.monitor.sums)
         self.monitor.sums.fill(0)
         step = super().iterate()
         own = self.backend.read_sums(self.monitor.sums)[: len(WATCHED)]
         penalty = 0.0 if step.penalty is None else step.penalty.item()
         scores = [score * self.share.weight for score in own[2:]]
-        self._is_finite &= all(map(math.isfinite, (*own, penalty)))
+        self._finite.append(all(map(math.isfinite, (*own, penalty))))
         totals = np.array([*own[:2], *scores, penalty, self.asked()], np.float64)
         self.world.sum(totals)
         d_loss, g_loss, *_, penalty, asked = totals
@@ -153,7 +153,10 @@ class ParallelTraining(Training):
         try:
             super()._refuse_non_finite(step)
         except AnomalyError as error:
-            ranks = [str(rank) for rank, finite in enumerate(self.world.gather(self._is_finite)) if not finite]
+            # After the first result that is not finite, the sums carry it to all ranks.
+            moments = zip(*self.world.gather(self._finite), strict=True)
+            first = next((moment for moment in moments if not all(moment)), ())
+            ranks = [str(rank) for rank, finite in enumerate(first) if not finite]
             where = f"rank{'s' * (len(ranks) > 1)} {', '.join(ranks)}" if ranks else "the sum over the ranks"
             raise AnomalyError(f"{where}: {error}") from None
 

@@ -51,16 +51,17 @@ class World:
 
         All ranks get the same bits.
         """
-        small = [array for array in arrays if array.size < SMALL or not _is_one_block(array)]
+        small: dict[Any, list[Array]] = {}
         for array in arrays:
-            if not any(array is other for other in small):
+            if array.size < SMALL or not (array.flags.c_contiguous and array.flags.writeable):
+                small.setdefault(array.dtype, []).append(array)
+            else:
                 self._sum_in_place(array)
-        for dtype in dict.fromkeys(array.dtype for array in small):
-            of_one = [array for array in small if array.dtype == dtype]
-            flat = np.concatenate([array.reshape(-1) for array in of_one])
+        for group in small.values():
+            flat = np.concatenate([array.reshape(-1) for array in group])
             self._sum_in_place(flat)
-            ends = np.cumsum([array.size for array in of_one])
-            for array, part in zip(of_one, np.split(flat, ends[:-1]), strict=True):
+            ends = np.cumsum([array.size for array in group])
+            for array, part in zip(group, np.split(flat, ends[:-1]), strict=True):
                 array[...] = part.reshape(array.shape)
 
     def _sum_in_place(self, array: Array) -> None:
@@ -93,10 +94,6 @@ class World:
                         "one network: the machines may differ, or their memory fails. Resume from the last checkpoint, "
                         "on machines of one kind"
                     )
-
-
-def _is_one_block(array: Array) -> bool:
-    return bool(array.flags.c_contiguous and array.flags.writeable)
 
 
 @cache
