@@ -26,7 +26,10 @@ def test_two_processes_beside_two_threads(tiny: str, tmp_path: Path) -> None:
     pytest.importorskip("mpi4py")
     if not find_launcher():
         pytest.skip("there is no mpiexec")
-    measured = measure_parallel(tiny, [2], seconds=1e-3, sizes=(1024, 65536), shares=(0.5, 1, 2))
+    points = [{"axis": "batch", "value": rows, "step": f"{rows}"} for rows in (1, 100)]
+    gpu = {"points": points, "measurements": {"1": {"samples_ms": [2.0]}, "100": {"samples_ms": [3.0, 3.0, 9.0]}}}
+    measured = measure_parallel(tiny, [2], None, 1e-3, gpu, sizes=(1024, 65536), shares=(0.5, 1, 2))
+    assert measured["fits"]["gpu"]["row_ms"] == pytest.approx(1 / 99)
     assert measured["parameters"] == PARAMETERS
     one, two = measured["ranks"]["1"], measured["ranks"]["2"]
     assert (one["bytes"], one["calls"], one["ring_bytes"]) == (0, 0, 0)
