@@ -166,6 +166,9 @@ def methods() -> dict[str, Any]:
                         f"{name}_backward", B.cross_entropy_backward(B.from_numpy(g), on_gpu, target),
                         PORTABLE.cross_entropy_backward(g, finite, target), 32 * EPS, 4 * EPS,
                     )  # fmt: skip
+        for place in (None, -1) if x.size and shape else ():
+            few = np.where(rng.random(x.shape) < 0.3, np.nan, x).astype(dtype)  # of several nan, the first
+            assert np.array_equal(B.to_numpy(B.argmax(B.from_numpy(few), place)), PORTABLE.argmax(few, place)), "argmax"
         pieces = int(rng.integers(1, 6))
         groups = _values(rng, (*shape[:1], pieces, *shape[1:2]), dtype)
         axis = -1 - len(shape[1:2])

@@ -89,6 +89,7 @@ _TABLE_1 = "tests/examples/test_table_1.py::test_from_the_data_to_the_row"
 _TFD = "tests/examples/test_table_1_tfd.py::test_from_the_file_to_the_row"
 _CIFAR_10 = "tests/cli/test_train.py::test_cifar10_from_its_files_to_every_command"
 _GPU = "tests/test_gpu_checks.py"
+_RANKS = "tests/parallel/test_training.py::test_processes_under_mpi_reach_the_weights_of_one"
 _MAIN = "tests/benchmarks/test_main.py"
 _PARALLEL = "tests/benchmarks/test_parallel.py::test_two_processes_beside_two_threads"
 _LOSSES = "tests/examples/test_losses.py::test_a_row_for_each_loss"
@@ -113,6 +114,11 @@ ELSEWHERE = {
         f"{_TEACHING}::test_the_command_that_marks_a_class",
     ),
     "pip install '.[fast]'": ("needs a package index", "tests/test_pages.py::test_extras_in_the_pages_exist"),
+    "pip install '.[mpi]'": ("needs a package index", "tests/test_pages.py::test_extras_in_the_pages_exist"),
+    "mpiexec -n 2 tinygan train digits": ("needs MPI", _RANKS),
+    "mpiexec -n 2 python -m tinygan train digits": ("needs MPI", _RANKS),
+    "mpiexec -n 2 python -m tools.compare_ranks": ("needs MPI", _RANKS),
+    "mpiexec -n 4 tinygan train mnist --data DIR --device cuda": ("needs MPI and GPUs", _RANKS),
     "pip install '.[completion]'": ("needs a package index", "tests/test_pages.py::test_extras_in_the_pages_exist"),
     "mkdir -p ~/.local/share/bash-completion/completions ~/.zfunc ~/.config/fish/completions": _COMPLETION,
     "tinygan completion bash > ~/.local/share/bash-completion/completions/tinygan": _COMPLETION,

@@ -184,6 +184,16 @@ class _Flags(NamedTuple):
     f_contiguous: bool
 
 
+def _argmax(a: np.ndarray, axis: Any, keepdims: bool) -> Any:
+    """Return the place of the last nan, where NumPy takes the first: CuPy takes any of them."""
+    place = a.argmax(axis=axis, keepdims=keepdims)
+    if a.dtype.kind != "f" or not np.isnan(a).any():
+        return place
+    nan = np.isnan(a)
+    last = (nan.size if axis is None else nan.shape[axis]) - 1 - np.flip(nan, axis).argmax(axis=axis, keepdims=keepdims)
+    return np.where(nan.any(axis=axis, keepdims=keepdims), last, place)
+
+
 class _Meta(type):
     """Adds the operators; each is one kernel."""
 
@@ -198,8 +208,9 @@ class _Meta(type):
                 setattr(cls, f"__i{name}__", cls._in_place(name, function))
         for name in ("neg", "abs", "invert"):
             setattr(cls, f"__{name}__", cls._forward(name, getattr(operator, name)))
-        for name in ("max", "min", "argmax", "any", "all"):
-            setattr(cls, name, cls._reduction(name))
+        for name in ("max", "min", "any", "all"):
+            setattr(cls, name, cls._reduction(name, lambda a, name=name, **options: getattr(a, name)(**options)))
+        cls.argmax = cls._reduction("argmax", _argmax)
         for name in ("sum", "mean", "prod"):
             setattr(cls, name, cls._sum(name))
 
@@ -216,9 +227,9 @@ class _Meta(type):
         return lambda self, other: _compute(name, function, self, other, out=self)
 
     @staticmethod
-    def _reduction(name: str) -> Any:
+    def _reduction(name: str, function: Any) -> Any:
         def reduce(self: Any, axis: Any = None, keepdims: bool = False) -> Any:
-            return _compute(name, lambda a: getattr(a, name)(axis=axis, keepdims=keepdims), self)
+            return _compute(name, lambda a: function(a, axis=axis, keepdims=keepdims), self)
 
         return reduce
 

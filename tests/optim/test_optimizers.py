@@ -531,3 +531,43 @@ def test_the_state_of_another_rule_is_refused():
     state["groups"][0]["momentum"] = 0.0
     with pytest.raises(CheckpointError, match=r"SGD: the saved array 'velocity\.0' does not belong to this rule"):
         SGD(params, 0.1).load_state_dict(state)
+
+
+def test_hooks_before_a_step_are_called_in_order_until_removed():
+    w = leaf()
+    rule, calls = SGD([w], lr=0.5), []
+
+    def double(optimizer, args, kwargs):
+        calls.append((optimizer is rule, args, kwargs))
+        w.grad.data[...] *= 2
+
+    first = rule.register_step_pre_hook(double)
+    second = rule.register_step_pre_hook(lambda *_: w.grad.data.__iadd__(1))
+    for handle, expected in ((first, 1 - 0.5 * (2 * 1 + 1)), (second, -0.5 - 0.5 * (1 + 1)), (second, -1.5 - 0.5 * 1)):
+        w.grad = tg.tensor([1.0])
+        rule.step()
+        assert w.item() == expected
+        handle.remove()
+    assert calls == [(True, (), {})]
+
+
+def test_a_hook_that_fails_changes_nothing():
+    w = leaf()
+    rule = SGD([w], lr=0.5)
+    rule.register_step_pre_hook(lambda *_: 1 / 0)
+    w.grad = tg.tensor([1.0])
+    with pytest.raises(ZeroDivisionError):
+        rule.step()
+    assert (w.item(), rule.updates) == (1.0, 0)
+
+
+def test_a_hook_that_cannot_be_called_is_refused():
+    with pytest.raises(ArgumentError, match=r"SGD\.register_step_pre_hook: hook is int"):
+        SGD([leaf()], lr=0.5).register_step_pre_hook(3)
+
+
+def test_hooks_are_no_part_of_the_state():
+    rule = SGD([leaf()], lr=0.5)
+    before = rule.state_dict()
+    rule.register_step_pre_hook(print)
+    assert rule.state_dict() == before

@@ -9,16 +9,20 @@ from tinygan.parallel.world import World
 
 
 class Hall:
-    """Where the ranks meet: each leaves a value, and all read all values."""
+    """Where the ranks meet: each leaves a value, and all read all values. Between two meetings, one rank runs."""
 
     def __init__(self, size):
-        self.barrier, self.values = threading.Barrier(size, timeout=60), [None] * size
+        self.barrier, self.values, self.turn = threading.Barrier(size, timeout=60), [None] * size, threading.Lock()
 
     def exchange(self, rank, value):
         self.values[rank] = value
-        self.barrier.wait()
-        found = list(self.values)
-        self.barrier.wait()
+        self.turn.release()
+        try:
+            self.barrier.wait()
+            found = list(self.values)
+            self.barrier.wait()
+        finally:
+            self.turn.acquire()
         return found
 
 
@@ -28,7 +32,16 @@ class ThreadWorld(World):
     def __init__(self, rank, size, hall):
         self.rank, self.size, self.hall, self.calls = rank, size, hall, 0
 
-    def _sum_in_place(self, array):
+    def share_cores(self):
+        """Leave the threads of this process as they are."""
+
+    def choose_gpu(self):
+        """Share the one GPU of the double."""
+
+    def connect_gpus(self):
+        """As `choose_gpu`."""
+
+    def _all_reduce(self, array):
         self.calls += 1
         everyone = self.hall.exchange(self.rank, array.copy())
         assert len({(other.shape, other.dtype) for other in everyone}) == 1
@@ -47,7 +60,8 @@ def on_ranks(size, part):
 
     def one(rank):
         try:
-            return part(ThreadWorld(rank, size, hall))
+            with hall.turn:
+                return part(ThreadWorld(rank, size, hall))
         except BaseException:
             hall.barrier.abort()
             raise

@@ -13,6 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.doubles import cuda_on_cpu
+from tests.doubles.installed import strict_cupy
+from tests.doubles.small import NAMES, small, stand_in
 from tests.parallel.helpers import on_ranks
 from tinygan.engine import Operation
 from tinygan.errors import AnomalyError, ConfigError, ParallelError
@@ -90,6 +93,16 @@ def test_any_batch_and_number_of_ranks(tiny_experiment, tiny_data, ranks, batch,
     dataset = tiny_data(40)
     one = advance(in_double_precision(Training(config, dataset)), 5)
     for training in on_ranks(ranks, lambda world: of_rank(world, config, dataset, 5)):
+        assert difference(weights(training), weights(one)) < 1e-12
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
+def test_every_shipped_experiment(name):
+    config = small(name, ["training.batch=8"])
+    dataset = stand_in(config.data.set)
+    one = advance(in_double_precision(Training(config, dataset)), 5)
+    for training in on_ranks(2, lambda world: of_rank(world, config, dataset, 5)):
         assert difference(weights(training), weights(one)) < 1e-12
 
 
@@ -220,6 +233,19 @@ def test_nothing_is_captured_or_replayed(tiny_experiment, tiny_data):
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(not cuda_on_cpu.COMPILER, reason="needs a C++ compiler to run the source of the kernels")
+@pytest.mark.parametrize("game", [[], BATCH_NORM], ids=["plain", "batch normalization"])
+def test_ranks_that_share_a_gpu(game, tiny_experiment, tiny_data):
+    config, dataset = tiny_experiment(*game), tiny_data(26)
+    one = advance(Training(config, dataset), 7)
+    with strict_cupy():
+        trainings = on_ranks(2, lambda world: advance(ParallelTraining(config, dataset, "cuda", world=world), 7))
+        for training in trainings:
+            assert difference(weights(training), weights(one)) < 2e-3
+            assert training.metrics()["value"] == pytest.approx(one.metrics()["value"], rel=1e-4)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("ranks", [2, 4])
 def test_processes_under_mpi_reach_the_weights_of_one(ranks):
     pytest.importorskip("mpi4py")
@@ -229,8 +255,8 @@ def test_processes_under_mpi_reach_the_weights_of_one(ranks):
         pytest.skip("needs mpiexec")
     names = ["digits-conditional", "gaussian"]
     done = subprocess.run(
-        [launcher, "-n", str(ranks), sys.executable, str(ROOT / "tools" / "compare_ranks.py"), "--steps=20", *names],
-        env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=300,
+        [launcher, "-n", str(ranks), sys.executable, "-m", "tools.compare_ranks", "--steps=20", *names],
+        cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=300,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     rows = [line.split() for line in done.stdout.splitlines()[1:]]

@@ -10,7 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.doubles.installed import strict_cupy
 from tests.parallel.helpers import on_ranks
+from tinygan.backend import get_backend
 from tinygan.errors import MissingPackageError, ParallelError
 from tinygan.parallel import world
 from tinygan.parallel.world import SMALL, current, launched
@@ -31,11 +33,34 @@ ALONE = {
 }
 
 
+def comm_of(rank, size, here=(0, 1)):
+    """Return a communicator; `here` are the rank and the size on this machine."""
+    local = SimpleNamespace(Get_rank=lambda: here[0], Get_size=lambda: here[1])
+    return SimpleNamespace(
+        Get_rank=lambda: rank, Get_size=lambda: size, Split_type=lambda _: local, allgather=lambda value: [value] * size
+    )
+
+
+def fake_mpi4py(comm, library="MPICH Version:      5.0\nmore"):
+    package, begun = ModuleType("mpi4py"), []
+    package.rc = lambda initialize, finalize: None
+    package.MPI = SimpleNamespace(
+        COMM_WORLD=comm,
+        COMM_TYPE_SHARED=1,
+        IN_PLACE=None,
+        Get_library_version=lambda: library,
+        Is_initialized=lambda: bool(begun),
+        Init_thread=lambda: begun.append(True),
+        begun=begun,
+    )
+    return package
+
+
 @pytest.fixture
 def started(monkeypatch):
     """Return a function that sets the variables of a launcher, and what ``import mpi4py`` finds."""
 
-    def start(variables, size=None):
+    def start(variables, size=None, library="Open MPI v5"):
         for name in VARIABLES:
             monkeypatch.delenv(name, raising=False)
         for name, value in variables.items():
@@ -43,9 +68,7 @@ def started(monkeypatch):
         current.cache_clear()
         package = None
         if size is not None:
-            comm = SimpleNamespace(Get_size=lambda: size, Get_rank=lambda: 1)
-            package = ModuleType("mpi4py")
-            package.MPI = SimpleNamespace(COMM_WORLD=comm, Get_library_version=lambda: "MPICH Version: 5\n")
+            package = fake_mpi4py(comm_of(1, size), library)
         monkeypatch.setitem(sys.modules, "mpi4py", package)  # None: it cannot be imported
 
     yield start
@@ -71,14 +94,19 @@ def test_without_mpi4py_the_error_says_what_to_install(started):
         current()
 
 
-def test_an_mpi4py_of_another_mpi_is_refused(started):
-    started(LAUNCHERS["open mpi"], size=1)
-    with pytest.raises(ParallelError, match=r"3 processes.*one of 1.*MPICH Version: 5.*mpiexec"):
+OTHER = [("open mpi", 1), ("slurm with pmix", 3), ("mpich", 1)]
+
+
+@pytest.mark.parametrize(("launcher", "size"), OTHER)
+def test_the_launcher_of_another_mpi_is_refused(launcher, size, started):
+    started(LAUNCHERS[launcher], size, library="Open MPI v5" if launcher == "mpich" else "MPICH Version: 5")
+    with pytest.raises(ParallelError, match=r"3 processes.*another MPI.*mpiexec.*srun --mpi=pmi2"):
         current()
+    assert bool(sys.modules["mpi4py"].MPI.begun) == (launcher != "slurm with pmix")  # MPICH would end the process
 
 
 shapes = st.sampled_from([(), (1,), (3, 2), (SMALL,), (SMALL // 4, 4), (SMALL - 1,)])
-kinds = st.sampled_from(["plain", "transposed", "strided"])
+kinds = st.lists(st.sampled_from(["plain", "transposed", "strided"]), min_size=1, max_size=3)  # of the ranks
 
 
 def made(random, shape, kind, dtype):
@@ -97,7 +125,7 @@ def made(random, shape, kind, dtype):
 def test_the_sum_is_that_of_all_ranks_in_place(ranks, cases, seed):
     def arrays(rank):
         random = np.random.default_rng([seed, rank])
-        return [made(random, *case) for case in cases]
+        return [made(random, shape, kinds[rank % len(kinds)], dtype) for shape, kinds, dtype in cases]
 
     def part(world):
         own = arrays(world.rank)
@@ -131,3 +159,61 @@ def test_one_other_bit_on_one_rank_is_refused_on_all(rank):
         return True
 
     assert on_ranks(3, part) == [True] * 3
+
+
+@pytest.mark.parametrize(
+    ("gpus", "available", "used", "nccl"), [(2, True, 1, True), (2, False, 1, False), (1, True, 0, False)]
+)
+def test_each_rank_has_a_gpu_and_nccl_or_shares_one(gpus, available, used, nccl, monkeypatch):
+    chosen, group = [], []
+    comm = comm_of(3, 4, here=(1, 2))
+    mpi4py, cupy, distributed = fake_mpi4py(comm), ModuleType("cupy"), ModuleType("cupyx.distributed")
+    cupy.cuda = SimpleNamespace(
+        runtime=SimpleNamespace(getDeviceCount=lambda: gpus),
+        Device=lambda number: SimpleNamespace(use=lambda: chosen.append(number)),
+        nccl=SimpleNamespace(available=available),
+    )
+    distributed.init_process_group = lambda size, rank, use_mpi: group.append((size, rank, use_mpi)) or "a group"
+    for module in (mpi4py, cupy, distributed):
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+    of_four = world.World(comm)
+    of_four.choose_gpu()
+    of_four.connect_gpus()
+    assert chosen == [used]
+    assert group == [(4, 3, True)] * nccl
+    assert of_four.nccl == ("a group" if nccl else None)
+
+
+@pytest.mark.parametrize(
+    ("now", "cores", "here", "share"), [(8, 8, 4, 2), (8, 2, 4, 1), (1, 8, 2, None), (4, 8, 2, None)]
+)
+def test_a_rank_takes_its_share_of_the_cores(now, cores, here, share, monkeypatch):
+    set_to = []
+    comm = comm_of(0, 2, here=(0, here))
+    monkeypatch.setitem(sys.modules, "mpi4py", fake_mpi4py(comm))
+    monkeypatch.setattr(world, "threadpool_info", lambda: [{"user_api": "blas", "num_threads": now}])
+    monkeypatch.setattr(world, "blas_threads", set_to.append)
+    monkeypatch.setattr(world.os, "cpu_count", lambda: cores)
+    world.World(comm).share_cores()
+    assert set_to == [share] * (share is not None)
+
+
+@pytest.mark.parametrize("nccl", [True, False])
+def test_arrays_of_a_gpu_are_summed_as_one(nccl):
+    def part(world):
+        numbers = [np.full(shape, world.rank + 1.0, np.float32) for shape in ((2, 3), (), (SMALL,))]
+        arrays, alone = [B.from_numpy(array) for array in numbers], np.ones(2)
+
+        def all_reduce(array, out):
+            assert array is out
+            out[...] = B.from_numpy(sum(world.gather(B.to_numpy(array))))
+
+        world.nccl = SimpleNamespace(all_reduce=all_reduce) if nccl else None
+        world.sum(*arrays, alone)
+        assert all((B.to_numpy(array) == 3).all() for array in arrays)
+        assert (alone == 2).all()
+        return world.calls
+
+    with strict_cupy():
+        B = get_backend("cuda")
+        assert on_ranks(2, part) == [1 + (not nccl)] * 2

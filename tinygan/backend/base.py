@@ -146,6 +146,10 @@ class Backend(Convolutions, LayerKernels, Pooling):
         self.xp.add.at(out, index, terms)
         return out if terms is gradient else out.astype(gradient.dtype)
 
+    def argmax(self, x: Array, axis: int | None, keepdims: bool = False) -> Array:
+        """Return the place of the largest element: the first of several, or the first nan."""
+        return x.argmax(axis=axis, keepdims=keepdims)
+
     def argsort(self, x: Array, axis: int) -> Array:
         """Return the places of the elements in ascending order; equal elements keep their order."""
         return x.argsort(axis=axis, kind="stable")
@@ -157,11 +161,7 @@ class Backend(Convolutions, LayerKernels, Pooling):
         broken = ~self.xp.isfinite(array)
         if not broken.any():
             return None
-        flat, index = int(broken.argmax()), []
-        for size in reversed(array.shape):
-            flat, position = divmod(flat, size)
-            index.append(position)
-        return tuple(reversed(index))
+        return tuple(int(place) for place in np.unravel_index(int(broken.argmax()), array.shape))
 
     # ------------------------------------------------------------------ products
 
@@ -215,7 +215,7 @@ class Backend(Convolutions, LayerKernels, Pooling):
         `axis` is negative: it counts from the end.
         """
         xp = self.xp
-        winner = xp.expand_dims(x.argmax(axis=axis), axis)
+        winner = self.argmax(x, axis, keepdims=True)
         piece = xp.arange(x.shape[axis]).reshape((-1,) + (1,) * (-axis - 1))
         return xp.take_along_axis(x, winner, axis=axis).squeeze(axis), winner == piece
 

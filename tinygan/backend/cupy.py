@@ -102,6 +102,11 @@ class CupyBackend(CupyImages, CupyLayers, Backend):
         if self.capture is not None and self.capture.recording and not self.is_array(data):
             raise CaptureError("it copies numbers from host memory, and each replay would copy the same numbers again")
 
+    def argmax(self, x: Array, axis: int | None, keepdims: bool = False) -> Array:
+        """As the base class; of several nan, CuPy's own takes any."""
+        first = (x == x.max(axis=axis, keepdims=True)) | (x != x)
+        return first.argmax(axis=axis, keepdims=keepdims)
+
     def argsort(self, x: Array, axis: int) -> Array:
         """As the base class; CuPy has one algorithm, which keeps the order of equal elements."""
         return x.argsort(axis=axis)

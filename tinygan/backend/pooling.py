@@ -77,7 +77,7 @@ class Pooling:
         """
         padded = self.xp.pad(x, windows.margins(), mode="edge")
         values = self.xp.stack([padded[met] for _, met in windows.elements()], axis=-1)
-        return values.max(axis=-1), values.argmax(axis=-1)
+        return values.max(axis=-1), self.argmax(values, -1)  # type: ignore[attr-defined]
 
     def max_pool_backward(self, gy: Array, place: Array, windows: Windows) -> Array:
         """Return images of zeros, with the gy of each window added to the pixel that was its maximum."""

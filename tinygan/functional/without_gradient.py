@@ -111,7 +111,8 @@ def argmax(x: Any, axis: int | None = None, keepdims: bool = False) -> Tensor:
     tensor([1, 0])
     """
     axis = _axis_of(x, axis, "argmax")
-    return _constant("argmax", lambda xp, values: values.argmax(axis=axis, keepdims=keepdims), x)
+    place = backend_for(x).argmax
+    return _constant("argmax", lambda xp, values: place(values, axis, keepdims), x)
 
 
 def argsort(x: Any, axis: int | None = -1) -> Tensor:

@@ -145,7 +145,7 @@ class Optimizer:
 
         In all these cases no parameter has been changed.
         """
-        for hook in (*self._pre_hooks.values(),):
+        for hook in list(self._pre_hooks.values()):
             hook(self, (), {})
         now = [group.now() for group in self.param_groups]
         moving = [position for position, parameter in enumerate(self.params) if self._moves(parameter)]

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from tinygan import gan, optim
-from tinygan.backend import Stream
+from tinygan.backend import Stream, get_backend
 from tinygan.config.experiment import ExperimentConfig
 from tinygan.data.dataset import Dataset
 from tinygan.engine import Tensor
@@ -61,6 +61,9 @@ class ParallelTraining(Training):
 
     def __init__(self, config: ExperimentConfig, dataset: Dataset, device: str = "cpu", *, world: World) -> None:
         _refuse_unshared(config, world.size)
+        world.share_cores()
+        if get_backend(device).runs_ahead:
+            world.choose_gpu()
         super().__init__(config, dataset, device)
         self.world = world
         self.share = Share.of_rank(world.rank, world.size, config.training.batch)
@@ -163,7 +166,9 @@ class ParallelTraining(Training):
     # ------------------------------------------------------------------ state
 
     def synchronize(self) -> None:
-        """Give every rank the state of rank 0."""
+        """Give every rank the state of rank 0, and connect their GPUs; before the first step."""
+        if self.backend.runs_ahead and self.world.nccl is None:
+            self.world.connect_gpus()
         state = self.world.broadcast(self.state() if self.world.rank == 0 else None)
         if self.world.rank:
             assert state is not None

@@ -9,16 +9,17 @@ from functools import cache
 from typing import Any, TypeVar
 
 import numpy as np
+from threadpoolctl import threadpool_info
 
-from tinygan.backend import Array
+from tinygan.backend import Array, backend_of, blas_threads
 from tinygan.errors import MissingPackageError, ParallelError
 
 T = TypeVar("T")
 # Where a launcher says how many processes it has started: MPICH and Intel MPI, Open MPI, and Slurm with PMI or PMIx.
 SIZES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "SLURM_STEP_NUM_TASKS")
 RANKS = ("PMI_RANK", "OMPI_COMM_WORLD_RANK", "PMIX_RANK")  # `srun --mpi=none` sets none of these
-START = "install both with pip install 'tinygan[mpi]', and start by the mpiexec of that environment"
-SMALL = 1 << 14  # numbers; a smaller array is sent with others, and a larger one is not copied
+START = "install mpi4py and MPICH by pip install 'tinygan[mpi]', and start with the mpiexec of that environment"
+SMALL = 1 << 14  # numbers; a smaller array is sent with others, and a larger one alone, without a copy
 
 
 class World:
@@ -36,10 +37,21 @@ class World:
         The number of this process, from 0.
     size : int
         The number of processes.
+    rank_here, ranks_here : int
+        The number of this process among those of this machine, and how many these are.
+    nccl : object or None
+        What sums the arrays of GPUs, after `connect_gpus`.
     """
 
+    nccl: Any = None
+
     def __init__(self, comm: Any) -> None:
-        self.comm = comm
+        from mpi4py import MPI
+
+        self.comm, self._in_place = comm, MPI.IN_PLACE
+        here = comm.Split_type(MPI.COMM_TYPE_SHARED)
+        self.rank_here: int = here.Get_rank()
+        self.ranks_here: int = here.Get_size()
         self.rank: int = comm.Get_rank()
         self.size: int = comm.Get_size()
 
@@ -49,25 +61,35 @@ class World:
     def sum(self, *arrays: Array) -> None:
         """Replace every array by its sum over the ranks, in place; small ones travel in one flat bucket.
 
-        All ranks get the same bits.
+        All ranks get the same bits. The order in memory may differ from rank to rank.
         """
-        small: dict[Any, list[Array]] = {}
+        buckets: dict[Any, list[Array]] = {}
         for array in arrays:
-            if array.size < SMALL or not (array.flags.c_contiguous and array.flags.writeable):
-                small.setdefault(array.dtype, []).append(array)
+            if isinstance(array, np.ndarray) and array.size >= SMALL:
+                block = np.ascontiguousarray(array)
+                self._all_reduce(block)
+                if block is not array:
+                    array[...] = block
             else:
-                self._sum_in_place(array)
-        for group in small.values():
-            flat = np.concatenate([array.reshape(-1) for array in group])
-            self._sum_in_place(flat)
-            ends = np.cumsum([array.size for array in group])
-            for array, part in zip(group, np.split(flat, ends[:-1]), strict=True):
-                array[...] = part.reshape(array.shape)
+                buckets.setdefault((type(array), array.dtype), []).append(array)
+        for bucket in buckets.values():
+            backend, first = backend_of(bucket[0]), 0
+            assert backend is not None
+            flat = backend.xp.concatenate([array.reshape(-1) for array in bucket])
+            if isinstance(flat, np.ndarray):
+                self._all_reduce(flat)
+            elif self.nccl is not None:
+                self.nccl.all_reduce(flat, flat)
+            else:
+                host = backend.to_numpy(flat)
+                self._all_reduce(host)
+                flat = backend.from_numpy(host)
+            for array in bucket:
+                array[...] = flat[first : first + array.size].reshape(array.shape)
+                first += array.size
 
-    def _sum_in_place(self, array: Array) -> None:
-        from mpi4py import MPI
-
-        self.comm.Allreduce(MPI.IN_PLACE, array)
+    def _all_reduce(self, array: Array) -> None:
+        self.comm.Allreduce(self._in_place, array)
 
     def gather(self, value: T) -> list[T]:
         """Return what every rank gives, in the order of the ranks, on every rank."""
@@ -95,6 +117,29 @@ class World:
                         "on machines of one kind"
                     )
 
+    # ------------------------------------------------------------------ the machine of this rank
+
+    def share_cores(self) -> None:
+        """Let matrix products use no more threads than this rank's share of the cores of its machine."""
+        share = max(1, (os.cpu_count() or 1) // self.ranks_here)
+        if any(pool["user_api"] == "blas" and pool["num_threads"] > share for pool in threadpool_info()):
+            blas_threads(share)  # from now on
+
+    def choose_gpu(self) -> None:
+        """Compute on the GPU of this rank's number here; ranks share a GPU where there are fewer GPUs."""
+        import cupy
+
+        cupy.cuda.Device(self.rank_here % cupy.cuda.runtime.getDeviceCount()).use()
+
+    def connect_gpus(self) -> None:
+        """Sum by NCCL from now on, if every rank has a GPU of its own; else in the memory of the host."""
+        import cupy
+
+        if all(self.gather(self.ranks_here <= cupy.cuda.runtime.getDeviceCount() and cupy.cuda.nccl.available)):
+            from cupyx.distributed import init_process_group
+
+            self.nccl = init_process_group(self.size, self.rank, use_mpi=True)
+
 
 @cache
 def current() -> World | None:
@@ -108,24 +153,32 @@ def current() -> World | None:
         A launcher has started several processes, and mpi4py or its MPI library cannot be imported.
     ParallelError
         mpi4py belongs to another MPI than the launcher, so that every process would train alone.
+
+    Notes
+    -----
+    Call it on every rank: MPI begins here.
     """
     size = launched()
     if size < 2:
         return None
     try:
+        import mpi4py
+
+        mpi4py.rc(initialize=False, finalize=True)  # under a launcher that it does not know, MPICH ends the process
         from mpi4py import MPI
     except (ImportError, RuntimeError) as error:  # RuntimeError: there is no MPI library
         raise MissingPackageError(
             f"{size} processes were started by an MPI launcher, and mpi4py cannot be imported "
             f"({str(error).splitlines()[0]}): {START}"
         ) from error
-    found = MPI.COMM_WORLD.Get_size()
-    if found != size:
-        library = MPI.Get_library_version().splitlines()[0].strip(" \0")
+    library = " ".join(MPI.Get_library_version().splitlines()[0].split()).strip("\0")
+    known = "PMI_RANK" in os.environ or "PMIX_RANK" not in os.environ or library.startswith("Open MPI")
+    if known and not MPI.Is_initialized():
+        MPI.Init_thread()
+    if not known or MPI.COMM_WORLD.Get_size() != size:
         raise ParallelError(
-            f"the launcher has started {size} processes, but for mpi4py this one is one of {found}: the launcher "
-            f"belongs to another MPI than mpi4py, which has {library}. Start with the mpiexec of that library, or "
-            f"{START}"
+            f"{size} processes were started, but by the launcher of another MPI than mpi4py has, which is {library}: "
+            f"each would train alone. Start with the mpiexec of that library (under Slurm: srun --mpi=pmi2), or {START}"
         )
     return World(MPI.COMM_WORLD)
 
