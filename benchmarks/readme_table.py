@@ -77,10 +77,12 @@ def updated(readme: str, tables: str) -> str:
 def _machine(measured: list[dict[str, Any]]) -> str:
     """Describe where the results of a folder were made, from the results themselves."""
     environments = [each["environment"] for each in measured]
-    keys = {"processor": "", "cpus": "cpus", "python": "Python", "numpy": "NumPy", "blas": "BLAS", "commit": "commit"}
+    keys = {"gpu": "", "processor": "", "cpus": "cpus", "python": "Python", "numpy": "NumPy", "blas": "BLAS"}
     parts = []
-    for key, word in keys.items():
+    for key, word in (keys | {"commit": "commit"}).items():
         values = sorted({str(environment.get(key)) for environment in environments})
+        if key == "gpu" and values == ["None"]:
+            continue
         parts.append(f"{word} {' and '.join(values)}".strip())
     return ", ".join(parts) + "."
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.errors import BenchmarkError
+from tinygan.backend import get_backend
 from tinygan.runs.atomic import atomic_write
 from tinygan.runs.environment import describe_environment
 
@@ -28,13 +29,16 @@ def result(kind: str, settings: dict[str, Any], measurements: dict[str, Any], **
     **more
         Whatever else the kind has to say.
     """
+    environment = describe_environment()
+    if settings.get("device") == "cuda":
+        environment["gpu"] = get_backend("cuda").gpu
     return {
         "benchmark": kind,
         "format": FORMAT,
         **settings,
         **more,
         "settings": settings,
-        "environment": describe_environment(),
+        "environment": environment,
         "measurements": measurements,
     }
 

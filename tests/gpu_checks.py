@@ -20,7 +20,7 @@ import time
 import traceback
 import warnings
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,8 @@ from tinygan.data import Dataset, Split, load
 from tinygan.engine import Tensor
 from tinygan.errors import AnomalyError, CaptureWarning, DeviceError
 from tinygan.experiments.training import Training
+from tinygan.parallel.training import ParallelTraining
+from tinygan.parallel.world import World
 
 PORTABLE = Backend(np, "cpu")
 LONG = 30  # steps
@@ -423,6 +425,41 @@ def captured() -> dict[str, Any]:
                 worst[name].append(_compare_states(replayed, eager, 0.05, 0.1 if count == LONG else 0.02))
         assert replayed._captured._result is not None, f"{name}: nothing was captured"
     return {"largest difference of a weight after 3, 4, 5, 10 and more steps": worst}
+
+
+class _OneRank(World):
+    """A world of one rank, without MPI."""
+
+    def __init__(self) -> None:
+        self.rank = self.rank_here = 0
+        self.size = self.ranks_here = 1
+
+    def gather(self, value: Any) -> list[Any]:
+        return [value]
+
+    def _all_reduce(self, array: Any) -> None:
+        pass
+
+
+@check
+def ranks() -> dict[str, Any]:
+    """Compare the training of the only rank with one without ranks; the sums go through NCCL, where CuPy has it."""
+    world, worst = _OneRank(), {}
+    try:
+        from cupyx.distributed import init_process_group
+
+        world.nccl = init_process_group(1, 0)
+    except (ImportError, RuntimeError) as error:
+        worst["NCCL"] = str(error)
+    for name in ("digits", "dcgan-digits"):
+        rank = _training(name, "cuda", kind=partial(ParallelTraining, world=world))  # type: ignore[arg-type]
+        plain = _training(name, "cuda")
+        _steps(rank, 3)
+        _steps(plain, 3)
+        (arrays, _), (expected, _) = rank.state(), plain.state()
+        for key, array in expected.items():
+            np.testing.assert_allclose(arrays[key], array, rtol=1e-2, atol=0.02, err_msg=f"{name}: {key}")
+    return worst or {"NCCL": "used"}
 
 
 @check

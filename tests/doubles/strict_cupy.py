@@ -500,7 +500,13 @@ class StrictCupy(types.ModuleType):
         self.add = _Add()
         self.frexp = lambda a: tuple(_compute("frexp", lambda x, i=i: np.frexp(x)[i], a) for i in range(2))
         self.cuda = types.SimpleNamespace(
-            runtime=types.SimpleNamespace(getDeviceCount=lambda: 1),
+            runtime=types.SimpleNamespace(
+                getDeviceCount=lambda: 1,
+                getDevice=lambda: 0,
+                getDeviceProperties=lambda device: {"name": b"Double"},
+                runtimeGetVersion=lambda: 13020,
+            ),
+            Device=lambda device=0: types.SimpleNamespace(use=lambda: None),
             Stream=Stream,
             get_current_stream=lambda: Stream(null=True),
             MemoryPool=MemoryPool,

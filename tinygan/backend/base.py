@@ -64,6 +64,7 @@ class Backend(Convolutions, LayerKernels, Pooling):
     """
 
     library = "numpy"  # of the loops on the CPU, as a run records it
+    gpu: Any = None  # what a run records of a GPU: its name, and the versions of CuPy and CUDA
     together: Any = nullcontext  # updates of several arrays in ``with B.together():`` may be made at its end
 
     def __init__(self, xp: Any, device: str) -> None:

@@ -84,6 +84,13 @@ class CupyBackend(CupyImages, CupyLayers, Backend):
             self._kernels = Kernels(self.xp)
         return self._kernels
 
+    @property
+    def gpu(self) -> str:
+        """The name of the GPU, and the versions of CuPy and CUDA."""
+        runtime = self.xp.cuda.runtime
+        name = runtime.getDeviceProperties(runtime.getDevice())["name"].decode()
+        return f"{name}, CuPy {self.xp.__version__}, CUDA {runtime.runtimeGetVersion()}"
+
     def array(self, data: Any, dtype: Any = None) -> Array:
         """As the base class; refused for host memory while a step is recorded."""
         self._refuse_host_memory(data)

@@ -46,10 +46,10 @@ def _row(name: str, text: str) -> None:
 
 def _state_of_device(device: str) -> str:
     try:
-        get_backend(device)
+        gpu = get_backend(device).gpu
     except DeviceError as error:
         return str(error).removeprefix(f"device {device!r} is ")  # "not available: ..."
-    return "works"
+    return "works" if gpu is None else f"works: {gpu}"
 
 
 def _state_of_numba() -> str:

@@ -64,12 +64,11 @@ class World:
         All ranks get the same bits. The order in memory may differ from rank to rank.
         """
         buckets: dict[Any, list[Array]] = {}
+        begun: list[tuple[Any, Array, Array]] = []  # all at once, so that the ranks meet once
         for array in arrays:
             if isinstance(array, np.ndarray) and array.size >= SMALL:
                 block = np.ascontiguousarray(array)
-                self._all_reduce(block)
-                if block is not array:
-                    array[...] = block
+                begun.append((self._begin_all_reduce(block), block, array))
             else:
                 buckets.setdefault((type(array), array.dtype), []).append(array)
         for bucket in buckets.values():
@@ -87,6 +86,13 @@ class World:
             for array in bucket:
                 array[...] = flat[first : first + array.size].reshape(array.shape)
                 first += array.size
+        for request, block, array in begun:
+            request.Wait()
+            if block is not array:
+                array[...] = block
+
+    def _begin_all_reduce(self, array: Array) -> Any:
+        return self.comm.Iallreduce(self._in_place, array)
 
     def _all_reduce(self, array: Array) -> None:
         self.comm.Allreduce(self._in_place, array)
