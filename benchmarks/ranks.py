@@ -37,8 +37,6 @@ class RankWorker(Worker):
     def __init__(self, world: World | None) -> None:
         super().__init__()
         self.world = world
-        if world is not None:
-            world.comm = CountedComm(world.comm)
 
     def answer(self, request: dict[str, Any]) -> Any:
         """Do what a request says."""
@@ -94,18 +92,6 @@ class RankWorker(Worker):
             self._tell(None)
 
 
-class CountedComm:
-    """A communicator of MPI that counts its all-reduces."""
-
-    def __init__(self, comm: Any) -> None:
-        self._comm = comm
-        self.calls = 0
-
-    def __getattr__(self, name: str) -> Any:
-        self.calls += name in ("Allreduce", "Iallreduce")
-        return getattr(self._comm, name)
-
-
 class TrainingStep:
     """One step of a training.
 
@@ -127,7 +113,6 @@ class TrainingStep:
         else:
             self.training = Training(task.config, dataset)
             self.training.replay = kind != "apart"  # several ranks do not replay their steps
-        self._comm = getattr(world, "comm", SimpleNamespace(calls=0))
         self._spent: list[tuple[float, ...]] = []
 
     def iterate(self) -> None:
@@ -140,11 +125,9 @@ class TrainingStep:
         """Time `count` steps; in milliseconds."""
         times: list[float] = []
         for _ in range(count):
-            before = self._comm.calls
             with _watched(Stream, _DRAWS) as draws, _watched(World, ["sum"]) as sums:
                 times += host_clock(self.iterate, 1)
-            calls = self._comm.calls - before
-            self._spent.append((1e3 * draws.seconds, 1e3 * sums.seconds, calls, sums.bytes))
+            self._spent.append((1e3 * draws.seconds, 1e3 * sums.seconds, sums.calls, sums.bytes))
         return times
 
     def spent(self) -> dict[str, float]:
@@ -154,8 +137,8 @@ class TrainingStep:
 
 @contextmanager
 def _watched(owner: type, names: Sequence[str]) -> Iterator[Any]:
-    """Add up the seconds of some methods that do not call each other, and the bytes of the arrays given to them."""
-    seen = SimpleNamespace(seconds=0.0, bytes=0)
+    """Add up calls and seconds of some methods that do not call each other, and bytes of the arrays given to them."""
+    seen = SimpleNamespace(seconds=0.0, calls=0, bytes=0)
 
     def watch(method: Callable[..., Any]) -> Callable[..., Any]:
         def watched(*arguments: Any, **options: Any) -> Any:
@@ -164,6 +147,7 @@ def _watched(owner: type, names: Sequence[str]) -> Iterator[Any]:
                 return method(*arguments, **options)
             finally:
                 seen.seconds += time.perf_counter() - began
+                seen.calls += 1
                 seen.bytes += sum(getattr(argument, "nbytes", 0) for argument in arguments)
 
         return watched
