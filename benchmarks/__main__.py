@@ -25,7 +25,7 @@ from benchmarks.parallel import EXPERIMENTS, measure_parallel
 from benchmarks.parzen import measure_parzen
 from benchmarks.plots import draw_parallel, draw_roofline, draw_step, draw_sweep
 from benchmarks.profile import measure_profile
-from benchmarks.readme_table import README, TABLES, make_tables, updated
+from benchmarks.readme_table import README, RESULTS, TABLES, make_tables, updated
 from benchmarks.results import read_result, write_result
 from benchmarks.step import measure_step
 from benchmarks.sweep import BATCHES, PEERS_OF_SWEEP, WIDTHS, measure_sweep
@@ -35,6 +35,7 @@ from tinygan.backend import get_backend
 from tinygan.errors import TinyganError
 
 DEFAULT_OUT = Path("runs/benchmarks")
+GPU = RESULTS / "h200" / "step-cuda.json"
 _LATER = "conv, kernels and parallel"  # not part of all
 _DESCRIPTION = f"How fast tinygan is. Without a command, all but {_LATER}: three minutes, with peers six."
 
@@ -89,7 +90,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parallel.add_argument("--ranks", type=_count, nargs="+", default=[2, 4], metavar="N", help="processes (2 4)")
     parallel.add_argument("--batch", type=_count, metavar="N", help="rows (of dcgan-mnist 16, else the experiment's)")
-    parallel.add_argument("--gpu", type=Path, metavar="FILE", help="a sweep of a GPU: what ranks of NCCL compute on")
+    parallel.add_argument("--gpu", type=Path, default=GPU, metavar="FILE", help="a step on a GPU (results/h200)")
     _add_output_options(parallel, seconds=1.5, what="how long each contestant runs")
     parallel.set_defaults(run=_parallel)
 
@@ -227,7 +228,7 @@ def _conv(arguments: argparse.Namespace) -> None:
 
 
 def _sweep(arguments: argparse.Namespace) -> None:
-    others = [_read_sweep("--overlay", arguments.overlay)] if arguments.overlay else []
+    others = [_read(arguments, "overlay", "sweep")] if arguments.overlay else []
     peers = _peers(arguments, PEERS_OF_SWEEP)
     sizes = arguments.batches, arguments.widths
     measured = measure_sweep(_device(arguments), arguments.threads, *sizes, arguments.seconds, peers)
@@ -240,16 +241,18 @@ def _sweep(arguments: argparse.Namespace) -> None:
 
 
 def _parallel(arguments: argparse.Namespace) -> None:
-    gpu = _read_sweep("--gpu", arguments.gpu) if arguments.gpu else None
+    gpu = _read(arguments, "gpu", "step")
     for experiment in arguments.experiments:
         measured = measure_parallel(experiment, arguments.ranks, arguments.batch, arguments.seconds, gpu)
         _show(arguments, measured, draw_parallel)
 
 
-def _read_sweep(option: str, path: Path) -> dict[str, Any]:
+def _read(arguments: argparse.Namespace, option: str, kind: str) -> dict[str, Any]:
+    """Read a result that an option names."""
+    path = getattr(arguments, option)
     found = read_result(path)
-    if found["benchmark"] != "sweep":
-        raise BenchmarkError(f"{option} {path}: expected a sweep, got {found['benchmark']!r}")
+    if found["benchmark"] != kind:
+        raise BenchmarkError(f"--{option} {path}: expected a {kind}, got {found['benchmark']!r}")
     return found
 
 

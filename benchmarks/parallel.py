@@ -54,7 +54,8 @@ def measure_parallel(
     seconds : float
         About how long each contestant runs; in the fit, a third of it for each number of rows.
     gpu : dict, optional
-        A result of `sweep.measure_sweep` on a GPU: what the ranks compute on that NCCL connects.
+        A result of `step.measure_step` on a GPU. If it is of this experiment, ranks that NCCL connects compute as fast:
+        kernel by kernel, because a CUDA graph cannot wait for other ranks. One process replays a graph.
     sizes : sequence of int
         Bytes of the sums that are timed alone.
     shares : sequence of float
@@ -69,7 +70,7 @@ def measure_parallel(
         ``ranks``: by number, medians of a step: ``bytes`` and ``calls`` given to MPI, ``ring_bytes`` that each rank
         sends in a ring, ``draws_ms``, ``sums_ms`` with the wait for the others, ``measured_ms``, ``predicted_ms``.
         ``fits``: coefficients and residual of the steps of one process (``alone``) and of several at once (``busy``),
-        of the ``draws``, the ``sums`` and a ``gpu``. ``networks``: fitted to this machine, and assumed; for each
+        of the ``draws`` and the ``sums``; and a ``gpu``. ``networks``: fitted to this machine, and assumed; for each
         ``steps``, a `scaling.Step`, and ``strong`` and ``weak``, what `scaling.where_it_pays` returns.
 
     Raises
@@ -120,9 +121,11 @@ def measure_parallel(
         "draws": _fit_rows(draws),
         "sums": _fit_sums({key: times for key, times in sums.items() if key[0] <= together} or sums),
     }
-    if gpu is not None:
-        there = [point for point in gpu["points"] if point["axis"] == "batch"]
-        fits["gpu"] = _fit_rows({p["value"]: gpu["measurements"][p["step"]]["samples_ms"] for p in there})
+    if gpu is not None and (gpu["experiment"], gpu["batch"]) == (task.config.name, rows):
+        times = {name: summary["median_ms"] for name, summary in gpu["measurements"].items()}
+        name = (gpu["environment"].get("gpu") or "a GPU").split(",")[0]
+        alone_ms = times.get("tinygan-captured", times["tinygan"])
+        fits["gpu"] = {"name": name, "fixed_ms": times["tinygan"], "row_ms": 0.0, "alone_ms": alone_ms}
     settings = {**task.settings(), "threads": 1, "ranks": ranks, "cpus": cpus, "seconds": seconds}
     medians = {n: measurements[ALONE if n == 1 else f"{n} processes"]["median_ms"] for n in spent}
     return result(
@@ -209,12 +212,13 @@ def _model(
     sent, alone_ms = next(each for count, each in spent.items() if count > 1), measured[1]
     machine = Network("this machine", fits["sums"]["latency_us"], fits["sums"]["gb_per_s"], "fitted")
 
-    def step(name: str, alone_ms: float) -> Step:
-        draw = min(fits["draws"]["row_ms"], fits[name]["row_ms"]) * (name != "gpu")
-        return Step(fits[name]["fixed_ms"], fits[name]["row_ms"] - draw, draw, sent["bytes"], sent["calls"], alone_ms)
+    def step(name: str) -> Step:
+        found, draw = fits[name], fits["draws"]["row_ms"]  # the ranks of GPUs draw on the processor, too
+        own = max(0.0, found["row_ms"] - draw)
+        return Step(found["fixed_ms"], own, draw, sent["bytes"], sent["calls"], found.get("alone_ms", alone_ms))
 
-    busy, apart = step("busy", alone_ms), step("alone", alone_ms)
-    gpu = step("gpu", fits["gpu"]["fixed_ms"] + fits["gpu"]["row_ms"] * rows) if "gpu" in fits else apart
+    busy, apart = step("busy"), step("alone")
+    gpu = step("gpu") if "gpu" in fits else apart
     networks = {machine: busy, **{network: gpu if "NCCL" in network.name else apart for network in NETWORKS}}
     by_rank = {}
     for count, each in spent.items():
@@ -261,11 +265,11 @@ def parallel_table(measured: dict[str, Any]) -> str:
         rows.append([name, f"{each['calls']:.0f}", *sent, *spent])
     head = ["processes", "sums", "MB given", "MB sent in a ring", "ms in sums", "in draws", "model", "measured"]
     text += "\n\nIn one step; the time in sums includes the wait for each other:\n\n" + format_table(head, rows)
-    words = {"alone": "a rank alone", "busy": "ranks at once", "draws": "draws of these", "gpu": "a GPU"}
+    words = {"alone": "a rank alone", "busy": "ranks at once", "draws": "draws of these"}
     rows = [
         [words[name], *(f"{fits[name][key]:.4g}" for key in ("fixed_ms", "row_ms")), f"{fits[name]['residual']:.1%}"]
-        for name in words if name in fits
-    ]  # fmt: skip
+        for name in words
+    ]
     text += "\n\nFitted to steps of several sizes:\n\n"
     text += format_table(["ms", "for each step", "for each row", "rms of the relative errors"], rows)
     rows = []
@@ -275,11 +279,18 @@ def parallel_table(measured: dict[str, Any]) -> str:
     text += (
         f"\n\nRanks pay while each does at least {WORTH:.0%} of what one process does; `strong`: they share "
         f"{settings['batch']} rows; `weak`: each has as many. This machine is fitted to its sums (rms of the relative "
-        f"errors {fits['sums']['residual']:.1%}), the others are assumed; the ranks of NCCL compute as fast as "
-        f"{'the GPU' if 'gpu' in fits else 'this processor'}:\n\n"
+        f"errors {fits['sums']['residual']:.1%}), the others are assumed; ranks that NCCL connects compute as fast as "
+        f"{_gpu_of(fits)}:\n\n"
     )
     head = ["network", "latency", "GB/s", "strong: pay", "stopped by", "most", "weak: pay", "stopped by", "most"]
     return text + format_table(head, rows)
+
+
+def _gpu_of(fits: Mapping[str, Any]) -> str:
+    if "gpu" not in fits:
+        return "this processor"
+    name, ranks, alone = (fits["gpu"][key] for key in ("name", "fixed_ms", "alone_ms"))
+    return f"a {name} without a CUDA graph ({ranks:.3g} ms a step; one process replays a graph in {alone:.3g})"
 
 
 def _pays(found: Mapping[str, Any]) -> tuple[str, str, str]:

@@ -208,7 +208,6 @@ ELSEWHERE = {
         "tests/benchmarks/test_contestants.py",
     ),
     "python -m benchmarks parallel": ("4 minutes", _PARALLEL),
-    "python -m benchmarks parallel --gpu runs/benchmarks/sweep-cuda.json": ("needs a GPU", _PARALLEL),
     "python -m benchmarks step --device cuda --peers": ("needs a GPU", "tests/benchmarks/test_contestants.py"),
     "python -m benchmarks step --device cuda --schedule simultaneous --peers": (
         "needs a GPU",

@@ -22,14 +22,14 @@ PARAMETERS = (3 * 7 + 7 + 7 * 64 + 64) + (15 * (64 + 1) + 5 * 4 + 4 + 4 + 1)  # 
 
 
 @pytest.mark.slow
-def test_two_processes_beside_two_threads(tiny: str, tmp_path: Path) -> None:
+def test_two_processes_beside_two_threads(tiny: str, made: Any, tmp_path: Path) -> None:
     pytest.importorskip("mpi4py")
     if not find_launcher():
         pytest.skip("there is no mpiexec")
-    points = [{"axis": "batch", "value": rows, "step": f"{rows}"} for rows in (1, 100)]
-    gpu = {"points": points, "measurements": {"1": {"samples_ms": [2.0]}, "100": {"samples_ms": [3.0, 3.0, 9.0]}}}
+    times = {"tinygan": [4.0], "tinygan-captured": [1.0]}
+    gpu = made(settings={"experiment": "tiny", "batch": 6}, environment={"gpu": "A GPU, CUDA 99"}, **times)
     measured = measure_parallel(tiny, [2], None, 1e-3, gpu, sizes=(1024, 65536), shares=(0.5, 1, 2))
-    assert measured["fits"]["gpu"]["row_ms"] == pytest.approx(1 / 99)
+    assert measured["fits"]["gpu"] == {"name": "A GPU", "fixed_ms": 4.0, "row_ms": 0.0, "alone_ms": 1.0}
     assert measured["parameters"] == PARAMETERS
     one, two = measured["ranks"]["1"], measured["ranks"]["2"]
     assert (one["bytes"], one["calls"], one["ring_bytes"]) == (0, 0, 0)
@@ -89,10 +89,11 @@ def test_what_the_model_says_of_the_measured_ranks() -> None:
 
 
 def test_a_gpu_computes_for_the_ranks_of_nccl() -> None:
-    fits = {**FITS, "gpu": {"fixed_ms": 1.0, "row_ms": 0.01, "residual": 0.0}}
+    fits = {**FITS, "gpu": {"name": "A GPU", "fixed_ms": 4.0, "row_ms": 0.0, "alone_ms": 1.0}}
     steps = parallel._model(fits, SPENT, 100, MEASURED, cpus=2)["steps"]
     for network, step in zip(NETWORKS, steps[1:], strict=True):
-        assert (step["fixed_ms"], step["alone_ms"]) == ((1, 2) if "NCCL" in network.name else (10, 90))
+        found = step["fixed_ms"], step["row_ms"], step["draw_ms"], step["alone_ms"]
+        assert found == ((4, 0, 0.5, 1) if "NCCL" in network.name else (10, 0.5, 0.5, 90))
 
 
 def test_one_rank_a_row_at_most(tiny: str) -> None:
@@ -118,11 +119,12 @@ def test_it_is_not_started_by_mpiexec(tiny: str, monkeypatch: Any) -> None:
         measure_parallel(tiny)
 
 
-def test_only_a_sweep_tells_what_a_gpu_computes(made: Any, tmp_path: Path, capsys: Any) -> None:
-    path = tmp_path / "step.json"
-    path.write_text(json.dumps(made("step", tinygan=[1.0])))
+def test_only_a_step_tells_what_a_gpu_computes(made: Any, tmp_path: Path, capsys: Any) -> None:
+    path = tmp_path / "costs.json"
+    path.write_text(json.dumps(made("costs", tinygan=[1.0])))
     assert main(["parallel", "--gpu", str(path)]) == 1
-    assert "step.json: expected a sweep, got 'step'" in capsys.readouterr().err
+    assert "--gpu " in (error := capsys.readouterr().err)
+    assert "costs.json: expected a step, got 'costs'" in error
 
 
 def test_the_first_contestant_is_one_process_and_thread() -> None:
