@@ -274,7 +274,8 @@ def parallel_table(measured: dict[str, Any]) -> str:
     text += format_table(["ms", "for each step", "for each row", "rms of the relative errors"], rows)
     rows = []
     for network, strong, weak in zip(measured["networks"], measured["strong"], measured["weak"], strict=True):
-        speed = f"{network['latency_us']:.3g} us", f"{network['gb_per_s']:.3g}"
+        latency = network["latency_us"]
+        speed = f"{latency:,.{0 if latency >= 10 else 1}f} us", f"{network['gb_per_s']:.3g}"
         rows.append([network["name"], *speed, *_pays(strong), *_pays(weak)])
     text += (
         f"\n\nRanks pay while each does at least {WORTH:.0%} of what one process does; `strong`: they share "
@@ -290,7 +291,7 @@ def _gpu_of(fits: Mapping[str, Any]) -> str:
     if "gpu" not in fits:
         return "this processor"
     name, ranks, alone = (fits["gpu"][key] for key in ("name", "fixed_ms", "alone_ms"))
-    return f"a {name} without a CUDA graph ({ranks:.3g} ms a step; one process replays a graph in {alone:.3g})"
+    return f"one {name} without a CUDA graph ({ranks:.3g} ms a step; one process replays a graph in {alone:.3g})"
 
 
 def _pays(found: Mapping[str, Any]) -> tuple[str, str, str]:
