@@ -1,13 +1,14 @@
 """The MNIST column of Table 1, from the data to the row.
 
 Usage: python examples/table_1.py [--data DIR] [--seeds S ...] [--epochs N] [--device cuda] [--jobs N] [--out DIR]
-       [--results FILE] [--experiment NAME] [--set KEY=VALUE ...]
+       [--results FILE] [--experiment NAME] [--set KEY=VALUE ...] [--quiet]
 
 Trains the experiment once for each seed. Keeps the checkpoint with the highest log-likelihood of the validation images,
 and evaluates it and the last checkpoint on the test images. Prints the table with the quoted rows of the paper, and
 writes DIR/table_1.md, DIR/table_1.png (validation log-likelihood by epoch) and DIR/table_1.json (the results with
 configuration, commit, machine and time). DIR is runs/examples/table_1-NAME by default. You can stop it at any time: the
-same command continues the training, and the results are the same bytes as without the stop.
+same command continues the training, and the results are the same bytes as without the stop. A seed that fails stops no
+other. `mpiexec -n N python examples/table_1.py ...` gives the seeds to N processes, also of several machines.
 """
 
 from __future__ import annotations
@@ -15,11 +16,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import os
-import signal
-import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -27,10 +24,13 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from tinygan import data
-from tinygan.cli.output import mention
-from tinygan.config.decisive import changes, decisive_toml
+from tinygan.cli.arguments import positive
+from tinygan.cli.output import exit_status, mention
+from tinygan.cli.sweep import jobs_of, run_all, train_all
 from tinygan.config.experiment import ExperimentConfig, load_experiment
 from tinygan.experiments.protocol import score_training_images
+from tinygan.parallel.jobs import STOPPED, Jobs
+from tinygan.parallel.sweep import SweepRun
 from tinygan.runs.command import command
 from tinygan.runs.environment import describe_environment
 from tinygan.runs.run_folder import RunFolder
@@ -58,18 +58,33 @@ WAYS = {
 
 def main(arguments: list[str] | None = None) -> int:
     options = _parse(arguments)
+
+    def work() -> int:
+        with jobs_of(options) as jobs:
+            return 0 if jobs is None else _make(options, jobs, arguments)
+
+    return exit_status("table_1", work, 1)
+
+
+def _make(options: argparse.Namespace, jobs: Jobs, arguments: list[str] | None) -> int:
     config = load_experiment(options.experiment, options.overrides)
+    trainings = {seed: _training(seed, options) for seed in options.seeds}
+    for training in trainings.values():
+        training.refuse_other_settings()
     options.out.mkdir(parents=True, exist_ok=True)
-    if not _train_all(options):
-        print("stopped; the same command goes on from here", file=sys.stderr)
-        return 130
-    runs = [_evaluate_run(seed, options) for seed in options.seeds]
+    failed = train_all([training for training in trainings.values() if not training.is_done], options, jobs)
+    trained = {seed: training.run for seed, training in trainings.items() if training.folder not in failed}
+    runs = [] if jobs.stopped else _evaluate_all(trained, config, options, jobs)
+    if jobs.stopped:
+        return STOPPED
+    if not runs:
+        return 1
     training_images = asdict(score_training_images(data.load(config.data.set, options.data)))
     table = _table(config.name, runs, training_images)
     _draw(runs, config).savefig(options.out / "table_1.png", dpi=90, metadata={"Software": None})
     (options.out / "table_1.md").write_text(table + "\n", encoding="utf-8")
     results = options.results or options.out / "table_1.json"
-    folder = RunFolder.open(_folder(options.seeds[0], options))
+    folder = trained[runs[0]["seed"]]
     results.write_text(
         json.dumps(
             {
@@ -88,94 +103,47 @@ def main(arguments: list[str] | None = None) -> int:
     )
     mention(table)
     mention(f"\n{CAVEAT}\n\nDrawn in {options.out / 'table_1.png'}; everything in {results}")
-    return 0
+    return 0 if len(runs) == len(trainings) else 1
 
 
 # ---------------------------------------------------------------------- runs
 
 
-def _train_all(options: argparse.Namespace) -> bool:
-    """Train each seed in a separate process; return whether all have reached their last epoch.
-
-    An error in one process does not stop the others. Ctrl-C and SIGTERM stop all of them, each after a checkpoint.
-    """
-    children: list[subprocess.Popen[bytes]] = []
-    stopped: list[int] = []
-
-    def stop(number: int, frame: object) -> None:
-        stopped.append(number)
-        if number == signal.SIGTERM:  # the terminal sends Ctrl-C to every process itself
-            for child in children:
-                child.terminate()
-
-    def train(words: list[str]) -> bool:
-        if stopped:
-            return False
-        children.append(child := subprocess.Popen(words, env=environment, stdout=subprocess.DEVNULL))
-        status = child.wait()
-        if status != 0 and not stopped and status != 130:
-            raise SystemExit(f"table_1: {command(*words[3:])} ended with status {status}; its message is above")
-        return status == 0
-
-    environment = dict(os.environ)
-    if options.jobs > 1:  # the processes share the cores
-        environment["OPENBLAS_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // options.jobs))
-    commands = [_training_command(seed, options) for seed in options.seeds]
-    previous = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        with ThreadPoolExecutor(options.jobs) as pool:  # each thread waits for a process
-            return all(list(pool.map(train, commands)))
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
+def _training(seed: int, options: argparse.Namespace) -> SweepRun:
+    config = load_experiment(options.experiment, [*options.overrides, f"seed={seed}"])
+    return SweepRun(options.out / f"seed-{seed}", options.experiment, tuple(options.overrides), seed, config)
 
 
-def _training_command(seed: int, options: argparse.Namespace) -> list[str]:
-    """Return the command that starts a run, or continues it to the last epoch of `options`."""
-    folder = _folder(seed, options)
-    words = [sys.executable, "-m", "tinygan"]
-    if (folder / "config.toml").exists():
-        _refuse_another_experiment(folder, load_experiment(options.experiment, [*options.overrides, f"seed={seed}"]))
-        words += ["resume", str(folder)]
-    else:
-        words += ["train", options.experiment, "--out", str(folder), "--seed", str(seed)]
-    for override in options.overrides:
-        words += ["--set", override]
-    words += ["--device", options.device, "--backend", options.backend]
-    words += [] if options.data is None else ["--data", str(options.data)]
-    return [*words, "--quiet"] if options.jobs > 1 else words
-
-
-def _refuse_another_experiment(folder: Path, config: ExperimentConfig) -> None:
-    changed = changes(decisive_toml(load_experiment(RunFolder.open(folder).config_path)), config)
-    if changed:
-        what = "; ".join(changed)
-        raise SystemExit(f"table_1: {folder} holds a run with other settings: {what}; choose another --out")
-
-
-def _evaluate_run(seed: int, options: argparse.Namespace) -> dict[str, Any]:
-    """Evaluate the best and the last checkpoint, and return the results with the validation curve."""
-    folder = RunFolder.open(_folder(seed, options))
+def _evaluate_all(
+    trained: dict[int, RunFolder], config: ExperimentConfig, options: argparse.Namespace, jobs: Jobs
+) -> list[dict[str, Any]]:
+    """Evaluate the best and the last checkpoint of each run, and return the results with the validation curve."""
     ways = {"best": ["best"], "last": ["last"]}
-    if load_experiment(folder.config_path).generator.average_decay is not None:
+    if config.generator.average_decay is not None:
         ways["last, no mean"] = ["last", "--no-average"]
-    answers = {}
-    for which, how in ways.items():
-        words = [sys.executable, "-m", "tinygan", "evaluate", str(folder.path), "--json", "--checkpoint", *how]
-        words += [] if options.data is None else ["--data", str(options.data)]
-        print(f"evaluating seed {seed}: {which}", file=sys.stderr)
-        answers[which] = json.loads(subprocess.run(words, stdout=subprocess.PIPE, check=True).stdout)
-    curve = [
-        (record["epoch"], record["validation_log_likelihood"], record["validation_sigma"])
-        for record in folder.metrics()
-        if "validation_log_likelihood" in record
-    ]
-    seconds = sum(record["seconds"] for record in folder.timing())
-    return {"seed": seed, "seconds": round(seconds), "validation": curve, **answers}
-
-
-def _folder(seed: int, options: argparse.Namespace) -> Path:
-    return options.out / f"seed-{seed}"
+    more = [] if options.data is None else ["--data", str(options.data)]
+    found = run_all(
+        {
+            f"{folder.path}, {which}": ["evaluate", str(folder.path), "--json", *more, "--checkpoint", *how]
+            for folder in trained.values()
+            for which, how in ways.items()
+        },
+        options,
+        jobs,
+    )
+    runs = []
+    for seed, folder in trained.items():
+        ends = {which: found.get(f"{folder.path}, {which}") for which in ways}
+        answers = {which: json.loads(end.output) for which, end in ends.items() if end and end.status == 0}
+        if len(answers) == len(ways):
+            curve = [
+                (record["epoch"], record["validation_log_likelihood"], record["validation_sigma"])
+                for record in folder.metrics()
+                if "validation_log_likelihood" in record
+            ]
+            seconds = sum(record["seconds"] for record in folder.timing())
+            runs.append({"seed": seed, "seconds": round(seconds), "validation": curve, **answers})
+    return runs
 
 
 # ---------------------------------------------------------------------- the table and the picture
@@ -235,14 +203,15 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--epochs", type=int, metavar="N", help="instead of the experiment's own")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="where to train (default: cpu)")
     parser.add_argument("--backend", choices=["numpy", "numba"], default="numpy", help="on the CPU (default: numpy)")
-    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="seeds trained side by side (default: 1)")
+    parser.add_argument("--jobs", type=positive, metavar="N", help="processes (default: 1; under mpiexec 1 a rank)")
     parser.add_argument("--out", type=Path, metavar="DIR", help="(default: runs/examples/table_1-NAME)")
     parser.add_argument("--results", type=Path, metavar="FILE", help="the JSON file (default: DIR/table_1.json)")
     parser.add_argument("--experiment", default="mnist", metavar="NAME", help="another experiment of this form")
     parser.add_argument("--set", action="append", default=[], dest="overrides", metavar="KEY=VALUE", help="override")
+    parser.add_argument("--quiet", action="store_true", help="show no progress")
     options = parser.parse_args(arguments)
-    if options.jobs < 1 or min(options.seeds) < 0 or (options.epochs is not None and options.epochs < 1):
-        parser.error("--jobs and --epochs take 1 or more, --seeds 0 or more")
+    if min(options.seeds) < 0 or (options.epochs is not None and options.epochs < 1):
+        parser.error("--epochs takes 1 or more, --seeds 0 or more")
     if len(set(options.seeds)) < len(options.seeds):
         parser.error("--seeds: the same seed twice would be the same run twice")
     if options.out is None:

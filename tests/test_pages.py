@@ -65,6 +65,7 @@ SHORTER = {
     "tinygan train digits --backend numba": ("30 s", "--epochs 1"),
     "tinygan resume runs/digits --epochs 600": ("35 s", "--epochs 3"),
     "tinygan gradcheck": ("10 s", "exp"),
+    "tinygan sweep examples/sweeps/learning_rate.toml --jobs 2": ("2 minutes", "--dry-run"),
     "python examples/section_4.py": ("2 s", "--pairs 20"),
     "python examples/proposition_2.py": ("2 s", "--points 21"),
     "python examples/toys_2d.py --seeds 5": ("5 minutes", "--seeds 1 --steps 2 --jobs 1"),
@@ -96,8 +97,13 @@ _LOSSES = "tests/examples/test_losses.py::test_a_row_for_each_loss"
 _LESSONS = "tests/examples/lessons/test_lessons.py::test_it_runs_and_draws"
 _COMPLETION = ("writes into the home folder", "tests/cli/test_completion.py")
 _TEACHING = "tests/test_teaching.py"
-_EVERY_10 = "--set output.checkpoint_every=10 --set output.samples_every=10"
+_ON_A_GPU = "python examples/table_1.py --data DIR --device cuda --seeds 1 2 3 --jobs 3"
+_EVERY_50 = "--set output.checkpoint_every=50 --set output.samples_every=50"
 ELSEWHERE = {
+    "mpiexec -n 3 tinygan sweep examples/sweeps/learning_rate.toml": (
+        "needs MPI",
+        "tests/parallel/test_jobs.py::test_under_mpiexec_each_rank_runs_jobs",
+    ),
     "python3 -m venv .venv && . .venv/bin/activate && pip install -q .": ("needs a package index", ".ci/run"),
     "python3 -m venv .venv && . .venv/bin/activate && pip install -q -e '.[test]' && python -m pytest -q -n auto": (
         "this suite",
@@ -135,15 +141,9 @@ ELSEWHERE = {
     "python examples/table_1.py --data DIR": ("hours", _TABLE_1),
     "python examples/table_1.py --data DIR --experiment mnist-averaged": ("hours", _TABLE_1),
     "python examples/table_1.py --data DIR --experiment mnist-algorithm1": ("hours", _TABLE_1),
-    f"python examples/table_1.py --data DIR --device cuda --seeds 1 2 3 {_EVERY_10}": ("needs a GPU", _TABLE_1),
-    f"python examples/table_1.py --data DIR --device cuda --seeds 1 2 3 --experiment mnist-averaged {_EVERY_10}": (
-        "needs a GPU",
-        _TABLE_1,
-    ),
-    f"python examples/table_1.py --data DIR --device cuda --seeds 1 2 3 --experiment mnist-algorithm1 {_EVERY_10}": (
-        "needs a GPU",
-        _TABLE_1,
-    ),
+    f"{_ON_A_GPU} {_EVERY_50}": ("needs a GPU", _TABLE_1),
+    f"{_ON_A_GPU} --experiment mnist-averaged {_EVERY_50}": ("needs a GPU", _TABLE_1),
+    f"{_ON_A_GPU} --experiment mnist-algorithm1 {_EVERY_50}": ("needs a GPU", _TABLE_1),
     "tinygan report runs/digits runs/digits-2 --out two.html": (
         "needs two runs",
         "tests/cli/test_report.py::test_two_runs_on_one_page",

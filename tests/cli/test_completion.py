@@ -47,13 +47,16 @@ def test_a_shell_completes_each_kind_of_word(complete, shell):
     Path("runs", "digits-7").mkdir(parents=True)
     Path("runs", "digits-7", "config.toml").touch()
     Path("runs", "no-run").mkdir()
+    Path("runs", "sweep", "seed=1").mkdir(parents=True)
+    Path("runs", "sweep", "seed=1", "config.toml").touch()
     Path("my.toml").touch()
     assert {"train", "trace"} <= complete(shell, "tra") <= {"train", "trace"}
     assert complete(shell, "train", "") >= EXPERIMENTS | {"my.toml"}
     assert complete(shell, "train", "digits-c") == {"digits-conditional"}
     assert complete(shell, "train", "digits", "--device", "") == {"cpu", "cuda"}
     assert complete(shell, "train", "digits", "--ep") == {"--epochs"}
-    assert "runs/digits-7" in complete(shell, "sample", "")
+    assert {"runs/digits-7", "runs/sweep/seed=1"} <= complete(shell, "sample", "")
+    assert "my.toml" in complete(shell, "sweep", "")
     assert "runs/no-run" not in complete(shell, "sample", "")
     assert complete(shell, "trace", "") >= EXPERIMENTS | {"runs/digits-7", "my.toml"}
     assert complete(shell, "gradcheck", "exp", "conv2") == {"conv2d"}

@@ -269,9 +269,9 @@ def test_what_a_refused_file_is_told(mine):
          "(at line {line}, column 6)"),
         ("batch = 100", "batch = 100\nbatch = 101", "line {next}: not valid TOML: Cannot overwrite a value "
          "(at line {next}, column 12)"),
-        ("batch = 100", "batch = " + "9" * 5000, "not an experiment: a number is too long or lists are nested "
+        ("batch = 100", "batch = " + "9" * 5000, "no page of settings: a number is too long or lists are nested "
          "too deeply"),
-        ("batch = 100", "batch = " + "[" * 9000, "not an experiment: a number is too long or lists are nested "
+        ("batch = 100", "batch = " + "[" * 9000, "no page of settings: a number is too long or lists are nested "
          "too deeply"),
     ]:  # fmt: skip
         line = good[: good.index(old)].count("\n") + 1
@@ -298,7 +298,7 @@ def test_a_file_that_is_no_text(mine):
 def test_a_file_that_is_no_page_is_not_read_whole(mine):
     with mine.open("r+b") as file:
         file.truncate(2**40)  # sparse: it takes no disk, but reading it would take a tebibyte of memory
-    assert refusal(mine) == f"{mine}: expected an experiment, a page of TOML, more than 1 MiB came"
+    assert refusal(mine) == f"{mine}: expected a page of TOML, more than 1 MiB came"
 
 
 def test_a_file_of_exactly_the_largest_size_is_read(mine):

@@ -56,7 +56,7 @@ def test_threads_follow_the_variables(monkeypatch, blas, variables, expected):
         monkeypatch.delenv(name, raising=False)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(environment, "_usable_cpus", lambda: 8)
+    monkeypatch.setattr(environment, "usable_cpus", lambda: 8)
     monkeypatch.setattr(environment, "_build_info", lambda _section: {"blas": {"name": blas}})
     described = describe_environment()
     assert described["blas_threads"] == expected

@@ -28,6 +28,7 @@ from tinygan.cli import (
     report,
     sample,
     step,
+    sweep,
     trace,
     train,
 )
@@ -42,7 +43,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"tinygan {tinygan.__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     looking = (diagnose, report, export, experiments, gradcheck, learn, doctor)
-    for module in (train, step, trace, sample, evaluate, *looking):
+    for module in (train, sweep, step, trace, sample, evaluate, *looking):
         module.add_commands(commands)
     completion.add_commands(commands)
     return parser

@@ -21,7 +21,7 @@ _PATHS = {
     "file": ('; compgen -f -- "$1"', " 'files:file:_files'", "; __fish_complete_path (commandline -ct)"),
     "dir": ('; compgen -d -- "$1"', " 'folders:folder:_files -/'", "; __fish_complete_directories (commandline -ct)"),
 }
-_RUNS = "find runs -maxdepth 2 -name config.toml -exec dirname {} ';' 2>/dev/null"
+_RUNS = "find runs -maxdepth 3 -name config.toml -exec dirname {} ';' 2>/dev/null"
 
 
 def add_commands(commands: Any) -> None:
@@ -55,6 +55,7 @@ def completion(arguments: argparse.Namespace) -> int:
         "DIR": shtab.DIRECTORY,
         "FILE": shtab.FILE,
         "FILE.html": shtab.FILE,
+        "FILE.toml": shtab.FILE,
     }
     parser = build_parser()
     for action in _actions(parser):

@@ -110,7 +110,7 @@ def _overrides(arguments: argparse.Namespace) -> list[str]:
 
 def _play(folder: RunFolder, training: Training, arguments: argparse.Namespace) -> int:
     training.capture = training.replay = not arguments.eager
-    with _graceful_stop() as stop, Progress(quiet=arguments.quiet) as progress:
+    with graceful_stop() as stop, Progress(quiet=arguments.quiet) as progress:
         done = run(folder, training, Limits(arguments.steps, lambda: bool(stop)), progress)
     if not progress.reported:  # a run that was already done has saved nothing
         progress.saved(folder)
@@ -139,17 +139,18 @@ def _resume_command(folder: RunFolder, arguments: argparse.Namespace, *more: str
 
 
 @contextmanager
-def _graceful_stop() -> Iterator[list[int]]:
+def graceful_stop(told: bool = True) -> Iterator[list[int]]:
     """Stop the run between two steps at Ctrl-C, SIGTERM or the end of the terminal; at once at a second Ctrl-C.
 
-    Yields a list that is empty until a signal comes.
+    Yields a list that is empty until a signal comes; if `told`, a message says so.
     """
     received: list[int] = []
 
     def note(number: int, frame: FrameType | None) -> None:
         if not received:
             received.append(number)
-            output.messages.write("\nfinishing this step, then saving; Ctrl-C again stops at once\n")
+            if told:
+                output.messages.write("\nfinishing this step, then saving; Ctrl-C again stops at once\n")
         elif number == signal.SIGINT:  # the end of a terminal or a session sends several of the other signals
             raise KeyboardInterrupt
 

@@ -145,6 +145,17 @@ def parse_experiment(text: str, file: str, overrides: Sequence[str] = ()) -> Exp
     return read_section(ExperimentConfig, table, Place(file, apply_overrides(table, overrides)))
 
 
+def read_toml(path: Path, expected: str) -> dict[str, Any]:
+    """Read a TOML file; `expected` says in errors which file that should be.
+
+    Raises
+    ------
+    ConfigError
+        It cannot be read, is larger than 1 MiB, or is not TOML.
+    """
+    return _parse_toml(_read_text(path, expected), str(path))
+
+
 def shipped_experiments() -> list[ExperimentConfig]:
     """Read every experiment that comes with tinygan, sorted by name.
 
@@ -213,7 +224,7 @@ def _read_text(path: Path, expected: str) -> str:
         raise ConfigError(f"{path}: no such file; {expected}") from None
     except OSError as error:
         if error.errno == errno.EFBIG:
-            raise ConfigError(f"{path}: expected an experiment, a page of TOML, more than 1 MiB came") from error
+            raise ConfigError(f"{path}: expected a page of TOML, more than 1 MiB came") from error
         raise ConfigError(f"{path}: cannot be read: {error.strerror}; {expected}") from error
     except ValueError:  # a null character, which the operating system would take for the end of the path
         raise ConfigError(f"{show(str(path))}: no path; {expected}") from None
@@ -233,5 +244,5 @@ def _parse_toml(text: str, file: str) -> dict[str, Any]:
         raise ConfigError(f"{file}: line {line}: not valid TOML: {error}") from None
     except (ValueError, RecursionError):  # an integer of thousands of digits; a thousand nested brackets
         raise ConfigError(
-            f"{file}: not an experiment: a number is too long or lists are nested too deeply"
+            f"{file}: no page of settings: a number is too long or lists are nested too deeply"
         ) from None

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-_THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 # What can change the bits of a result, and what to call it. The platform string, which names every update of
 # the system, the name of the processor and the thread variables, which `blas_threads` sums up, are left out.
@@ -61,7 +61,7 @@ def describe_environment() -> dict[str, Any]:
     True
     """
     blas = _build_info("Build Dependencies").get("blas", {})
-    cpus = _usable_cpus()
+    cpus = usable_cpus()
     return {
         "python": platform.python_version(),
         "implementation": platform.python_implementation(),
@@ -77,7 +77,7 @@ def describe_environment() -> dict[str, Any]:
         "blas": blas.get("name"),
         "blas_version": blas.get("version"),
         "blas_threads": _blas_threads(str(blas.get("name")), cpus),
-        "thread_variables": {name: os.environ.get(name) for name in _THREAD_VARIABLES},
+        "thread_variables": {name: os.environ.get(name) for name in THREAD_VARIABLES},
     }
 
 
@@ -119,8 +119,8 @@ def _version(package: str) -> str | None:
         return getattr(sys.modules.get(package), "__version__", None)
 
 
-def _usable_cpus() -> int | None:
-    # A container or a batch system often grants fewer processors than the machine has.
+def usable_cpus() -> int | None:
+    """Return how many processors this process may use: a container or a batch system often grants fewer."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count()
