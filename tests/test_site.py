@@ -23,7 +23,7 @@ ENTRIES = re.findall(r"^\.\. (?:auto)?(?:class|function|data):: (.*)$", "".join(
 HOMES = api.homes()
 TOCTREES = [DOCS / "index.rst", DOCS / "api.rst"]
 # Packages for those who change tinygan: their names are not documented for use.
-INNER = {"cli", "config", "experiments", "learn", "pictures", "report", "runs"}
+INNER = {"cli", "config", "experiments", "learn", "parallel", "pictures", "report", "runs"}
 
 
 def in_toctrees():

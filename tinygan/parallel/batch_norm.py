@@ -47,6 +47,7 @@ class BatchNormOverRanks(BatchNorm):
         self.world, self.share = world, share
 
     def count(self, x: Array) -> int:
+        """As the base class, over all ranks."""
         return super().count(x) // self.share.rows * self.share.of
 
     def forward(self, B: Backend, x: Array, gain: Array | None, bias: Array | None) -> Array:

@@ -53,11 +53,11 @@ class ParallelTraining(Training):
         A minibatch has fewer rows than there are ranks; or a setting needs all of its rows in one process.
     """
 
-    capture = replay = property(
-        lambda self: False,
-        lambda self, value: None,
-        doc="False: what is captured or replayed holds no sums over the ranks.",
-    )
+    def _never(self) -> bool:
+        """Return False, whatever was set: a step that is captured or replayed holds no sums over the ranks."""
+        return False
+
+    capture = replay = property(_never, lambda self, value: None)
 
     def __init__(self, config: ExperimentConfig, dataset: Dataset, device: str = "cpu", *, world: World) -> None:
         _refuse_unshared(config, world.size)
