@@ -25,7 +25,7 @@ from benchmarks.task import Task, make_task
 from tinygan.parallel.world import launched
 
 EXPERIMENTS = ("mnist", "digits", "dcgan-mnist")
-BATCHES = {"dcgan-mnist": 16}  # a step on its whole minibatch takes seconds
+BATCHES = {"dcgan-mnist": 16}  # a step on its whole minibatch takes too long
 SIZES = tuple(4**power for power in range(5, 14))  # bytes of a sum: 1 KiB to 64 MiB
 SHARES = (0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2)  # of the minibatch, at which a step is timed
 ALONE, APART = "1 process, 1 thread", "1 process apart"
