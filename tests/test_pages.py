@@ -91,6 +91,7 @@ _TFD = "tests/examples/test_table_1_tfd.py::test_from_the_file_to_the_row"
 _CIFAR_10 = "tests/cli/test_train.py::test_cifar10_from_its_files_to_every_command"
 _GPU = "tests/test_gpu_checks.py"
 _RANKS = "tests/parallel/test_training.py::test_processes_under_mpi_reach_the_weights_of_one"
+_RUNS = "tests/parallel/test_runs.py::test_a_run_goes_on_with_another_number_of_ranks"
 _MAIN = "tests/benchmarks/test_main.py"
 _PARALLEL = "tests/benchmarks/test_parallel.py::test_two_processes_beside_two_threads"
 _LOSSES = "tests/examples/test_losses.py::test_a_row_for_each_loss"
@@ -123,6 +124,13 @@ ELSEWHERE = {
     "pip install '.[mpi]'": ("needs a package index", "tests/test_pages.py::test_extras_in_the_pages_exist"),
     "mpiexec -n 2 tinygan train digits": ("needs MPI", _RANKS),
     "mpiexec -n 2 python -m tinygan train digits": ("needs MPI", _RANKS),
+    "mpiexec -n 2 tinygan train digits --out runs/two": ("needs MPI", _RUNS),
+    "mpiexec -n 3 tinygan resume runs/two --epochs 400": ("needs MPI", _RUNS),
+    "tinygan resume runs/two --epochs 500": ("needs MPI", _RUNS),
+    "python tools/count_rank_faults.py": (
+        "needs MPI and half an hour",
+        "tests/tools/test_count_rank_faults.py::test_a_few_kills",
+    ),
     "mpiexec -n 2 python -m tools.compare_ranks": ("needs MPI", _RANKS),
     "mpiexec -n 4 tinygan train mnist --data DIR --device cuda": ("needs MPI and GPUs", _RANKS),
     "pip install '.[completion]'": ("needs a package index", "tests/test_pages.py::test_extras_in_the_pages_exist"),

@@ -436,6 +436,7 @@ def test_full_memory_is_a_refusal_and_loses_nothing(tiny_experiment, tiny_data, 
         run(*start(tiny_experiment(), tiny_data(), path), None, Full())
     assert go_on(path)
     assert contents(path) == contents(undisturbed)
-    monkeypatch.setattr(running, "Training", lambda *_: (_ for _ in ()).throw(MemoryError("no room")))
+    full = "tinygan.experiments.training.Training"
+    monkeypatch.setattr(full, lambda *_: (_ for _ in ()).throw(MemoryError("no room")))
     with pytest.raises(ConfigError, match="do not fit into the memory"):
         start(tiny_experiment(), tiny_data(), fresh())

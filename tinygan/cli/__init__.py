@@ -25,6 +25,7 @@ from tinygan.cli import (
     gradcheck,
     learn,
     output,
+    ranks,
     report,
     sample,
     step,
@@ -63,6 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit status.
     """
     output.occupy_closed_streams()
+    ranks.silence_followers()
     os.environ["MPLBACKEND"] = "agg"  # pictures go into files; no window system is needed
     with warnings.catch_warnings():
         warnings.showwarning = _show_warning
@@ -73,7 +75,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(argv: Sequence[str] | None) -> int:
     arguments = build_parser().parse_args(argv)
     use_backend(arguments)
-    status: int = arguments.run(arguments)
+    status: int = ranks.run(arguments)
     return status
 
 

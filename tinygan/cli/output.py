@@ -73,7 +73,12 @@ def say(text: str) -> None:
 
     Lines after the first are indented, so that they cannot be mistaken for other messages.
     """
-    messages.write(escaped(text, keep="\n").replace("\n", "\n  ") + "\n")
+    messages.write(indented(text) + "\n")
+
+
+def indented(text: str) -> str:
+    """Return a message as `say` writes it."""
+    return escaped(text, keep="\n").replace("\n", "\n  ")
 
 
 class Messages:
@@ -146,14 +151,17 @@ def exit_status(program: str, work: Callable[[], int], refused: int) -> int:
         return work()
     except ReaderGoneError:
         return 0
-    except TinyganError as error:
-        say(f"{program}: error: {error}")
-    except MemoryError as error:
-        say(f"{program}: error: the memory is full ({error}); ask for less, or end other programs")
-    except KeyboardInterrupt:
-        say(f"{program}: stopped")
-        return 130
-    return refused
+    except (TinyganError, MemoryError, KeyboardInterrupt) as error:
+        say(last_words(program, error))
+        return 130 if isinstance(error, KeyboardInterrupt) else refused
+
+
+def last_words(program: str, error: BaseException) -> str:
+    """Return what a program says when an error ends it."""
+    if isinstance(error, KeyboardInterrupt):
+        return f"{program}: stopped"
+    full = f"the memory is full ({error}); ask for less, or end other programs"
+    return f"{program}: error: {full if isinstance(error, MemoryError) else error}"
 
 
 def escaped(text: str, keep: str = "") -> str:

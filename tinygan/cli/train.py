@@ -8,7 +8,7 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tinygan.cli import output
 from tinygan.cli.arguments import RUNS, add_device_options, open_run, path, positive
@@ -21,6 +21,9 @@ from tinygan.experiments.running import Limits, is_done, reopen, run, start
 from tinygan.experiments.training import Training
 from tinygan.runs.command import command
 from tinygan.runs.run_folder import RunFolder
+
+if TYPE_CHECKING:
+    from tinygan.parallel.world import World
 
 
 def add_commands(commands: Any) -> None:
@@ -39,7 +42,7 @@ def add_commands(commands: Any) -> None:
     parser.add_argument("--out", type=path, metavar="RUN", help="the run folder to make (default: runs/NAME)")
     parser.add_argument("--seed", type=int, metavar="S", help="the seed of every random number: --set seed=S")
     _add_shared_options(parser, "change a key of the experiment, such as training.batch=50; may be repeated")
-    parser.set_defaults(run=train)
+    parser.set_defaults(run=train, follow=follow)
 
     parser = commands.add_parser(
         "resume",
@@ -51,7 +54,7 @@ def add_commands(commands: Any) -> None:
     _add_shared_options(
         parser, "change a key that does not affect the bits of the run, such as output.samples=25; may be repeated"
     )
-    parser.set_defaults(run=resume)
+    parser.set_defaults(run=resume, follow=follow)
 
 
 def _add_shared_options(parser: argparse.ArgumentParser, what_may_be_set: str) -> None:
@@ -84,6 +87,7 @@ def train(arguments: argparse.Namespace) -> int:
         arguments.device,
         numbered=arguments.out is None,
         data_folder=data_folder,
+        world=_world(arguments),
     )
     return _play(folder, training, arguments)
 
@@ -93,7 +97,8 @@ def resume(arguments: argparse.Namespace) -> int:
     folder = open_run(arguments.folder)
     with folder.lock():  # taken before reading, so that no other process changes the run in between
         overrides = [*own_data(arguments, folder.config_path), *_overrides(arguments)]
-        _, training = reopen(folder, lambda config: load_data(config, arguments), arguments.device, overrides)
+        world = _world(arguments)
+        _, training = reopen(folder, lambda config: load_data(config, arguments), arguments.device, overrides, world)
         if is_done(training):
             done = f"{folder.path}: all {training.epoch} epochs are done"
             if arguments.epochs is not None:
@@ -103,15 +108,44 @@ def resume(arguments: argparse.Namespace) -> int:
         return _play(folder, training, arguments)
 
 
+def follow(arguments: argparse.Namespace) -> int:
+    """Take part in ``tinygan train`` or ``tinygan resume`` as another rank than 0."""
+    from tinygan.parallel import following
+
+    world = _world(arguments)
+    assert world is not None
+    with graceful_stop() as stop:
+        training = following.join(world, lambda config: load_data(config, arguments), arguments.device)
+        following.follow(training, _limits(training, arguments, stop))
+        arguments.watch.close()  # a signal must not end this rank before rank 0 has written everything
+    return 130 if training.stopping else 0
+
+
+def _world(arguments: argparse.Namespace) -> World | None:
+    """Return the ranks that train together; None in one process."""
+    return None if arguments.watch is None else arguments.watch.world
+
+
+def _limits(training: Training, arguments: argparse.Namespace, stop: list[int]) -> Limits:
+    """Prepare a training for its steps; return when it should stop."""
+    if training.world is None:
+        training.capture = training.replay = not arguments.eager
+        return Limits(arguments.steps, lambda: bool(stop))
+    arguments.watch.training = training
+    training.asked = lambda: bool(stop)
+    return Limits(arguments.steps, arguments.watch.asked)
+
+
 def _overrides(arguments: argparse.Namespace) -> list[str]:
     epochs = [] if arguments.epochs is None else [f"training.epochs={arguments.epochs}"]
     return [*arguments.overrides, *epochs]
 
 
 def _play(folder: RunFolder, training: Training, arguments: argparse.Namespace) -> int:
-    training.capture = training.replay = not arguments.eager
+    if arguments.watch is not None:
+        arguments.watch.advise(_advice(folder, arguments))
     with graceful_stop() as stop, Progress(quiet=arguments.quiet) as progress:
-        done = run(folder, training, Limits(arguments.steps, lambda: bool(stop)), progress)
+        done = run(folder, training, _limits(training, arguments, stop), progress)
     if not progress.reported:  # a run that was already done has saved nothing
         progress.saved(folder)
     lines = [f"samples  {output.escaped(str(folder.samples_path))}", f"verdict  {_verdict(folder)}"]
@@ -120,7 +154,7 @@ def _play(folder: RunFolder, training: Training, arguments: argparse.Namespace) 
     if not done:
         lines.append(f"saved after step {training.steps}; go on with: {_resume_command(folder, arguments)}")
     output.mention("\n".join(lines))
-    return 130 if stop else 0
+    return 130 if stop or training.stopping else 0
 
 
 def _verdict(folder: RunFolder) -> str:
@@ -135,7 +169,15 @@ def _verdict(folder: RunFolder) -> str:
 def _resume_command(folder: RunFolder, arguments: argparse.Namespace, *more: str) -> str:
     """Return the command that continues a run on the same data, device and backend."""
     here = {} if arguments.data is None else {"data_folder": arguments.data}
-    return folder.resume_command(*more, device=arguments.device, backend=arguments.backend, **here)
+    resume = folder.resume_command(*more, device=arguments.device, backend=arguments.backend, **here)
+    world = _world(arguments)
+    return resume if world is None else f"mpiexec -n {world.size} {resume}"
+
+
+def _advice(folder: RunFolder, arguments: argparse.Namespace) -> str:
+    return output.indented(
+        f"everything up to the last checkpoint is saved; go on with: {_resume_command(folder, arguments)}"
+    )
 
 
 @contextmanager

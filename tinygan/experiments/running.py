@@ -13,25 +13,28 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tinygan.backend import blas_threads, get_backend, keep_freed_memory
 from tinygan.config.decisive import changes, decisive_toml
 from tinygan.config.experiment import ExperimentConfig, load_experiment, parse_experiment, to_toml
 from tinygan.data.dataset import Dataset
-from tinygan.errors import AnomalyError, CheckpointError, ConfigError, RunError
+from tinygan.errors import AnomalyError, CheckpointError, RunError
 from tinygan.experiments.diagnosing import Diagnoses
 from tinygan.experiments.drawing import draw_data, draw_sheet
+from tinygan.experiments.explaining import explained
 from tinygan.experiments.labels import in_proportion
 from tinygan.experiments.pretrained import load_pretrained, with_absolute_path
 from tinygan.experiments.selection import score_generator
 from tinygan.experiments.side_outputs import SideOutputs
-from tinygan.experiments.training import Training
+from tinygan.experiments.training import Training, built
 from tinygan.pictures.sheets import sheet_path
 from tinygan.runs.checkpoint import Checkpoint
 from tinygan.runs.environment import describe_environment, differences
 from tinygan.runs.run_folder import RunFolder
-from tinygan.trace import detect_anomaly
+
+if TYPE_CHECKING:
+    from tinygan.parallel.world import World
 
 SHEET = "the sample sheet"
 
@@ -85,6 +88,7 @@ def start(
     numbered: bool = False,
     *,
     data_folder: str | os.PathLike[str] | None = None,
+    world: World | None = None,
 ) -> tuple[RunFolder, Training]:
     """Make a run folder and its training.
 
@@ -98,6 +102,8 @@ def start(
         If `out` exists, make out-2, or the first number that is free; see `RunFolder.create`.
     data_folder : path, optional
         The folder of the data files. It is recorded with the device, for the commands that name this run.
+    world : World, optional
+        The ranks that train together. Call this on rank 0, and `tinygan.parallel.following.join` on the others.
 
     Raises
     ------
@@ -109,8 +115,9 @@ def start(
     config = with_absolute_path(config)
     text = to_toml(config)
     parse_experiment(text, config.name)  # a run can be resumed only if its configuration can be read again
-    training = at_start(config, dataset, device)
-    environment = _environment(config) | {"device": device}
+    training = at_start(config, dataset, device, world)
+    training.synchronize()
+    environment = _environment(training) | {"device": device}
     if data_folder is not None and config.data.needs_files:
         environment["data_folder"] = os.path.abspath(os.path.expanduser(data_folder))
     if dataset.notes:
@@ -123,6 +130,7 @@ def reopen(
     load_data: Callable[[ExperimentConfig], Dataset],
     device: str = "cpu",
     overrides: Sequence[str] = (),
+    world: World | None = None,
 ) -> tuple[RunFolder, Training]:
     """Open a run folder and rebuild its training from the newest checkpoint.
 
@@ -140,6 +148,8 @@ def reopen(
     overrides : sequence of str
         Changes to the configuration, as in `load_experiment`, such as a later end. `run` writes them into the folder;
         before that, nothing is changed.
+    world : World, optional
+        As in `start`.
 
     Raises
     ------
@@ -164,7 +174,7 @@ def reopen(
                 f"{folder.path}: {'; '.join(changed)}: that would be another run; leave the change out, or train a new "
                 "run with it"
             )
-        training = _built(config, load_data(config), device)
+        training = built(config, load_data(config), device, world)
         _restore(training, folder, checkpoint)
         folder.check_records(_epochs_done(training))
         if config != recorded and is_done(training):
@@ -174,12 +184,15 @@ def reopen(
                 "end: --epochs N"
             )
         folder.remember()
+        training.synchronize()
     return folder, training
 
 
-def at_start(config: ExperimentConfig, dataset: Dataset, device: str = "cpu") -> Training:
+def at_start(
+    config: ExperimentConfig, dataset: Dataset, device: str = "cpu", world: World | None = None
+) -> Training:
     """Return a training before its first step, in memory: nothing is written. The errors are those of `start`."""
-    training = _built(config, dataset, device)
+    training = built(config, dataset, device, world)
     load_pretrained(training)
     return training
 
@@ -201,14 +214,14 @@ def at_newest_checkpoint(
         No checkpoint can be read, or it does not belong to this run.
     """
     config = load_experiment(folder.config_path)
-    training = _built(config, load_data(config), device)
+    training = built(config, load_data(config), device)
     _restore(training, folder, folder.latest_checkpoint())
     return training
 
 
 def _restore(training: Training, folder: RunFolder, checkpoint: Checkpoint | None) -> None:
     """Load a checkpoint of a run, or the start without one; warn if this machine may compute other bits."""
-    for difference in differences(folder.environment(), _environment(training.config)):
+    for difference in differences(folder.environment(), _environment(training)):
         warnings.warn(f"{folder.path}: {difference}; the run may not end in the same bits", stacklevel=3)
     if checkpoint is None:
         load_pretrained(training)
@@ -219,25 +232,17 @@ def _restore(training: Training, folder: RunFolder, checkpoint: Checkpoint | Non
         raise CheckpointError(f"{checkpoint.path}: {error}") from error
 
 
-def _built(config: ExperimentConfig, dataset: Dataset, device: str) -> Training:
-    try:
-        return Training(config, dataset, device)
-    except MemoryError as error:
-        raise ConfigError(
-            f"{config.name}: the networks and the data do not fit into the memory ({error}): choose fewer units, or "
-            "end other programs"
-        ) from error
-
-
 def _epochs_done(training: Training) -> int:
     return training.epoch if training.epoch_is_over else training.epoch - 1
 
 
-def _environment(config: ExperimentConfig) -> dict[str, Any]:
+def _environment(training: Training) -> dict[str, Any]:
     """Describe this process as it is during the run."""
-    environment = describe_environment()
+    environment, config = describe_environment(), training.config
     if config.training.threads is not None:
         environment["blas_threads"] = config.training.threads
+    if training.world is not None:
+        environment["ranks"] = training.world.size
     environment["backend"] = get_backend("cpu").library
     return environment
 
@@ -289,7 +294,7 @@ def run(folder: RunFolder, training: Training, limits: Limits | None = None, wat
             while not (stopped or is_done(training)):
                 stopped = not _run_epoch(folder, training, limits, watcher, side_outputs, diagnoses)
         except AnomalyError as error:
-            raise _explained(error, folder, training) from None
+            raise explained(error, folder, training) from None
         except MemoryError as error:
             raise RunError(
                 f"{folder.path}: the memory is full ({error}); everything up to the last checkpoint is saved. End "
@@ -353,33 +358,6 @@ def _run_epoch(
     if saves:
         watcher.saved(folder)
     return True
-
-
-def _explained(error: AnomalyError, folder: RunFolder, failed: Training) -> AnomalyError:
-    """Find the operation at fault: train again from the last checkpoint, with the same bits, under `detect_anomaly`."""
-    again = Training(failed.config, failed.dataset, failed.backend.device)
-    checkpoint = folder.latest_checkpoint()
-    if checkpoint is None:
-        load_pretrained(again)
-    else:
-        again.load_state(checkpoint.arrays, checkpoint.state)
-    kept = "there is no checkpoint yet" if checkpoint is None else f"the last good checkpoint is {checkpoint.path}"
-    while again.steps < failed.steps:
-        if again.epoch_is_over:
-            again.next_epoch()
-        again.step()
-    if again.epoch_is_over:
-        again.next_epoch()
-    culprit = "no operation produced it: the update of the weights did"
-    try:
-        with detect_anomaly():
-            again.step()
-    except AnomalyError as found:
-        culprit = str(found)
-    return AnomalyError(
-        f"{folder.path}: training stopped: {error}\n{culprit}\n"
-        f"{kept}; look at the data, or train with a smaller learning rate"
-    )
 
 
 def save(folder: RunFolder, training: Training, best: bool = False) -> None:

@@ -6,15 +6,15 @@ It uses no files, clocks or screens: see `tinygan.experiments.running` for those
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tinygan import gan, optim
 from tinygan.backend import Streams
 from tinygan.config.decisive import changes, decisive_toml
-from tinygan.config.experiment import ExperimentConfig
+from tinygan.config.experiment import ExperimentConfig, to_toml
 from tinygan.data.dataset import Dataset
 from tinygan.engine import Tensor
 from tinygan.errors import AnomalyError, CheckpointError, ConfigError
@@ -24,6 +24,9 @@ from tinygan.experiments.labels import all_in_turn
 from tinygan.experiments.saved_state import check_state, collect_arrays, fingerprints_of, load_arrays, not_finite
 from tinygan.gan.condition import one_hot_rows
 from tinygan.nn import Module
+
+if TYPE_CHECKING:
+    from tinygan.parallel.world import World
 
 LOOK_EVERY = 100  # steps between two checks of a device that runs ahead
 SHEET_NOISE = "sheet"  # the stream of the fixed noise for every sample sheet
@@ -69,6 +72,10 @@ class Training:
     """
 
     capture = replay = True
+    # Of `ParallelTraining`: its ranks, whether this or any was asked to stop, whether an `AnomalyError` came on all.
+    world: World | None = None
+    asked: Callable[[], bool]
+    stopping, all_ranks_failed = False, True
 
     def __init__(self, config: ExperimentConfig, dataset: Dataset, device: str = "cpu") -> None:
         self.config = config
@@ -145,6 +152,9 @@ class Training:
             self._look_back()
         if before is not None:
             self._update_ratios = self.update_ratios(before)
+
+    def synchronize(self) -> None:
+        """Give every rank the state of rank 0; nothing in one process."""
 
     def close_capture(self) -> None:
         """Give back the memory of a GPU that only the captured step uses; a later step is captured again."""
@@ -350,6 +360,29 @@ class Training:
                     f"SHA-256 was {recorded[split]!s:.16}..., and is {found:.16}...; give {self.config.data.option} "
                     "the files the run began with"
                 )
+
+
+def built(config: ExperimentConfig, dataset: Dataset, device: str, world: World | None = None) -> Training:
+    """Return a new training; on rank 0 of several, while the others call `tinygan.parallel.following.join`.
+
+    Raises
+    ------
+    ConfigError
+        The experiment cannot be built, or does not fit into the memory.
+    """
+    try:
+        if world is None:
+            return Training(config, dataset, device)
+        from tinygan.parallel.training import ParallelTraining
+
+        training = ParallelTraining(config, dataset, device, world=world)
+    except MemoryError as error:
+        raise ConfigError(
+            f"{config.name}: the networks and the data do not fit into the memory ({error}): choose fewer units, or "
+            "end other programs"
+        ) from error
+    world.broadcast((to_toml(config), config.name))
+    return training
 
 
 def _by_player(numbers: Mapping[str, Mapping[str, float]]) -> dict[str, float]:

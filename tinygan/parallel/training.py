@@ -53,6 +53,8 @@ class ParallelTraining(Training):
         A minibatch has fewer rows than there are ranks; or a setting needs all of its rows in one process.
     """
 
+    world: World
+
     def _never(self) -> bool:
         """Return False, whatever was set: a step that is captured or replayed holds no sums over the ranks."""
         return False
@@ -115,7 +117,9 @@ class ParallelTraining(Training):
         ParallelError
             At the end of an epoch, the weights are not the same bits on all ranks.
         """
+        self.all_ranks_failed = True
         super().step()
+        self.all_ranks_failed = False
         if self.epoch_is_over:
             arrays = {
                 f"the {player}'s {name}": array

@@ -38,8 +38,9 @@ _DECISIVE = {
     "blas_version": "the version of BLAS",
     "blas_threads": "the number of BLAS threads",
     "backend": "the backend",
+    "ranks": "the number of ranks",
 }
-_UNRECORDED = {"backend": "numpy"}  # what a record without the key means: it is older than the key
+_UNRECORDED = {"backend": "numpy", "ranks": 1}  # what a record without the key means: it is older than the key
 
 
 def describe_environment() -> dict[str, Any]:
@@ -87,7 +88,7 @@ def differences(recorded: Mapping[str, Any], current: Mapping[str, Any]) -> list
     Parameters
     ----------
     recorded, current : mapping
-        The results of `describe_environment` when the run was made, and now; a run adds its ``backend``.
+        The results of `describe_environment` when the run was made, and now; a run adds ``backend`` and ``ranks``.
 
     Returns
     -------
