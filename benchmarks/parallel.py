@@ -67,7 +67,7 @@ def measure_parallel(
         A result (see `results.result`).
         ``contestants``: by name ``processes``, ``threads``, ``rows`` of all in a step, and the rows of a second by
         those of one process with one thread (``ratio`` with its spread); ``tries``: how often they were measured.
-        ``ranks``: by number, medians of a step: ``bytes`` and ``calls`` given to MPI, ``ring_bytes`` that each rank
+        ``ranks``: by number, medians of a step: the ``bytes`` that are summed in ``calls`` sums, ``ring_bytes`` that a rank
         sends in a ring, ``draws_ms``, ``sums_ms`` with the wait for the others, ``measured_ms``, ``predicted_ms``.
         ``fits``: coefficients and residual of the steps of one process (``alone``) and of several at once (``busy``),
         of the ``draws`` and the ``sums``; and a ``gpu``. ``networks``: fitted to this machine, and assumed; for each
