@@ -197,6 +197,13 @@ def test_the_same_environment_differs_in_nothing():
         ("blas_version", "0.3.30", "0.3.31", "the version of BLAS was 0.3.30 and is now 0.3.31"),
         ("blas_threads", 2, 4, "the number of BLAS threads was 2 and is now 4"),
         ("backend", "numpy", "numba 0.68.1", "the backend was numpy and is now numba 0.68.1"),
+        (
+            "gpu",
+            "NVIDIA H100, CuPy 14",
+            "NVIDIA H200, CuPy 14",
+            "the GPU was NVIDIA H100, CuPy 14 and is now NVIDIA H200, CuPy 14",
+        ),
+        ("ranks", 2, 4, "the number of ranks was 2 and is now 4"),
     ],
 )
 def test_each_decisive_difference_has_its_sentence(key, recorded, current, sentence):
@@ -207,6 +214,11 @@ def test_each_decisive_difference_has_its_sentence(key, recorded, current, sente
 def test_a_record_without_a_backend_is_of_numpy():
     assert differences({}, {"backend": "numpy"}) == differences({"backend": "numpy"}, {}) == []
     assert differences({}, {"backend": "numba 0.68.1"}) == ["the backend was numpy and is now numba 0.68.1"]
+
+
+def test_a_run_without_a_gpu_continues_on_one():
+    assert differences({}, {"gpu": "NVIDIA H200"}) == ["the GPU was none and is now NVIDIA H200"]
+    assert differences({"gpu": "NVIDIA H200"}, {}) == ["the GPU was NVIDIA H200 and is now none"]
 
 
 def test_other_differences_are_not_mentioned():

@@ -244,6 +244,8 @@ def _environment(training: Training) -> dict[str, Any]:
     if training.world is not None:
         environment["ranks"] = training.world.size
     environment["backend"] = get_backend("cpu").library
+    if training.backend.gpu is not None:
+        environment["gpu"] = training.backend.gpu
     return environment
 
 

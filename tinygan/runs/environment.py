@@ -38,9 +38,10 @@ _DECISIVE = {
     "blas_version": "the version of BLAS",
     "blas_threads": "the number of BLAS threads",
     "backend": "the backend",
+    "gpu": "the GPU",
     "ranks": "the number of ranks",
 }
-_UNRECORDED = {"backend": "numpy", "ranks": 1}  # what a record without the key means: it is older than the key
+_UNRECORDED = {"backend": "numpy", "gpu": "none", "ranks": 1}  # what a record without the key means: it is older than the key
 
 
 def describe_environment() -> dict[str, Any]:
