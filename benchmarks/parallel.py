@@ -67,8 +67,8 @@ def measure_parallel(
         A result (see `results.result`).
         ``contestants``: by name ``processes``, ``threads``, ``rows`` of all in a step, and the rows of a second by
         those of one process with one thread (``ratio`` with its spread); ``tries``: how often they were measured.
-        ``ranks``: by number, medians of a step: the ``bytes`` that ``calls`` sums have, ``ring_bytes`` that a rank sends
-        in a ring, ``draws_ms``, ``sums_ms`` with the wait for the others, ``measured_ms``, ``predicted_ms``.
+        ``ranks``: by number, medians of a step: ``bytes`` in ``calls`` sums, ``ring_bytes`` that a rank sends in a
+        ring, ``draws_ms``, ``sums_ms`` with the wait for the others, ``measured_ms`` and ``predicted_ms``.
         ``fits``: coefficients and residual of the steps of one process (``alone``) and of several at once (``busy``),
         of the ``draws`` and the ``sums``; and a ``gpu``. ``networks``: fitted to this machine, and assumed; for each
         ``steps``, a `scaling.Step`, and ``strong`` and ``weak``, what `scaling.where_it_pays` returns.
