@@ -21,10 +21,11 @@ from benchmarks.costs import measure_costs
 from benchmarks.errors import BenchmarkError, PeerMissingError
 from benchmarks.kernels import measure_kernels
 from benchmarks.layers import measure_layers
+from benchmarks.parallel import EXPERIMENTS, measure_parallel
 from benchmarks.parzen import measure_parzen
-from benchmarks.plots import draw_roofline, draw_step, draw_sweep
+from benchmarks.plots import draw_parallel, draw_roofline, draw_step, draw_sweep
 from benchmarks.profile import measure_profile
-from benchmarks.readme_table import README, TABLES, make_tables, updated
+from benchmarks.readme_table import README, RESULTS, TABLES, make_tables, updated
 from benchmarks.results import read_result, write_result
 from benchmarks.step import measure_step
 from benchmarks.sweep import BATCHES, PEERS_OF_SWEEP, WIDTHS, measure_sweep
@@ -34,7 +35,9 @@ from tinygan.backend import get_backend
 from tinygan.errors import TinyganError
 
 DEFAULT_OUT = Path("runs/benchmarks")
-_DESCRIPTION = "How fast tinygan is. Without a command, all but conv and kernels: three minutes, with peers six."
+GPU = RESULTS / "h200" / "step-cuda.json"
+_LATER = "conv, kernels and parallel"  # not part of all
+_DESCRIPTION = f"How fast tinygan is. Without a command, all but {_LATER}: three minutes, with peers six."
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -42,7 +45,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=_DESCRIPTION)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
-    everything = commands.add_parser("all", help="everything below but conv and kernels; runs without a command")
+    everything = commands.add_parser("all", help=f"everything below but {_LATER}; runs without a command")
     _add_machine_options(everything)
     everything.add_argument("--experiment", default="mnist", help="for the parts that have one (mnist)")
     everything.add_argument("--quick", action="store_true", help="for a moment each and few sizes: does it all work?")
@@ -80,6 +83,16 @@ def build_parser() -> argparse.ArgumentParser:
     _add_peers(sweep, list(PEERS_OF_SWEEP))
     sweep.add_argument("--overlay", type=Path, metavar="FILE", help="a sweep of another device to draw beside it")
     sweep.set_defaults(run=_sweep)
+
+    parallel = commands.add_parser("parallel", help="a step on several processes and threads; how many ranks pay")
+    parallel.add_argument(
+        "--experiments", nargs="+", default=list(EXPERIMENTS), metavar="NAME", help=f"({' '.join(EXPERIMENTS)})"
+    )
+    parallel.add_argument("--ranks", type=_count, nargs="+", default=[2, 4], metavar="N", help="processes (2 4)")
+    parallel.add_argument("--batch", type=_count, metavar="N", help="rows (of dcgan-mnist 16, else the experiment's)")
+    parallel.add_argument("--gpu", type=Path, default=GPU, metavar="FILE", help="a step on a GPU (results/h200)")
+    _add_output_options(parallel, seconds=1.5, what="how long each contestant runs")
+    parallel.set_defaults(run=_parallel)
 
     costs = commands.add_parser("costs", help="what anomaly mode, averaging and checkpoints cost, as ratios")
     _add_task_options(costs, seconds=2.0, what="how long each variant runs")
@@ -215,10 +228,7 @@ def _conv(arguments: argparse.Namespace) -> None:
 
 
 def _sweep(arguments: argparse.Namespace) -> None:
-    others = [read_result(arguments.overlay)] if arguments.overlay else []
-    for other in others:
-        if other["benchmark"] != "sweep":
-            raise BenchmarkError(f"--overlay {arguments.overlay}: expected a sweep, got {other['benchmark']!r}")
+    others = [_read(arguments, "overlay", "sweep")] if arguments.overlay else []
     peers = _peers(arguments, PEERS_OF_SWEEP)
     sizes = arguments.batches, arguments.widths
     measured = measure_sweep(_device(arguments), arguments.threads, *sizes, arguments.seconds, peers)
@@ -228,6 +238,22 @@ def _sweep(arguments: argparse.Namespace) -> None:
         draw_sweep(sorted([sweep, *others], key=lambda each: each["settings"]["device"]), path)
 
     _show(arguments, measured, draw)
+
+
+def _parallel(arguments: argparse.Namespace) -> None:
+    gpu = _read(arguments, "gpu", "step")
+    for experiment in arguments.experiments:
+        measured = measure_parallel(experiment, arguments.ranks, arguments.batch, arguments.seconds, gpu)
+        _show(arguments, measured, draw_parallel)
+
+
+def _read(arguments: argparse.Namespace, option: str, kind: str) -> dict[str, Any]:
+    """Read a result that an option names."""
+    path = getattr(arguments, option)
+    found = read_result(path)
+    if found["benchmark"] != kind:
+        raise BenchmarkError(f"--{option} {path}: expected a {kind}, got {found['benchmark']!r}")
+    return found
 
 
 def _costs(arguments: argparse.Namespace) -> None:

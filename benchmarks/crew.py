@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from tqdm import tqdm
 
 from benchmarks.conv_games import ConvTask
 from benchmarks.errors import BenchmarkError, DisagreementError
+from benchmarks.statistics import WIDE
 from benchmarks.task import Task
 
 SLICE_SECONDS = 0.25  # one turn: long beside an iteration, short beside what disturbs a machine
@@ -25,6 +27,7 @@ _REST_SECONDS = 0.04  # OpenBLAS threads go on waiting busily for about this lon
 TOLERANCE = 1e-4  # relative: float32 sums in another order, carried through a few updates
 PARAMETER_TOLERANCE = 1e-3  # gradients round off more than a loss does
 LOOSE_TOLERANCE = 5e-3  # after weights with next to no gradient moved up or down by rounding error, or at a kink
+Turns = dict[str, list[list[float]]]  # by contestant and turn, the milliseconds of each iteration
 
 
 class Member:
@@ -36,20 +39,28 @@ class Member:
         What it runs, for messages.
     threads : int
         Of the libraries it will load.
+    module : str
+        What it runs: `benchmarks.worker`, or another that answers.
+    processes : int, optional
+        How many an MPI launcher starts; without it, there is one and no launcher.
     """
 
-    def __init__(self, name: str, threads: int) -> None:
+    def __init__(
+        self, name: str, threads: int, module: str = "benchmarks.worker", processes: int | None = None
+    ) -> None:
         self.name = name
         count = str(threads)
+        launcher = [str(find_launcher()), "-n", str(processes)] if processes else []
         libraries = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "PJRT_NPROC")
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.worker"],
+            [*launcher, sys.executable, "-m", module],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             # JAX would take three quarters of a GPU's memory at once, and its use could not be compared
             env={"XLA_PYTHON_CLIENT_PREALLOCATE": "false", **os.environ, **dict.fromkeys(libraries, count)},
             cwd=Path(__file__).parents[1],
             text=True,
+            start_new_session=True,  # Ctrl-C is for this side, which then closes the pipe
         )
 
     def ask(self, do: str, **details: Any) -> Any:
@@ -89,6 +100,11 @@ class Member:
             self._process.wait()
 
 
+def find_launcher() -> str | None:
+    """Return the path of ``mpiexec``: that of this environment if it has one, else the first in PATH."""
+    return shutil.which("mpiexec", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]))
+
+
 class Crew:
     """All contestants of one task, each in its process; use it in a ``with`` block through `crew_of`.
 
@@ -101,7 +117,7 @@ class Crew:
         By contestant that is not in the crew any more, why it does not play.
     """
 
-    cpu_turns: dict[str, list[list[float]]]
+    cpu_turns: Turns
 
     def __init__(
         self, members: dict[str, Member], folder: Path, task: Task | ConvTask, optional: Sequence[str] = ()
@@ -150,7 +166,7 @@ class Crew:
 
     def take_turns(
         self, seconds: float, slice_seconds: float = SLICE_SECONDS, least: int = 1
-    ) -> dict[str, list[list[float]]]:
+    ) -> Turns:
         """Time all contestants in turn, A, B, C, A, B, C, ..., for about `seconds` each.
 
         Parameters
@@ -175,7 +191,7 @@ class Crew:
             counts[name] = max(1, round(1e3 * min(slice_seconds, seconds) / typical))
             longest = max(longest, typical / 1e3)
         rounds = max(least, round(seconds / longest))
-        turns: dict[str, list[list[float]]] = {name: [] for name in self.members}
+        turns: Turns = {name: [] for name in self.members}
         self.cpu_turns = {name: [] for name in self.members}
         for _ in tqdm(range(rounds), "rounds", leave=False, disable=None):
             for name, member in self.members.items():
@@ -186,6 +202,14 @@ class Crew:
                 turns[name].append(member.ask("run", count=counts[name]))
                 self.cpu_turns[name].append([1e3 * (member.ask("cpu") - before) / counts[name]])
         return turns
+
+
+def undisturbed(measure: Callable[[], Turns], spread: Callable[[Turns], float]) -> tuple[Turns, int]:
+    """Return turns whose `spread` is not above `WIDE`, or those with the least of three; and how many were measured."""
+    measured: list[Turns] = []
+    while not measured or (len(measured) < 3 and min(map(spread, measured)) > WIDE):
+        measured.append(measure())
+    return min(measured, key=spread), len(measured)
 
 
 @contextmanager

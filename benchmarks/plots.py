@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from benchmarks.scaling import MOST, WORTH, Network, Step
 from benchmarks.tables import threads_of
 
 if TYPE_CHECKING:
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
 
 _COLOURS = ("#1f6fb4", "#d1622b", "#2f8f5b", "#8a56b0")
 _GREY = "#777777"
+_LOOKS = [  # of the networks, with and without colour
+    *(("black", "-"), *((_COLOURS[1], style) for style in ("--", "-.", "-"))),
+    *((_COLOURS[0], style) for style in ("--", "-")),
+]
 
 
 def draw_step(measured: dict[str, Any], path: Path) -> None:
@@ -142,6 +147,51 @@ def draw_sweep(results: Sequence[dict[str, Any]], path: Path) -> None:
         axes.set_ylabel("one iteration, ms")
         if curves:
             axes.legend(frameon=False)
+    figure.savefig(path)
+
+
+def draw_parallel(measured: dict[str, Any], path: Path) -> None:
+    """Draw how many times the rows of one process more ranks do in a second, by network, as the model says.
+
+    A dot is where a line leaves the ranks that pay, a diamond what was measured.
+
+    Parameters
+    ----------
+    measured : dict
+        A result of `parallel.measure_parallel`.
+    path : path
+    """
+    figure, panels = _figure(2, height=5.2)
+    batch, cpus = measured["settings"]["batch"], measured["settings"]["cpus"]
+    titles = (f"Strong scaling: {batch} rows for all ranks", f"Weak scaling: {batch} rows for each rank")
+    for axes, weak, title in zip(panels, (False, True), titles, strict=True):
+        ranks = np.arange(1, (MOST if weak else batch) + 1)
+        axes.plot(ranks, ranks, color=_GREY, linewidth=1, label="all of what N processes alone do")
+        axes.plot(ranks, WORTH * ranks, ":", color=_GREY, linewidth=1, label="half of it: more ranks do not pay")
+        found = measured["weak" if weak else "strong"]
+        for look, network, step, pays in zip(_LOOKS, measured["networks"], measured["steps"], found, strict=False):
+            colour, style = look
+            speedup = Step(**step).speedup(ranks[1:], batch, Network(**network), weak)
+            axes.plot(ranks[1:], speedup, style, color=colour, linewidth=1.6, label=network["name"])
+            if 1 < (last := pays["pays_to"]) < ranks[-1]:
+                axes.plot(last, speedup[last - 2], "o", color=colour, markersize=5)
+        if not weak:
+            for count in measured["settings"]["ranks"]:
+                rate = measured["contestants"][f"{count} processes"]
+                shared = "white" if count > cpus else "black"
+                axes.plot([count] * 2, [rate["ratio_p10"], rate["ratio_p90"]], color="black", linewidth=1, zorder=3)
+                axes.plot(count, rate["ratio"], "D", color="black", markerfacecolor=shared, markersize=5, zorder=4)
+        axes.set_xscale("log")
+        axes.set_yscale("log")
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_formatter(lambda value, _: f"{value:,g}")
+        axes.set_xlabel("ranks N")
+        axes.set_ylabel("rows in a second, by those of one process")
+        axes.set_title(title, loc="left", fontsize=10)
+    panels[0].plot([], [], "D", color="black", markersize=5, label=f"measured (white: they share {cpus} processors)")
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False)
+    figure.suptitle(f"{measured['settings']['experiment']} on N ranks: the model, and what was measured", fontsize=11)
     figure.savefig(path)
 
 

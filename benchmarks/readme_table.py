@@ -12,6 +12,7 @@ from benchmarks.costs import costs_table
 from benchmarks.errors import BenchmarkError
 from benchmarks.kernels import kernels_table
 from benchmarks.layers import layers_table
+from benchmarks.parallel import parallel_table
 from benchmarks.parzen import parzen_table
 from benchmarks.profile import profile_table
 from benchmarks.results import read_result
@@ -30,6 +31,7 @@ TABLES: dict[str, Callable[[dict[str, Any]], str]] = {  # in the order of the RE
     "kernels": kernels_table,
     "profile": profile_table,
     "conv": conv_table,
+    "parallel": parallel_table,
 }
 BEGIN, END = "<!-- begin: python -m benchmarks table --write -->", "<!-- end -->"
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
+from functools import partial
 from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
 from benchmarks.contestants import refuse_missing
-from benchmarks.crew import Crew, crew_of
+from benchmarks.crew import Crew, Turns, crew_of, undisturbed
 from benchmarks.errors import BenchmarkError
 from benchmarks.plots import crossover
 from benchmarks.products import products_of
@@ -22,7 +23,6 @@ from benchmarks.task import Task, make_task
 BATCHES = (1, 4, 16, 64, 256, 1024, 4096)  # at the widths of mnist.toml: 1,200 in both networks
 WIDTHS = (64, 128, 256, 512, 1024, 2048, 4096)  # at batch 100
 _PIECES = 5
-_TRIES = 3
 PEERS_OF_SWEEP = ("tinygan-numba", "tinygan-captured", "torch", "torch-graph", "jax")
 
 
@@ -54,7 +54,7 @@ def measure_sweep(
 ) -> dict[str, Any]:
     """Time the iteration, its products and the peers at every point, in turn, for about `seconds` each.
 
-    A point that was disturbed is measured again, up to `_TRIES` times; the one with the least spread counts.
+    A point that was disturbed is measured again, up to three times; the one with the least spread counts.
 
     Returns
     -------
@@ -78,7 +78,8 @@ def measure_sweep(
                 crew = stack.enter_context(crew_of(task, names, optional=peers))
             else:
                 crew.build(task)
-            turns, tries = _undisturbed(crew, seconds)
+            take = partial(crew.take_turns, seconds, slice_seconds=seconds / 6, least=3)
+            turns, tries = undisturbed(take, spread)
             flop = sum(product.flop for product in products_of(task.config, task.images.shape[1]))
             keys = {name: f"{axis} {value} {'step' if name == 'tinygan' else name}" for name in turns}
             measurements |= {keys[name]: summarise(np.concatenate(turn).tolist()) for name, turn in turns.items()}
@@ -93,20 +94,10 @@ def measure_sweep(
     return result("sweep", {**settings, "seconds": seconds}, measurements, points=points, refused=refused)
 
 
-def _undisturbed(crew: Crew, seconds: float) -> tuple[dict[str, list[list[float]]], int]:
-    """Return the turns with the least spread of the ratio, and how many times it was measured."""
-    best, least, tries = None, float("inf"), 0
-    while tries < _TRIES:
-        tries += 1
-        turns = crew.take_turns(seconds, slice_seconds=seconds / 6, least=3)
-        compared = ratios(turns["tinygan"], turns["products"])
-        spread = compared["ratio_p90"] / compared["ratio_p10"] + (compared["ratio"] < 1)
-        if best is None or spread < least:
-            best, least = turns, spread
-        if not doubts(compared):
-            break
-    assert best is not None
-    return best, tries
+def spread(turns: Turns) -> float:
+    """Return the spread of the ratio to the products, which is above 1 unless it is disturbed."""
+    compared = ratios(turns["tinygan"], turns["products"])
+    return compared["ratio_p90"] / compared["ratio_p10"] + (compared["ratio"] < 1)
 
 
 def sweep_table(measured: dict[str, Any]) -> str:

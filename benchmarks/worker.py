@@ -77,9 +77,8 @@ def peak_memory() -> int | None:
     return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
-def serve(requests: TextIO, answers: TextIO) -> None:
+def serve(requests: TextIO, answers: TextIO, worker: Worker) -> None:
     """Answer every line until there are no more."""
-    worker = Worker()
     for line in requests:
         try:
             answer = {"answer": worker.answer(json.loads(line))}
@@ -91,4 +90,4 @@ def serve(requests: TextIO, answers: TextIO) -> None:
 if __name__ == "__main__":
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # whatever a framework prints must not get among the answers
-    serve(sys.stdin, answers)
+    serve(sys.stdin, answers, Worker())

@@ -93,6 +93,7 @@ _GPU = "tests/test_gpu_checks.py"
 _RANKS = "tests/parallel/test_training.py::test_processes_under_mpi_reach_the_weights_of_one"
 _RUNS = "tests/parallel/test_runs.py::test_a_run_goes_on_with_another_number_of_ranks"
 _MAIN = "tests/benchmarks/test_main.py"
+_PARALLEL = "tests/benchmarks/test_parallel.py::test_two_processes_beside_two_threads"
 _LOSSES = "tests/examples/test_losses.py::test_a_row_for_each_loss"
 _LESSONS = "tests/examples/lessons/test_lessons.py::test_it_runs_and_draws"
 _COMPLETION = ("writes into the home folder", "tests/cli/test_completion.py")
@@ -214,6 +215,7 @@ ELSEWHERE = {
         "needs PyTorch and JAX",
         "tests/benchmarks/test_contestants.py",
     ),
+    "python -m benchmarks parallel": ("4 minutes", _PARALLEL),
     "python -m benchmarks step --device cuda --peers": ("needs a GPU", "tests/benchmarks/test_contestants.py"),
     "python -m benchmarks step --device cuda --schedule simultaneous --peers": (
         "needs a GPU",

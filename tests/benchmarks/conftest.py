@@ -45,7 +45,9 @@ def made() -> Any:
 
     def make(kind: str = "step", settings: Any = None, environment: Any = None, **samples: list[float]) -> Any:
         settings = {"experiment": "mnist", "device": "cpu", "threads": 2, "batch": 100, **(settings or {})}
-        measured = result(kind, settings, {name: summarise(times) for name, times in samples.items()})
+        on_cpu = {**settings, "device": "cpu"}  # there is no GPU to describe
+        measured = result(kind, on_cpu, {name: summarise(times) for name, times in samples.items()})
+        measured |= {**settings, "settings": settings}
         measured["environment"] |= environment or {}
         return measured
 

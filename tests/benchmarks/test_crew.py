@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import numpy as np
@@ -45,13 +46,19 @@ def test_threads_are_set_before_any_library_is_loaded(tmp_path: Any, monkeypatch
 
     class Process:
         def __init__(self, command: Any, **options: Any) -> None:
-            seen.update(options["env"])
+            seen.update(options["env"], command=command, own_session=options["start_new_session"])
 
     monkeypatch.setattr("benchmarks.crew.subprocess.Popen", Process)
     Member("tinygan", 3)
     names = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "PJRT_NPROC")
     assert {seen[name] for name in names} == {"3"}
+    assert seen["command"] == [sys.executable, "-m", "benchmarks.worker"]
+    assert seen["own_session"]  # else Ctrl-C would stop it with a traceback
     assert seen["XLA_PYTHON_CLIENT_PREALLOCATE"] == "false"  # else JAX takes most of a GPU's memory
+
+    monkeypatch.setattr("benchmarks.crew.find_launcher", lambda: "mpiexec")
+    Member("2 processes", 1, "benchmarks.ranks", 2)
+    assert seen["command"] == ["mpiexec", "-n", "2", sys.executable, "-m", "benchmarks.ranks"]
 
 
 @pytest.mark.parametrize(

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-import benchmarks.sweep as sweep
+from benchmarks.crew import undisturbed
 from benchmarks.errors import BenchmarkError
 from benchmarks.plots import draw_sweep
 from benchmarks.readme_table import make_tables
 from benchmarks.results import write_result
-from benchmarks.sweep import devices_table, measure_sweep, sweep_table
+from benchmarks.sweep import devices_table, measure_sweep, spread, sweep_table
 
 SIZES = (4, 64, 1024)
 
@@ -73,27 +73,17 @@ def test_a_sweep_of_no_size_is_refused() -> None:
         measure_sweep(batches=(), widths=())
 
 
-class Crew:
-    """One that has its turns ready."""
-
-    def __init__(self, *turns: Any) -> None:
-        self.turns = list(turns)
-
-    def take_turns(self, seconds: float, **options: Any) -> Any:
-        return self.turns.pop(0)
-
-
 def test_a_disturbed_point_is_measured_again() -> None:
     def turns(*ratios: float) -> Any:
         return {"tinygan": [[ratio] for ratio in ratios], "products": [[1.0]] * len(ratios)}
 
     below, wide, good = turns(0.7, 0.7, 0.7), turns(1.0, 2.0, 3.0), turns(1.2, 1.3, 1.3)
-    crew: Any = Crew(below, wide, good, good)
-    assert sweep._undisturbed(crew, 1.0) == (good, 3)
-    crew = Crew(good, wide)
-    assert sweep._undisturbed(crew, 1.0) == (good, 1)
-    crew = Crew(wide, below, wide, good)
-    assert sweep._undisturbed(crew, 1.0)[1] == 3  # it does not go on for ever
+    for ready, expected in (
+        ([below, wide, good, good], (good, 3)),
+        ([good, wide], (good, 1)),
+        ([wide, below, wide, good], (below, 3)),  # it does not go on for ever
+    ):
+        assert undisturbed(iter(ready).__next__, spread) == expected
 
 
 @pytest.mark.slow

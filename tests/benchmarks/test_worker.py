@@ -20,7 +20,7 @@ def test_requests_are_answered_in_order(tiny: str, tmp_path: Path) -> None:
         {"do": "build", "name": "theano", "folder": str(tmp_path)},
     ]
     answers = io.StringIO()
-    serve(io.StringIO("".join(json.dumps(request) + "\n" for request in requests)), answers)
+    serve(io.StringIO("".join(json.dumps(request) + "\n" for request in requests)), answers, Worker())
     built, times, memory, refused = map(json.loads, answers.getvalue().splitlines())
     assert built == {"answer": None}
     assert len(times["answer"]) == 3

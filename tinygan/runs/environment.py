@@ -41,7 +41,7 @@ _DECISIVE = {
     "gpu": "the GPU",
     "ranks": "the number of ranks",
 }
-_UNRECORDED = {"backend": "numpy", "gpu": "none", "ranks": 1}  # what a record without the key means: it is older than the key
+_UNRECORDED = {"backend": "numpy", "gpu": "none", "ranks": 1}  # what a record without the key means
 
 
 def describe_environment() -> dict[str, Any]:
