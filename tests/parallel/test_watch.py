@@ -155,6 +155,16 @@ def test_the_first_rank_that_is_lost_is_named():
     assert status == 1
 
 
+def test_no_rank_is_named_before_all_are_connected():
+    judge = witness_of(3)
+    del judge.ranks[1]
+    judge.lose(0)
+    text, status = judge.verdict(1.0)
+    assert "a rank was killed" in text
+    assert "rank 0" not in text
+    assert status == 1
+
+
 def test_a_rank_that_is_done_may_leave():
     judge = witness_of(2, done=True)
     judge.lose(0)

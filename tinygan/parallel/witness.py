@@ -141,6 +141,8 @@ class Witness:
             if len(failed) < self.size and self.failed_at is not None and now - self.failed_at < TOGETHER:
                 return None
             return self._failure(failed)
+        if self.lost and len(ranks) < self.size:  # it may be one that never connected
+            return self._end(f"a rank was killed or has crashed before all {self.size} were connected")
         if self.lost:
             return self._end(f"{self.lost[0].name} was killed or has crashed")
         silent = [rank for rank in ranks if now - rank.heard > self.patience and not rank.lost]
