@@ -129,7 +129,7 @@ def main(arguments: list[str] | None = None) -> int:
                 count["lost"] += newest(run) < before
                 named = f"rank {victim} of {options.ranks} (process {ids[victim]} " in said
                 count["named"] += named
-                count["misnamed"] += " (process " in said and not named
+                count["misnamed"] += " (process " in said and not named  # several names: one of these was killed
                 while (left := any(map(is_alive, ids))) and time.monotonic() < killed_at + WITHIN:
                     time.sleep(0.01)
                 count["slowest_end"] = max(count["slowest_end"], round(time.monotonic() - killed_at, 2))

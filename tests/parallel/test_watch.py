@@ -143,10 +143,18 @@ def test_slow_steps_raise_the_limit():
     assert now > 4 * step + SLOWEST * step - 2
 
 
-def test_the_first_rank_that_is_lost_is_named():
+def test_ranks_that_are_lost_at_once_are_all_named():
     judge = witness_of(3)
     judge.lose(2)
     judge.lose(0)
+    text, _ = judge.verdict(1.0)
+    assert "one of rank 2 of 3" in text
+    assert "rank 0 of 3" in text
+
+
+def test_a_rank_that_is_lost_is_named():
+    judge = witness_of(3)
+    judge.lose(2)
     judge.advice = "go on with: this"
     text, status = judge.verdict(1.0)
     assert "rank 2 of 3" in text

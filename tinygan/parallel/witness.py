@@ -144,7 +144,9 @@ class Witness:
         if self.lost and len(ranks) < self.size:  # it may be one that never connected
             return self._end(f"a rank was killed or has crashed before all {self.size} were connected")
         if self.lost:
-            return self._end(f"{self.lost[0].name} was killed or has crashed")
+            # The launcher kills the others within a millisecond, so several may be found lost at once, in any order.
+            one = "one of " if len(self.lost) > 1 else ""
+            return self._end(f"{one}{_names(self.lost)} was killed or has crashed")
         silent = [rank for rank in ranks if now - rank.heard > self.patience and not rank.lost]
         if silent:
             return self._end(f"{_names(silent)} did not answer for {self.patience:g} s (stopped, or machine lost)")
