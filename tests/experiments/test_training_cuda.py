@@ -135,7 +135,7 @@ def test_a_run_on_the_device_from_start_to_end(cupy, tmp_path):
     config, dataset = load_experiment("digits", SMALL), load("digits")
     folder, training = start(config, dataset, tmp_path / "there", "cuda")
     assert run(folder, training)
-    assert folder.environment()["gpu"] == "Double, CuPy 14.2.0, CUDA 13020"
+    assert folder.environment()["gpu"] == "Double, CuPy 14.2.0, CUDA 13.2"
     other, training = start(config, dataset, tmp_path / "here")
     assert run(other, training)
     for got, expected in zip(folder.metrics(), other.metrics(), strict=True):

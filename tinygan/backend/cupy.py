@@ -89,7 +89,8 @@ class CupyBackend(CupyImages, CupyLayers, Backend):
         """The name of the GPU, and the versions of CuPy and CUDA."""
         runtime = self.xp.cuda.runtime
         name = runtime.getDeviceProperties(runtime.getDevice())["name"].decode()
-        return f"{name}, CuPy {self.xp.__version__}, CUDA {runtime.runtimeGetVersion()}"
+        version = runtime.runtimeGetVersion()  # 13020 means 13.2
+        return f"{name}, CuPy {self.xp.__version__}, CUDA {version // 1000}.{version % 1000 // 10}"
 
     def array(self, data: Any, dtype: Any = None) -> Array:
         """As the base class; refused for host memory while a step is recorded."""
